@@ -1,0 +1,47 @@
+"""How a model is tested. A benchmark is a file of this folder that satisfies :class:`Benchmark`."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from kit.prompts import Pack
+from kit.records import Grade, Problem, Turn
+from kit.sandbox import Sandbox
+
+
+class Benchmark(Protocol):
+    """The module's own names."""
+
+    VERSION: int
+    """Raised when the same completion gets another grade."""
+    SOURCE: str
+    """Permalink of the official grader."""
+    METRICS: Mapping[str, str]
+    """metric -> what it counts (``items``, ``prompts``, ``instructions``), in the order of the tables' columns."""
+    RUNS_CODE: bool
+    """Whether grading runs model-written code, so that a sandbox is needed."""
+
+    def read(self, path: Path) -> list[Problem]:
+        """The benchmark's own file.
+
+        Raises:
+            RequestError: not the benchmark's format, or an id stands twice.
+        """
+        ...
+
+    def turns(self, problem: Problem, pack: Pack) -> tuple[Turn, ...]:
+        """The chat that asks it, in the words of ``pack``."""
+        ...
+
+    def grade(
+        self, problems: Sequence[Problem], texts: Sequence[str], protocol: str, sandbox: Sandbox | None
+    ) -> list[Grade]:
+        """One grade a text, in the order of the problems.
+
+        Args:
+            problems: what was asked.
+            texts: what was answered, one a problem.
+            protocol: ``paper`` (evaluation as the authors' tools do it) or ``default``.
+            sandbox: where model-written code runs; never ``None`` for a benchmark with ``RUNS_CODE``.
+        """
+        ...

@@ -1,0 +1,93 @@
+"""How text is computed. An engine is a file of this folder with an ``open`` that returns an :class:`Engine`."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from kit.records import Completion, Turn
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """How the next token is drawn."""
+
+    temperature: float = 0.0
+    """0 is greedy."""
+    top_p: float = 1.0
+    """Nucleus: the smallest set of tokens with this probability."""
+    max_tokens: int = 2048
+    """A text is cut here, with ``finish_reason`` ``length``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One chat to be continued."""
+
+    id: str
+    """The row's; the completion carries it back."""
+    turns: tuple[Turn, ...]
+    """The chat. A last turn by the assistant is continued where it stops; else a new assistant turn is opened."""
+    seed: int
+    """Seed of this request alone, so that no row's text depends on which rows run beside it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineSettings:
+    """What an engine is opened with; all of it can change an output byte, so all of it is in the job's key."""
+
+    name: str = "vllm"
+    """The engine: a file of ``kit/engines``."""
+    dtype: str = "bfloat16"
+    """``float32`` where the CPU has no bf16 units, else ``bfloat16``."""
+    max_model_len: int = 4096
+    """Prompt and text together, tokens."""
+    tensor_parallel: int = 1
+    """GPUs that share one model."""
+    max_num_seqs: int = 256
+    """Requests computed side by side."""
+    batch_invariant: bool = False
+    """vLLM's mode in which a text does not depend on the batch it is computed in (GPU only)."""
+    gpu_memory_share: float = 0.9
+    """Part of each GPU's memory that the engine may take."""
+
+
+Progress = Callable[[int, int], None]
+"""Called with (rows done so far, tokens written so far) while an engine works."""
+
+
+class Engine(Protocol):
+    """One model, ready."""
+
+    @property
+    def fingerprint(self) -> Mapping[str, Any]:
+        """What runs: engine, version, device, dtype; recorded beside the rows."""
+        ...
+
+    def generate(
+        self, requests: Sequence[Request], sampling: Sampling, progress: Progress | None = None
+    ) -> list[Completion]:
+        """One completion a request, in the order of the requests.
+
+        Raises:
+            RequestError: a prompt does not fit ``max_model_len`` with one token to spare; names the row and the lengths.
+        """
+        ...
+
+    def loglikelihood(self, texts: Sequence[tuple[str, str]]) -> list[list[float]]:
+        """For each (context, continuation): ln p of every token of the continuation after the context, nats."""
+        ...
+
+    def close(self) -> None:
+        """Give back memory; the engine can't be used afterwards."""
+        ...
+
+
+class Opener(Protocol):
+    """An engine's module."""
+
+    VERSION: int
+
+    def open(self, model: Path, settings: EngineSettings) -> Engine:
+        """Load the model of a folder (config.json, tokenizer, safetensors)."""
+        ...

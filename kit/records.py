@@ -1,0 +1,222 @@
+"""The rows of every JSONL file: frozen, slotted, made from JSON and turned back into it, and nothing else."""
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, ClassVar, Self, TypeAlias
+
+from kit.errors import RequestError
+
+Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """What all rows share: the way from JSON and back."""
+
+    KIND: ClassVar[str] = "row"
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any], where: str = "") -> Self:
+        """Make a row from a decoded JSON object.
+
+        Raises:
+            RequestError: a field is missing, or one is not known; the message names ``where`` and the field.
+        """
+        names = {f.name for f in fields(cls)}
+        if unknown := sorted(set(value) - names):
+            raise RequestError(f"{where}: {cls.__name__} has no field {unknown[0]!r}; wanted {', '.join(sorted(names))}")
+        try:
+            return cls(**value)
+        except TypeError as error:
+            raise RequestError(f"{where}: {cls.__name__}: {str(error).partition('() ')[2]}") from error
+
+    def to_json(self) -> dict[str, Any]:
+        """The row as a JSON object, every field of it."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn(Row):
+    """One turn of a chat."""
+
+    role: str
+    """``system``, ``user`` or ``assistant``."""
+    content: str
+    """The text; a prompt template has its ``{placeholders}`` here."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instruction(Row):
+    """A seed instruction, or what an evolver made of it."""
+
+    id: str
+    """``<seed set>/<position in the source file, from 0>``; evolution keeps it."""
+    instruction: str
+    """What is asked."""
+    input: str = ""
+    """The material it is asked about; evolution carries it over as it was."""
+    output: str = ""
+    """The answer that a seed set brings along; empty once evolved."""
+    operator: str = ""
+    """The way of evolving that made this row; empty for a seed."""
+    finish_reason: str = ""
+    """``stop`` or ``length``: whether the rewrite was cut at the token limit; empty for a seed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair(Row):
+    """An instruction with its response: one training example."""
+
+    id: str
+    """The instruction's."""
+    instruction: str
+    """What is asked."""
+    input: str = ""
+    """The material it is asked about."""
+    output: str
+    """The response."""
+    finish_reason: str = ""
+    """``stop`` or ``length``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem(Row):
+    """One item of a benchmark."""
+
+    id: str
+    """The benchmark's own id, as text (``HumanEval/0``, ``11``); a position where it has none."""
+    data: dict[str, Any]
+    """The item's own fields, as its file has them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completion(Row):
+    """A model's text for one prompt."""
+
+    id: str
+    """The problem's, or the instruction's."""
+    text: str
+    """What the model wrote, special tokens left out."""
+    prompt_tokens: int = 0
+    """Length of the prompt, tokens."""
+    tokens: int = 0
+    """Length of the text, tokens."""
+    finish_reason: str = ""
+    """``stop``, or ``length`` for a text cut at the limit; empty where a file from elsewhere does not say."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grade(Row):
+    """The verdict on one completion."""
+
+    id: str
+    """The problem's."""
+    scores: dict[str, list[int]]
+    """metric -> [units right, units judged], for instance ``{"accuracy": [1, 1]}``."""
+    answer: str = ""
+    """What the grader took for the answer."""
+    reason: str = ""
+    """Why it is wrong, where there is more to say than that."""
+    cpu_s: float = 0.0
+    """CPU seconds that model-written code took; 0 where none ran."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result(Row):
+    """One number of one benchmark."""
+
+    metric: str
+    """The metric's id, as the tables' columns name it."""
+    value: float
+    """Share of units right, 0-1."""
+    stderr: float
+    """Standard error of ``value``, binomial over ``n`` units: ``sqrt(value * (1 - value) / n)``."""
+    n: int
+    """Units judged."""
+    unit: str
+    """What is counted: ``items``, ``prompts`` or ``instructions``."""
+    failures: dict[str, int] = field(default_factory=dict)
+    """reason -> how many of the wrong ones it explains."""
+
+
+def results(grades: Iterable[Grade], units: Mapping[str, str]) -> list[Result]:
+    """Sum the grades into one result a metric.
+
+    Args:
+        grades: every item's, once.
+        units: metric -> what it counts, in the order wanted.
+
+    Raises:
+        ValueError: no unit was judged for a metric.
+    """
+    right = dict.fromkeys(units, 0)
+    judged = dict.fromkeys(units, 0)
+    reasons: dict[str, dict[str, int]] = {metric: {} for metric in units}
+    for grade in grades:
+        for metric, (numerator, denominator) in grade.scores.items():
+            right[metric] += numerator
+            judged[metric] += denominator
+            if grade.reason and numerator < denominator:
+                reasons[metric][grade.reason] = reasons[metric].get(grade.reason, 0) + denominator - numerator
+    if empty := [metric for metric in units if not judged[metric]]:
+        raise ValueError(f"nothing was judged for {', '.join(empty)}")
+    values = {metric: right[metric] / judged[metric] for metric in units}
+    return [
+        Result(
+            metric=metric,
+            value=values[metric],
+            stderr=math.sqrt(values[metric] * (1 - values[metric]) / judged[metric]),
+            n=judged[metric],
+            unit=unit,
+            failures=dict(sorted(reasons[metric].items())),
+        )
+        for metric, unit in units.items()
+    ]
+
+
+def dump_line(value: Mapping[str, Any]) -> str:
+    """One JSON line, always the same bytes for the same value: sorted keys, no blanks, UTF-8 kept, NaN refused."""
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False) + "\n"
+
+
+def write_rows(path: Path, rows: Iterable[Row]) -> int:
+    """Write one row a line; returns how many. Lone surrogates, which models can emit, are written as ``\\udXXX``."""
+    count = 0
+    with path.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
+        for row in rows:
+            file.write(dump_line(row.to_json()))
+            count += 1
+    return count
+
+
+def read_objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The JSON objects of a JSONL file, each with its place (``file:line``); blank lines are skipped.
+
+    Raises:
+        RequestError: the file is not UTF-8, a line is not JSON, or not an object.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise RequestError(f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8") from error
+    except OSError as error:
+        raise RequestError(f"{path}: {error.strerror}") from error
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        where = f"{path}:{number}"
+        try:
+            value = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise RequestError(f"{where}: not JSON ({error.msg} at column {error.colno}); is the file cut off?") from error
+        if not isinstance(value, dict):
+            raise RequestError(f"{where}: found {type(value).__name__}, wanted a JSON object")
+        yield where, value
+
+
+def read_rows(path: Path, kind: type[Row]) -> list[Any]:
+    """Every row of a JSONL file that the kit wrote."""
+    return [kind.from_json(value, where) for where, value in read_objects(path)]

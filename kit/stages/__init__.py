@@ -1,0 +1,66 @@
+"""The boxes of the pipeline. A stage is a file of this folder that satisfies :class:`Stage`."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from kit.engines import Engine, EngineSettings
+from kit.prompts import Pack
+from kit.sandbox import Sandbox
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """What a job says of its output."""
+
+    rows: int
+    """Rows of the main file; for a model, its tensors."""
+    facts: Mapping[str, Any]
+    """Recorded beside the rows and not in the key: tokens, seconds, losses, tiers."""
+
+
+class Context(Protocol):
+    """What a running job may use beside its inputs."""
+
+    rank: int
+    """This process, 0 to ``world - 1``; rank 0 alone writes the output."""
+    world: int
+    """Processes that share the job."""
+
+    def engine(self, model: Path, settings: EngineSettings) -> Engine:
+        """The engine of one model; kept open until another is asked for, so jobs of one model share a start."""
+        ...
+
+    def pack(self, name: str) -> Pack:
+        """A prompt pack by name."""
+        ...
+
+    def sandbox(self) -> Sandbox:
+        """The sandbox, started at the first call."""
+        ...
+
+    def progress(self, done: int, total: int, tokens: int = 0) -> None:
+        """Say how far the job is: rows or steps done of all, and tokens written or trained on so far."""
+        ...
+
+
+Run = Callable[[Mapping[str, Any], Mapping[str, Path], Path, Context], Summary]
+
+
+class Stage(Protocol):
+    """The module's own names."""
+
+    VERSION: int
+    """Raised when the same inputs give another output; part of the key."""
+
+    def run(self, params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, context: Context) -> Summary:
+        """Compute one artifact.
+
+        Args:
+            params: the job's parameters, JSON values; output depends on these and the inputs alone.
+            inputs: role (``model``, ``seeds``, ``pairs``, ...) -> folder of a committed artifact, read-only.
+            out: the folder to write; empty, and the only place where a job writes.
+            context: ranks, engines, prompts, sandbox, progress.
+        """
+        ...
