@@ -25,7 +25,7 @@ class Hub(Strict):
 
     repo: str
     """``owner/name``."""
-    revision: str | None
+    revision: str | None = None
     """The commit, 40 hex digits; null while none is known, and then the model can't be fetched."""
     convert: Literal["internlm2", "bin"] | None = None
     """What turns its files into the Llama layout (``internlm2``) or into safetensors (``bin``); none as a rule."""
@@ -120,7 +120,7 @@ class Dataset(Strict):
     """A file of the user's own, relative to the manifest."""
     sha256: Sha256 | None = None
     """Of the bytes; null while unknown: then the address holds a commit, and the hash is recorded when fetched."""
-    rows: int | None
+    rows: int | None = None
     """Rows in the file; checked when read. Null where nobody has counted them."""
     licence: str
     note: str = ""
