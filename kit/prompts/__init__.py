@@ -1,18 +1,45 @@
-"""Prompt packs: the kit's own wording, the paper's, OpenCompass's. A pack's hash is part of the key of each job that uses it."""
+"""Prompt packs: the kit's own wording, the paper's, OpenCompass's.
 
+A pack's hash is part of the key of each job that uses it.
+"""
+
+import hashlib
+import json
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
 from typing import Protocol
 
+from kit.errors import RequestError, did_you_mean
 from kit.records import Turn
+
+PACKS = ("kit", "opencompass", "paper")
+"""The packs there are; ``paper`` needs a fetched folder."""
+
+PLACEHOLDERS = frozenset(
+    (
+        *("instruction", "input", "query", "constraint", "seed_instructions"),
+        *("user_query", "assistant1", "assistant2"),
+        *("prompt", "entry_point", "text", "test_list", "question", "problem"),
+    )
+)
+"""Every name that a template may hold in braces; all other braces (LaTeX, JSON, Python) are text."""
 
 
 class Pack(Protocol):
     """A set of chat templates by id (``evol_instruct.deepen``, ``respond.with_input``, ``gsm8k``)."""
 
-    name: str
-    """``kit``, ``paper`` or ``opencompass``."""
-    hash: str
-    """sha256 over every template of the pack, hex."""
+    @property
+    def name(self) -> str:
+        """``kit``, ``paper`` or ``opencompass``."""
+        ...
+
+    @property
+    def hash(self) -> str:
+        """sha256 over every template of the pack, hex."""
+        ...
 
     def chat(self, id: str) -> tuple[Turn, ...]:
         """The turns of one template, ``{placeholders}`` in place.
@@ -23,6 +50,93 @@ class Pack(Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class Templates:
+    """A pack in memory."""
+
+    name: str
+    """``kit``, ``paper`` or ``opencompass``."""
+    templates: Mapping[str, tuple[Turn, ...]]
+    """id -> turns."""
+    hash: str = field(init=False)
+    """sha256 over every template, hex."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "hash", hash_of(self.templates))
+
+    def chat(self, id: str) -> tuple[Turn, ...]:
+        """The turns of one template, ``{placeholders}`` in place.
+
+        Raises:
+            RequestError: the pack has no such template.
+        """
+        if id not in self.templates:
+            raise RequestError(
+                f"prompt pack {self.name!r} has no template {id!r}{did_you_mean(id, self.templates)};"
+                " a manifest may name another pack for this job"
+            )
+        return self.templates[id]
+
+
+def hash_of(templates: Mapping[str, Sequence[Turn]]) -> str:
+    """sha256 of the sorted (id, turns), as canonical JSON."""
+    rows = [[key, [[turn.role, turn.content] for turn in templates[key]]] for key in sorted(templates)]
+    return hashlib.sha256(json.dumps(rows, ensure_ascii=False, separators=(",", ":")).encode()).hexdigest()
+
+
+def load(name: str, cache: Path | None = None) -> Pack:
+    """A prompt pack by name.
+
+    Args:
+        name: ``kit``, ``paper`` or ``opencompass``.
+        cache: the folder that holds the fetched files of the authors' repository, by their paths there; ``paper`` only.
+
+    Raises:
+        RequestError: no such pack, or its source is missing or is not the pinned one.
+    """
+    if name not in PACKS:
+        raise RequestError(f"no prompt pack named {name!r}{did_you_mean(name, PACKS)}")
+    if name == "kit":
+        folder = Path(__file__).resolve().parent
+        return Templates(name=name, templates={path.stem: _own(path) for path in sorted(folder.glob("*.txt"))})
+    templates: Mapping[str, tuple[Turn, ...]]
+    if name == "paper":
+        if cache is None:
+            raise RequestError(
+                "prompt pack 'paper': its files are fetched, not shipped (the authors' repository has no licence);"
+                " fetch them first, or choose the pack 'kit'"
+            )
+        templates = import_module("kit.prompts.paper").read(cache)
+    else:
+        templates = import_module("kit.prompts.opencompass").read()
+    return Templates(name=name, templates=templates)
+
+
+def _own(path: Path) -> tuple[Turn, ...]:
+    """One of the kit's own templates: a single user turn, the file's last line break left out."""
+    return (Turn(role="user", content=path.read_text(encoding="utf-8").removesuffix("\n")),)
+
+
 def fill(turns: Sequence[Turn], values: Mapping[str, str]) -> tuple[Turn, ...]:
-    """Put the values in place of their ``{placeholders}``: in one pass, so that a value may hold braces of its own."""
-    raise NotImplementedError
+    """Put the values in place of their ``{placeholders}``: in one pass, so that a value may hold braces of its own.
+
+    Args:
+        turns: a template.
+        values: placeholder -> text; one that the template does not use is left out.
+
+    Raises:
+        RequestError: the template has a placeholder without a value, or a value's name is no placeholder.
+    """
+    if strange := sorted(set(values) - PLACEHOLDERS):
+        raise RequestError(f"no placeholder is named {strange[0]!r}{did_you_mean(strange[0], PLACEHOLDERS)}")
+    pattern = re.compile("{(" + "|".join(sorted(PLACEHOLDERS)) + ")}")
+
+    def value(match: re.Match[str]) -> str:
+        if match[1] not in values:
+            raise RequestError(
+                f"a prompt has the placeholder {match[0]} and no value for it;"
+                f" given: {', '.join(sorted(values)) or 'nothing'}"
+            )
+        return values[match[1]]
+
+    return tuple(Turn(role=turn.role, content=pattern.sub(value, turn.content)) for turn in turns)
