@@ -1,0 +1,135 @@
+"""From a chat to token ids and from token ids to text, in one way for every engine that holds its own weights."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kit.engines import Request
+from kit.errors import KitError, RequestError
+from kit.models import check_model_folder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompt:
+    """A request as the model sees it."""
+
+    ids: list[int]
+    """Token ids, begin token and all."""
+    max_tokens: int
+    """What the text may take of ``max_model_len``, at least 1."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chat:
+    """A model folder's tokenizer and the tokens its texts end with."""
+
+    model: Path
+    """The folder."""
+    tokenizer: Any
+    """transformers' tokenizer."""
+    stop_ids: tuple[int, ...]
+    """Tokens that end a text, ascending."""
+    max_model_len: int
+    """Prompt and text together, tokens."""
+
+    def prompts(self, requests: Sequence[Request], max_tokens: int) -> list[Prompt]:
+        """Render every request before the first is computed.
+
+        The template writes the begin token where the model wants one, so none is added when its text is split.
+
+        Raises:
+            RequestError: a prompt leaves no room for a token, the folder has no chat template, or the template refuses.
+        """
+        check_model_folder(self.model, chat=True)
+        return [self._prompt(request, max_tokens) for request in requests]
+
+    def _prompt(self, request: Request, max_tokens: int) -> Prompt:
+        if not request.turns:
+            raise RequestError(f"{request.id}: the chat has no turn; wanted at least one by the user")
+        goes_on = request.turns[-1].role == "assistant"
+        turns = [{"role": turn.role, "content": turn.content} for turn in request.turns]
+        try:
+            text = self.tokenizer.apply_chat_template(
+                turns, tokenize=False, add_generation_prompt=not goes_on, continue_final_message=goes_on
+            )
+        except (
+            Exception
+        ) as error:  # jinja2's errors: many templates raise their own on a system turn or on roles in a row
+            raise RequestError(f"{request.id}: the chat template of {self.model} refuses this chat: {error}") from error
+        ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        if len(ids) > self.max_model_len - 1:
+            raise RequestError(
+                f"{request.id}: the prompt is {len(ids)} tokens, max_model_len {self.max_model_len} leaves room for "
+                f"{self.max_model_len - 1} and one of text; shorten the row or raise max_model_len"
+            )
+        return Prompt(ids=ids, max_tokens=min(max_tokens, self.max_model_len - len(ids)))
+
+    def pair_ids(self, texts: Sequence[tuple[str, str]]) -> list[tuple[list[int], list[int]]]:
+        """Token ids of each (context, continuation), split apart, so that the context's don't depend on what follows.
+
+        An empty context is the begin token, or the end token where the model has none.
+
+        Raises:
+            RequestError: a pair is longer than ``max_model_len`` - 1, or a continuation has no token.
+        """
+        first = self.tokenizer.bos_token_id if self.tokenizer.bos_token_id is not None else self.tokenizer.eos_token_id
+        pairs = []
+        for number, (context, continuation) in enumerate(texts):
+            head = self.tokenizer(context, add_special_tokens=False)["input_ids"] or [first]
+            tail = self.tokenizer(continuation, add_special_tokens=False)["input_ids"]
+            if not tail:
+                raise RequestError(f"text {number}: the continuation has no token; wanted at least one")
+            # vLLM computes one token past the text even when none is wanted, hence the one to spare.
+            if len(head) + len(tail) > self.max_model_len - 1:
+                raise RequestError(
+                    f"text {number}: context and continuation are {len(head)} + {len(tail)} tokens, max_model_len "
+                    f"{self.max_model_len} leaves room for {self.max_model_len - 1}; shorten them, or raise it"
+                )
+            pairs.append((head, tail))
+        return pairs
+
+    def text(self, prompt: Sequence[int], ids: Sequence[int]) -> str:
+        """What the model wrote, special tokens left out, blanks as it wrote them.
+
+        Decoded behind the prompt's last tokens, because sentencepiece drops the blank in front of a first word.
+        """
+        before = self._decode(prompt[-8:])
+        both = self._decode([*prompt[-8:], *ids])
+        return both[len(before) :] if both.startswith(before) else self._decode(ids)
+
+    def _decode(self, ids: Sequence[int]) -> str:
+        text: str = self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return text
+
+
+def load_chat(model: Path, max_model_len: int) -> Chat:
+    """Read a model folder's tokenizer; no code from the folder is run.
+
+    Args:
+        model: the folder.
+        max_model_len: prompt and text together, tokens.
+
+    Raises:
+        RequestError: the folder is no model, or was not made for so many tokens.
+    """
+    from transformers import AutoTokenizer
+
+    check_model_folder(model)
+    config = json.loads((model / "config.json").read_text(encoding="utf-8"))
+    if max_model_len > (most := config.get("max_position_embeddings", max_model_len)):
+        raise RequestError(f"{model}: max_model_len is {max_model_len}, the model was made for {most} tokens at most")
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    return Chat(model=model, tokenizer=tokenizer, stop_ids=_stop_ids(model, tokenizer), max_model_len=max_model_len)
+
+
+def _stop_ids(model: Path, tokenizer: Any) -> tuple[int, ...]:
+    """The tokenizer's end token and those of generation_config.json: chat models end a turn with either."""
+    ids = {tokenizer.eos_token_id} - {None}
+    if (file := model / "generation_config.json").is_file():
+        ends = json.loads(file.read_text(encoding="utf-8")).get("eos_token_id")
+        ids |= set(ends if isinstance(ends, list) else [ends]) - {None}
+    if not ids:
+        raise KitError(f"{model}: neither the tokenizer nor generation_config.json names an end token")
+    return tuple(sorted(ids))

@@ -1,0 +1,275 @@
+"""vLLM in this process, on CUDA GPUs or on a CPU."""
+
+import gc
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from kit.engines import EngineSettings, Progress, Request, Sampling
+from kit.engines.chat import Chat, Prompt, load_chat
+from kit.errors import KitError, RequestError
+from kit.records import Completion
+
+VERSION = 1
+
+CPU_CACHE_GIB = 4
+"""Key-value cache on a CPU, at most. It decides how many requests run side by side: it is not read off the machine."""
+
+
+def open(model: Path, settings: EngineSettings) -> "VllmEngine":  # noqa: A001 - the verb that every engine has
+    """Load a model into this process.
+
+    The environment variables vLLM reads are set here, before it is imported: callers must not import it themselves.
+
+    Args:
+        model: folder with config.json, tokenizer and safetensors.
+        settings: how to run it.
+
+    Raises:
+        RequestError: the folder is no model, or the settings can't hold on this machine.
+        KitError: vLLM was imported earlier with other values of the variables it reads.
+    """
+    chat = load_chat(model, settings.max_model_len)
+    _set_environment({"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"})
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
+    import torch
+
+    cuda = torch.cuda.is_available()
+    threads = 0 if cuda else max(1, _cores() // _local_ranks())
+    options = _cuda_options(settings) if cuda else _cpu_options(model, settings, threads)
+    had_group = torch.distributed.is_available() and torch.distributed.is_initialized()
+    import vllm
+
+    llm = vllm.LLM(
+        model=str(model),
+        dtype=settings.dtype,
+        max_model_len=settings.max_model_len,
+        max_num_seqs=settings.max_num_seqs,
+        trust_remote_code=False,
+        # Texts are rendered and decoded by kit.engines.chat, the same for every engine.
+        skip_tokenizer_init=True,
+        # Off, or the order in which requests arrive would decide which parts are computed anew.
+        enable_prefix_caching=False,
+        # "auto" would let the folder's generation_config.json add top_k, repetition_penalty, even a max_tokens to what
+        # was asked for, so that two models of one comparison would be sampled in two ways.
+        generation_config="vllm",
+        disable_log_stats=True,
+        **options,
+    )
+    fingerprint = {
+        "engine": "vllm",
+        "version": VERSION,
+        "vllm": vllm.__version__,
+        "torch": torch.__version__,
+        "device": torch.cuda.get_device_name() if cuda else "cpu",
+        "dtype": settings.dtype,
+        "threads": threads,
+    }
+    return VllmEngine(chat=chat, llm=llm, fingerprint=fingerprint, had_group=had_group)
+
+
+class VllmEngine:
+    """A model in vLLM; see :class:`kit.engines.Engine`."""
+
+    def __init__(self, *, chat: Chat, llm: Any, fingerprint: Mapping[str, Any], had_group: bool) -> None:
+        self.fingerprint = fingerprint
+        self._chat = chat
+        self._llm = llm
+        self._had_group = had_group
+
+    def generate(
+        self, requests: Sequence[Request], sampling: Sampling, progress: Progress | None = None
+    ) -> list[Completion]:
+        """One completion a request, in the order of the requests; see :class:`kit.engines.Engine`."""
+        from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind
+
+        prompts = self._chat.prompts(requests, sampling.max_tokens)
+        params = [
+            SamplingParams(
+                temperature=sampling.temperature,
+                top_p=sampling.top_p,
+                max_tokens=prompt.max_tokens,
+                seed=request.seed,
+                stop_token_ids=list(self._chat.stop_ids),
+                detokenize=False,
+                output_kind=RequestOutputKind.FINAL_ONLY,
+            )
+            for request, prompt in zip(requests, prompts, strict=True)
+        ]
+        outputs = self._run([prompt.ids for prompt in prompts], params, progress)
+        return [
+            self._completion(request, prompt, output.outputs[0])
+            for request, prompt, output in zip(requests, prompts, outputs, strict=True)
+        ]
+
+    def loglikelihood(self, texts: Sequence[tuple[str, str]]) -> list[list[float]]:
+        """For each (context, continuation): ln p of every token of the continuation after the context, nats."""
+        from vllm import SamplingParams
+
+        pairs = self._chat.pair_ids(texts)
+        params = SamplingParams(temperature=0.0, max_tokens=1, prompt_logprobs=0, detokenize=False)
+        outputs = self._run([head + tail for head, tail in pairs], [params] * len(pairs), None)
+        return [
+            [output.prompt_logprobs[place][token].logprob for place, token in enumerate(tail, start=len(head))]
+            for (head, tail), output in zip(pairs, outputs, strict=True)
+        ]
+
+    def swap(self, model: Path) -> bool:
+        """Put another model's weights in the place of this one's, if its shape is the same; faster than a new start.
+
+        Returns:
+            Whether it was done; if not, the engine is as it was, and the other model needs ``open``.
+
+        Raises:
+            RequestError: the folder is no model.
+        """
+        chat = load_chat(model, self._chat.max_model_len)
+        if _shape(model) != _shape(self._chat.model):
+            return False
+        self._llm.collective_rpc("reload_weights", kwargs={"weights_path": str(model)})
+        self._chat = chat
+        return True
+
+    def close(self) -> None:
+        """Give back memory; the engine can't be used afterwards."""
+        from vllm.distributed import parallel_state
+
+        if self._llm is None:
+            return
+        self._llm.llm_engine.engine_core.shutdown()
+        self._llm = None
+        gc.unfreeze()  # vLLM freezes the heap once it has started, which would keep the weights for ever
+        parallel_state.destroy_model_parallel()
+        if not self._had_group:  # the launcher's group, if there is one, is not ours to end
+            parallel_state.destroy_distributed_environment()
+        gc.collect()
+        import torch
+
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def _run(self, prompts: Sequence[list[int]], params: Sequence[Any], progress: Progress | None) -> list[Any]:
+        """Drive the engine step by step until each prompt is done; outputs in the order of the prompts."""
+        from vllm.inputs import TokensPrompt
+
+        engine = self._llm.llm_engine
+        for number, (ids, param) in enumerate(zip(prompts, params, strict=True)):
+            engine.add_request(str(number), TokensPrompt(prompt_token_ids=ids), param)
+        outputs: list[Any] = [None] * len(prompts)
+        rows = tokens = 0
+        try:
+            while engine.has_unfinished_requests():
+                finished = [output for output in engine.step() if output.finished]
+                for output in finished:
+                    outputs[int(output.request_id)] = output
+                    tokens += len(output.outputs[0].token_ids)
+                rows += len(finished)
+                if finished and progress:
+                    progress(rows, tokens)
+        except BaseException:
+            engine.abort_request([str(number) for number, output in enumerate(outputs) if output is None])
+            raise
+        return outputs
+
+    def _completion(self, request: Request, prompt: Prompt, output: Any) -> Completion:
+        return Completion(
+            id=request.id,
+            text=self._chat.text(prompt.ids, output.token_ids),
+            prompt_tokens=len(prompt.ids),
+            tokens=len(output.token_ids),
+            finish_reason=output.finish_reason,
+        )
+
+
+def _cpu_options(model: Path, settings: EngineSettings, threads: int) -> dict[str, Any]:
+    """What vLLM needs to start fast and run fast on a CPU: a start of 5 s instead of 25, twice the tokens a second."""
+    if settings.tensor_parallel != 1:
+        raise RequestError(
+            f"tensor_parallel is {settings.tensor_parallel}, and no CUDA GPU is visible; wanted 1 on a CPU"
+        )
+    import torch
+
+    _set_environment(
+        {
+            "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # no second process, which would take one of few cores
+            "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # bound threads keep a core free and fight with other ranks
+            "OMP_NUM_THREADS": str(threads),
+        }
+    )
+    os.environ["VLLM_CPU_KVCACHE_SPACE"] = str(_cache_gib(model, settings))  # read anew at every start
+    if torch.get_num_threads() != threads:  # torch read OMP_NUM_THREADS when it was imported, which may be long ago
+        torch.set_num_threads(threads)
+    return {"enforce_eager": True}
+
+
+def _cache_gib(model: Path, settings: EngineSettings) -> int:
+    """Whole GiB that keep ``max_num_seqs`` texts of ``max_model_len``; vLLM fills all of it with zeros at the start."""
+    config = json.loads((model / "config.json").read_text(encoding="utf-8"))
+    heads = config["num_attention_heads"]
+    head_dim = config.get("head_dim") or config["hidden_size"] // heads
+    # Keys and values, 4 bytes at most, in blocks of 128 tokens.
+    token_bytes = 2 * 4 * config["num_hidden_layers"] * config.get("num_key_value_heads", heads) * head_dim
+    wanted = token_bytes * settings.max_num_seqs * (settings.max_model_len + 128)
+    return min(CPU_CACHE_GIB, wanted // 2**30 + 1)
+
+
+def _cuda_options(settings: EngineSettings) -> dict[str, Any]:
+    """One engine a rank on its own GPU, or one process that shares its model over several."""
+    _set_environment(
+        {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_BATCH_INVARIANT": "1" if settings.batch_invariant else "0"}
+    )
+    options: dict[str, Any] = {
+        "gpu_memory_utilization": settings.gpu_memory_share,
+        "tensor_parallel_size": settings.tensor_parallel,
+    }
+    if _local_ranks() > 1:
+        if settings.tensor_parallel != 1:
+            raise RequestError(
+                f"tensor_parallel is {settings.tensor_parallel} under a launcher with {_local_ranks()} ranks; "
+                "wanted one process for a model that is shared over GPUs"
+            )
+        # Else every rank would take the first GPU: this one reads LOCAL_RANK and joins the launcher's group.
+        options["distributed_executor_backend"] = "external_launcher"
+    return options
+
+
+def _set_environment(values: Mapping[str, str]) -> None:
+    """Set variables that vLLM reads when it is imported or started.
+
+    Raises:
+        KitError: vLLM is imported already and one has another value.
+    """
+    for name, value in values.items():
+        found = os.environ.get(name)
+        if found != value and "vllm" in sys.modules:
+            raise KitError(
+                f"{name} is {found!r} and vllm is imported already, wanted {value!r}; "
+                "open every engine of a process with the same settings, and let kit.engines.vllm do the first import"
+            )
+        os.environ[name] = value
+
+
+def _cores() -> int:
+    """Cores this process may use: its affinity, capped by the container's quota."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
+        return max(1, min(cores, int(quota) // int(period)))
+    except (OSError, ValueError):  # no such file outside Linux, and "max 100000" without a quota
+        return cores
+
+
+def _local_ranks() -> int:
+    """Ranks of the launcher on this machine; 1 without a launcher."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+
+
+def _shape(model: Path) -> dict[str, Any]:
+    """The part of config.json that decides which tensors there are and what is done with them."""
+    config: dict[str, Any] = json.loads((model / "config.json").read_text(encoding="utf-8"))
+    told_apart = ("transformers_version", "dtype", "torch_dtype", "_name_or_path", "use_cache", "eos_token_id")
+    return {key: value for key, value in config.items() if key not in (*told_apart, "bos_token_id", "pad_token_id")}
