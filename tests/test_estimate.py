@@ -1,0 +1,159 @@
+"""Costs, against arithmetic done by hand."""
+
+import pytest
+
+from kit.catalogue import Catalogue, manifests_folder
+from kit.errors import RequestError
+from kit.estimate import Cost, Machine, cache_bytes_per_token, generation, machine, training, weight_bytes
+from kit.manifest import Model
+
+CATALOGUE = Catalogue(manifests_folder())
+GB = 10**9
+
+
+def tiny(**changes: object) -> Model:
+    """1,000 weights; 2 layers of width 8 with heads of 4, one of them with keys and values."""
+    sizes = {
+        "folder": "tiny",
+        "parameters": 1000,
+        "layers": 2,
+        "hidden": 8,
+        "intermediate": 16,
+        "heads": 2,
+        "kv_heads": 1,
+        "vocab": 10,
+        "context": 64,
+        "licence": "none",
+    }
+    return Model.model_validate(sizes | changes)
+
+
+def plain(**changes: object) -> Machine:
+    """A machine of round numbers."""
+    figures = {
+        "flops": 1e6,
+        "bandwidth": 1e5,
+        "memory_bytes": 10_000,
+        "dtype": "bfloat16",
+        "training_utilisation": 0.5,
+        "prefill_utilisation": 0.5,
+        "decode_utilisation": 0.5,
+        "batch": 4,
+        "source": "made up",
+    }
+    return Machine.model_validate(figures | changes)
+
+
+def test_cache_holds_keys_and_values_of_every_layer():
+    # 2 (key, value) x 2 layers x 1 head x 4 numbers x 2 bytes
+    assert cache_bytes_per_token(tiny(), "bfloat16") == 32
+    assert cache_bytes_per_token(tiny(), "float32") == 64
+
+
+def test_generation_by_hand():
+    cost = generation(tiny(), 8, 5, 10, gpus=2, hardware=plain())
+    # reading: 2 x 1000 x 8 x 5 = 80,000 FLOP at 2 x 1e6 x 0.5 a second = 0.08 s
+    # writing: 8 / 4 = 2 batches of 10 steps. A step reads 2000 + 4 x 32 x (5 + 5) = 3280 bytes, 0.0328 s at 1e5 a
+    #          second, and computes 2 x 1000 x 4 = 8000 FLOP, 0.008 s at 1e6; so 20 x 0.0328 / (2 x 0.5) = 0.656 s
+    assert cost.wall_s == pytest.approx(0.08 + 0.656)
+    assert cost.gpu_hours == pytest.approx(2 * 0.736 / 3600)
+    assert cost.disk_bytes == 8 * 10 * 5
+    # (2000 + 4 x 32 x 15) / 2
+    assert cost.memory_bytes_per_gpu == 1960
+
+
+def test_generation_is_bound_by_arithmetic_where_that_is_slower():
+    cost = generation(tiny(), 4, 0, 10, gpus=1, hardware=plain(bandwidth=1e9))
+    assert cost.wall_s == pytest.approx(10 * 8000 / (1e6 * 0.5))
+
+
+def test_as_many_rows_side_by_side_as_memory_holds():
+    # 0.9 x 3000 - 2000 = 700 bytes of room; a row of 10 tokens needs 320
+    cost = generation(tiny(), 4, 0, 10, gpus=1, hardware=plain(memory_bytes=3000))
+    assert cost.memory_bytes_per_gpu == 2000 + 2 * 320
+    assert cost.fits(plain(memory_bytes=3000))
+
+
+def test_a_model_that_is_too_large_does_not_fit():
+    cost = generation(tiny(), 4, 0, 10, gpus=1, hardware=plain(memory_bytes=1000))
+    assert cost.memory_bytes_per_gpu == 2000 + 320
+    assert not cost.fits(plain(memory_bytes=1000))
+
+
+def test_no_rows_cost_nothing():
+    cost = generation(tiny(), 0, 5, 10, gpus=1, hardware=plain())
+    assert (cost.wall_s, cost.disk_bytes) == (0, 0)
+
+
+def test_training_by_hand():
+    cost = training(tiny(), 6, 10, 3, gpus=2, checkpointing=True, hardware=plain(), tokens_per_micro_batch=5)
+    # 6 x 1000 x 180 tokens x 4/3 = 1,440,000 FLOP at 2 x 1e6 x 0.5 a second
+    assert cost.wall_s == pytest.approx(1.44)
+    assert cost.gpu_hours == pytest.approx(2 * 1.44 / 3600)
+    assert cost.disk_bytes == 2000
+    # 16 x 1000 / 2 = 8000; the largest piece is a layer, (1000 - 2 x 80) / 2 = 420 weights = 840 bytes;
+    # activations: 2 x 5 x 8 + 5 x (80 + 64) = 800 numbers = 1600 bytes; logits: 8 x 5 x 10 = 400
+    assert cost.memory_bytes_per_gpu == 8000 + 840 + 1600 + 400
+
+
+def test_training_without_checkpointing_is_quicker_and_keeps_more():
+    cost = training(tiny(), 6, 10, 3, gpus=2, checkpointing=False, hardware=plain(), tokens_per_micro_batch=5)
+    assert cost.wall_s == pytest.approx(1.08)
+    # activations: 2 x 5 x (80 + 64) = 1440 numbers = 2880 bytes
+    assert cost.memory_bytes_per_gpu == 8000 + 840 + 2880 + 400
+
+
+@pytest.mark.parametrize("name", ["llama-3.1-70b-instruct", "qwen-2-72b-instruct", "qwen-2.5-72b-instruct"])
+def test_the_large_models_fit_eight_gpus_and_not_one(name: str):
+    model, a100 = CATALOGUE.models[name], machine("a100-80gb")
+    # 2 x 80 layers x 8 heads x 128 numbers x 2 bytes = 327,680 bytes a token; 256 rows of 4,096 tokens = 343.6 GB
+    assert cache_bytes_per_token(model, "bfloat16") == 327_680
+    cost = generation(model, 50_000, 2048, 2048, gpus=8, hardware=a100)
+    assert cost.memory_bytes_per_gpu * 8 == pytest.approx(2 * model.parameters + 256 * 4096 * 327_680, abs=8)
+    assert cost.fits(a100)
+    assert not generation(model, 50_000, 2048, 2048, gpus=1, hardware=a100).fits(a100)
+
+
+def test_72b_by_hand():
+    model = CATALOGUE.models["qwen-2.5-72b-instruct"]
+    assert weight_bytes(model, "bfloat16") == 145_412_407_296
+    # (145.4 + 343.6) GB / 8
+    cost = generation(model, 50_000, 2048, 2048, gpus=8, hardware=machine("a100-80gb"))
+    assert cost.memory_bytes_per_gpu / GB == pytest.approx(61.1, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("scale", "hardware"), [("paper", "a100-80gb"), ("one-gpu", "rtx-4090"), ("mini", "cpu-2-cores")]
+)
+def test_every_base_of_a_scale_can_be_trained_on_its_machine(scale: str, hardware: str):
+    device, asked = machine(hardware), CATALOGUE.scale(scale)
+    bases = {base for experiment in CATALOGUE.experiments.values() for base in experiment.base}
+    costs: dict[str, Cost] = {
+        asked.cast[base]: training(
+            CATALOGUE.models[asked.cast[base]],
+            1000,
+            500,
+            3,
+            gpus=max(asked.hardware.gpus, 1),
+            checkpointing=asked.training.gradient_checkpointing,
+            hardware=device,
+            tokens_per_micro_batch=asked.training.tokens_per_micro_batch,
+        )
+        for base in bases & set(asked.cast)
+    }
+    assert costs
+    assert all(cost.fits(device) for cost in costs.values()), costs
+
+
+def test_the_cpu_formulas_give_back_what_was_measured():
+    cpu, model = machine("cpu-2-cores"), CATALOGUE.models["smollm2-135m-instruct"]
+    assert 64 * 100 / generation(model, 64, 0, 100, gpus=1, hardware=cpu).wall_s == pytest.approx(140, rel=0.05)
+    assert 345 / generation(model, 1, 345, 0, gpus=1, hardware=cpu).wall_s == pytest.approx(345, rel=0.05)
+    trained = training(model, 8, 256, 1, gpus=1, checkpointing=False, hardware=cpu)
+    assert 8 * 256 / trained.wall_s == pytest.approx(115, rel=0.05)
+
+
+def test_an_unknown_machine_is_named():
+    with pytest.raises(RequestError) as error:
+        machine("a100-80g")
+    assert str(error.value) == "hardware.toml: no machine named 'a100-80g'; did you mean 'a100-80gb'?"
