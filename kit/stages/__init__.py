@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from kit.engines import Engine, EngineSettings
+from kit.errors import KitError
 from kit.prompts import Pack
 from kit.sandbox import Sandbox
 
@@ -27,13 +28,17 @@ class Context(Protocol):
     """This process, 0 to ``world - 1``; rank 0 alone writes the output."""
     world: int
     """Processes that share the job."""
+    source: Mapping[str, Any]
+    """Where a fetching job may look: address, mirror path, folder; not in the key."""
+    mirror: Path | None
+    """A folder with copies of pinned files."""
 
     def engine(self, model: Path, settings: EngineSettings) -> Engine:
         """The engine of one model; kept open until another is asked for, so jobs of one model share a start."""
         ...
 
-    def pack(self, name: str) -> Pack:
-        """A prompt pack by name."""
+    def pack(self, name: str, folder: Path | None = None) -> Pack:
+        """A prompt pack by name; ``folder`` is the fetched artifact with its source, where it has one."""
         ...
 
     def sandbox(self) -> Sandbox:
@@ -64,3 +69,15 @@ class Stage(Protocol):
             context: ranks, engines, prompts, sandbox, progress.
         """
         ...
+
+
+def only_file(folder: Path) -> Path:
+    """The one file of a fetched artifact, beside its head.
+
+    Raises:
+        KitError: there is none, or more than one.
+    """
+    files = [path for path in sorted(folder.iterdir()) if path.name != "artifact.json"]
+    if len(files) != 1:
+        raise KitError(f"{folder.name[:12]}: wanted one file, found {', '.join(path.name for path in files) or 'none'}")
+    return files[0]

@@ -1,0 +1,56 @@
+"""The command line: arguments in, rich out. What the commands do is elsewhere."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kit.errors import KitError
+
+app = typer.Typer(
+    name="kit",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="A reproducible benchmark of instruction evolution (arXiv 2412.11231).",
+)
+
+Tables = Annotated[list[str], typer.Argument(help="Tables by number: 2")]
+ScaleName = Annotated[str, typer.Option("--scale", help="smoke, mini, one-gpu, paper; auto takes what fits this machine")]
+StoreDir = Annotated[Path, typer.Option("--store", help="Folder of the artifacts", envvar="KIT_STORE")]
+MirrorDir = Annotated[Path | None, typer.Option("--mirror", help="Folder with copies of the pinned data files")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on standard output")]
+UnsafeExec = Annotated[
+    bool, typer.Option("--unsafe-exec", help="Run model-written code with no sandbox where none is to be had")
+]
+DEFAULT_STORE = Path("store")
+
+
+def main() -> None:
+    """Run the command; exit 0 if it is done, 1 if a job or a check failed, 2 if the request was wrong."""
+    from kit.cli import files, jobs, stores, tables  # noqa: F401  # they add their commands to the app
+
+    try:
+        app()
+    except KitError as error:
+        say_error(str(error))
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        say_error("stopped; what is committed stays, and the same command goes on from there")
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+def say_error(text: str) -> None:
+    """A message on standard error, as plain text."""
+    from rich.console import Console
+    from rich.text import Text
+
+    from kit.report import plain
+
+    Console(stderr=True).print(Text.assemble(("error: ", "bold red"), plain(text)), soft_wrap=True)

@@ -1,0 +1,293 @@
+"""``kit reproduce``, ``plan``, ``verify``, ``report``, ``fetch``, ``run``: a table, or a manifest of one's own."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kit.cli import DEFAULT_STORE, AsJson, MirrorDir, ScaleName, StoreDir, Tables, UnsafeExec, app
+from kit.errors import RequestError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from kit.plan import Plan
+    from kit.run import Outcome
+    from kit.store import Store
+
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the jobs and run none")]
+Yes = Annotated[bool, typer.Option("--yes", help="Don't ask before more than one GPU-hour")]
+GPU_HOURS_WITHOUT_ASKING = 1.0
+
+
+@app.command()
+def reproduce(
+    tables: Tables,
+    scale: ScaleName = "auto",
+    mirror: MirrorDir = None,
+    store: StoreDir = DEFAULT_STORE,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    unsafe_exec: UnsafeExec = False,
+) -> None:
+    """Compute tables of the paper and print them beside the paper's numbers."""
+    from kit.planning import plan_tables
+
+    run_plan(
+        lambda: plan_tables(tables, scale), store, mirror, dry_run=dry_run, yes=yes, unsafe=unsafe_exec, auto=scale == "auto"
+    )
+
+
+@app.command()
+def run(
+    manifest: Annotated[Path, typer.Argument(help="A manifest of your own, anywhere on disk")],
+    mirror: MirrorDir = None,
+    store: StoreDir = DEFAULT_STORE,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    unsafe_exec: UnsafeExec = False,
+) -> None:
+    """Compute the experiments of a manifest of your own."""
+    from kit.planning import plan_manifest
+
+    run_plan(lambda: plan_manifest(manifest), store, mirror, dry_run=dry_run, yes=yes, unsafe=unsafe_exec)
+
+
+def run_plan(
+    make: "Callable[[], Plan]",
+    store_path: Path,
+    mirror: Path | None,
+    *,
+    dry_run: bool,
+    yes: bool,
+    unsafe: bool,
+    auto: bool = False,
+) -> None:
+    """Plan, ask if it is dear, run, and print every table; exit 1 if a job failed."""
+    from rich.console import Console
+    from rich.text import Text
+
+    from kit.launch import Options
+    from kit.report import make_grid, plain, terminal
+    from kit.run import execute
+    from kit.store import Store
+
+    console = Console()
+    plan = make()
+    check_mirror(mirror)
+    if auto:
+        why = "no GPU here" if plan.scale == "smoke" else "the largest that this machine holds"
+        console.print(Text(f"scale {plan.scale}: {why}; --scale (make: SCALE=) names another"), soft_wrap=True)
+    for note in plan.notes:
+        console.print(Text(f"note: {plain(note)}", style="dim"), soft_wrap=True)
+    if dry_run:
+        show_plan(console, plan, Store(store_path))
+        return
+    store = Store.open(store_path)
+    before_running(plan, store, ask=not yes)
+    options = Options(store=store_path.resolve(), mirror=mirror.resolve() if mirror else None, unsafe_exec=unsafe)
+    with terminal.Live(console, len(plan.jobs)) as live:
+        outcome = execute(plan.jobs, store, options, live)
+    name_interruptions(console, plan, outcome)
+    for name in plan.tables:
+        console.print()
+        console.print(terminal.grid_table(make_grid(name, plan, store)))
+    console.print(terminal.summary(outcome))
+    if outcome.failed or outcome.blocked:
+        for key in outcome.failed:
+            console.print(Text(f"log of {plain(plan.jobs[key].id)}: {store.log_path(key)}"), soft_wrap=True)
+        sys.exit(1)
+
+
+def name_interruptions(console: "Console", plan: "Plan", outcome: "Outcome") -> None:
+    """Say which jobs an earlier run had left half-written."""
+    from rich.text import Text
+
+    if outcome.interrupted:
+        ids = ", ".join(plan.jobs[key].id for key in outcome.interrupted)
+        text = f"an earlier run was interrupted in {ids}: what it had half-written was removed, what it had committed was kept"
+        console.print(Text(text, style="yellow"), soft_wrap=True)
+
+
+def check_mirror(mirror: Path | None) -> None:
+    """A mirror that is named must be there."""
+    if mirror is not None and not mirror.is_dir():
+        raise RequestError(f"--mirror {mirror}: no such folder")
+
+
+def before_running(plan: "Plan", store: "Store", *, ask: bool) -> None:
+    """Refuse what can't end well, and ask before what is dear.
+
+    Raises:
+        RequestError: too little disk is free, or more than a GPU-hour is needed and nobody said yes.
+    """
+    import shutil
+
+    todo = [job for key, job in plan.jobs.items() if not store.has(key)]
+    need = sum(int(job.resources.get("disk_bytes", 0)) for job in todo)
+    free = shutil.disk_usage(store.root).free
+    if need > free:
+        raise RequestError(
+            f"store {store.root}: the {len(todo)} jobs to do need about {need / 1e9:.1f} GB of disk, {free / 1e9:.1f} GB "
+            "are free; make room, or name another --store"
+        )
+    hours = sum(float(job.resources.get("gpu_hours", 0)) for job in todo)
+    if hours > GPU_HOURS_WITHOUT_ASKING and ask:
+        text = f"this needs about {hours:,.0f} GPU-hours at scale {plan.scale}"
+        if not sys.stdin.isatty():
+            raise RequestError(f"{text}; say --yes (make: YES=1) to begin")
+        typer.confirm(f"{text}. Begin?", abort=True)
+
+
+@app.command()
+def plan(
+    tables: Tables,
+    scale: ScaleName = "auto",
+    store: StoreDir = DEFAULT_STORE,
+    json: AsJson = False,
+) -> None:
+    """List the jobs behind tables: stage, key, inputs, resources, cached or not."""
+    from rich.console import Console
+
+    from kit.plan import digest
+    from kit.planning import plan_tables
+    from kit.store import Store
+
+    found = plan_tables(tables, scale)
+    opened = Store(store)
+    if not json:
+        show_plan(Console(), found, opened)
+        return
+    import json as json_module
+
+    document = {
+        "schema": 1,
+        "scale": found.scale,
+        "digest": digest(found),
+        "tables": {name: {"cells": len(cells)} for name, cells in found.cells.items()},
+        "cast": found.cast,
+        "notes": found.notes,
+        "totals": totals(found),
+        "formula": formula(),
+        "jobs": [{**job.to_json(), "cached": opened.has(key)} for key, job in found.jobs.items()],
+    }
+    typer.echo(json_module.dumps(document, ensure_ascii=False, indent=1))
+
+
+def formula() -> str:
+    """How costs are estimated, in words."""
+    from kit import estimate
+
+    return (estimate.__doc__ or "").strip()
+
+
+def totals(plan: "Plan") -> dict[str, float]:
+    """Jobs a stage, and the estimated GPU-hours and disk of all."""
+    stages: dict[str, float] = {}
+    for job in plan.jobs.values():
+        stages[job.stage] = stages.get(job.stage, 0) + 1
+    hours = sum(float(job.resources.get("gpu_hours", 0)) for job in plan.jobs.values())
+    disk = sum(float(job.resources.get("disk_bytes", 0)) for job in plan.jobs.values())
+    return {**stages, "gpu_hours": round(hours, 1), "disk_bytes": disk}
+
+
+def show_plan(console: "Console", plan: "Plan", store: "Store") -> None:
+    """One line a job, and the sums."""
+    from rich.text import Text
+
+    for key, job in plan.jobs.items():
+        state = "cached" if store.has(key) else "to do"
+        hours = job.resources.get("gpu_hours", 0)
+        cost = f"{hours:,.1f} GPU-h" if hours else ""
+        console.print(Text(f"{state:8}{key[:10]}  {job.id:62} {cost}"), soft_wrap=True)
+    sums = totals(plan)
+    stages = ", ".join(f"{int(count)} {name}" for name, count in sums.items() if name not in ("gpu_hours", "disk_bytes"))
+    text = f"{len(plan.jobs)} jobs: {stages}; about {sums['gpu_hours']:,.1f} GPU-hours, {sums['disk_bytes'] / 1e9:,.1f} GB"
+    console.print(Text(text, style="bold"), soft_wrap=True)
+
+
+@app.command()
+def report(
+    tables: Tables,
+    scale: ScaleName = "auto",
+    store: StoreDir = DEFAULT_STORE,
+    format: Annotated[str, typer.Option("--format", help="terminal, markdown or csv")] = "terminal",
+) -> None:
+    """Print tables from what the store has."""
+    from rich.console import Console
+
+    from kit.planning import plan_tables
+    from kit.report import as_csv, make_grid, markdown, terminal
+    from kit.store import Store
+
+    if format not in ("terminal", "markdown", "csv"):
+        raise RequestError(f"--format {format}: known: terminal, markdown, csv")
+    found = plan_tables(tables, scale)
+    for name in found.tables:
+        grid = make_grid(name, found, Store(store))
+        if format == "terminal":
+            Console().print(terminal.grid_table(grid))
+        else:
+            typer.echo(markdown(grid) if format == "markdown" else as_csv(grid))
+
+
+@app.command()
+def fetch(
+    tables: Tables,
+    scale: ScaleName = "auto",
+    mirror: MirrorDir = None,
+    store: StoreDir = DEFAULT_STORE,
+) -> None:
+    """Fetch and check the models and data of tables; nothing else has a network."""
+    from rich.console import Console
+
+    from kit.launch import Options
+    from kit.planning import plan_tables
+    from kit.report import terminal
+    from kit.run import execute
+    from kit.store import Store
+
+    found = plan_tables(tables, scale)
+    check_mirror(mirror)
+    jobs = {key: job for key, job in found.jobs.items() if job.stage == "fetch"}
+    opened = Store.open(store)
+    options = Options(store=store.resolve(), mirror=mirror.resolve() if mirror else None)
+    console = Console()
+    with terminal.Live(console, len(jobs)) as live:
+        outcome = execute(jobs, opened, options, live)
+    console.print(terminal.summary(outcome))
+    if outcome.failed:
+        sys.exit(1)
+
+
+@app.command()
+def verify(
+    tables: Annotated[list[str] | None, typer.Argument(help="Tables by number; all that the store has, by default")] = None,
+    scale: ScaleName = "auto",
+    store: StoreDir = DEFAULT_STORE,
+    json: AsJson = False,
+    record: Annotated[bool, typer.Option("--record", help="Write what the store has as the values expected from now on")] = False,
+) -> None:
+    """Check finished tables: artifacts unharmed, every cell there, every number within its tolerance."""
+    from rich.console import Console
+
+    from kit import verify as checks
+    from kit.planning import plan_tables
+    from kit.store import Store
+
+    names = tables or ["2"]
+    opened = Store(store)
+    found = plan_tables(names, scale)
+    if record:
+        for path in checks.record(found, opened):
+            typer.echo(f"wrote {path}")
+        return
+    findings = checks.check(found, opened)
+    if json:
+        typer.echo(checks.as_json(found, findings))
+    else:
+        checks.show(Console(), found, findings)
+    if not all(finding.passed for finding in findings):
+        sys.exit(1)

@@ -1,0 +1,110 @@
+"""From what a user names (tables, a scale, a manifest file) to a plan."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from kit import registry
+from kit.catalogue import Catalogue, lock_hash, manifests_folder
+from kit.errors import RequestError, did_you_mean
+from kit.manifest import Column, Scale, Table, UserManifest, read
+from kit.plan import Plan, make_plan
+
+LOCKS = ("cpu", "cuda", "grade")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """What decides which scale fits."""
+
+    gpus: int
+    gpu_memory_gib: int
+    memory_gib: int
+
+
+def this_machine() -> Machine:
+    """GPUs by ``nvidia-smi``, memory by the kernel; imports nothing heavy."""
+    import os
+    import shutil
+    import subprocess
+
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 30
+    if shutil.which("nvidia-smi") is None:
+        return Machine(gpus=0, gpu_memory_gib=0, memory_gib=memory)
+    query = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+    found = subprocess.run(query, text=True, capture_output=True, check=False)
+    sizes = [int(line) for line in found.stdout.split() if line.isdigit()] if found.returncode == 0 else []
+    smallest = min(sizes, default=0) * 2**20 / 1e9  # cards are sold by the billion bytes: an "80 GB" one has 79.6 GiB
+    return Machine(gpus=len(sizes), gpu_memory_gib=round(smallest), memory_gib=memory)
+
+
+def largest_scale(catalogue: Catalogue, machine: Machine) -> str:
+    """The largest scale that a machine can hold; without a GPU that is ``smoke``."""
+    best, best_size = "smoke", (-1, -1)
+    for name in catalogue.names("scales"):
+        hardware = catalogue.scale(name).hardware
+        size = (hardware.gpus, hardware.gpu_memory_gib)
+        fits = hardware.gpus <= machine.gpus and hardware.gpu_memory_gib <= machine.gpu_memory_gib
+        if fits and hardware.gpus > 0 and size > best_size:
+            best, best_size = name, size
+    return best
+
+
+def plan_tables(names: list[str], scale: str) -> Plan:
+    """The plan of some tables at one scale; ``auto`` is the largest that fits this machine.
+
+    Raises:
+        RequestError: a table or scale that is not there, or that the kit can't compute.
+    """
+    catalogue = Catalogue(manifests_folder())
+    if scale == "auto":
+        scale = largest_scale(catalogue, this_machine())
+    tables = {table_name(catalogue, name): catalogue.table(name) for name in names}
+    return make_plan(catalogue, tables, catalogue.scale(scale), scale, locks())
+
+
+def table_name(catalogue: Catalogue, name: str) -> str:
+    """``2`` or ``table-2`` -> ``table-2``; says so if the paper prints it and the kit can't compute it yet."""
+    from kit import paper
+
+    full = f"table-{name}" if name.isdigit() else name
+    known = catalogue.names("tables")
+    if full in known:
+        return full
+    if full in paper.names():
+        raise RequestError(f"{full}: the paper's numbers are here, the kit can't compute it yet; it computes {', '.join(known)}")
+    raise RequestError(f"no table named {name!r}{did_you_mean(full, known)}")
+
+
+def plan_manifest(path: Path) -> Plan:
+    """The plan of a user's own manifest: every evolver by every base, every metric of every benchmark."""
+    user = read(UserManifest, path, str(path))
+    catalogue = Catalogue(manifests_folder(), user, path.resolve().parent)
+    base = catalogue.scale(user.scale) if isinstance(user.scale, str) else user.scale
+    scale_name = user.scale if isinstance(user.scale, str) else path.stem
+    update = {"cast": {**base.cast, **user.cast}, "seeds": {**base.seeds, **user.seeds}}
+    scale: Scale = base.model_copy(update=update)
+    return make_plan(catalogue, {path.stem: own_table(user)}, scale, scale_name, locks())
+
+
+def own_table(user: UserManifest) -> Table:
+    """The table of a user's manifest, which nobody has printed before."""
+    experiments = user.experiment
+    benchmarks = dict.fromkeys(name for experiment in experiments for name in experiment.benchmarks)
+    columns = [
+        Column(id=metric, name=metric, benchmark=name)
+        for name in benchmarks
+        for metric in registry.load("benchmarks", name).METRICS
+    ]
+    return Table(
+        schema=1,
+        title=user.title,
+        experiments=[experiment.id for experiment in experiments],
+        evolvers=list(dict.fromkeys(name for experiment in experiments for name in experiment.evolver)),
+        bases=list(dict.fromkeys(name for experiment in experiments for name in experiment.base)),
+        column=columns,
+    )
+
+
+def locks() -> dict[str, str]:
+    """The hash of each environment's lock."""
+    return {name: lock_hash(name) for name in LOCKS}

@@ -1,0 +1,152 @@
+"""Tables of results beside the paper's; reads the store, and no stage knows of it."""
+
+import csv
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from kit import paper
+from kit.manifest import Column, Table
+from kit.plan import CellAddress, Plan
+from kit.records import Result, read_rows
+from kit.store import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One number of a table; rates are 0-1, and the column turns them into percent."""
+
+    address: CellAddress
+    result: Result | None
+    """``None`` while its job is not done."""
+    reference: float | None
+    """What the paper prints here, in the column's unit."""
+
+    @property
+    def percent(self) -> float | None:
+        """The value, percent."""
+        return None if self.result is None else 100 * self.result.value
+
+    @property
+    def stderr_percent(self) -> float | None:
+        """Its standard error, percentage points."""
+        return None if self.result is None else 100 * self.result.stderr
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One row of a table: an evolver and a base model."""
+
+    evolver: str
+    base: str
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grid:
+    """A table with its numbers."""
+
+    name: str
+    table: Table
+    scale: str
+    cast: Mapping[str, str]
+    lines: tuple[Line, ...]
+
+    @property
+    def columns(self) -> list[Column]:
+        """The table's columns, in order."""
+        return self.table.column
+
+    def players(self) -> dict[str, str]:
+        """The paper's names in this table -> who plays them, where that is somebody else."""
+        names = [*self.table.evolvers, *(line.base for line in self.lines)]
+        return {name: self.cast[name] for name in dict.fromkeys(names) if self.cast.get(name, name) != name}
+
+    def sizes(self) -> str:
+        """Units behind a cell, per column: ``IFEval P-S 12, ...``; what the standard errors rest on."""
+        first = self.lines[0].cells if self.lines else ()
+        counts = [f"{column.name} {cell.result.n:,}" for column, cell in zip(self.columns, first, strict=True) if cell.result]
+        return ", ".join(counts)
+
+
+def make_grid(name: str, plan: Plan, store: Store) -> Grid:
+    """Fill a table of a plan with what the store has."""
+    table = plan.tables[name]
+    printed = paper.table(table.paper) if table.paper else None
+    cache: dict[str, dict[str, Result]] = {}
+    rows: dict[tuple[str, str], list[Cell]] = {}
+    for address in plan.cells[name]:
+        if address.key not in cache and store.has(address.key):
+            path = store.get(address.key).folder / "results.jsonl"
+            cache[address.key] = {result.metric: result for result in read_rows(path, Result)}
+        rows.setdefault((address.evolver, address.base), []).append(
+            Cell(
+                address=address,
+                result=cache.get(address.key, {}).get(address.column),
+                reference=printed.value(address.evolver, address.base, address.column) if printed else None,
+            )
+        )
+    return Grid(
+        name=name,
+        table=table,
+        scale=plan.scale,
+        cast=plan.cast,
+        lines=tuple(Line(evolver=e, base=b, cells=tuple(cells)) for (e, b), cells in rows.items()),
+    )
+
+
+def ours(cell: Cell, column: Column) -> str:
+    """Our number as the table prints it: ``33.33 ±13.6``."""
+    if cell.percent is None or cell.stderr_percent is None:
+        return "missing"
+    return f"{cell.percent:.{column.digits}f} ±{cell.stderr_percent:.1f}"
+
+
+def theirs(cell: Cell, column: Column) -> str:
+    """The paper's number, or a dash."""
+    return "-" if cell.reference is None else f"{cell.reference:.{column.digits}f}"
+
+
+def disclaimer(grid: Grid) -> str:
+    """What the numbers beside the paper's mean at this scale."""
+    if grid.scale == "paper":
+        return "The paper's models and data; `kit verify` judges each cell."
+    return (
+        f"Scale {grid.scale}: other models and fewer rows than the paper's. The numbers show that the pipeline works; "
+        "they neither confirm nor refute the paper's cells, which stand beside them for orientation."
+    )
+
+
+def markdown(grid: Grid) -> str:
+    """The table as Markdown: ours, and the paper's in brackets."""
+    head = ["evolver", "base", *(column.name for column in grid.columns)]
+    lines = [f"**{plain(grid.table.title)}** (scale `{grid.scale}`)", ""]
+    lines += ["| " + " | ".join(head) + " |", "| --- | --- |" + " ---: |" * len(grid.columns)]
+    for line in grid.lines:
+        cells = [f"{ours(c, k)} ({theirs(c, k)})" for c, k in zip(line.cells, grid.columns, strict=True)]
+        lines.append("| " + " | ".join([line.evolver, line.base, *cells]) + " |")
+    lines += ["", "Percent ± standard error; in brackets what the paper prints. " + disclaimer(grid)]
+    if players := grid.players():
+        lines += ["", "Played by: " + ", ".join(f"{name} = {player}" for name, player in players.items()) + "."]
+    lines += ["", f"Units behind a cell: {grid.sizes()}.", ""]
+    return "\n".join(lines)
+
+
+def as_csv(grid: Grid) -> str:
+    """One line a cell: table, scale, names, value, standard error, n, unit, the paper's value, the job's key."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    head = ["table", "scale", "evolver", "evolver_player", "base", "base_player", "column"]
+    writer.writerow([*head, "percent", "stderr", "n", "unit", "paper", "key"])
+    for line in grid.lines:
+        for cell, column in zip(line.cells, grid.columns, strict=True):
+            result = cell.result
+            players = [line.evolver, grid.cast.get(line.evolver), line.base, grid.cast.get(line.base)]
+            numbers = [cell.percent, cell.stderr_percent, result.n, result.unit] if result else [None] * 4
+            writer.writerow([grid.name, grid.scale, *players, column.id, *numbers, cell.reference, cell.address.key])
+    return out.getvalue()
+
+
+def plain(text: str) -> str:
+    """Text of a model or a file made safe to show: control characters, and so terminal escapes, as ``\\x1b``."""
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)

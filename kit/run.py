@@ -1,0 +1,201 @@
+"""For each job of a plan: skip what the store has, start a worker for the rest, go on where one fails."""
+
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import IO, Any
+
+from kit import events
+from kit.launch import GROUPS, Options, Shape, command, environment
+from kit.store import Job, Store
+
+ORDER = ("fetch", "convert", "text", "train", "grade")
+Listener = Callable[[str, Job, Mapping[str, Any]], None]
+"""Called with (event, job, its fields): ``cached``, ``start``, ``progress``, ``done``, ``failed``, ``blocked``."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of a plan's jobs; every key is in one of the four."""
+
+    cached: list[str] = field(default_factory=list)
+    done: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    """key -> reason."""
+    blocked: dict[str, str] = field(default_factory=dict)
+    """key -> the failed job it waits for."""
+    interrupted: list[str] = field(default_factory=list)
+    """Jobs that an earlier run had left half-written; cleared before this one began."""
+    wall_s: float = 0.0
+
+
+def execute(jobs: Mapping[str, Job], store: Store, options: Options, listen: Listener) -> Outcome:
+    """Run what the store lacks, in as few worker starts as the stages allow.
+
+    A failed job doesn't stop those that don't need it. Whatever is committed stays, however this process ends.
+    """
+    started = time.monotonic()
+    outcome = Outcome(interrupted=[key for key in store.interrupted() if key in jobs and not store.has(key)])
+    pending: dict[str, Job] = {}
+    for key, job in jobs.items():
+        store.plan(job)
+        if store.has(key):
+            outcome.cached.append(key)
+            listen("cached", job, {"rows": store.get(key).rows})
+        else:
+            pending[key] = job
+    while batch := next_batch(pending, jobs, store):
+        shape, keys = batch
+        _run_worker(shape, keys, pending, store, options, outcome, listen)
+    for key, job in pending.items():
+        cause = _cause(key, jobs, outcome.failed)
+        outcome.blocked[key] = cause
+        listen("blocked", job, {"by": jobs[cause].id})
+    outcome.wall_s = time.monotonic() - started
+    return outcome
+
+
+def next_batch(pending: Mapping[str, Job], jobs: Mapping[str, Job], store: Store) -> tuple[Shape, list[str]] | None:
+    """The next worker's shape and jobs: all of one group that need nothing but each other, earliest group first."""
+    for group in ORDER:
+        shapes: dict[Shape, list[str]] = {}
+        for key, job in pending.items():
+            if GROUPS.get(job.stage, job.stage) != group:
+                continue
+            shape = Shape.of(job)
+            mine = shapes.setdefault(shape, [])
+            if all(needed in mine or store.has(needed) for needed in job.inputs.values()):
+                mine.append(key)
+        for shape, keys in shapes.items():
+            if keys:
+                return shape, by_model(keys, jobs)
+    return None
+
+
+def by_model(keys: Iterable[str], jobs: Mapping[str, Job]) -> list[str]:
+    """An order in which each job follows its inputs and each model is opened as rarely as can be.
+
+    Jobs of the model that is open go first; the next model is one whose jobs wait for no other model's, if there is one.
+    """
+    left = dict.fromkeys(keys)
+    order: list[str] = []
+    model: str | None = None
+
+    def ready(key: str) -> bool:
+        return not any(needed in left for needed in jobs[key].inputs.values())
+
+    def model_of(key: str) -> str | None:
+        return jobs[key].inputs.get("model")
+
+    while left:
+        now = [key for key in left if ready(key)]
+        same = [key for key in now if model_of(key) == model]
+        if not same:
+            waiting = {model_of(key) for key in left if not ready(key)}
+            free = [key for key in now if model_of(key) not in waiting]
+            model = model_of((free or now)[0])
+            same = [key for key in now if model_of(key) == model]
+        order.append(same[0])
+        del left[same[0]]
+    return order
+
+
+def _run_worker(
+    shape: Shape,
+    keys: list[str],
+    pending: dict[str, Job],
+    store: Store,
+    options: Options,
+    outcome: Outcome,
+    listen: Listener,
+) -> None:
+    """Start one worker, follow its events, and take every job off ``pending`` that it settled."""
+    cpu = shape.environment != "cuda"
+    process = subprocess.Popen(
+        command(shape, keys, options, cpu=cpu),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        env=environment(shape, cpu=cpu),
+        start_new_session=True,
+    )
+    tail: list[str] = []
+    current = keys[0]
+    settled = False
+    try:
+        assert process.stdout is not None
+        for current, event in _follow(process.stdout, keys[0], store, tail):
+            job = pending.get(event["key"])
+            if job is None:
+                continue
+            if event["event"] in ("done", "failed"):
+                settled = True
+                del pending[job.key]
+                if event["event"] == "done":
+                    outcome.done.append(job.key)
+                else:
+                    outcome.failed[job.key] = str(event["reason"])
+            listen(event["event"], job, event)
+        code = process.wait()
+    except BaseException:
+        process.terminate()
+        raise
+    finally:
+        if process.stdin is not None:
+            process.stdin.close()
+    left = [key for key in keys if key in pending]
+    if left and (code != 0 or not settled):
+        victim = current if current in pending else left[0]
+        reason = _why(code, tail, store, victim)
+        job = pending.pop(victim)
+        outcome.failed[victim] = reason
+        store.record_failure(job, reason)
+        listen("failed", job, {"reason": reason})
+
+
+def _follow(lines: IO[str], first: str, store: Store, tail: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The events of a worker's output, each with the job it is at; other lines go to that job's log."""
+    current = first
+    log = store.log_path(current).open("a", encoding="utf-8", errors="backslashreplace")
+    try:
+        for line in lines:
+            event = events.parse(line)
+            if event is None:
+                log.write(line)
+                tail.append(line.strip())
+                del tail[:-20]
+                continue
+            if event["event"] == "start" and event["key"] != current:
+                log.close()
+                current = event["key"]
+                log = store.log_path(current).open("a", encoding="utf-8", errors="backslashreplace")
+            if event["event"] != "progress":
+                log.write(f"[{event['event']}] {event}\n")
+                log.flush()
+            yield current, event
+    finally:
+        log.close()
+
+
+def _why(code: int, tail: list[str], store: Store, key: str) -> str:
+    """Why a worker ended before its jobs did."""
+    if code in (-9, 137):
+        return "the worker was killed (signal 9): out of memory, or by hand"
+    if code < 0:
+        return f"the worker was ended by signal {-code}"
+    last = next((line for line in reversed(tail) if line), "it printed nothing")
+    return f"the worker ended with exit code {code}: {last} (log: {store.log_path(key)})"
+
+
+def _cause(key: str, jobs: Mapping[str, Job], failed: Mapping[str, str]) -> str:
+    """The failed job that a blocked one waits for."""
+    queue = [key]
+    while queue:
+        current = queue.pop()
+        if current in failed:
+            return current
+        queue.extend(jobs[current].inputs.values())
+    return key

@@ -1,0 +1,31 @@
+"""How instructions evolve. A scenario is a file of this folder that satisfies :class:`Scenario`."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from kit.engines import Request
+from kit.prompts import Pack
+from kit.records import Completion, Instruction
+
+Generate = Callable[[Sequence[Request]], Sequence[Completion]]
+"""Asks the evolver, with the sampling of the job; one completion a request, in order."""
+
+
+class Scenario(Protocol):
+    """The module's own names."""
+
+    VERSION: int
+    """Raised when the same rows evolve differently."""
+
+    def evolve(
+        self, rows: Sequence[Instruction], params: Mapping[str, Any], pack: Pack, generate: Generate
+    ) -> list[Instruction]:
+        """One round.
+
+        Args:
+            rows: the last round's instructions, or the seeds.
+            params: ``round`` (1 for the first), ``seed``, and the scenario's own.
+            pack: whose wording asks.
+            generate: the evolver.
+        """
+        ...

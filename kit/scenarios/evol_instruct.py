@@ -1,0 +1,54 @@
+"""Evol-Instruct: each round rewrites each instruction once, by an operator that is assigned, not drawn.
+
+Protocol: paper A.1, figures 10-12; HypherX/Evolution-Analysis @7595feb, Evol_Instruct/evol_instruct.py.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kit.engines import Request
+from kit.prompts import Pack, fill
+from kit.records import Instruction
+from kit.scenarios import Generate
+from kit.seeding import request_seed
+
+VERSION = 1
+DEPTH = ("add_constraint", "deepen", "concretize", "add_reasoning_steps")
+BREADTH = "breadth"
+
+
+def operators(breadth: bool) -> tuple[str, ...]:
+    """The operators in the order of the authors' code: four in depth, and breadth last where it is used."""
+    return (*DEPTH, BREADTH) if breadth else DEPTH
+
+
+def assigned(index: int, round: int, breadth: bool) -> str:
+    """The operator of one item: ``(item_index + round) mod M``, the item's position and the round both from 0.
+
+    Both evolvers meet the same operator on the same item, so that a comparison compares evolvers alone.
+    """
+    known = operators(breadth)
+    return known[(index + round) % len(known)]
+
+
+def evolve(rows: Sequence[Instruction], params: Mapping[str, Any], pack: Pack, generate: Generate) -> list[Instruction]:
+    """One round: the trimmed reply becomes the instruction, the input is carried over, nothing is filtered."""
+    ways = [assigned(index, params["round"] - 1, params["breadth"]) for index in range(len(rows))]
+    requests = [
+        Request(
+            id=row.id,
+            turns=fill(pack.chat(f"evol_instruct.{way}"), {"instruction": row.instruction}),
+            seed=request_seed(params["seed"], "evolve", params["round"], row.id),
+        )
+        for row, way in zip(rows, ways, strict=True)
+    ]
+    return [
+        Instruction(
+            id=row.id,
+            instruction=reply.text.strip(),
+            input=row.input,
+            operator=way,
+            finish_reason=reply.finish_reason,
+        )
+        for row, way, reply in zip(rows, ways, generate(requests), strict=True)
+    ]

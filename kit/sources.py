@@ -1,0 +1,73 @@
+"""Where bytes come from: a pinned address, a wheel, a file of the kit's or the user's. The key holds what they are."""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from kit.catalogue import ROOT
+from kit.errors import RequestError
+from kit.manifest import Dataset, Model
+from kit.store import sha256_file
+
+BUNDLED = ROOT / "kit" / "bundled"
+Source = tuple[dict[str, Any], dict[str, Any]]
+"""(parameters, which are in the key; places to look, which are not)."""
+
+
+def data_source(dataset: Dataset, user_folder: Path | None) -> Source:
+    """How to get a data file. A known hash is the key; an unknown one leaves the pinned address as the key."""
+    if dataset.url is None:
+        path = local_file(dataset, user_folder)
+        try:
+            sha256 = sha256_file(path)
+        except OSError as error:
+            raise RequestError(f"data file {path}: {error.strerror}") from error
+        if dataset.sha256 not in (None, sha256):
+            raise RequestError(f"{path}: sha256 is {sha256}, the manifest says {dataset.sha256}; another file?")
+        return {"kind": "file", "name": path.name, "sha256": sha256}, {"path": str(path)}
+    name = dataset.url.rpartition("/")[2]
+    params = {"kind": "file", "name": name, "sha256": dataset.sha256}
+    if dataset.sha256 is None:
+        params["url"] = dataset.url
+    return params, {"url": dataset.url, "mirror": dataset.mirror}
+
+
+def local_file(dataset: Dataset, user_folder: Path | None) -> Path:
+    """The path of a bundled file, or of the user's own."""
+    if dataset.bundled is not None:
+        return BUNDLED / dataset.bundled
+    return (user_folder or Path.cwd()) / str(dataset.file)
+
+
+def model_source(model: Model, user_folder: Path | None) -> Source:
+    """How to get a model's files."""
+    if model.package:
+        return {"kind": "package", **model.package.model_dump()}, {}
+    if model.hub:
+        return {
+            "kind": "hub",
+            "repo": model.hub.repo,
+            "revision": model.hub.revision,
+            "files": model.hub.files,
+        }, {"gated": model.gated}
+    folder = (user_folder or Path.cwd()) / str(model.folder)
+    return folder_source(folder)
+
+
+def folder_source(folder: Path) -> Source:
+    """A model folder on disk; its key is the hash of each of its files, so a changed file is another model.
+
+    Raises:
+        RequestError: it is not a folder with a config.json.
+    """
+    if not (folder / "config.json").exists():
+        raise RequestError(f"model folder {folder}: no config.json there; name a folder that save_pretrained wrote")
+    names = sorted(p.name for p in folder.iterdir() if p.is_file() and p.suffix in (".json", ".safetensors", ".model", ".jinja", ".txt"))
+    return {"kind": "folder", "files": {name: sha256_file(folder / name) for name in names}}, {"path": str(folder)}
+
+
+def paper_prompts_source(manifests: Path) -> Source:
+    """The authors' files that hold the paper's wording, at their pinned commit."""
+    pins = tomllib.loads((manifests / "prompts.toml").read_text(encoding="utf-8"))["paper"]
+    files = {prompt["file"]: prompt["file_sha256"] for prompt in pins["prompts"]}
+    return {"kind": "prompts", "files": files}, {"url": pins["url"]}

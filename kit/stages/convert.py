@@ -1,0 +1,25 @@
+"""Fetched weights -> a plain model folder: config.json, safetensors, tokenizer."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kit import models
+from kit.stages import Context, Summary, only_file
+
+VERSION = 1
+
+
+def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, context: Context) -> Summary:
+    """Write a model folder in the layout that every engine loads without code from elsewhere."""
+    source, how = inputs["model"], params["how"]
+    if how == "gguf":
+        models.from_gguf(only_file(source), out)
+    elif how == "stack":
+        models.select_layers(source, params["layers"], out)
+    elif how == "internlm2":
+        models.internlm2_to_llama(source, out)
+    else:
+        models.bin_to_safetensors(source, out)
+    context.progress(1, 1)
+    return Summary(rows=sum(1 for _ in out.glob("*.safetensors")), facts={})

@@ -1,0 +1,30 @@
+"""Completions -> grades -> results; no GPU, and model-written code only in the sandbox."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kit import registry
+from kit.errors import KitError
+from kit.records import Completion, read_rows, results, write_rows
+from kit.stages import Context, Summary, only_file
+
+VERSION = 1
+
+
+def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, context: Context) -> Summary:
+    """Write ``grades.jsonl`` (:class:`~kit.records.Grade`) and ``results.jsonl`` (:class:`~kit.records.Result`)."""
+    benchmark = registry.load("benchmarks", params["benchmark"])
+    problems = benchmark.read(only_file(inputs["data"]))[: params["rows"]]
+    completions = read_rows(inputs["completions"] / "completions.jsonl", Completion)
+    if [problem.id for problem in problems] != [completion.id for completion in completions]:
+        raise KitError(
+            f"{params['benchmark']}: {len(completions):,} completions do not go with {len(problems):,} problems in order"
+        )
+    sandbox = context.sandbox() if benchmark.RUNS_CODE else None
+    texts = [completion.text for completion in completions]
+    grades = benchmark.grade(problems, texts, params["protocol"], sandbox)
+    write_rows(out / "grades.jsonl", (grade for grade in grades))
+    write_rows(out / "results.jsonl", results(grades, benchmark.METRICS))
+    facts = {"cpu_s": round(sum(grade.cpu_s for grade in grades), 3)}
+    return Summary(rows=len(grades), facts=facts | ({"sandbox": sandbox.tier} if sandbox else {}))

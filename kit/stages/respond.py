@@ -1,0 +1,59 @@
+"""Instructions -> pairs of instruction and response."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from kit.engines import EngineSettings, Request, Sampling
+from kit.prompts import Pack, fill
+from kit.ranks import spread
+from kit.records import Completion, Instruction, Pair, Turn, write_rows
+from kit.seeding import request_seed
+from kit.stages import Context, Summary
+from kit.stages.evolve import incoming
+
+VERSION = 1
+
+
+def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, context: Context) -> Summary:
+    """Write ``pairs.jsonl`` (:class:`~kit.records.Pair`): the trimmed replies, none filtered."""
+    rows = incoming(params, inputs)
+    pack = context.pack(params["prompts"], inputs.get("prompts"))
+    requests = [
+        Request(id=row.id, turns=ask(row, pack), seed=request_seed(params["seed"], "respond", row.id)) for row in rows
+    ]
+    engine = context.engine(inputs["model"], EngineSettings(**params["engine"]))
+    sampling = Sampling(**params["sampling"])
+
+    def compute(part: Sequence[Request]) -> list[Completion]:
+        return engine.generate(part, sampling, lambda done, new: context.progress(done, len(part), new))
+
+    replies = spread(requests, context.world, compute)
+    pairs = [
+        Pair(
+            id=row.id,
+            instruction=row.instruction,
+            input=row.input,
+            output=reply.text.strip(),
+            finish_reason=reply.finish_reason,
+        )
+        for row, reply in zip(rows, replies, strict=True)
+    ]
+    if context.rank == 0:
+        write_rows(out / "pairs.jsonl", pairs)
+    return Summary(
+        rows=len(pairs),
+        facts={
+            "tokens": sum(reply.tokens for reply in replies),
+            "cut_at_limit": sum(reply.finish_reason == "length" for reply in replies),
+            "empty": sum(not pair.output for pair in pairs),
+            "engine": engine.fingerprint,
+        },
+    )
+
+
+def ask(row: Instruction, pack: Pack) -> tuple[Turn, ...]:
+    """The chat that asks for a response: one of two variants, by whether there is an input."""
+    if row.input:
+        return fill(pack.chat("respond.with_input"), {"instruction": row.instruction, "input": row.input})
+    return fill(pack.chat("respond.without_input"), {"instruction": row.instruction})
