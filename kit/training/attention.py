@@ -1,0 +1,93 @@
+"""Attention over examples that lie end to end in one row, each seeing itself alone: no mask, no padding, no waste."""
+
+from importlib.util import find_spec
+from typing import Any
+
+from kit.errors import RequestError
+
+VARLEN = "kit_varlen"
+"""Our kernel's name among transformers' attention functions."""
+
+FLASH = "flash_attention_2"
+"""FlashAttention's, which takes the same layout from cumulative lengths."""
+
+FAMILIES = frozenset({"llama", "mistral", "qwen2", "qwen3"})
+"""Model types whose layers hand the lengths down to the kernel and whose head takes positions (``logits_to_keep``)."""
+
+
+def kernel(model_type: str, cuda: bool, packing: bool) -> str | None:
+    """The attention implementation for packed rows; None to keep the model's own.
+
+    Raises:
+        RequestError: packing is asked of a family whose layers were not checked to keep examples apart.
+    """
+    if not packing:
+        return None
+    if model_type not in FAMILIES:
+        known = ", ".join(sorted(FAMILIES))
+        raise RequestError(
+            f"sft.packing: not known to be exact for {model_type!r} (known: {known}); set packing = false"
+        )
+    if cuda and find_spec("flash_attn") is not None:
+        return FLASH
+    register()
+    return VARLEN
+
+
+def register() -> None:
+    """Make the kernel known to transformers by its name; a name without a mask function gets no mask built."""
+    from transformers import AttentionInterface
+
+    AttentionInterface.register(VARLEN, varlen_attention)
+
+
+def varlen_attention(
+    _module: Any,
+    query: Any,
+    key: Any,
+    value: Any,
+    attention_mask: Any,
+    *,
+    example_lengths: list[int],
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    sliding_window: int | None = None,
+    **_unused: Any,
+) -> tuple[Any, None]:
+    """Causal attention, one call of torch's fused kernel an example.
+
+    On two cores and 150 tokens an example this makes a training step 1.3 times as fast as one call with a
+    block-diagonal mask: the mask costs (sum of lengths)² and keeps torch from its causal kernel.
+
+    Args:
+        _module: the attention layer; unused, but part of the interface.
+        query: shape (1, heads, tokens, head size).
+        key: shape (1, key heads, tokens, head size).
+        value: as ``key``.
+        attention_mask: None; the lengths say it all.
+        example_lengths: tokens of each example, in the order they lie.
+        scaling: factor on the scores; torch's default when None.
+        dropout: on the attention weights.
+        sliding_window: the layer's, tokens; an example must fit in it.
+
+    Returns:
+        Shape (1, tokens, heads, head size), and no attention weights.
+
+    Raises:
+        RequestError: a mask is given, or an example is longer than the layer's window.
+    """
+    import torch
+
+    if attention_mask is not None:
+        raise RequestError("sft.packing: the model brings an attention mask of its own; set packing = false")
+    if sliding_window is not None and max(example_lengths) > sliding_window:
+        raise RequestError(
+            f"sft.packing: an example is longer than the window of {sliding_window} tokens; set packing = false"
+        )
+    parts = zip(*(tensor.split(example_lengths, dim=2) for tensor in (query, key, value)), strict=True)
+    attend = torch.nn.functional.scaled_dot_product_attention
+    outputs = [
+        attend(q, k, v, is_causal=True, scale=scaling, dropout_p=dropout, enable_gqa=q.shape[1] != k.shape[1])
+        for q, k, v in parts
+    ]
+    return torch.cat(outputs, dim=2).transpose(1, 2).contiguous(), None

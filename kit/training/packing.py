@@ -1,0 +1,196 @@
+"""Which rows make a step, which rank takes them, and how they lie in a micro-batch. Pure but for :func:`collate`.
+
+The steps are LLaMA-Factory's (and transformers'): every epoch is a fresh shuffle cut into global batches, the last of
+which takes what is left, so ``ceil(rows / global_batch_size)`` steps an epoch. They depend on neither the ranks nor
+the packing. Where those two repeat rows to fill the last batch of every rank, no row counts twice here.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kit.training.attention import VARLEN
+from kit.training.examples import Example
+
+IGNORED = -100
+"""The label of a position without loss, in torch's convention."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One optimiser step, planned for every rank."""
+
+    rows: tuple[int, ...]
+    """Positions of its examples, in the order drawn."""
+    micro_batches: tuple[tuple[tuple[int, ...], ...], ...]
+    """rank -> micro-batch -> positions; equally many on each rank, and an empty one where a rank has no more."""
+    tokens: int
+    """Of all its examples."""
+    response_tokens: int
+    """What the loss is the mean over."""
+
+
+def draw_steps(rows: int, *, epochs: int, global_batch_size: int, rng: random.Random) -> list[tuple[int, ...]]:
+    """The rows of each step, in order."""
+    steps = []
+    for _ in range(epochs):
+        order = list(range(rows))
+        rng.shuffle(order)
+        steps += [tuple(order[start : start + global_batch_size]) for start in range(0, rows, global_batch_size)]
+    return steps
+
+
+def deal(rows: Sequence[int], world: int, batch_size: int) -> list[list[tuple[int, ...]]]:
+    """Unpacked: chunks of ``batch_size`` rows, dealt out to the ranks in turn."""
+    chunks = [tuple(rows[start : start + batch_size]) for start in range(0, len(rows), batch_size)]
+    return [chunks[rank::world] for rank in range(world)]
+
+
+def pack(rows: Sequence[int], lengths: Sequence[int], world: int, budget: int) -> list[list[tuple[int, ...]]]:
+    """Packed: the longest row first to the rank with the fewest tokens, then into its first micro-batch with room.
+
+    Args:
+        rows: positions of the step's examples.
+        lengths: of every example, tokens.
+        world: ranks.
+        budget: most tokens of a micro-batch; a longer example has one of its own.
+    """
+    loads = [0] * world
+    bins: list[list[list[int]]] = [[] for _ in range(world)]
+    for row in sorted(rows, key=lambda row: (-lengths[row], row)):
+        rank = loads.index(min(loads))
+        loads[rank] += lengths[row]
+        for bin_ in bins[rank]:
+            if sum(lengths[other] for other in bin_) + lengths[row] <= budget:
+                bin_.append(row)
+                break
+        else:
+            bins[rank].append([row])
+    return [[tuple(bin_) for bin_ in mine] for mine in bins]
+
+
+def plan(
+    examples: Sequence[Example],
+    *,
+    epochs: int,
+    global_batch_size: int,
+    world: int,
+    rng: random.Random,
+    batch_size: int,
+    budget: int | None,
+) -> list[Step]:
+    """All steps of the job, the same on every rank.
+
+    Args:
+        examples: what there is to train on.
+        epochs: passes over them.
+        global_batch_size: examples of a step.
+        world: ranks that share a step.
+        rng: draws the order.
+        batch_size: examples of a micro-batch, unpacked.
+        budget: tokens of a micro-batch, packed; None for unpacked.
+    """
+    lengths = [len(example.tokens) for example in examples]
+    steps = []
+    for rows in draw_steps(len(examples), epochs=epochs, global_batch_size=global_batch_size, rng=rng):
+        shares = deal(rows, world, batch_size) if budget is None else pack(rows, lengths, world, budget)
+        most = max(map(len, shares))
+        padded = tuple((*mine, *[()] * (most - len(mine))) for mine in shares)
+        steps.append(
+            Step(
+                rows=rows,
+                micro_batches=padded,
+                tokens=sum(lengths[row] for row in rows),
+                response_tokens=sum(examples[row].response_tokens for row in rows),
+            )
+        )
+    return steps
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MicroBatch:
+    """Tensors of one forward pass."""
+
+    inputs: dict[str, Any]
+    """What the model's ``forward`` is given."""
+    targets: Any
+    """Token ids to predict, shape (n,); none for a rank that only keeps step with the others."""
+    rows: Any
+    """Where they are predicted from: positions in the flattened (batch * length) of the logits, shape (n,)."""
+
+
+def collate(examples: Sequence[Example], *, kernel: str | None, filler: Example, device: Any) -> MicroBatch:
+    """Lay examples out for a forward pass; no example makes a pass over ``filler`` that weighs nothing.
+
+    Args:
+        examples: of one micro-batch.
+        kernel: the attention implementation to pack for; None to pad.
+        filler: stands in for no example, so that every rank makes as many passes.
+        device: where the tensors go.
+    """
+    if kernel is None:
+        return _collate_padded(examples, filler, device)
+    return _collate_packed(examples, kernel, filler, device)
+
+
+def _collate_packed(examples: Sequence[Example], kernel: str, filler: Example, device: Any) -> MicroBatch:
+    """End to end in one row; logits are asked for where a response token is predicted and nowhere else."""
+    import torch
+
+    laid = list(examples) or [filler]
+    lengths = [len(example.tokens) for example in laid]
+    starts = [sum(lengths[:index]) for index in range(len(laid))]
+    targets = [token for example in examples for token in example.tokens[example.prompt_tokens :]]
+    keep = [
+        start + position - 1
+        for start, example in zip(starts, laid, strict=True)
+        for position in range(example.prompt_tokens, len(example.tokens))
+    ]
+    inputs = {
+        "input_ids": torch.tensor([[token for example in laid for token in example.tokens]], device=device),
+        "position_ids": torch.tensor([[i for length in lengths for i in range(length)]], device=device),
+        "logits_to_keep": torch.tensor(keep, device=device),
+        **_lengths(lengths, kernel, device),
+    }
+    return MicroBatch(
+        inputs=inputs,
+        targets=torch.tensor(targets, dtype=torch.long, device=device),
+        rows=torch.arange(len(targets), device=device),
+    )
+
+
+def _lengths(lengths: list[int], kernel: str, device: Any) -> dict[str, Any]:
+    """Where one example ends and the next begins, the way the kernel wants to hear it."""
+    import torch
+
+    if kernel == VARLEN:
+        return {"example_lengths": lengths}
+    ends = torch.tensor([0, *lengths], device=device).cumsum(0, dtype=torch.int32)
+    longest = max(lengths)
+    return {"cu_seq_lens_q": ends, "cu_seq_lens_k": ends, "max_length_q": longest, "max_length_k": longest}
+
+
+def _collate_padded(examples: Sequence[Example], filler: Example, device: Any) -> MicroBatch:
+    """One row an example, padded at the end; all logits are computed. The plain way, which packing must equal."""
+    import torch
+
+    laid = list(examples) or [filler]
+    width = max(len(example.tokens) for example in laid)
+    ids = torch.zeros((len(laid), width), dtype=torch.long)
+    mask = torch.zeros_like(ids)
+    labels = torch.full_like(ids, IGNORED)
+    for index, example in enumerate(laid):
+        ids[index, : len(example.tokens)] = torch.tensor(example.tokens)
+        mask[index, : len(example.tokens)] = 1
+        if examples:
+            said = slice(example.prompt_tokens, len(example.tokens))
+            labels[index, said] = ids[index, said]
+    # Position i predicts token i + 1, so the labels move one to the left.
+    ahead = torch.nn.functional.pad(labels[:, 1:], (0, 1), value=IGNORED).flatten()
+    rows = (ahead != IGNORED).nonzero().flatten()
+    return MicroBatch(
+        inputs={"input_ids": ids.to(device), "attention_mask": mask.to(device)},
+        targets=ahead[rows].to(device),
+        rows=rows.to(device),
+    )

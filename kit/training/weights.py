@@ -1,0 +1,121 @@
+"""The base on its way in, the tuned model on its way out: a plain folder that vLLM and transformers read."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kit.errors import RequestError
+from kit.training.attention import kernel
+from kit.training.params import LoraParams, SftParams
+
+ADAPTER = "adapter"
+"""Folder of a LoRA run's adapter, inside the model's."""
+
+
+def attention_for(base: Path, packing: bool) -> str | None:
+    """The attention implementation to train with; None for the model's own, on padded rows.
+
+    Raises:
+        RequestError: the base's folder holds no model, or packing is not known to be exact for it.
+    """
+    import torch
+    from transformers import AutoConfig
+
+    try:
+        config = AutoConfig.from_pretrained(base)
+    except (OSError, ValueError) as error:
+        raise RequestError(f"sft.base: {base} holds no model that transformers can read: {error}") from error
+    return kernel(config.model_type, torch.cuda.is_available(), packing)
+
+
+def load(base: Path, params: SftParams, attention: str | None) -> Any:
+    """The base in fp32 (master weights), with a fresh adapter when LoRA is asked for."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    chosen = {"attn_implementation": attention} if attention else {}
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32, **chosen)
+    return model if params.lora is None else _with_adapter(model, params.lora, params.seed)
+
+
+def _with_adapter(model: Any, lora: LoraParams, seed: int) -> Any:
+    """The model with every linear layer but the head adapted, first weights drawn from the seed."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+
+    torch.manual_seed(seed)
+    config = LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=lora.targets,
+        task_type="CAUSAL_LM",
+    )
+    return get_peft_model(model, config)
+
+
+def save(trainer: Any, tokenizer: Any, base: Path, params: SftParams, out: Path) -> int:
+    """Write the tuned model; every rank calls it, rank 0 writes.
+
+    Returns:
+        Tensors written; 0 on the other ranks.
+    """
+    accelerator = trainer.accelerator
+    # Collective when sharded: the whole weights meet on rank 0. Otherwise the model already has them.
+    state = accelerator.get_state_dict(trainer.model) if str(accelerator.distributed_type.value) == "FSDP" else None
+    if not accelerator.is_main_process:
+        return 0
+    model = accelerator.unwrap_model(trainer.model)
+    if params.lora is not None:
+        model, state = _merged(model, state, base, out), None
+    return _write(model, state, tokenizer, params, out)
+
+
+def _merged(model: Any, state: Mapping[str, Any] | None, base: Path, out: Path) -> Any:
+    """Save the adapter, then add it to a fresh fp32 copy of the base: the same sum whatever wrapped the training."""
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    model.save_pretrained(out / ADAPTER, **({} if state is None else {"state_dict": state}))
+    (out / ADAPTER / "README.md").unlink(missing_ok=True)
+    whole = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    return PeftModel.from_pretrained(whole, out / ADAPTER).merge_and_unload()
+
+
+def _write(model: Any, state: dict[str, Any] | None, tokenizer: Any, params: SftParams, out: Path) -> int:
+    """Config, safetensors, tokenizer with the chat template, and a generation config that stops at the turn's end."""
+    import torch
+    from safetensors import safe_open
+
+    dtype = getattr(torch, params.dtype)
+    if state is None:
+        model.to(dtype)
+    else:
+        state = {name: tensor.to(dtype) for name, tensor in state.items()}
+        model.config.dtype = dtype
+    model.config.use_cache = True  # the Trainer turns it off
+    model.generation_config = _generation_config(model, tokenizer, params.end_of_turn)
+    model.save_pretrained(out, state_dict=state)
+    tokenizer.save_pretrained(out)
+    tensors = 0
+    for path in sorted(out.glob("*.safetensors")):
+        path.chmod(0o644)  # safetensors makes them 0600; another container's user is to read them
+        with safe_open(path, framework="pt") as file:
+            tensors += len(file.keys())
+    return tensors
+
+
+def _generation_config(model: Any, tokenizer: Any, end_of_turn: str) -> Any:
+    """Greedy, and over at the end-of-turn token or wherever the base stopped; without the base's own sampling."""
+    from transformers import GenerationConfig
+
+    before = model.generation_config.eos_token_id
+    stops = [tokenizer.convert_tokens_to_ids(end_of_turn)]
+    stops += before if isinstance(before, list) else [] if before is None else [before]
+    pad = tokenizer.pad_token_id
+    return GenerationConfig(
+        bos_token_id=model.config.bos_token_id,
+        eos_token_id=list(dict.fromkeys(stops)),
+        pad_token_id=stops[0] if pad is None else pad,
+    )
