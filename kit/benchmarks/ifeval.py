@@ -1,0 +1,227 @@
+"""IFEval: instructions that a program can check, 541 prompts with 834 of them.
+
+    {"key": 1001, "prompt": "Describe a beach. Do not use any commas.",
+     "instruction_id_list": ["punctuation:no_comma"], "kwargs": [{}]}
+
+Official grader (google-research/google-research; carried by the lm-eval wheel, whose files are used by path):
+https://github.com/google-research/google-research/blob/d76be322625d4401655660f0f02681f96eb6783a/instruction_following_eval/evaluation_lib.py
+
+The prompt alone is asked and the whole text is judged, whatever the pack: strict on the text as it is, loose on the best
+of eight variants of it. Nothing is downloaded; langdetect is seeded.
+
+Two of the 541 prompts (keys 1122 and 1129) ask to count ``#`` and ``!``, which the official checker takes for no letter and
+draws one instead, anew in each reading: the published scores hold that chance. Protocol ``paper`` draws too, seeded so that
+the published GPT-4 counts come out (:data:`SEED`); protocol ``default`` counts what the prompt asks for.
+"""
+
+import hashlib
+import importlib.util
+import sys
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+from random import Random
+from types import ModuleType
+from typing import Any
+
+from kit.benchmarks._files import choose, problems
+from kit.errors import RequestError
+from kit.prompts import Pack
+from kit.records import Grade, Problem, Turn
+from kit.registry import PACKAGE
+from kit.sandbox import Sandbox
+
+VERSION = 1
+SOURCE = (
+    "https://github.com/google-research/google-research/blob/d76be322625d4401655660f0f02681f96eb6783a/"
+    "instruction_following_eval/evaluation_lib.py"
+)
+METRICS: Mapping[str, str] = {
+    "ifeval_prompt_strict": "prompts",
+    "ifeval_instruction_strict": "instructions",
+    "ifeval_prompt_loose": "prompts",
+    "ifeval_instruction_loose": "instructions",
+}
+RUNS_CODE = False
+SEED = 5
+"""The first seed with which GPT-4's published responses get the published counts."""
+MANIFEST = PACKAGE.parent / "manifests" / "ifeval.toml"
+
+
+def read(path: Path) -> list[Problem]:
+    """The official ``input_data.jsonl``; the id is ``key``.
+
+    Raises:
+        RequestError: not that format, or a key stands twice.
+    """
+    rows = problems(path, {"key": int, "prompt": str, "instruction_id_list": list, "kwargs": list}, "key")
+    for row in rows:
+        ids, kwargs = row.data["instruction_id_list"], row.data["kwargs"]
+        if not ids or len(ids) != len(kwargs):
+            raise RequestError(
+                f"{path}: key {row.id}: {len(ids)} instructions with {len(kwargs)} kwargs; wanted one each"
+            )
+    return rows
+
+
+def turns(problem: Problem, pack: Pack) -> tuple[Turn, ...]:
+    """The prompt alone, whatever the pack: a word around it could keep or break an instruction."""
+    del pack
+    return (Turn(role="user", content=problem.data["prompt"]),)
+
+
+def grade(problems: Sequence[Problem], texts: Sequence[str], protocol: str, sandbox: Sandbox | None) -> list[Grade]:
+    """One grade a text, in the order of the problems; ``sandbox`` is not used.
+
+    Raises:
+        RequestError: no such protocol, a wheel's file is missing or differs, or an instruction is not known.
+    """
+    del sandbox
+    draws = choose({"paper": True, "default": False}, protocol)
+    checkers = load_checkers()
+    return [_one(problem, text, checkers, draws) for problem, text in zip(problems, texts, strict=True)]
+
+
+def variants(text: str) -> tuple[str, ...]:
+    """The text, and what the loose reading forgives: its first line, its last one, both; each without asterisks too."""
+    lines = text.split("\n")
+    cuts = (text, *("\n".join(part).strip() for part in (lines[1:], lines[:-1], lines[1:-1])))
+    return (*cuts, *(cut.replace("*", "") for cut in cuts))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkers:
+    """The official checkers."""
+
+    classes: Mapping[str, Any]
+    """Instruction id -> class."""
+    chance: Random
+    """Where they draw what a problem does not name."""
+
+
+def follows(problem: Problem, forms: Sequence[str], reading: str, checkers: Checkers, draws: bool) -> list[bool]:
+    """Which of the problem's instructions at least one form of the text follows.
+
+    Args:
+        problem: the prompt with its instructions.
+        forms: the text, or its variants; blank ones follow nothing.
+        reading: ``strict`` or ``loose``; each has draws of its own.
+        checkers: the official ones.
+        draws: whether a letter that is none is drawn anew, as the official checker does.
+
+    Raises:
+        RequestError: the registry has no such instruction.
+    """
+    followed = []
+    written = [form for form in forms if form.strip()]
+    checkers.chance.seed(f"{SEED}/{problem.id}/{reading}")
+    for name, kwargs in zip(problem.data["instruction_id_list"], problem.data["kwargs"], strict=True):
+        if name not in checkers.classes:
+            raise RequestError(f"ifeval: key {problem.id}: no instruction {name!r} in the official registry")
+        checker = checkers.classes[name](name)
+        checker.build_description(**{key: value for key, value in kwargs.items() if value is not None})
+        if "prompt" in (checker.get_instruction_args() or {}):
+            checker.build_description(prompt=problem.data["prompt"])
+        if name == "keywords:letter_frequency" and not draws:
+            checker._letter = kwargs["letter"].lower()
+        followed.append(any(checker.check_following(form) for form in written))
+    return followed
+
+
+def _one(problem: Problem, text: str, checkers: Checkers, draws: bool) -> Grade:
+    """The grade of one text."""
+    strict = follows(problem, [text], "strict", checkers, draws)
+    loose = follows(problem, variants(text), "loose", checkers, draws)
+    names = problem.data["instruction_id_list"]
+    broken = [name for name, followed in zip(names, strict, strict=True) if not followed]
+    scores = {
+        "ifeval_prompt_strict": [int(all(strict)), 1],
+        "ifeval_instruction_strict": [sum(strict), len(strict)],
+        "ifeval_prompt_loose": [int(all(loose)), 1],
+        "ifeval_instruction_loose": [sum(loose), len(loose)],
+    }
+    return Grade(id=problem.id, scores=scores, reason=f"broken: {broken[0]}" if broken else "")
+
+
+def load_checkers() -> Checkers:
+    """The checkers in the wheel's three files; the package around them is not imported.
+
+    Raises:
+        RequestError: a file is missing or is not the pinned one.
+    """
+    import langdetect
+    import nltk
+
+    pins = tomllib.loads(MANIFEST.read_text(encoding="utf-8"))
+    punkt = [_pinned(pin) for pin in pins["punkt"]]
+    folder = str(punkt[0].parents[3])  # .../nltk_cache/tokenizers/punkt_tab/english/<file>
+    if folder not in nltk.data.path:
+        nltk.data.path.insert(0, folder)
+    langdetect.DetectorFactory.seed = 0
+    chance = Random()
+    with _stand_ins("lm_eval", "lm_eval.tasks", "lm_eval.tasks.ifeval") as package:
+        for pin in pins["checker"]:
+            path = _pinned(pin)
+            module = _executed(f"{package.__name__}.{path.stem}", path)
+            vars(package)[path.stem] = module
+            if "random" in vars(module):
+                vars(module)["random"] = chance
+    return Checkers(classes=module.INSTRUCTION_DICT, chance=chance)
+
+
+def _pinned(pin: Mapping[str, str]) -> Path:
+    """The place of an installed wheel's file, after its sha256 was checked."""
+    name = pin["distribution"]
+    try:
+        path = Path(str(distribution(name).locate_file(pin["path"])))
+        found = hashlib.sha256(path.read_bytes()).hexdigest()
+    except (PackageNotFoundError, OSError) as error:
+        raise RequestError(f"ifeval: no {pin['path']} of the wheel {name}; install requirements/grade.txt") from error
+    if found != pin["sha256"]:
+        raise RequestError(
+            f"ifeval: {path}: sha256 is {found[:12]}…, {MANIFEST.name} says {pin['sha256'][:12]}…;"
+            " another version is installed; install requirements/grade.txt"
+        )
+    return path
+
+
+@contextmanager
+def _stand_ins(*names: str) -> Iterator[ModuleType]:
+    """Empty packages of these names in ``sys.modules`` for a while; gives the last, and puts back what was there."""
+    root = names[0]
+    before = {name: module for name, module in sys.modules.items() if name.partition(".")[0] in {root, "packaging"}}
+    for name in before:
+        if name.partition(".")[0] == root:
+            del sys.modules[name]
+    for name in names:
+        sys.modules[name] = ModuleType(name)
+        sys.modules[name].__path__ = []
+    if importlib.util.find_spec("packaging") is None:
+        sys.modules["packaging"], sys.modules["packaging.version"] = ModuleType("packaging"), _version_parser()
+    try:
+        yield sys.modules[names[-1]]
+    finally:
+        for name in [name for name in sys.modules if name.partition(".")[0] in {root, "packaging"}]:
+            del sys.modules[name]
+        sys.modules.update(before)
+
+
+def _version_parser() -> ModuleType:
+    """What the checkers take from ``packaging`` to compare nltk's version; the grade image does not have it."""
+    module = ModuleType("packaging.version")
+    module.parse = lambda text: tuple(map(int, text.split(".")[:3]))  # type: ignore[attr-defined]
+    return module
+
+
+def _executed(name: str, path: Path) -> ModuleType:
+    """The module of one file, under the name that its siblings import it by."""
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise RequestError(f"{path}: not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
