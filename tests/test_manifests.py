@@ -1,0 +1,292 @@
+"""The manifests themselves: what they name exists, what they state can be computed, what they pin is what is there."""
+
+import gzip
+import hashlib
+import json
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from kit import paper
+from kit.catalogue import Catalogue, manifests_folder
+from kit.estimate import parameters
+from kit.manifest import Dataset, Model
+
+CATALOGUE = Catalogue(manifests_folder())
+ROOT = Path(__file__).resolve().parent.parent
+SHARED = ROOT.parent / "shared"
+SCALES = ["smoke", "mini", "one-gpu", "paper"]
+TABLES = ["table-1", "table-2"]
+PINNED = {name: data for name, data in CATALOGUE.datasets.items() if data.url}
+REWARD = "internlm-2-7b-reward"
+
+
+def shared(*parts: str) -> Path:
+    path = SHARED.joinpath(*parts)
+    if not path.exists():
+        pytest.skip(f"no shared/{'/'.join(parts)} beside the project")
+    return path
+
+
+def is_hex(text: str, length: int) -> bool:
+    return len(text) == length and set(text) <= set("0123456789abcdef")
+
+
+def rows_in(path: Path, format: str) -> int:
+    raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    text = raw.decode("utf-8")
+    return len(json.loads(text)) if format == "alpaca" else len(text.splitlines())
+
+
+# Models
+
+
+@pytest.mark.parametrize("name", sorted(set(CATALOGUE.models) - {REWARD}))
+def test_parameters_follow_from_the_sizes(name: str):
+    model = CATALOGUE.models[name]
+    assert model.parameters == parameters(model, qkv_bias=name.startswith("qwen"))
+
+
+def test_the_reward_model_has_a_value_head_for_its_output_matrix():
+    model = CATALOGUE.models[REWARD]
+    assert model.parameters == parameters(model) - model.vocab * model.hidden + model.hidden
+
+
+@pytest.mark.parametrize("name", sorted(name for name, model in CATALOGUE.models.items() if model.stack))
+def test_a_stack_has_the_sizes_of_what_it_is_made_of(name: str):
+    model = CATALOGUE.models[name]
+    assert model.stack is not None
+    whole = CATALOGUE.models[model.stack.model]
+    layers = model.stack.indices()
+    assert len(layers) == model.layers
+    assert set(layers) <= set(range(whole.layers))
+    same = ("hidden", "intermediate", "heads", "kv_heads", "vocab", "context", "tied_embeddings", "licence")
+    assert all(getattr(model, key) == getattr(whole, key) for key in same)
+
+
+def test_revisions_are_commits():
+    revisions = {name: model.hub.revision for name, model in CATALOGUE.models.items() if model.hub}
+    assert [name for name, revision in revisions.items() if revision is None] == [REWARD]
+    assert all(is_hex(revision, 40) for revision in revisions.values() if revision)
+
+
+@pytest.mark.shared
+def test_models_are_pinned_as_found():
+    pins = {
+        pin["id"]: pin for pin in yaml.safe_load(shared("design", "pins.yaml").read_text(encoding="utf-8"))["models"]
+    }
+    sizes = {"layers", "hidden", "intermediate", "heads", "kv_heads", "vocab", "context", "tied_embeddings", "gated"}
+    for name, model in CATALOGUE.models.items():
+        if model.hub:
+            pin = pins[model.hub.repo]
+            assert (name, model.hub.revision, model.parameters) == (name, pin["revision"], pin["params"])
+            assert {key: getattr(model, key) for key in sizes} == {key: pin[key] for key in sizes}, name
+
+
+@pytest.mark.shared
+def test_every_model_of_the_protocol_is_here_or_left_out_on_purpose():
+    models = yaml.safe_load(shared("paper", "protocol.yaml").read_text(encoding="utf-8"))["models"]
+    asked = {model["id"] for role in ("evolvers", "response_generators", "judges") for model in models[role]}
+    for scenario, bases in models["base_models"].items():
+        asked |= set(bases) if scenario not in ("source", "hub_ids") else set()
+    # gpt-4 is a service
+    assert asked - set(CATALOGUE.models) == {"gpt-4"}
+    for evolver in models["evolvers"]:
+        hub = CATALOGUE.models[evolver["id"]].hub
+        assert hub is not None
+        assert hub.repo == evolver["hub_id"]
+
+
+def packaged(model: Model) -> Path:
+    assert model.package is not None
+    try:
+        found = distribution(model.package.name)
+    except PackageNotFoundError:
+        pytest.skip(f"{model.package.name} is not installed")
+    assert found.version == model.package.version
+    return next(Path(str(found.locate_file(file))) for file in found.files or () if file.name == model.package.file)
+
+
+def test_the_packaged_model_is_the_pinned_one():
+    model = CATALOGUE.models["smollm2-135m-instruct"]
+    with packaged(model).open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    assert model.package is not None
+    assert digest == model.package.sha256
+
+
+# Data sets
+
+
+@pytest.mark.parametrize("name", sorted(PINNED))
+def test_addresses_hold_a_commit(name: str):
+    data = PINNED[name]
+    assert data.url is not None
+    _, _, rest = data.url.partition("https://raw.githubusercontent.com/")
+    owner, repo, commit, *path = rest.split("/")
+    assert owner and repo and path and is_hex(commit, 40)
+    assert data.sha256 is None or is_hex(data.sha256, 64)
+    assert data.rows is not None
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("name", sorted(name for name, data in PINNED.items() if data.sha256))
+def test_the_pinned_bytes_are_the_reference_bytes(name: str):
+    data = PINNED[name]
+    assert data.mirror is not None
+    path = shared("data", *data.mirror.split("/"))
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == data.sha256
+    assert rows_in(path, data.format) == data.rows
+
+
+def test_unknown_hashes_are_two():
+    assert [name for name, data in PINNED.items() if data.sha256 is None] == ["alpaca-52k", "code-alpaca-20k"]
+
+
+@pytest.mark.parametrize("name", sorted(name for name, data in CATALOGUE.datasets.items() if data.bundled))
+def test_bundled_sets_hold_what_smoke_takes(name: str):
+    data: Dataset = CATALOGUE.datasets[name]
+    path = ROOT / "kit" / "bundled" / str(data.bundled)
+    smoke = CATALOGUE.scale("smoke")
+    asked = [use.rows or 0 for use in (*smoke.seeds.values(), *smoke.benchmarks.values()) if use.dataset == name]
+    assert asked
+    assert rows_in(path, data.format) >= asked[0]
+
+
+# Scales
+
+
+@pytest.mark.parametrize("name", SCALES)
+def test_a_scale_names_what_exists(name: str):
+    scale = CATALOGUE.scale(name)
+    models, data = CATALOGUE.models, CATALOGUE.datasets
+    assert set(scale.cast) <= set(models)
+    assert set(scale.cast.values()) <= set(models)
+    assert set(scale.tensor_parallel) <= set(scale.cast.values())
+    for experiment in CATALOGUE.experiments.values():
+        assert {*experiment.evolver, experiment.responder} <= set(scale.cast)
+        assert set(experiment.base) & set(scale.cast)
+        assert experiment.seeds in scale.seeds
+        assert set(experiment.benchmarks) <= set(scale.benchmarks)
+    assert {data[seeds.dataset].format for seeds in scale.seeds.values()} == {"alpaca", "gsm8k"}
+    assert all(data[use.dataset].format == benchmark for benchmark, use in scale.benchmarks.items())
+
+
+@pytest.mark.parametrize("name", SCALES)
+def test_a_scale_stays_within_files_and_windows(name: str):
+    scale = CATALOGUE.scale(name)
+    for use in (*scale.seeds.values(), *scale.benchmarks.values()):
+        held = CATALOGUE.datasets[use.dataset].rows
+        assert use.rows is None or held is None or use.rows <= held
+    assert all(CATALOGUE.models[model].context >= scale.engine.max_model_len for model in scale.cast.values())
+    assert all(use.max_tokens < scale.engine.max_model_len for use in scale.benchmarks.values())
+
+
+def test_paper_scale_plays_everyone_by_themselves():
+    scale = CATALOGUE.scale("paper")
+    assert all(role == player for role, player in scale.cast.items())
+    assert all(use.rows is None for use in (*scale.seeds.values(), *scale.benchmarks.values()))
+    assert all(use.protocol == "paper" for use in scale.benchmarks.values())
+
+
+def test_small_scales_ask_for_no_gpu_and_no_bf16():
+    for name in ("smoke", "mini"):
+        scale = CATALOGUE.scale(name)
+        assert (scale.environment, scale.hardware.gpus) == ("cpu", 0)
+        assert scale.engine.dtype == scale.training.dtype == "float32"
+
+
+@pytest.mark.parametrize("name", ["smoke", "mini"])
+def test_small_scales_need_no_account_and_no_hub(name: str):
+    assert all(CATALOGUE.models[model].hub is None for model in CATALOGUE.scale(name).cast.values())
+
+
+def test_one_gpu_needs_no_account():
+    assert not any(CATALOGUE.models[model].gated for model in CATALOGUE.scale("one-gpu").cast.values())
+
+
+def render(name: str, turns: list[dict[str, str]], **given: Any) -> str:
+    jinja2 = pytest.importorskip("jinja2")
+    # As transformers sets it up; an undefined bos_token is what a tokenizer without one gives.
+    environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True)
+    template = environment.from_string(CATALOGUE.scale(name).chat.template)
+    return template.render(messages=turns, **({"eos_token": "</s>", "add_generation_prompt": False} | given))
+
+
+@pytest.mark.parametrize("name", SCALES)
+def test_the_prompt_is_the_start_of_the_whole_chat(name: str):
+    user, assistant = {"role": "user", "content": " a {b}\n"}, {"role": "assistant", "content": "\nc "}
+    prompt = render(name, [user], add_generation_prompt=True)
+    whole = render(name, [user, assistant])
+    end = CATALOGUE.scale(name).chat.end_of_turn or "</s>"
+    assert whole.startswith(prompt)
+    # what is said stays as it is, blanks and all, up to the token that ends the turn
+    assert whole.removeprefix(prompt).startswith("\nc " + end)
+    assert " a {b}\n" in prompt
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("paper", "<s>### user\nhi\n\n### assistant\n"),
+        ("one-gpu", "<s>### user\nhi\n\n### assistant\n"),
+        ("mini", "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n"),
+        ("smoke", "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n"),
+    ],
+)
+def test_templates_in_full(name: str, wanted: str):
+    turns = [{"role": "user", "content": "hi"}]
+    assert render(name, turns, bos_token="<s>", add_generation_prompt=True) == wanted
+
+
+# Experiments and tables
+
+
+def test_tables_1_and_2_differ_in_evolvers_alone():
+    experiments = CATALOGUE.experiments
+    for seeds in ("alpaca", "gsm8k-train", "code-alpaca"):
+        first, second = (experiments[f"{family}-{seeds}"] for family in ("llama31", "qwen2"))
+        assert first.evolver != second.evolver
+        assert first.model_dump(exclude={"id", "evolver"}) == second.model_dump(exclude={"id", "evolver"})
+
+
+@pytest.mark.shared
+def test_training_is_the_papers():
+    main = yaml.safe_load(shared("paper", "protocol.yaml").read_text(encoding="utf-8"))["sft"]["main"]
+    for experiment in CATALOGUE.experiments.values():
+        sft = experiment.sft
+        assert (sft.tuning, sft.learning_rate, sft.epochs) == (main["tuning"], main["learning_rate"], main["epochs"])
+        assert (sft.global_batch_size, sft.lr_scheduler) == (main["global_batch_size"], main["lr_scheduler"])
+        assert (sft.warmup_ratio, sft.max_length_tokens) == (main["warmup_ratio"], main["max_sequence_length"])
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_prints_what_its_experiments_give(name: str):
+    table = CATALOGUE.table(name)
+    experiments = [CATALOGUE.experiments[experiment] for experiment in table.experiments]
+    assert all(set(experiment.evolver) == set(table.evolvers) for experiment in experiments)
+    assert all(experiment.base == table.bases for experiment in experiments)
+    scored = {benchmark for experiment in experiments for benchmark in experiment.benchmarks}
+    assert {column.benchmark for column in table.column} == scored
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_stands_as_in_the_paper(name: str):
+    table = CATALOGUE.table(name)
+    assert table.paper is not None
+    printed = paper.table(table.paper)
+    assert table.title == printed.title
+    assert [column.id for column in table.column] == [column.id for column in printed.column]
+    order = [(evolver, base) for evolver in table.evolvers for base in table.bases]
+    assert order == [(row.evolver, row.model) for row in printed.row]
+
+
+@pytest.mark.parametrize("path", sorted(manifests_folder().glob("[est]*/*.toml")), ids=lambda path: path.stem)
+def test_the_first_line_is_the_command_with_its_price(path: Path):
+    first = path.read_text(encoding="utf-8").splitlines()[0]
+    command, _, price = first.removeprefix("# ").partition("     ")
+    assert command.startswith("make reproduce TABLE=")
+    assert "GB" in price or "minutes" in price
