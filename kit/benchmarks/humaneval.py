@@ -1,0 +1,124 @@
+'''HumanEval: write the function that a signature and a docstring describe; its tests must pass.
+
+A sample problem (fields ``task_id``, ``prompt``, ``entry_point``, ``canonical_solution``, ``test``):
+
+    def truncate_number(number: float) -> float:
+        """ Given a positive floating point number, it can be decomposed into
+        and integer part (largest integer smaller than given number) and decimals
+        (leftover part always smaller than 1).
+
+        Return the decimal part of the number.
+        >>> truncate_number(3.5)
+        0.5
+        """
+
+    assert candidate(3.5) == 0.5
+
+Graded as https://github.com/openai/human-eval/blob/6d43fb980f9fee3c892a914eda09951f772ad10d/human_eval/execution.py
+does: the program is the prompt, then the completion; 3 seconds, here of CPU time. A completion may go on where the
+prompt ends or be the whole function: defined again, it replaces the prompt's.
+
+- ``paper``: the completion is the first closed fenced block of the text, else the whole text (OpenCompass 0.3.3,
+  ``humaneval_postprocess_v2``).
+- ``default``: the block that defines the function, closed or not, without the prose and the examples around it; a text
+  that goes on where the prompt ends has the lost indent of its first line put back and ends with the function.
+'''
+
+import gzip
+import re
+import tempfile
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from kit.benchmarks import _files as files
+from kit.errors import RequestError
+from kit.prompts import Pack, fill
+from kit.records import Grade, Problem, Turn
+from kit.sandbox import Program, Sandbox, source
+
+VERSION = 1
+SOURCE = "https://github.com/openai/human-eval/blob/6d43fb980f9fee3c892a914eda09951f772ad10d/human_eval/execution.py"
+METRICS: Mapping[str, str] = {"humaneval": "items"}
+RUNS_CODE = True
+CPU_S = 3.0
+FIELDS = {"task_id": str, "prompt": str, "entry_point": str, "test": str}
+FENCED = re.compile(r"```\w*\n(.*?)```", re.DOTALL)
+
+
+def read(path: Path) -> list[Problem]:
+    """The problems of ``HumanEval.jsonl`` or ``HumanEval.jsonl.gz``.
+
+    Raises:
+        RequestError: not the benchmark's format, or an id stands twice.
+    """
+    if path.suffix != ".gz":
+        return files.problems(path, FIELDS, "task_id")
+    with tempfile.TemporaryDirectory() as folder:
+        plain = Path(folder) / path.stem
+        try:
+            plain.write_bytes(gzip.decompress(path.read_bytes()))
+            return files.problems(plain, FIELDS, "task_id")
+        except (OSError, EOFError, zlib.error) as error:
+            raise RequestError(f"{path}: cannot be unpacked ({error}); is the file cut off?") from error
+        except RequestError as error:
+            raise RequestError(str(error).replace(str(plain), str(path))) from error
+
+
+def turns(problem: Problem, pack: Pack) -> tuple[Turn, ...]:
+    """The chat that asks it, in the words of ``pack``."""
+    return fill(pack.chat("humaneval"), {name: problem.data[name] for name in ("prompt", "entry_point")})
+
+
+def first_block(text: str, _: str) -> str:
+    """OpenCompass's: the first closed fenced block, else the text."""
+    match = FENCED.search(text)
+    return match[1] if match else text
+
+
+def function(text: str, entry_point: str) -> str:
+    """Ours: the whole function, or what goes on where the prompt ends; nothing around it."""
+    code = source.block_of(text, entry_point)
+    if source.defines(code, entry_point):
+        return "\n" + source.definitions(code, entry_point)
+    return source.body(code)
+
+
+PROTOCOLS = {"paper": first_block, "default": function}
+"""How the completion is taken from a text; it is put behind the prompt as it is."""
+
+
+def program(problem: Problem, completion: str) -> Program:
+    """What is run: prompt and completion in the candidate, the problem's tests in the tester.
+
+    The tester takes the helpers that some tests use (``poly``, ``encode_shift``) from the prompt, never the completion.
+    """
+    data = problem.data
+    return Program(
+        id=problem.id,
+        code=data["prompt"] + completion + "\n",
+        setup=data["prompt"],
+        tests=f"{data['test']}\ncheck({data['entry_point']})",
+        names=(data["entry_point"],),
+        cpu_s=CPU_S,
+    )
+
+
+def grade(problems: Sequence[Problem], texts: Sequence[str], protocol: str, sandbox: Sandbox | None) -> list[Grade]:
+    """One grade a text, in the order of the problems.
+
+    Args:
+        problems: what was asked.
+        texts: what was answered, one a problem.
+        protocol: ``paper`` or ``default``.
+        sandbox: where the completions run.
+    """
+    if sandbox is None:
+        raise ValueError("humaneval: grading runs model-written code and needs a sandbox")
+    extract = files.choose(PROTOCOLS, protocol)
+    answers = [extract(text, p.data["entry_point"]) for p, text in zip(problems, texts, strict=True)]
+    verdicts = sandbox.run([program(problem, answer) for problem, answer in zip(problems, answers, strict=True)])
+    return [
+        Grade(id=v.id, scores={"humaneval": [int(v.passed), 1]}, answer=answer, reason=v.reason, cpu_s=v.cpu_s)
+        for v, answer in zip(verdicts, answers, strict=True)
+    ]

@@ -1,0 +1,123 @@
+"""Untrusted code in locked child processes: HumanEval and MBPP completions, AutoIF verifiers, foreign prompt files.
+
+Each program gets two processes, forked from a server that has given up everything but computing. The *candidate* runs
+the model's code and answers calls; the *tester* runs the benchmark's tests with proxies in place of the candidate's
+functions, and alone holds the pipe for the verdict. So neither output, exit status nor anything the code does to its
+interpreter counts as a pass.
+
+    kit (pool) ── code ──> server ──fork──> candidate
+         └────── tests ───────└───fork──> tester ── verdict ──> server ──> kit
+
+What a completion can still tell from inside the official grader and not here: its changes to the arguments it was given
+do not reach the tests, and it cannot start threads, write files or open sockets.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """One candidate with its tests."""
+
+    id: str
+    code: str
+    """Model-written source; runs in the candidate process alone."""
+    tests: str
+    """The benchmark's own tests; run in the tester process alone."""
+    setup: str = ""
+    """Trusted source that the tester runs before the tests (helpers from the prompt)."""
+    names: tuple[str, ...] = ()
+    """Names that the tests take from the candidate; empty: every public name it defines, built-in names left out."""
+    cpu_s: float = 3.0
+    """CPU seconds the candidate may take; the wall deadline is four times that. The kernel counts whole seconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What became of one program."""
+
+    id: str
+    passed: bool
+    reason: str
+    """Empty if passed; else ``failed: AssertionError``, ``cpu limit``, ``wall limit``, ``no verdict``, ..."""
+    cpu_s: float
+    """CPU seconds the candidate took."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calls:
+    """One function of a candidate with the arguments to try it on."""
+
+    id: str
+    code: str
+    """Source of any origin; runs in the candidate process alone."""
+    name: str
+    """The function to call."""
+    arguments: tuple[tuple[Any, ...], ...]
+    """One tuple of positional arguments a call; plain data."""
+    cpu_s: float = 3.0
+    """CPU seconds for all calls together; the wall deadline is four times that."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What one call gave."""
+
+    value: Any = None
+    """Plain data, of exact built-in types."""
+    error: str = ""
+    """Empty, or why there is no value: ``failed: ValueError``, ``cpu limit``, ``wall limit``, ``candidate died``."""
+
+
+class Sandbox(Protocol):
+    """Where model-written code runs."""
+
+    tier: str
+    """What was observed to hold, for instance ``landlock-v7+seccomp``, or ``unsafe``."""
+    workers: int
+    """How many programs run at a time; it belongs in the score's record."""
+
+    def run(self, programs: Sequence[Program], progress: Callable[[int], None] | None = None) -> list[Verdict]:
+        """One verdict a program, in order; ``progress`` is told how many are done."""
+        ...
+
+    def replies(self, calls: Sequence[Calls], progress: Callable[[int], None] | None = None) -> list[list[Reply]]:
+        """The replies of each function to each of its arguments, in order."""
+        ...
+
+    def call(self, source: str, name: str, arguments: Sequence[Any]) -> Any:
+        """What one function of a foreign file returns.
+
+        Raises:
+            RequestError: it gave no plain value; the message says why.
+        """
+        ...
+
+    def close(self) -> None:
+        """End the workers."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+def open_sandbox(*, workers: int | None = None, unsafe: bool = False, force_tier: int | None = None) -> Sandbox:
+    """Start the workers and try the sandbox with attacks before anything runs in it.
+
+    Args:
+        workers: programs at a time; never more than this process may use cores, which is the default.
+        unsafe: limits on memory and time only, no sandbox.
+        force_tier: 1 (Landlock and seccomp) or 2 (seccomp alone); the best that holds otherwise.
+
+    Raises:
+        RequestError: no tier holds here; the message says what is missing, and the way round it.
+    """
+    from kit.sandbox.pool import open_pool
+
+    return open_pool(workers=workers, unsafe=unsafe, force_tier=force_tier)

@@ -1,0 +1,320 @@
+"""The kit's side: starts the fork servers, hands them programs, and reads what became of them."""
+
+import contextlib
+import json
+import math
+import os
+import queue
+import select
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import kit
+from kit.errors import KitError, RequestError
+from kit.sandbox import Calls, Program, Reply, Verdict, lock, seccomp, selftest, wire
+
+START = "import sys; sys.path.append({root!r}); from kit.sandbox.server import main; sys.path.pop(); main({fds})"
+START_S = 60.0
+GRACE_S = 20.0
+"""How long after its deadline a server may take to answer before it is taken for dead."""
+WALL_FACTOR = 4
+"""Wall seconds a program may take for each of its CPU seconds, so that a sleeper ends too."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """What a server reports of one program."""
+
+    frames: list[dict[str, Any]]
+    """What the tester wrote; the first says that it read its tests."""
+    cause: str
+    """Why there may be less than wanted: ``cpu limit``, ``wall limit`` or ``no verdict``."""
+    cpu_s: float
+    """CPU seconds the candidate took."""
+
+
+class ServerDiedError(Exception):
+    """A fork server ended or fell silent."""
+
+
+def frames_of(data: bytes) -> list[dict[str, Any]]:
+    """The whole frames at the head of what a tester wrote."""
+    frames = []
+    while len(data) >= wire.HEAD.size:
+        size = wire.HEAD.unpack(data[: wire.HEAD.size])[0] + wire.HEAD.size
+        if len(data) < size:
+            break
+        frames.append(json.loads(data[wire.HEAD.size : size]))
+        data = data[size:]
+    return frames
+
+
+class Server:
+    """One fork server and the pipes to it."""
+
+    def __init__(self, plan: dict[str, Any]) -> None:
+        self.plan = plan
+        self._start()
+
+    def _start(self) -> None:
+        theirs_jobs, self.jobs = os.pipe()
+        theirs_tests, self.tests = os.pipe()
+        self.results, theirs_results = os.pipe()
+        theirs = (theirs_jobs, theirs_tests, theirs_results)
+        os.set_blocking(self.tests, False)
+        root = str(Path(kit.__file__).resolve().parents[1])
+        # What -I stands for, but for -E, which would ignore the one variable: hashes, and with them the order of sets,
+        # must be the same in every run. -S: no site-packages.
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", "-s", "-S", "-B", "-c", START.format(root=root, fds=", ".join(map(str, theirs)))],
+            env={"PYTHONHASHSEED": "0"},
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            pass_fds=theirs,
+            start_new_session=True,
+        )
+        for fd in theirs:
+            os.close(fd)
+        wire.send(self.jobs, self.plan)
+
+    def wait_until_locked(self) -> None:
+        """Wait for the server's word that its locks are on.
+
+        Raises:
+            ServerDiedError: they are not; the message says which.
+        """
+        try:
+            word = json.loads(self._frame(time.monotonic() + START_S))
+        except EOFError as error:
+            raise ServerDiedError("the fork server ended while it started") from error
+        if "error" in word:
+            raise ServerDiedError(word["error"])
+
+    def _frame(self, deadline: float) -> bytes:
+        left = deadline - time.monotonic()
+        if left <= 0 or not select.select([self.results], [], [], left)[0]:
+            raise ServerDiedError("the fork server fell silent")
+        return wire.read_frame(self.results)
+
+    def _write_tests(self, data: memoryview, deadline: float) -> None:
+        """Write what the tester is to read; stops early if the server answers first, since then nobody will read it."""
+        while data and (left := deadline - time.monotonic()) > 0:
+            answered, ready, _ = select.select([self.results], [self.tests], [], left)
+            if answered:
+                return
+            if ready:
+                data = data[os.write(self.tests, data) :]
+
+    def run(self, code: str, tests: dict[str, Any], cpu_s: float) -> Ended:
+        """Run one program.
+
+        Raises:
+            ServerDiedError: the server did not answer; it must be restarted.
+        """
+        limit_s = math.ceil(cpu_s)
+        job = {"code": code, "cpu_s": limit_s, "wall_s": WALL_FACTOR * cpu_s}
+        deadline = time.monotonic() + WALL_FACTOR * cpu_s + GRACE_S
+        try:
+            wire.send(self.jobs, job)
+            self._write_tests(memoryview(wire.frame(json.dumps(tests).encode())), deadline)
+            ended = json.loads(self._frame(deadline))
+            frames = frames_of(self._frame(deadline))
+        except (EOFError, BrokenPipeError) as error:
+            raise ServerDiedError("the fork server ended") from error
+        spent = max(ended["candidate"]["cpu_s"], ended["tester"]["cpu_s"])
+        cause = "cpu limit" if spent > limit_s - 0.05 else "wall limit" if ended["late"] else "no verdict"
+        return Ended(frames=frames, cause=cause, cpu_s=round(ended["candidate"]["cpu_s"], 3))
+
+    def stop(self) -> None:
+        """End the server and, with it, whatever it forked."""
+        for fd in (self.jobs, self.tests, self.results):
+            with contextlib.suppress(OSError):
+                os.close(fd)
+        self.process.kill()
+        self.process.wait()
+
+    def restart(self) -> None:
+        """A new server in place of this one."""
+        self.stop()
+        self._start()
+        self.wait_until_locked()
+
+
+def run_safely(server: Server, code: str, tests: dict[str, Any], cpu_s: float) -> Ended:
+    """Run one program; a server that died, or whose tester left its tests unread, is replaced."""
+    try:
+        ended = server.run(code, tests, cpu_s)
+    except ServerDiedError:
+        ended = Ended(frames=[], cause="no verdict", cpu_s=0.0)
+    except wire.WireError:
+        server.restart()
+        return Ended(frames=[], cause=f"longer than {wire.LIMIT_BYTES >> 20} MiB", cpu_s=0.0)
+    if not ended.frames:
+        server.restart()
+    return ended
+
+
+def verdict_of(program: Program, server: Server) -> Verdict:
+    """Run one program and judge it: passed only if the tester said so, and said nothing else."""
+    tests = {"setup": program.setup, "tests": program.tests, "names": list(program.names)}
+    ended = run_safely(server, program.code, tests, program.cpu_s)
+    said = ended.frames[1] if len(ended.frames) == 2 else {}
+    passed = said == {"passed": True}
+    reason = "" if passed else ended.cause if ended.cause != "no verdict" else said.get("reason", "no verdict")
+    return Verdict(id=program.id, passed=passed, reason=reason, cpu_s=ended.cpu_s)
+
+
+def replies_of(calls: Calls, server: Server) -> list[Reply]:
+    """Make all calls of one function."""
+    arguments = [wire.encode(args, _not_plain) for args in calls.arguments]
+    ended = run_safely(server, calls.code, {"name": calls.name, "arguments": arguments}, calls.cpu_s)
+    replies, reason = [], ended.cause
+    for said in ended.frames[1:]:
+        if "value" in said:
+            replies.append(Reply(value=wire.decode(said["value"], _no_handle)))
+        elif "error" in said:
+            replies.append(Reply(error=said["error"]))
+        elif "reason" in said and ended.cause == "no verdict":
+            reason = said["reason"]
+    return replies + [Reply(error=reason)] * (len(arguments) - len(replies))
+
+
+def _not_plain(value: Any) -> int:
+    raise TypeError(f"{type(value).__name__} is not plain data")
+
+
+def _no_handle(number: int) -> Any:
+    raise wire.WireError(f"handle {number} where plain data was wanted")
+
+
+class Pool:
+    """The workers; one thread of the kit serves each."""
+
+    def __init__(self, plan: dict[str, Any], workers: int, tier: str) -> None:
+        self.tier = tier
+        self.workers = workers
+        self.servers: list[Server] = []
+        try:
+            self.servers.extend(Server(plan) for _ in range(workers))
+            for server in self.servers:
+                server.wait_until_locked()
+        except BaseException:
+            self.close()
+            raise
+
+    def run(self, programs: Sequence[Program], progress: Callable[[int], None] | None = None) -> list[Verdict]:
+        """One verdict a program, in order; ``progress`` is told how many are done."""
+        return self._all(verdict_of, programs, progress)
+
+    def replies(self, calls: Sequence[Calls], progress: Callable[[int], None] | None = None) -> list[list[Reply]]:
+        """The replies of each function to each of its arguments, in order."""
+        return self._all(replies_of, calls, progress)
+
+    def call(self, source: str, name: str, arguments: Sequence[Any]) -> Any:
+        """What one function of a foreign file returns.
+
+        Raises:
+            RequestError: it gave no plain value; the message says why.
+        """
+        calls = Calls(id=name, code=source, name=name, arguments=(tuple(arguments),))
+        reply = self.replies([calls])[0][0]
+        if reply.error:
+            raise RequestError(
+                f"{name}: {reply.error}; wanted a function that returns plain data when run in the sandbox"
+            )
+        return reply.value
+
+    def _all(self, work: Callable[[Any, Server], Any], items: Sequence[Any], progress: Any) -> list[Any]:
+        """Spread the items over the servers; results in the order of the items."""
+        todo: queue.SimpleQueue[int] = queue.SimpleQueue()
+        done: queue.SimpleQueue[tuple[int, Any, BaseException | None]] = queue.SimpleQueue()
+        for index in range(len(items)):
+            todo.put(index)
+
+        def serve(server: Server) -> None:
+            with contextlib.suppress(queue.Empty):
+                while True:
+                    index = todo.get_nowait()
+                    try:
+                        done.put((index, work(items[index], server), None))
+                    except Exception as error:
+                        done.put((index, None, error))
+
+        for server in self.servers:
+            threading.Thread(target=serve, args=(server,), daemon=True).start()
+        results: list[Any] = [None] * len(items)
+        for count in range(1, len(items) + 1):
+            index, results[index], error = done.get()
+            if error is not None:
+                while not todo.empty():
+                    with contextlib.suppress(queue.Empty):
+                        todo.get_nowait()
+                raise KitError(f"sandbox: {items[index].id}: {type(error).__name__}: {error}") from error
+            if progress is not None:
+                progress(count)
+        return results
+
+    def close(self) -> None:
+        """End the workers."""
+        for server in self.servers:
+            server.stop()
+        self.servers.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def plan_of(tier: int, abi: int) -> dict[str, Any]:
+    """What a server is told to lock: tier 1 and 2, or 3 for limits alone."""
+    if tier == 3:
+        return {"unsafe": True, "landlock": 0, "child_filter": "", "server_filter": ""}
+    return {
+        "unsafe": False,
+        "landlock": abi if tier == 1 else 0,
+        "server_filter": seccomp.server_filter(read_files=tier == 1).hex(),
+        "child_filter": seccomp.child_filter().hex(),
+    }
+
+
+def open_pool(*, workers: int | None, unsafe: bool, force_tier: int | None) -> Pool:
+    """See :func:`kit.sandbox.open_sandbox`."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    count = max(1, min(workers or cores, cores))
+    if unsafe:
+        return Pool(plan_of(3, 0), count, "unsafe")
+    if sys.platform != "linux":
+        cure = f"this is {sys.platform}: use the container"
+        raise RequestError(seccomp.MISSING.format(what="the Linux kernel", cure=cure))
+    abi = lock.landlock_abi()
+    tiers = [force_tier] if force_tier else [1, 2]
+    refusals = []
+    for tier in tiers:
+        if tier == 1 and not abi:
+            refusals.append("tier 1: the kernel has no Landlock, or it is switched off")
+            continue
+        name = f"landlock-v{abi}+seccomp" if tier == 1 else "seccomp"
+        try:
+            pool = Pool(plan_of(tier, abi), count, name)
+        except ServerDiedError as error:
+            refusals.append(f"tier {tier}: {error}")
+            continue
+        if not (failures := selftest.failures(pool)):
+            return pool
+        pool.close()
+        refusals.append(f"tier {tier}: the self-test failed ({', '.join(failures)})")
+    cure = "run it where the kernel and the container's profile allow seccomp filters (docker's default does)"
+    raise RequestError(seccomp.MISSING.format(what=f"a kernel that locks a process; {'; '.join(refusals)}", cure=cure))

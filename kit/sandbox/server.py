@@ -1,0 +1,142 @@
+"""The fork server of one worker: it locks itself once, then forks a candidate and a tester for each program.
+
+It runs in a Python without site-packages and without an environment, knows no tests, and its own locks are what its
+children inherit. It imports the standard library's usual modules first: a fork then has them for nothing.
+"""
+
+import gc
+import importlib
+import os
+import random
+import select
+import signal
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from kit.sandbox import candidate, lock, tester, wire
+
+PRELOADED = (
+    "abc array ast base64 binascii bisect calendar cmath collections collections.abc contextlib copy csv dataclasses",
+    "datetime decimal difflib encodings.ascii encodings.latin_1 encodings.utf_16 enum fractions functools hashlib",
+    "heapq html inspect io itertools json keyword locale math numbers operator pprint queue re resource secrets",
+    "signal socket statistics string stringprep struct textwrap threading time timeit tokenize traceback types",
+    "typing unicodedata urllib.parse uuid warnings weakref zlib",
+)
+"""All that a candidate can import in tier 2; elsewhere the rest of the standard library is read when asked for."""
+
+
+def lock_down(plan: dict[str, Any]) -> None:
+    """Give up all that the plan says, for good."""
+    lock.limit()
+    if plan["unsafe"]:
+        return
+    lock.drop_capabilities()
+    lock.prctl(lock.PR_SET_DUMPABLE, 0)
+    lock.prctl(lock.PR_SET_NO_NEW_PRIVS, 1)
+    if plan["landlock"]:
+        lock.restrict_files(plan["landlock"])
+    lock.install_filter(bytes.fromhex(plan["server_filter"]))
+
+
+def close_all_but(keep: Iterable[int]) -> None:
+    """Close every descriptor but these and the three standard ones, which are /dev/null."""
+    low = 3
+    for fd in sorted(keep):
+        os.closerange(low, fd)
+        low = fd + 1
+    os.closerange(low, lock.OPEN_FILES)
+
+
+def spawn(keep: Iterable[int], cpu_s: int, child_filter: bytes, main: Callable[[], None]) -> int:
+    """Fork a child that locks itself further, runs ``main`` and exits; returns its process id."""
+    if pid := os.fork():
+        return pid
+    try:
+        close_all_but(keep)
+        lock.prctl(lock.PR_SET_PDEATHSIG, signal.SIGKILL)
+        lock.limit(cpu_s)
+        if child_filter:
+            lock.install_filter(child_filter)
+        gc.enable()
+        main()
+    finally:
+        os._exit(0)
+
+
+def collect(fd: int, deadline: float) -> tuple[bytes, bool]:
+    """All that comes through a pipe until it is closed, and whether the deadline came first."""
+    data = bytearray()
+    while (left := deadline - time.monotonic()) > 0 and len(data) <= wire.LIMIT_BYTES:
+        if not select.select([fd], [], [], left)[0]:
+            break
+        if not (part := os.read(fd, 1 << 20)):
+            return bytes(data), False
+        data += part
+    return bytes(data), True
+
+
+def end(pid: int) -> dict[str, Any]:
+    """Kill and reap a child; says how it went."""
+    os.kill(pid, signal.SIGKILL)
+    _, status, usage = os.wait4(pid, 0)
+    return {"exit": os.waitstatus_to_exitcode(status), "cpu_s": usage.ru_utime + usage.ru_stime}
+
+
+def serve_one(job: dict[str, Any], tests: int, child_filter: bytes) -> tuple[dict[str, Any], bytes]:
+    """Run one program; returns how its two processes ended, and what the tester wrote."""
+    request_read, request_write = os.pipe()
+    reply_read, reply_write = os.pipe()
+    deadline = time.monotonic() + job["wall_s"]
+    candidate_pid = spawn(
+        {request_read, reply_write},
+        job["cpu_s"],
+        child_filter,
+        lambda: candidate.run(job["code"], request_read, reply_write),
+    )
+    os.close(request_read)
+    os.close(reply_write)
+    verdict_read, verdict_write = os.pipe()  # after the first fork: the candidate never had it
+    tester_pid = spawn(
+        {tests, request_write, reply_read, verdict_write},
+        job["cpu_s"],
+        child_filter,
+        lambda: tester.run(tests, request_write, reply_read, verdict_write),
+    )
+    for fd in (request_write, reply_read, verdict_write):
+        os.close(fd)
+    written, late = collect(verdict_read, deadline)
+    os.close(verdict_read)
+    ended = {"late": late, "candidate": end(candidate_pid), "tester": end(tester_pid)}
+    return ended, written
+
+
+def main(jobs: int, tests: int, results: int) -> None:
+    """Lock, report, and serve until the kit closes the pipe."""
+    # All descriptors under the limit of open files, where the children close what is not theirs.
+    inherited = (jobs, tests, results)
+    jobs, tests, results = (os.dup(fd) for fd in inherited)
+    for fd in inherited:
+        os.close(fd)
+    for name in " ".join(PRELOADED).split():
+        importlib.import_module(name)
+    random.seed(0)
+    plan = wire.receive(jobs)
+    try:
+        lock_down(plan)
+    except (lock.LockError, OSError, ValueError) as error:
+        wire.send(results, {"error": str(error)})
+        return
+    child_filter = bytes.fromhex(plan["child_filter"])
+    gc.disable()
+    gc.freeze()
+    wire.send(results, {"locked": True})
+    while True:
+        try:
+            job = wire.receive(jobs)
+        except EOFError:
+            return
+        ended, written = serve_one(job, tests, child_filter)
+        wire.send(results, ended)
+        wire.write_frame(results, written)
+        del job, written
