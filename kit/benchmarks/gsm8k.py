@@ -4,7 +4,7 @@ r"""GSM8K: grade-school word problems, 1,319 in the test split.
      "answer": "The book costs 3 * 2 = $<<3*2=6>>6.\nTogether they cost 2 + 6 = $<<2+6=8>>8.\n#### 8"}
 
 Official answer reading (openai/grade-school-math):
-https://github.com/openai/grade-school-math/blob/3101c7d5072418e28b9008a6636bde82a006892c/grade_school_math/dataset.py#L26-L47
+https://github.com/openai/grade-school-math/blob/3101c7d5072418e28b9008a6636bde82a006892c/grade_school_math/dataset.py
 
 Protocol ``paper`` reads as OpenCompass 0.3.3 does (``gsm8k_postprocess``, ``Gsm8kEvaluator``): the last number of the
 text, where "6,250" ends in the number 250. Protocol ``default`` takes the number after the last ``####``, else the last
@@ -25,7 +25,7 @@ from kit.sandbox import Sandbox
 VERSION = 1
 SOURCE = (
     "https://github.com/openai/grade-school-math/blob/3101c7d5072418e28b9008a6636bde82a006892c/"
-    "grade_school_math/dataset.py#L26-L47"
+    "grade_school_math/dataset.py"
 )
 METRICS: Mapping[str, str] = {"gsm8k": "items"}
 RUNS_CODE = False

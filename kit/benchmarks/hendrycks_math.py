@@ -7,8 +7,8 @@ Official grader (hendrycks/math):
 https://github.com/hendrycks/math/blob/357963a7f5501a6c1708cf3f3fb0cdf525642761/modeling/math_equivalence.py
 
 Protocol ``paper`` does as OpenCompass 0.3.3 (``math_postprocess_v2``, ``MATHEvaluator(version="v2")``), slips included.
-Protocol ``default`` compares in the same way and reads the answer more fairly: the last ``\boxed``, else what follows the
-last "answer is" in its sentence (a decimal point ends none), else the last formula, else the last number.
+Protocol ``default`` compares in the same way and reads the answer more fairly: the last ``\boxed``, else what follows
+the last "answer is" in its sentence (a decimal point ends none), else the last formula, else the last number.
 """
 
 import re

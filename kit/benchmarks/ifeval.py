@@ -6,12 +6,12 @@
 Official grader (google-research/google-research; carried by the lm-eval wheel, whose files are used by path):
 https://github.com/google-research/google-research/blob/d76be322625d4401655660f0f02681f96eb6783a/instruction_following_eval/evaluation_lib.py
 
-The prompt alone is asked and the whole text is judged, whatever the pack: strict on the text as it is, loose on the best
-of eight variants of it. Nothing is downloaded; langdetect is seeded.
+The prompt alone is asked and the whole text is judged, whatever the pack: strict on the text as it is, loose on the
+best of eight variants of it. Nothing is downloaded; langdetect is seeded.
 
-Two of the 541 prompts (keys 1122 and 1129) ask to count ``#`` and ``!``, which the official checker takes for no letter and
-draws one instead, anew in each reading: the published scores hold that chance. Protocol ``paper`` draws too, seeded so that
-the published GPT-4 counts come out (:data:`SEED`); protocol ``default`` counts what the prompt asks for.
+Two of the 541 prompts (keys 1122 and 1129) ask to count ``#`` and ``!``, which the official checker takes for no letter;
+it draws one instead, anew in each reading, so the published scores hold that chance. Protocol ``paper`` draws too, seeded
+so that the published GPT-4 counts come out (:data:`SEED`); protocol ``default`` counts what the prompt asks for.
 """
 
 import hashlib
