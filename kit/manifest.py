@@ -254,6 +254,8 @@ class Hardware(Strict):
     gpus: int = Field(ge=0)
     gpu_memory_gib: int = Field(ge=0)
     memory_gib: int = Field(gt=0)
+    machine: str
+    """Its figures, by the name in ``hardware.toml``; for estimates alone."""
 
 
 class ChatFormat(Strict):

@@ -71,13 +71,16 @@ class Planner:
         """Every cell of a table that this scale has players for."""
         self.plan.tables[name] = table
         experiments = [
-            look_up(self.catalogue.experiments, id, f"{name}.toml: experiments", "experiment") for id in table.experiments
+            look_up(self.catalogue.experiments, id, f"{name}.toml: experiments", "experiment")
+            for id in table.experiments
         ]
         bases = [base for base in table.bases if self.player(base, required=False)]
         if not bases:
             raise RequestError(f"{self.where}: cast: nobody plays a base model of {name} ({', '.join(table.bases)})")
         if left_out := [base for base in table.bases if base not in bases]:
-            self.note(f"{name}: no player at scale {self.plan.scale} for {', '.join(left_out)}; these rows are left out")
+            self.note(
+                f"{name}: no player at scale {self.plan.scale} for {', '.join(left_out)}; these rows are left out"
+            )
         self.plan.cells[name] = [
             self.cell(experiments, evolver, base, column, name)
             for evolver in table.evolvers
@@ -85,9 +88,7 @@ class Planner:
             for column in table.column
         ]
 
-    def cell(
-        self, experiments: list[Experiment], evolver: str, base: str, column: Column, table: str
-    ) -> CellAddress:
+    def cell(self, experiments: list[Experiment], evolver: str, base: str, column: Column, table: str) -> CellAddress:
         """The one experiment that gives a number, and the job that holds it."""
         for experiment in experiments:
             if evolver in experiment.evolver and base in experiment.base and column.benchmark in experiment.benchmarks:
@@ -125,13 +126,12 @@ class Planner:
         plugins = {benchmark: registry.load("benchmarks", benchmark).VERSION, **self.engine_version()}
         job_id = f"answer/{benchmark}/{self.trained_id(experiment, evolver, base)}"
         count = self.count(rows.dataset, rows.rows)
-        cost = costs.answering(self.catalogue, self.scale, name, count, rows.max_tokens)
+        cost = costs.writing(self.catalogue, self.scale, name, count, rows.max_tokens)
         return self.add("answer", job_id, params, inputs, plugins=plugins, resources=cost)
 
     def sft(self, experiment: Experiment, evolver: str, base: str) -> str:
         """Pairs + base -> tuned model."""
         name = self.required_player(base)
-        model = self.catalogue.model(name, f"{self.where}: cast")
         spec, limits, training = experiment.sft, self.scale.limits, self.scale.training
         params = {
             **spec.model_dump(exclude={"lora"}),
@@ -151,7 +151,7 @@ class Planner:
         }
         inputs = {"pairs": self.respond(experiment, evolver), "base": self.model(name)}
         count = self.seed_count(experiment)
-        cost = costs.tuning(self.catalogue, self.scale, model, count, params)
+        cost = costs.tuning(self.catalogue, self.scale, name, count, params)
         return self.add("sft", f"sft/{self.trained_id(experiment, evolver, base)}", params, inputs, resources=cost)
 
     def respond(self, experiment: Experiment, evolver: str) -> str:
@@ -194,7 +194,10 @@ class Planner:
             inputs["seeds"] = self.data(rows.dataset)
         else:
             inputs["instructions"] = self.evolve(experiment, evolver, round - 1)
-        plugins = {experiment.scenario: registry.load("scenarios", experiment.scenario).VERSION, **self.engine_version()}
+        plugins = {
+            experiment.scenario: registry.load("scenarios", experiment.scenario).VERSION,
+            **self.engine_version(),
+        }
         job_id = f"evolve/{experiment.seeds}/{name}/round-{round}"
         cost = costs.writing(self.catalogue, self.scale, name, self.seed_count(experiment), sampling["max_tokens"])
         return self.add("evolve", job_id, params, inputs, plugins=plugins, resources=cost)
@@ -203,14 +206,18 @@ class Planner:
         """A plain model folder: fetched, then converted where it must be."""
         model = self.catalogue.model(name, f"{self.where}: cast")
         if model.hub and model.hub.revision is None:
-            self.note(f"{name}: no revision of {model.hub.repo} is known; it can't be fetched until `kit pin` finds one")
-        cost = costs.storing(model)
+            self.note(
+                f"{name}: no revision of {model.hub.repo} is known; it can't be fetched until `kit pin` finds one"
+            )
+        cost = costs.storing(model, self.scale)
         if model.stack:
             inputs = {"model": self.model(model.stack.model)}
             params: dict[str, Any] = {"how": "stack", "layers": model.stack.indices()}
             return self.add("convert", f"convert/{name}", params, inputs, resources=cost)
         params, source = model_source(model, self.catalogue.user_folder)
-        fetched = self.add("fetch", f"fetch/{name}", params, {}, resources=cost | {"source": source}, environment="grade")
+        fetched = self.add(
+            "fetch", f"fetch/{name}", params, {}, resources=cost | {"source": source}, environment="grade"
+        )
         how = "gguf" if model.package else model.hub.convert if model.hub else None
         if how is None:
             return fetched
@@ -220,7 +227,9 @@ class Planner:
         """A pinned file."""
         dataset = self.catalogue.dataset(name, f"{self.where}: seeds or benchmarks")
         if dataset.url and dataset.sha256 is None:
-            self.note(f"{name}: the sha256 of {dataset.url} is not known; the address is pinned, the bytes are not checked")
+            self.note(
+                f"{name}: the sha256 of {dataset.url} is not known; the address is pinned, the bytes are not checked"
+            )
         params, source = data_source(dataset, self.catalogue.user_folder)
         return self.add("fetch", f"fetch/{name}", params, {}, resources={"source": source}, environment="grade")
 
@@ -275,7 +284,7 @@ class Planner:
         """The job that fetches a pack's source, where it has one."""
         if name != "paper":
             return {}
-        params, source = paper_prompts_source(self.catalogue.folder)
+        params, source = paper_prompts_source()
         key = self.add("fetch", "fetch/paper-prompts", params, {}, resources={"source": source}, environment="grade")
         return {"prompts": key}
 

@@ -71,7 +71,9 @@ def table_name(catalogue: Catalogue, name: str) -> str:
     if full in known:
         return full
     if full in paper.names():
-        raise RequestError(f"{full}: the paper's numbers are here, the kit can't compute it yet; it computes {', '.join(known)}")
+        raise RequestError(
+            f"{full}: the paper's numbers are here, the kit can't compute it yet; it computes {', '.join(known)}"
+        )
     raise RequestError(f"no table named {name!r}{did_you_mean(full, known)}")
 
 

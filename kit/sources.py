@@ -1,6 +1,5 @@
 """Where bytes come from: a pinned address, a wheel, a file of the kit's or the user's. The key holds what they are."""
 
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -62,12 +61,18 @@ def folder_source(folder: Path) -> Source:
     """
     if not (folder / "config.json").exists():
         raise RequestError(f"model folder {folder}: no config.json there; name a folder that save_pretrained wrote")
-    names = sorted(p.name for p in folder.iterdir() if p.is_file() and p.suffix in (".json", ".safetensors", ".model", ".jinja", ".txt"))
+    names = sorted(
+        p.name
+        for p in folder.iterdir()
+        if p.is_file() and p.suffix in (".json", ".safetensors", ".model", ".jinja", ".txt")
+    )
     return {"kind": "folder", "files": {name: sha256_file(folder / name) for name in names}}, {"path": str(folder)}
 
 
-def paper_prompts_source(manifests: Path) -> Source:
+def paper_prompts_source() -> Source:
     """The authors' files that hold the paper's wording, at their pinned commit."""
-    pins = tomllib.loads((manifests / "prompts.toml").read_text(encoding="utf-8"))["paper"]
-    files = {prompt["file"]: prompt["file_sha256"] for prompt in pins["prompts"]}
-    return {"kind": "prompts", "files": files}, {"url": pins["url"]}
+    from kit.prompts import pins
+
+    found = pins.read("paper")
+    url = found.url.replace("{revision}", found.revision)
+    return {"kind": "prompts", "files": found.files}, {"url": url, "mirror": found.source}

@@ -19,7 +19,9 @@ app = typer.Typer(
 )
 
 Tables = Annotated[list[str], typer.Argument(help="Tables by number: 2")]
-ScaleName = Annotated[str, typer.Option("--scale", help="smoke, mini, one-gpu, paper; auto takes what fits this machine")]
+ScaleName = Annotated[
+    str, typer.Option("--scale", help="smoke, mini, one-gpu, paper; auto takes what fits this machine")
+]
 StoreDir = Annotated[Path, typer.Option("--store", help="Folder of the artifacts", envvar="KIT_STORE")]
 MirrorDir = Annotated[Path | None, typer.Option("--mirror", help="Folder with copies of the pinned data files")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on standard output")]

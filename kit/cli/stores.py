@@ -25,7 +25,9 @@ def list_artifacts(store: StoreDir = DEFAULT_STORE, json: AsJson = False) -> Non
             typer.echo(json_module.dumps(line))
         else:
             when = artifact.provenance["started_at"]
-            typer.echo(f"{artifact.key[:10]}  {artifact.rows:>7,} rows {size / 1e6:>9,.1f} MB  {when}  {plain(artifact.job.id)}")
+            typer.echo(
+                f"{artifact.key[:10]}  {artifact.rows:>7,} rows {size / 1e6:>9,.1f} MB  {when}  {plain(artifact.job.id)}"
+            )
 
 
 @store_app.command()
@@ -69,7 +71,9 @@ def check(
 @store_app.command()
 def gc(
     store: StoreDir = DEFAULT_STORE,
-    keep: Annotated[list[str] | None, typer.Option(help="Tables whose artifacts stay; without it all artifacts stay")] = None,
+    keep: Annotated[
+        list[str] | None, typer.Option(help="Tables whose artifacts stay; without it all artifacts stay")
+    ] = None,
     scale: ScaleName = "auto",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go")] = False,
 ) -> None:

@@ -36,7 +36,13 @@ def reproduce(
     from kit.planning import plan_tables
 
     run_plan(
-        lambda: plan_tables(tables, scale), store, mirror, dry_run=dry_run, yes=yes, unsafe=unsafe_exec, auto=scale == "auto"
+        lambda: plan_tables(tables, scale),
+        store,
+        mirror,
+        dry_run=dry_run,
+        yes=yes,
+        unsafe=unsafe_exec,
+        auto=scale == "auto",
     )
 
 
@@ -178,9 +184,9 @@ def plan(
 
 def formula() -> str:
     """How costs are estimated, in words."""
-    from kit import estimate
+    from kit import costs
 
-    return (estimate.__doc__ or "").strip()
+    return costs.FORMULA.strip()
 
 
 def totals(plan: "Plan") -> dict[str, float]:
@@ -203,8 +209,12 @@ def show_plan(console: "Console", plan: "Plan", store: "Store") -> None:
         cost = f"{hours:,.1f} GPU-h" if hours else ""
         console.print(Text(f"{state:8}{key[:10]}  {job.id:62} {cost}"), soft_wrap=True)
     sums = totals(plan)
-    stages = ", ".join(f"{int(count)} {name}" for name, count in sums.items() if name not in ("gpu_hours", "disk_bytes"))
-    text = f"{len(plan.jobs)} jobs: {stages}; about {sums['gpu_hours']:,.1f} GPU-hours, {sums['disk_bytes'] / 1e9:,.1f} GB"
+    stages = ", ".join(
+        f"{int(count)} {name}" for name, count in sums.items() if name not in ("gpu_hours", "disk_bytes")
+    )
+    text = (
+        f"{len(plan.jobs)} jobs: {stages}; about {sums['gpu_hours']:,.1f} GPU-hours, {sums['disk_bytes'] / 1e9:,.1f} GB"
+    )
     console.print(Text(text, style="bold"), soft_wrap=True)
 
 
@@ -264,11 +274,15 @@ def fetch(
 
 @app.command()
 def verify(
-    tables: Annotated[list[str] | None, typer.Argument(help="Tables by number; all that the store has, by default")] = None,
+    tables: Annotated[
+        list[str] | None, typer.Argument(help="Tables by number; all that the store has, by default")
+    ] = None,
     scale: ScaleName = "auto",
     store: StoreDir = DEFAULT_STORE,
     json: AsJson = False,
-    record: Annotated[bool, typer.Option("--record", help="Write what the store has as the values expected from now on")] = False,
+    record: Annotated[
+        bool, typer.Option("--record", help="Write what the store has as the values expected from now on")
+    ] = False,
 ) -> None:
     """Check finished tables: artifacts unharmed, every cell there, every number within its tolerance."""
     from rich.console import Console

@@ -35,6 +35,9 @@ def open(model: Path, settings: EngineSettings) -> "VllmEngine":  # noqa: A001 -
     chat = load_chat(model, settings.max_model_len)
     _set_environment({"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"})
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
+    # Threads that spin while they wait make a step ten times slower once anything else runs on the same cores. Read
+    # when torch is imported, so a launcher should set it too.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     import torch
 
     cuda = torch.cuda.is_available()
@@ -131,6 +134,8 @@ class VllmEngine:
         if _shape(model) != _shape(self._chat.model):
             return False
         self._llm.collective_rpc("reload_weights", kwargs={"weights_path": str(model)})
+        if self.fingerprint["device"] == "cpu":
+            self._llm.apply_model(_repack_head)
         self._chat = chat
         return True
 
@@ -140,12 +145,17 @@ class VllmEngine:
 
         if self._llm is None:
             return
-        self._llm.llm_engine.engine_core.shutdown()
-        self._llm = None
-        gc.unfreeze()  # vLLM freezes the heap once it has started, which would keep the weights for ever
-        parallel_state.destroy_model_parallel()
-        if not self._had_group:  # the launcher's group, if there is one, is not ours to end
-            parallel_state.destroy_distributed_environment()
+        client = self._llm.llm_engine.engine_core
+        if self._had_group:
+            # vLLM's own shutdown would end the launcher's process group too, which accelerate still needs.
+            client._finalizer.detach()
+            client.engine_core.model_executor.shutdown()
+            client.engine_core.scheduler.shutdown()
+            gc.unfreeze()  # vLLM freezes the heap once it has started, which would keep the weights for ever
+            parallel_state.destroy_model_parallel()
+        else:
+            client.shutdown()
+        self._llm = client = None
         gc.collect()
         import torch
 
@@ -266,6 +276,17 @@ def _cores() -> int:
 def _local_ranks() -> int:
     """Ranks of the launcher on this machine; 1 without a launcher."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+
+
+def _repack_head(model: Any) -> None:
+    """Pack the output matrix anew after a reload.
+
+    On a CPU vLLM computes with a packed copy. Where the matrix is the embedding's (tied), a reload writes the embedding and
+    leaves the copy of the old weights in use: fluent text, wrong model.
+    """
+    head = getattr(model, "lm_head", None)
+    if head is not None:
+        head.quant_method.process_weights_after_loading(head)
 
 
 def _shape(model: Path) -> dict[str, Any]:

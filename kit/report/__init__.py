@@ -65,7 +65,9 @@ class Grid:
     def sizes(self) -> str:
         """Units behind a cell, per column: ``IFEval P-S 12, ...``; what the standard errors rest on."""
         first = self.lines[0].cells if self.lines else ()
-        counts = [f"{column.name} {cell.result.n:,}" for column, cell in zip(self.columns, first, strict=True) if cell.result]
+        counts = [
+            f"{column.name} {cell.result.n:,}" for column, cell in zip(self.columns, first, strict=True) if cell.result
+        ]
         return ", ".join(counts)
 
 
@@ -83,7 +85,7 @@ def make_grid(name: str, plan: Plan, store: Store) -> Grid:
             Cell(
                 address=address,
                 result=cache.get(address.key, {}).get(address.column),
-                reference=printed.value(address.evolver, address.base, address.column) if printed else None,
+                reference=_number(printed.cell(address.evolver, address.base, address.column)) if printed else None,
             )
         )
     return Grid(
@@ -93,6 +95,11 @@ def make_grid(name: str, plan: Plan, store: Store) -> Grid:
         cast=plan.cast,
         lines=tuple(Line(evolver=e, base=b, cells=tuple(cells)) for (e, b), cells in rows.items()),
     )
+
+
+def _number(value: object) -> float | None:
+    """A printed cell as a number, if it is one."""
+    return float(value) if isinstance(value, int | float) else None
 
 
 def ours(cell: Cell, column: Column) -> str:

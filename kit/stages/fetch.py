@@ -12,7 +12,6 @@ from kit.stages import Context, Summary
 from kit.store import sha256_file
 
 VERSION = 1
-REPOSITORY = "HypherX/Evolution-Analysis"
 BLOCK = 1 << 20
 
 
@@ -41,7 +40,7 @@ def _prompts(params: Mapping[str, Any], out: Path, context: Context) -> dict[str
         target = out / name
         target.parent.mkdir(parents=True, exist_ok=True)
         url = context.source["url"].replace("{file}", name)
-        check(target, sha256, _from_mirror_or_network(f"{REPOSITORY}/{name}", url, target, context))
+        check(target, sha256, _from_mirror_or_network(f"{context.source['mirror']}/{name}", url, target, context))
     return {"from": context.source["url"]}
 
 
