@@ -9,9 +9,9 @@ https://github.com/google-research/google-research/blob/d76be322625d4401655660f0
 The prompt alone is asked and the whole text is judged, whatever the pack: strict on the text as it is, loose on the
 best of eight variants of it. Nothing is downloaded; langdetect is seeded.
 
-Two of the 541 prompts (keys 1122 and 1129) ask to count ``#`` and ``!``, which the official checker takes for no letter;
-it draws one instead, anew in each reading, so the published scores hold that chance. Protocol ``paper`` draws too, seeded
-so that the published GPT-4 counts come out (:data:`SEED`); protocol ``default`` counts what the prompt asks for.
+Two of the 541 prompts (keys 1122 and 1129) ask to count ``#`` and ``!``. The official checker takes neither for a
+letter and draws one instead, anew in each reading, so the published scores hold that chance. Protocol ``paper`` draws
+too, seeded so that the published GPT-4 counts come out (:data:`SEED`); protocol ``default`` counts what is asked for.
 """
 
 import hashlib

@@ -1,0 +1,89 @@
+import re
+
+import pytest
+
+from kit.errors import RequestError
+from kit.prompts import PLACEHOLDERS, Templates, fill, hash_of, load
+from kit.records import Turn
+
+EVOLVE = [
+    f"evol_instruct.{way}" for way in ("add_constraint", "deepen", "concretize", "add_reasoning_steps", "breadth")
+]
+ASK = ["respond.with_input", "respond.without_input", "humaneval", "mbpp", "gsm8k", "math"]
+
+
+def user(text: str) -> tuple[Turn, ...]:
+    return (Turn(role="user", content=text),)
+
+
+@pytest.mark.parametrize(
+    ("template", "values", "wanted"),
+    [
+        pytest.param("Do {instruction}.", {"instruction": "it"}, "Do it.", id="one"),
+        pytest.param("{input}{input}", {"input": "ab"}, "abab", id="twice"),
+        # a value used to be filled in again when it held the name of a later placeholder
+        pytest.param("{instruction} {input}", {"instruction": "{input}", "input": "x"}, "{input} x", id="one-pass"),
+        pytest.param(
+            r"\frac{a}{b} {{x}} {} {0} {problem}", {"problem": "p"}, r"\frac{a}{b} {{x}} {} {0} p", id="braces"
+        ),
+        pytest.param("{prompt}", {"prompt": "p", "entry_point": "f"}, "p", id="a-value-too-many"),
+        pytest.param("{question}", {"question": r"\1 \g<0>"}, r"\1 \g<0>", id="backslashes"),
+    ],
+)
+def test_fill(template: str, values: dict[str, str], wanted: str) -> None:
+    assert fill(user(template), values) == user(wanted)
+
+
+def test_fill_names_what_is_missing() -> None:
+    with pytest.raises(
+        RequestError, match=re.escape("a prompt has the placeholder {input} and no value for it; given: ")
+    ):
+        fill(user("{input}"), {"instruction": "x"})
+
+
+def test_fill_refuses_a_name_that_is_no_placeholder() -> None:
+    with pytest.raises(RequestError) as error:
+        fill(user("{question}"), {"questoin": "x"})
+    assert str(error.value) == "no placeholder is named 'questoin'; did you mean 'question'?"
+
+
+def test_fill_keeps_every_turn_and_role() -> None:
+    turns = (*user("{text}"), Turn(role="assistant", content="[BEGIN]\n"))
+    assert [turn.role for turn in fill(turns, {"text": "t"})] == ["user", "assistant"]
+
+
+def test_the_kits_own_pack_has_what_the_stages_ask_for() -> None:
+    pack = load("kit")
+    assert pack.name == "kit"
+    for id in EVOLVE:
+        (turn,) = pack.chat(id)
+        assert turn.role == "user"
+        assert turn.content.count("{instruction}") == 1
+        assert turn.content.endswith("Do not solve it.")
+    for id in ASK:
+        assert fill(pack.chat(id), dict.fromkeys(PLACEHOLDERS, "v"))
+    assert r"\boxed{}" in pack.chat("math")[0].content
+
+
+def test_an_unknown_template_is_named_with_its_pack() -> None:
+    with pytest.raises(RequestError) as error:
+        load("kit").chat("evol_instruct.depen")
+    assert str(error.value) == (
+        "prompt pack 'kit' has no template 'evol_instruct.depen'; did you mean 'evol_instruct.deepen'?;"
+        " a manifest may name another pack for this job"
+    )
+
+
+def test_an_unknown_pack_is_named() -> None:
+    with pytest.raises(RequestError) as error:
+        load("papper")
+    assert str(error.value) == "no prompt pack named 'papper'; did you mean 'paper'?"
+
+
+def test_the_hash_depends_on_every_word_and_not_on_the_order() -> None:
+    first, second = {"a": user("x"), "b": user("y")}, {"b": user("y"), "a": user("x")}
+    assert Templates(name="kit", templates=first).hash == hash_of(second)
+    assert hash_of(first) != hash_of({"a": user("x"), "b": user("y ")})
+    assert hash_of(first) != hash_of({"a": user("x"), "b": (Turn(role="assistant", content="y"),)})
+    # joined without borders, ("ab", "c") and ("a", "bc") used to be one
+    assert hash_of({"ab": user("c")}) != hash_of({"a": user("bc")})
