@@ -131,7 +131,8 @@ def _compute_and_commit(store: Store, job: Job, out: Path, context: JobContext) 
     started, clock = provenance.now(), time.monotonic()
     context.key, context.source = job.key, job.resources.get("source", {})
     inputs = {role: store.root / "artifacts" / needed for role, needed in job.inputs.items()}
-    summary = registry.load("stages", job.stage).run(job.params, inputs, out, context)
+    params = {name: value for name, value in job.params.items() if name != "world"}  # the launcher's
+    summary = registry.load("stages", job.stage).run(params, inputs, out, context)
     if context.rank:
         return
     seconds = time.monotonic() - clock

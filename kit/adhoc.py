@@ -1,0 +1,172 @@
+"""The stages on a user's own files: the same jobs as a manifest's, with what a manifest would say as arguments."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from kit import prompts, registry
+from kit.catalogue import Catalogue, look_up, manifests_folder
+from kit.engines import EngineSettings, Sampling
+from kit.errors import RequestError
+from kit.manifest import Dataset, Scale
+from kit.plan import Plan, Planner
+from kit.planning import largest_scale, locks, this_machine
+from kit.sources import folder_source
+
+BENCHMARK_NAMES = {"math": "hendrycks_math"}
+DATASETS = {
+    "ifeval": "ifeval",
+    "gsm8k": "gsm8k-test",
+    "hendrycks_math": "math-test",
+    "humaneval": "humaneval",
+    "mbpp": "mbpp",
+}
+"""The data set that a benchmark takes by default."""
+
+
+class Workbench:
+    """Jobs on files; the scale gives the hardware's settings and the chat format, and nothing else."""
+
+    def __init__(self, scale: str = "auto") -> None:
+        self.catalogue = Catalogue(manifests_folder())
+        name = largest_scale(self.catalogue, this_machine()) if scale == "auto" else scale
+        self.scale: Scale = self.catalogue.scale(name)
+        self.planner = Planner(self.catalogue, self.scale, name, locks())
+
+    @property
+    def plan(self) -> Plan:
+        """The jobs so far."""
+        return self.planner.plan
+
+    def file(self, path: Path, format: str) -> str:
+        """The job that takes a file into the store."""
+        dataset = Dataset(format=format, file=str(path.resolve()), licence="the user's own")
+        from kit.sources import data_source
+
+        params, source = data_source(dataset, None)
+        return self.planner.add(
+            "fetch", f"fetch/{path.name}", params, {}, resources={"source": source}, environment="grade"
+        )
+
+    def model(self, name: str, *, chat: bool = False) -> str:
+        """The job that gives a model: a name of ``models.toml``, or a folder.
+
+        Raises:
+            RequestError: neither; or a folder without what is needed.
+        """
+        if name in self.catalogue.models:
+            return self.planner.model(name)
+        folder = Path(name)
+        if not folder.is_dir():
+            look_up(self.catalogue.models, name, f"{name!r} is no folder", "model")
+        from kit.models import check_model_folder
+
+        check_model_folder(folder, chat)
+        params, source = folder_source(folder)
+        job_id = f"fetch/{folder.resolve().name}"
+        return self.planner.add("fetch", job_id, params, {}, resources={"source": source}, environment="grade")
+
+    def evolve(self, seeds: Path, scenario: str, evolver: str, rounds: int, options: dict[str, Any]) -> list[str]:
+        """One job a round."""
+        registry.load("scenarios", scenario)
+        keys: list[str] = []
+        for round in range(1, rounds + 1):
+            params = {
+                "scenario": scenario,
+                "round": round,
+                "breadth": options["breadth"],
+                **self.text_params(options),
+            }
+            inputs = {"model": self.model(evolver, chat=True)}
+            if round == 1:
+                params |= {"seeds": seeds.stem, "format": "alpaca", "rows": options["rows"]}
+                inputs["seeds"] = self.file(seeds, "alpaca")
+            else:
+                inputs["instructions"] = keys[-1]
+            plugins = {scenario: registry.load("scenarios", scenario).VERSION, **self.planner.engine_version()}
+            keys.append(
+                self.planner.add("evolve", f"evolve/{seeds.stem}/round-{round}", params, inputs, plugins=plugins)
+            )
+        return keys
+
+    def respond(self, instructions: Path, responder: str, options: dict[str, Any]) -> str:
+        """Instructions of a file -> pairs."""
+        params = {"seeds": instructions.stem, "format": "alpaca", "rows": options["rows"], **self.text_params(options)}
+        inputs = {"model": self.model(responder, chat=True), "seeds": self.file(instructions, "alpaca")}
+        return self.planner.add(
+            "respond", f"respond/{instructions.stem}", params, inputs, plugins=self.planner.engine_version()
+        )
+
+    def sft(self, pairs: Path, base: str, options: dict[str, Any]) -> str:
+        """Pairs of a file + base -> tuned model."""
+        training = self.scale.training
+        params = {
+            **options,
+            "dtype": training.dtype,
+            "sharding": training.sharding,
+            "gradient_checkpointing": training.gradient_checkpointing,
+            "tokens_per_micro_batch": training.tokens_per_micro_batch,
+            "packing": True,
+            "chat_template": self.scale.chat.template,
+            "end_of_turn": self.scale.chat.end_of_turn,
+            "world": max(1, self.scale.hardware.gpus),
+        }
+        inputs = {"pairs": self.file(pairs, "alpaca"), "base": self.model(base)}
+        return self.planner.add("sft", f"sft/{pairs.stem}", params, inputs)
+
+    def answer(self, benchmark: str, model: str, data: Path | None, options: dict[str, Any]) -> str:
+        """Model + problems -> completions."""
+        params = {"benchmark": benchmark, **self.text_params(options)}
+        inputs = {"model": self.model(model, chat=True), "data": self.data(benchmark, data)}
+        plugins = {benchmark: registry.load("benchmarks", benchmark).VERSION, **self.planner.engine_version()}
+        return self.planner.add(
+            "answer", f"answer/{benchmark}", params | {"rows": options["rows"]}, inputs, plugins=plugins
+        )
+
+    def data(self, benchmark: str, path: Path | None) -> str:
+        """A benchmark's file: the user's, or the pinned one."""
+        return self.planner.data(DATASETS[benchmark]) if path is None else self.file(path, benchmark)
+
+    def text_params(self, options: dict[str, Any]) -> dict[str, Any]:
+        """Seed, sampling, wording and engine of a job that writes text."""
+        sampling = Sampling(
+            temperature=options["temperature"], top_p=options["top_p"], max_tokens=options["max_tokens"]
+        )
+        spec = self.scale.engine.model_dump()
+        settings = EngineSettings(**spec)
+        pack = options["prompts"]
+        return {
+            "seed": options["seed"],
+            "sampling": asdict(sampling),
+            "prompts": pack,
+            "prompts_hash": prompts.load(pack).hash,
+            "engine": asdict(settings),
+            "world": max(1, self.scale.hardware.gpus),
+        }
+
+
+def benchmark_name(name: str) -> str:
+    """The benchmark's module name.
+
+    Raises:
+        RequestError: there is none; did you mean ...
+    """
+    full = BENCHMARK_NAMES.get(name, name)
+    registry.load("benchmarks", full)
+    return full
+
+
+def check_sampling(temperature: float, top_p: float, max_tokens: int, rounds: int = 1) -> None:
+    """Options that can't be.
+
+    Raises:
+        RequestError: one is out of its range.
+    """
+    if not 0 <= temperature <= 2:
+        raise RequestError(f"--temperature {temperature}: wanted 0 (greedy) to 2")
+    if not 0 < top_p <= 1:
+        raise RequestError(f"--top-p {top_p}: wanted above 0, up to 1")
+    if max_tokens < 1:
+        raise RequestError(f"--max-tokens {max_tokens}: wanted 1 or more")
+    if rounds < 1:
+        raise RequestError(f"--rounds {rounds}: wanted 1 or more")

@@ -1,0 +1,252 @@
+"""``kit evolve``, ``respond``, ``sft``, ``answer``, ``grade``: the stages on one's own files, with no manifest."""
+
+import json as json_module
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from kit.cli import DEFAULT_STORE, AsJson, MirrorDir, StoreDir, UnsafeExec, app
+from kit.errors import RequestError
+
+if TYPE_CHECKING:
+    from kit.adhoc import Workbench
+    from kit.store import Artifact
+
+Out = Annotated[Path, typer.Option("--out", help="File (sft: folder) to write; it must not be there yet")]
+Rows = Annotated[int | None, typer.Option("--rows", help="The first so many rows")]
+Seed = Annotated[int, typer.Option("--seed")]
+Temperature = Annotated[float, typer.Option("--temperature", help="0 is greedy")]
+TopP = Annotated[float, typer.Option("--top-p")]
+MaxTokens = Annotated[int, typer.Option("--max-tokens")]
+Hardware = Annotated[
+    str, typer.Option("--scale", help="Whose engine and training settings to use; auto fits this machine")
+]
+MODEL_HELP = "A name of manifests/models.toml, or a model folder"
+
+
+@app.command()
+def evolve(
+    seeds: Annotated[Path, typer.Option("--seeds", help="Alpaca JSON or JSONL")],
+    evolver: Annotated[str, typer.Option("--evolver", help=MODEL_HELP)],
+    out: Out,
+    scenario: Annotated[str, typer.Option("--scenario")] = "evol_instruct",
+    rounds: Annotated[int, typer.Option("--rounds")] = 1,
+    breadth: Annotated[
+        bool, typer.Option("--breadth/--no-breadth", help="The breadth operator beside the depth ones")
+    ] = True,
+    rows: Rows = None,
+    seed: Seed = 42,
+    temperature: Temperature = 0.7,
+    top_p: TopP = 0.95,
+    max_tokens: MaxTokens = 512,
+    scale: Hardware = "auto",
+    store: StoreDir = DEFAULT_STORE,
+) -> None:
+    """Seed instructions -> evolved instructions, any number of rounds."""
+    from kit.adhoc import Workbench, check_sampling
+    from kit.records import Instruction, read_rows
+    from kit.seeds import read_instructions, write_alpaca
+
+    check_sampling(temperature, top_p, max_tokens, rounds)
+    check_out(out)
+    read_instructions(seeds, "alpaca", seeds.stem, rows)
+    bench = Workbench(scale)
+    options = text_options(seed, temperature, top_p, max_tokens, rows) | {"breadth": breadth}
+    keys = bench.evolve(seeds, scenario, evolver, rounds, options)
+    artifact = run_bench(bench, keys, store)
+    write_alpaca(out, read_rows(artifact.folder / "instructions.jsonl", Instruction))
+    typer.echo(f"{artifact.rows:,} instructions after {rounds} round(s): {out}")
+
+
+@app.command()
+def respond(
+    instructions: Annotated[
+        Path, typer.Option("--instructions", help="Alpaca JSON or JSONL, as `kit evolve` writes it")
+    ],
+    responder: Annotated[str, typer.Option("--responder", help=MODEL_HELP)],
+    out: Out,
+    rows: Rows = None,
+    seed: Seed = 42,
+    temperature: Temperature = 0.0,
+    top_p: TopP = 1.0,
+    max_tokens: MaxTokens = 512,
+    scale: Hardware = "auto",
+    store: StoreDir = DEFAULT_STORE,
+) -> None:
+    """Instructions -> pairs, in the Alpaca layout that trainers read."""
+    from kit.adhoc import Workbench, check_sampling
+    from kit.records import Pair, read_rows
+    from kit.seeds import read_instructions, write_alpaca
+
+    check_sampling(temperature, top_p, max_tokens)
+    check_out(out)
+    read_instructions(instructions, "alpaca", instructions.stem, rows)
+    bench = Workbench(scale)
+    key = bench.respond(instructions, responder, text_options(seed, temperature, top_p, max_tokens, rows))
+    artifact = run_bench(bench, [key], store)
+    write_alpaca(out, read_rows(artifact.folder / "pairs.jsonl", Pair))
+    typer.echo(f"{artifact.rows:,} pairs: {out}")
+
+
+@app.command()
+def sft(
+    pairs: Annotated[Path, typer.Option("--pairs", help="Alpaca JSON or JSONL with outputs")],
+    base: Annotated[str, typer.Option("--base", help=MODEL_HELP)],
+    out: Out,
+    learning_rate: Annotated[float, typer.Option("--learning-rate")] = 2e-5,
+    epochs: Annotated[int, typer.Option("--epochs")] = 3,
+    global_batch_size: Annotated[int, typer.Option("--global-batch-size")] = 64,
+    warmup_ratio: Annotated[float, typer.Option("--warmup-ratio")] = 0.03,
+    max_length: Annotated[int, typer.Option("--max-length", help="Longest example, tokens")] = 2048,
+    lora_rank: Annotated[int, typer.Option("--lora-rank", help="0 tunes every weight")] = 0,
+    seed: Seed = 42,
+    scale: Hardware = "auto",
+    store: StoreDir = DEFAULT_STORE,
+) -> None:
+    """Pairs + base model -> tuned model folder."""
+    from kit.adhoc import Workbench
+    from kit.seeds import read_pairs
+
+    check_out(out)
+    read_pairs(pairs)
+    positive = {"--learning-rate": learning_rate, "--epochs": epochs, "--global-batch-size": global_batch_size}
+    for name, value in positive.items():
+        if value <= 0:
+            raise RequestError(f"{name} {value}: wanted above 0")
+    bench = Workbench(scale)
+    options: dict[str, Any] = {
+        "tuning": "lora" if lora_rank else "full",
+        "lora": {"rank": lora_rank, "alpha": lora_rank, "dropout": 0.0} if lora_rank else None,
+        "learning_rate": learning_rate,
+        "epochs": epochs,
+        "global_batch_size": global_batch_size,
+        "lr_scheduler": "cosine",
+        "warmup_ratio": warmup_ratio,
+        "weight_decay": 0.0,
+        "max_length_tokens": max_length,
+        "seed": seed,
+    }
+    artifact = run_bench(bench, [bench.sft(pairs, base, options)], store)
+    shutil.copytree(artifact.folder, out, ignore=shutil.ignore_patterns("artifact.json"))
+    typer.echo(f"tuned model: {out}")
+
+
+@app.command()
+def answer(
+    benchmark: Annotated[str, typer.Argument(help="ifeval, gsm8k, math, humaneval, mbpp")],
+    model: Annotated[str, typer.Option("--model", help=MODEL_HELP)],
+    out: Out,
+    data: Annotated[Path | None, typer.Option("--data", help="The benchmark's file; the pinned one by default")] = None,
+    prompts: Annotated[str, typer.Option("--prompts", help="kit, or opencompass as in the paper")] = "kit",
+    rows: Rows = None,
+    max_tokens: MaxTokens = 512,
+    seed: Seed = 42,
+    scale: Hardware = "auto",
+    mirror: MirrorDir = None,
+    store: StoreDir = DEFAULT_STORE,
+) -> None:
+    """A model + a benchmark's problems -> completions, greedy."""
+    from kit.adhoc import Workbench, benchmark_name, check_sampling
+
+    check_sampling(0.0, 1.0, max_tokens)
+    check_out(out)
+    name = benchmark_name(benchmark)
+    bench = Workbench(scale)
+    options = text_options(seed, 0.0, 1.0, max_tokens, rows) | {"prompts": prompts}
+    artifact = run_bench(bench, [bench.answer(name, model, data, options)], store, mirror)
+    shutil.copyfile(artifact.folder / "completions.jsonl", out)
+    typer.echo(f"{artifact.rows:,} completions: {out}")
+
+
+@app.command()
+def grade(
+    benchmark: Annotated[str, typer.Argument(help="ifeval, gsm8k, math, humaneval, mbpp")],
+    completions: Annotated[Path, typer.Option("--completions", help="JSONL or JSON: id or prompt, and a text")],
+    data: Annotated[Path | None, typer.Option("--data", help="The benchmark's file; the pinned one by default")] = None,
+    protocol: Annotated[
+        str, typer.Option("--protocol", help="paper: as the authors' tools grade; default: ours")
+    ] = "default",
+    field: Annotated[str | None, typer.Option("--field", help="Where the text is, dots for nested records")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Write every grade to this JSONL file")] = None,
+    mirror: MirrorDir = None,
+    store: StoreDir = DEFAULT_STORE,
+    json: AsJson = False,
+    unsafe_exec: UnsafeExec = False,
+) -> None:
+    """Completions of any tool -> grades and results; no GPU, code only in the sandbox."""
+    from kit import registry
+    from kit.adhoc import Workbench, benchmark_name
+    from kit.completions import read_completions
+    from kit.records import results, write_rows
+    from kit.stages import only_file
+
+    if protocol not in ("paper", "default"):
+        raise RequestError(f"--protocol {protocol}: known: paper, default")
+    name = benchmark_name(benchmark)
+    module = registry.load("benchmarks", name)
+    if data is None:
+        bench = Workbench("smoke")
+        data = only_file(run_bench(bench, [bench.data(name, None)], store, mirror, quiet=json).folder)
+    problems = module.read(data)
+    texts = read_completions(completions, problems, field)
+    sandbox = None
+    if module.RUNS_CODE:
+        from kit.sandbox import open_sandbox
+
+        sandbox = open_sandbox(unsafe=unsafe_exec)
+    grades = module.grade(problems, texts, protocol, sandbox)
+    found = results(grades, module.METRICS)
+    if out is not None:
+        write_rows(out, grades)
+    tier = sandbox.tier if sandbox else None
+    if json:
+        document = {"benchmark": name, "protocol": protocol, "version": module.VERSION, "sandbox": tier}
+        typer.echo(json_module.dumps(document | {"results": [result.to_json() for result in found]}, indent=1))
+        return
+    for result in found:
+        right = round(result.value * result.n)
+        share = f"{100 * result.value:6.2f} % ±{100 * result.stderr:.2f}"
+        typer.echo(f"{result.metric:28} {right:>6,} of {result.n:,} {result.unit:13} {share}")
+    typer.echo(f"protocol {protocol}, {name} v{module.VERSION}" + (f", sandbox {tier}" if tier else ""))
+
+
+def text_options(seed: int, temperature: float, top_p: float, max_tokens: int, rows: int | None) -> dict[str, Any]:
+    """What all commands that write text have in common."""
+    sampling = {"temperature": temperature, "top_p": top_p, "max_tokens": max_tokens}
+    return {"seed": seed, "rows": rows, "prompts": "kit", **sampling}
+
+
+def check_out(out: Path) -> None:
+    """Nothing that is there is overwritten."""
+    if out.exists():
+        raise RequestError(f"--out {out}: is there already; name another, or remove it")
+    if not out.resolve().parent.is_dir():
+        raise RequestError(f"--out {out}: no folder {out.resolve().parent}")
+
+
+def run_bench(
+    bench: "Workbench", keys: list[str], store_path: Path, mirror: Path | None = None, *, quiet: bool = False
+) -> "Artifact":
+    """Run the jobs, and give the last one's artifact; exit 1 if one failed."""
+    from rich.console import Console
+
+    from kit.launch import Options
+    from kit.report import terminal
+    from kit.run import execute
+    from kit.store import Store
+
+    if mirror is not None and not mirror.is_dir():
+        raise RequestError(f"--mirror {mirror}: no such folder")
+    store = Store.open(store_path)
+    options = Options(store=store_path.resolve(), mirror=mirror.resolve() if mirror else None)
+    console = Console(stderr=True, quiet=quiet)
+    with terminal.Live(console, len(bench.plan.jobs)) as live:
+        outcome = execute(bench.plan.jobs, store, options, live)
+    for key, reason in outcome.failed.items():
+        typer.echo(f"error: {bench.plan.jobs[key].id}: {reason}", err=True)
+    if outcome.failed or outcome.blocked:
+        sys.exit(1)
+    return store.get(keys[-1])
