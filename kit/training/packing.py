@@ -172,17 +172,18 @@ def _lengths(lengths: list[int], kernel: str, device: Any) -> dict[str, Any]:
 
 
 def _collate_padded(examples: Sequence[Example], filler: Example, device: Any) -> MicroBatch:
-    """One row an example, padded at the end; all logits are computed. The plain way, which packing must equal."""
+    """One row an example, padded at the end; all logits are computed. The plain way, which packing must equal.
+
+    There is no mask: a causal model's tokens do not see the padding behind them, and torch's causal kernel takes none.
+    """
     import torch
 
     laid = list(examples) or [filler]
     width = max(len(example.tokens) for example in laid)
     ids = torch.zeros((len(laid), width), dtype=torch.long)
-    mask = torch.zeros_like(ids)
     labels = torch.full_like(ids, IGNORED)
     for index, example in enumerate(laid):
         ids[index, : len(example.tokens)] = torch.tensor(example.tokens)
-        mask[index, : len(example.tokens)] = 1
         if examples:
             said = slice(example.prompt_tokens, len(example.tokens))
             labels[index, said] = ids[index, said]
@@ -190,7 +191,7 @@ def _collate_padded(examples: Sequence[Example], filler: Example, device: Any) -
     ahead = torch.nn.functional.pad(labels[:, 1:], (0, 1), value=IGNORED).flatten()
     rows = (ahead != IGNORED).nonzero().flatten()
     return MicroBatch(
-        inputs={"input_ids": ids.to(device), "attention_mask": mask.to(device)},
+        inputs={"input_ids": ids.to(device)},
         targets=ahead[rows].to(device),
         rows=rows.to(device),
     )

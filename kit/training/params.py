@@ -65,8 +65,8 @@ class SftParams(BaseModel):
     """The token that closes the assistant's turn, for instance ``<|im_end|>``."""
     packing: bool = True
     """Lay the examples of a step end to end, without padding and without attention from one to another."""
-    tokens_per_micro_batch: Positive = 4096
-    """Most tokens of one packed micro-batch; a longer example gets one of its own."""
+    tokens_per_micro_batch: Positive = 2048
+    """Most tokens of one packed micro-batch; a longer example gets one of its own. Moves no loss, only memory."""
     rows: Positive | None = None
     """Train on the first so many pairs; all when absent."""
 

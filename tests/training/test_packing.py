@@ -77,7 +77,7 @@ def test_flash_attention_is_told_cumulative_lengths() -> None:
 
 def test_padded_rows_predict_the_same_tokens() -> None:
     batch = collate([example(4, 2), example(3, 1)], kernel=None, filler=example(2), device="cpu")
-    assert batch.inputs["attention_mask"].tolist() == [[1, 1, 1, 1], [1, 1, 1, 0]]
+    assert batch.inputs["input_ids"].tolist() == [[10, 11, 12, 13], [10, 11, 12, 0]]
     assert batch.targets.tolist() == [12, 13, 11, 12]
     assert batch.rows.tolist() == [1, 2, 4, 5]
 
