@@ -8,7 +8,8 @@ https://github.com/hendrycks/math/blob/357963a7f5501a6c1708cf3f3fb0cdf525642761/
 
 Protocol ``paper`` does as OpenCompass 0.3.3 (``math_postprocess_v2``, ``MATHEvaluator(version="v2")``), slips included.
 Protocol ``default`` compares in the same way and reads the answer more fairly: the last ``\boxed``, else what follows
-the last "answer is" in its sentence (a decimal point ends none), else the last formula, else the last number.
+the last "answer is" in its sentence (a decimal point ends none), else the last formula, else the last number; a text of
+one word is the answer as it is.
 """
 
 import re
@@ -64,19 +65,31 @@ def paper_answer(text: str) -> str:
     The last ``\boxed{}``, one pair of outer braces stripped; else the first "sentence" (a full stop ends it, in a
     decimal number too) that says "final answer" or "answer is"; else the first sentence; the last two normalised.
     """
-    if box := boxed(text):
-        inner = re.match(r"^\{(.*)\}$", box)
-        if found := inner[1] if inner else box:
-            return found
+    if found := _box(text):
+        return found
     sentences = text.split(".")
     telling = (sentence for sentence in sentences if re.search("final answer|answer is", sentence.lower()))
     return normalised(next(telling, sentences[0]))
 
 
+def _box(text: str) -> str:
+    r"""What the last ``\boxed{}`` holds, one pair of outer braces stripped; empty if there is none."""
+    found = boxed(text) or ""
+    inner = re.match(r"^\{(.*)\}$", found)
+    return inner[1] if inner else found
+
+
 def fair_answer(text: str) -> str:
-    r"""The last ``\boxed{}``; else what follows the last "answer is"; else the last formula; else the last number."""
-    if box := boxed(text):
-        return box
+    r"""The fairer reading.
+
+    The last ``\boxed{}``; else a text of one word as it is; else what follows the last "answer is"; else the last
+    formula; else the last number.
+    """
+    text = text.strip()
+    if found := _box(text):
+        return found
+    if text and not re.search(r"\s", text):
+        return text
     told = re.findall(r"answer\s*(?:is|:)\s*:?\s*([^\n]+)", text, flags=re.IGNORECASE)
     if told:
         sentence: str = re.split(r"\.(?:\s|$)", told[-1])[0]

@@ -1,0 +1,158 @@
+import ast
+import random
+import re
+import warnings
+from importlib.metadata import distribution
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kit.benchmarks import hendrycks_math
+from kit.benchmarks._latex import boxed, equivalent, normalised, stripped
+from kit.prompts import load
+from kit.records import Problem
+
+DATA = Path(__file__).resolve().parents[3] / "shared/data/math"
+shared = [
+    pytest.mark.shared,
+    pytest.mark.skipif(not DATA.exists(), reason="the reference data of MATH is not beside the project"),
+]
+
+
+def problem(answer: str) -> Problem:
+    return Problem(id="0", data={"problem": "?", "solution": f"It is $\\boxed{{{answer}}}$."})
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        (r"so $\boxed{7}$", "7"),
+        (r"\boxed{1} and \boxed{\frac{1}{2}}", r"\frac{1}{2}"),
+        (r"\boxed{\text{a {b} c}}", r"\text{a {b} c}"),
+        (r"\boxed{7", None),
+        (r"\boxed 7", None),
+        (r"\boxed{}", ""),
+        (r"\fbox{7}", None),
+        ("7", None),
+    ],
+)
+def test_boxed(text: str, wanted: str | None) -> None:
+    assert boxed(text) == wanted
+
+
+@pytest.mark.parametrize(
+    ("answer", "wanted", "same"),
+    [
+        (r"\frac12", r"\frac{1}{2}", True),
+        (r"\dfrac{1}{2}", r"\frac{1}{2}", True),
+        ("1/2", r"\frac{1}{2}", True),
+        ("a/b", "a/b", True),
+        ("0.5", r"\frac{1}{2}", False),
+        ("x=5", "5", True),
+        ("5.0", "5", True),
+        (r"\sqrt3", r"\sqrt{3}", True),
+        (r"90^\circ", "90", True),
+        (r"12\text{ cm}", "12", True),
+        ("10,000", "10000", True),
+        (r"50\%", "50", True),
+        (r"(1,2)", r"\left(1,2\right)", True),
+        ("25", "5", False),
+        ("", "5", False),
+        ("5", None, False),
+    ],
+)
+def test_equivalent(answer: str, wanted: str | None, same: bool) -> None:
+    assert equivalent(answer, wanted) is same
+
+
+def test_rules_by_hand() -> None:
+    assert normalised("The final answer is $12$ square inches") == "12"
+    assert stripped(r"\tfrac34\text{ cup}") == r"\frac{3}{4}"
+
+
+@pytest.mark.parametrize(
+    ("text", "answer", "paper", "default"),
+    [
+        pytest.param(r"so \boxed{7}.", "7", 1, 1, id="boxed"),
+        pytest.param(r"so \boxed{{7}}.", "7", 1, 1, id="boxed-twice"),
+        pytest.param("The final answer is $7$. I hope it is correct.", "7", 1, 1, id="final-answer"),
+        # a full stop ends a sentence, so OpenCompass reads 0.25 as 0
+        pytest.param("We halve it. The answer is 0.25", "0.25", 0, 1, id="decimal"),
+        pytest.param("First 2+3=5. So we have 5 apples.", "5", 0, 1, id="last-number"),
+        pytest.param("The sum is $2+3=5$", "5", 0, 1, id="last-formula"),
+        pytest.param("7", "7", 1, 1, id="bare"),
+        # the last number of the bare answer 1/2 in LaTeX used to be taken: 2
+        pytest.param("\\frac{1}{2}\n", "\\frac{1}{2}", 1, 1, id="bare-latex"),
+        pytest.param("The answer is 6.", "7", 0, 0, id="wrong"),
+        pytest.param("", "7", 0, 0, id="empty"),
+        pytest.param("7. The answer is: **7**", "7", 0, 1, id="bold"),
+    ],
+)
+def test_reads_the_answer(text: str, answer: str, paper: int, default: int) -> None:
+    for protocol, wanted in (("paper", paper), ("default", default)):
+        (grade,) = hendrycks_math.grade([problem(answer)], [text], protocol, None)
+        assert grade.scores == {"math": [wanted, 1]}, protocol
+
+
+def test_asks_in_the_words_of_the_pack() -> None:
+    asked = Problem(id="0", data={"problem": r"Find $\frac{a}{b}$.", "solution": ""})
+    assert hendrycks_math.turns(asked, load("kit"))[0].content.startswith("Find $\\frac{a}{b}$.\n")
+    assert hendrycks_math.turns(asked, load("opencompass"))[-1].content == "Problem:\nFind $\\frac{a}{b}$.\nSolution:\n"
+
+
+def oracle() -> dict[str, Any]:
+    """The wheel's ``math_postprocess_v2`` and ``MATHEvaluator``, taken out of their file."""
+    path = Path(str(distribution("opencompass").locate_file("opencompass/datasets/math.py")))
+    names = {"last_boxed_only_string", "remove_boxed", "extract_boxed_answer", "normalize_final_answer"}
+    names |= {"math_postprocess_v2", "MATHEvaluator"}
+    scope: dict[str, Any] = {"re": re}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # its patterns have invalid escapes
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        body: list[ast.stmt] = []
+        for node in tree.body:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name in names:
+                node.decorator_list = []
+                if isinstance(node, ast.ClassDef):
+                    node.bases = []
+                body.append(node)
+        exec(compile(ast.Module(body, []), str(path), "exec"), scope)
+    return scope
+
+
+def forms(solution: str, answer: str, other: str, chance: random.Random) -> list[tuple[str, str]]:
+    """(text, reference) pairs: the solution itself, and answers as models write them, right, wrong and broken."""
+    cut = chance.randrange(len(answer) + 1)
+    return [
+        (solution, answer),
+        (solution, other),
+        (solution.replace("\\boxed", ""), answer),
+        (f"The final answer is ${answer}$. I hope it is correct.", answer),
+        (f"so the answer is {answer}.", other),
+        (f"$\\boxed{{{{{answer}}}}}$", answer),
+        (answer.replace("frac", "dfrac").replace(" ", ""), answer),
+        (f"\\boxed{{{answer[:cut]}{answer[cut + 1 :]}}}", answer),
+    ]
+
+
+class TestRealSolutions:
+    pytestmark = shared
+
+    @pytest.mark.parametrize("protocol", ["paper", "default"])
+    def test_the_sets_own_solutions_are_right(self, protocol: str) -> None:
+        problems = hendrycks_math.read(DATA / "test.jsonl")
+        grades = hendrycks_math.grade(problems, [row.data["solution"] for row in problems], protocol, None)
+        assert (len(grades), sum(grade.scores["math"][0] for grade in grades)) == (5000, 5000)
+
+    def test_paper_is_the_oracle_item_by_item(self) -> None:
+        wheel, chance = oracle(), random.Random(0)
+        evaluator = wheel["MATHEvaluator"](version="v2")
+        solutions = [row.data["solution"] for row in hendrycks_math.read(DATA / "test.jsonl")]
+        answers = [wheel["extract_boxed_answer"](solution) for solution in solutions]
+        assert answers == [boxed(solution) for solution in solutions]
+        for solution, answer in zip(solutions, answers, strict=True):
+            for text, reference in forms(solution, answer, chance.choice(answers), chance):
+                found = wheel["math_postprocess_v2"](text)
+                assert hendrycks_math.paper_answer(text) == found
+                assert equivalent(found, reference) == evaluator.is_equiv(found, reference), (text, reference)
