@@ -218,7 +218,7 @@ def _cpu_options(model: Path, settings: EngineSettings, threads: int) -> dict[st
 
 def _cache_gib(model: Path, settings: EngineSettings) -> int:
     """Whole GiB that keep ``max_num_seqs`` texts of ``max_model_len``; vLLM fills all of it with zeros at the start."""
-    config = json.loads((model / "config.json").read_text(encoding="utf-8"))
+    config: dict[str, int] = json.loads((model / "config.json").read_text(encoding="utf-8"))
     heads = config["num_attention_heads"]
     head_dim = config.get("head_dim") or config["hidden_size"] // heads
     # Keys and values, 4 bytes at most, in blocks of 128 tokens.
@@ -281,8 +281,8 @@ def _local_ranks() -> int:
 def _repack_head(model: Any) -> None:
     """Pack the output matrix anew after a reload.
 
-    On a CPU vLLM computes with a packed copy. Where the matrix is the embedding's (tied), a reload writes the embedding and
-    leaves the copy of the old weights in use: fluent text, wrong model.
+    On a CPU vLLM computes with a packed copy. Where the matrix is the embedding's (tied), a reload writes the embedding
+    and leaves the copy of the old weights in use: fluent text, wrong model.
     """
     head = getattr(model, "lm_head", None)
     if head is not None:

@@ -1,0 +1,20 @@
+"""Model folders: config.json, *.safetensors, tokenizer files with a chat template, generation_config.json.
+
+Each function makes one such folder out of a source, shard by shard where the source has shards, and runs no code that
+came with a model: ``trust_remote_code`` is nowhere set and ``*.py`` files are left behind.
+"""
+
+from kit.models.folder import check_model_folder
+from kit.models.internlm2 import internlm2_to_llama
+from kit.models.llama_cpp import distribution_file, from_gguf, sha256_of
+from kit.models.rewrite import bin_to_safetensors, select_layers
+
+__all__ = [
+    "bin_to_safetensors",
+    "check_model_folder",
+    "distribution_file",
+    "from_gguf",
+    "internlm2_to_llama",
+    "select_layers",
+    "sha256_of",
+]
