@@ -47,7 +47,7 @@ def execute(jobs: Mapping[str, Job], store: Store, options: Options, listen: Lis
             pending[key] = job
     while batch := next_batch(pending, jobs, store):
         shape, keys = batch
-        _run_worker(shape, keys, pending, store, options, outcome, listen)
+        _run_worker(shape, keys, pending=pending, store=store, options=options, outcome=outcome, listen=listen)
     for key, job in pending.items():
         cause = _cause(key, jobs, outcome.failed)
         outcome.blocked[key] = cause
@@ -76,7 +76,7 @@ def next_batch(pending: Mapping[str, Job], jobs: Mapping[str, Job], store: Store
 def by_model(keys: Iterable[str], jobs: Mapping[str, Job]) -> list[str]:
     """An order in which each job follows its inputs and each model is opened as rarely as can be.
 
-    Jobs of the model that is open go first; the next model is one whose jobs wait for no other model's, if there is one.
+    Jobs of the model that is open go first; the next model is one none of whose jobs waits for another's, if there is one.
     """
     left = dict.fromkeys(keys)
     order: list[str] = []
@@ -104,6 +104,7 @@ def by_model(keys: Iterable[str], jobs: Mapping[str, Job]) -> list[str]:
 def _run_worker(
     shape: Shape,
     keys: list[str],
+    *,
     pending: dict[str, Job],
     store: Store,
     options: Options,

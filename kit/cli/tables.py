@@ -72,7 +72,6 @@ def run_plan(
     auto: bool = False,
 ) -> None:
     """Plan, ask if it is dear, run, and print every table; exit 1 if a job failed."""
-    from rich.console import Console
     from rich.text import Text
 
     from kit.launch import Options
@@ -80,7 +79,7 @@ def run_plan(
     from kit.run import execute
     from kit.store import Store
 
-    console = Console()
+    console = terminal.console()
     plan = make()
     check_mirror(mirror)
     if auto:
@@ -99,7 +98,7 @@ def run_plan(
     name_interruptions(console, plan, outcome)
     for name in plan.tables:
         console.print()
-        console.print(terminal.grid_table(make_grid(name, plan, store)))
+        console.print(terminal.grid_table(make_grid(name, plan, store), console.width))
     console.print(terminal.summary(outcome))
     if outcome.failed or outcome.blocked:
         for key in outcome.failed:
@@ -113,7 +112,9 @@ def name_interruptions(console: "Console", plan: "Plan", outcome: "Outcome") -> 
 
     if outcome.interrupted:
         ids = ", ".join(plan.jobs[key].id for key in outcome.interrupted)
-        text = f"an earlier run was interrupted in {ids}: what it had half-written was removed, what it had committed was kept"
+        text = (
+            f"an earlier run was interrupted in {ids}: its half-written output was removed, all it committed was kept"
+        )
         console.print(Text(text, style="yellow"), soft_wrap=True)
 
 
@@ -136,8 +137,8 @@ def before_running(plan: "Plan", store: "Store", *, ask: bool) -> None:
     free = shutil.disk_usage(store.root).free
     if need > free:
         raise RequestError(
-            f"store {store.root}: the {len(todo)} jobs to do need about {need / 1e9:.1f} GB of disk, {free / 1e9:.1f} GB "
-            "are free; make room, or name another --store"
+            f"store {store.root}: the {len(todo)} jobs to do need about {need / 1e9:.1f} GB of disk, "
+            f"{free / 1e9:.1f} GB are free; make room, or name another --store"
         )
     hours = sum(float(job.resources.get("gpu_hours", 0)) for job in todo)
     if hours > GPU_HOURS_WITHOUT_ASKING and ask:
@@ -226,8 +227,6 @@ def report(
     format: Annotated[str, typer.Option("--format", help="terminal, markdown or csv")] = "terminal",
 ) -> None:
     """Print tables from what the store has."""
-    from rich.console import Console
-
     from kit.planning import plan_tables
     from kit.report import as_csv, make_grid, markdown, terminal
     from kit.store import Store
@@ -235,10 +234,11 @@ def report(
     if format not in ("terminal", "markdown", "csv"):
         raise RequestError(f"--format {format}: known: terminal, markdown, csv")
     found = plan_tables(tables, scale)
+    console = terminal.console()
     for name in found.tables:
         grid = make_grid(name, found, Store(store))
         if format == "terminal":
-            Console().print(terminal.grid_table(grid))
+            console.print(terminal.grid_table(grid, console.width))
         else:
             typer.echo(markdown(grid) if format == "markdown" else as_csv(grid))
 
@@ -272,6 +272,23 @@ def fetch(
         sys.exit(1)
 
 
+def stored_tables(store: "Store", scale: str) -> list[str]:
+    """The tables that the store has a number of, at this scale.
+
+    Raises:
+        RequestError: none.
+    """
+    from kit.catalogue import Catalogue, manifests_folder
+    from kit.planning import plan_tables
+
+    known = Catalogue(manifests_folder()).names("tables")
+    plans = {name: plan_tables([name], scale) for name in known}
+    found = [name for name in known if any(store.has(address.key) for address in plans[name].cells[name])]
+    if not found:
+        raise RequestError(f"store {store.root}: no number of any table at this scale; `kit reproduce 2` computes one")
+    return found
+
+
 @app.command()
 def verify(
     tables: Annotated[
@@ -291,9 +308,8 @@ def verify(
     from kit.planning import plan_tables
     from kit.store import Store
 
-    names = tables or ["2"]
     opened = Store(store)
-    found = plan_tables(names, scale)
+    found = plan_tables(tables or stored_tables(opened, scale), scale)
     if record:
         for path in checks.record(found, opened):
             typer.echo(f"wrote {path}")

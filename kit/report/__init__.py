@@ -106,7 +106,7 @@ def ours(cell: Cell, column: Column) -> str:
     """Our number as the table prints it: ``33.33 ±13.6``."""
     if cell.percent is None or cell.stderr_percent is None:
         return "missing"
-    return f"{cell.percent:.{column.digits}f} ±{cell.stderr_percent:.1f}"
+    return f"{cell.percent:.{column.digits}f}\N{NO-BREAK SPACE}±{cell.stderr_percent:.1f}"
 
 
 def theirs(cell: Cell, column: Column) -> str:
@@ -155,5 +155,5 @@ def as_csv(grid: Grid) -> str:
 
 
 def plain(text: str) -> str:
-    """Text of a model or a file made safe to show: control characters, and so terminal escapes, as ``\\x1b``."""
+    r"""Text of a model or a file made safe to show: control characters, and so terminal escapes, as ``\x1b``."""
     return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)

@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -16,22 +17,55 @@ from kit.store import Job
 STYLES = {"cached": "dim", "done": "green", "failed": "bold red", "blocked": "yellow"}
 
 
-def grid_table(grid: Grid) -> Group:
-    """Ours above the paper's, one pair of lines a row."""
-    table = Table(title=Text(f"{grid.table.title} - scale {grid.scale}"), title_justify="left", pad_edge=False)
-    table.add_column("evolver")
-    table.add_column("base")
+def grid_table(grid: Grid, width: int) -> Group:
+    """Ours above the paper's, a pair of lines a row; one line a number where the terminal is too narrow for that."""
+    names = 2 * (max(len(name) for line in grid.lines for name in (line.evolver, line.base)) + 6)
+    table = wide(grid) if width >= names + 13 * len(grid.columns) else tall(grid)
+    notes = [f"Percent ± standard error over so many units: {grid.sizes()}.", disclaimer(grid)]
+    if players := grid.players():
+        notes.append("Played by: " + ", ".join(f"{name} = {player}" for name, player in players.items()) + ".")
+    return Group(table, Text("\n".join(notes), style="dim"))
+
+
+def wide(grid: Grid) -> Table:
+    """A column a metric."""
+    table = _table(grid)
     for column in grid.columns:
-        table.add_column(column.name, justify="right", no_wrap=True)
+        table.add_column(column.name, justify="right")
     for line in grid.lines:
         cells = list(zip(line.cells, grid.columns, strict=True))
-        here = [line.evolver, line.base]
-        table.add_row(*map(Text, here), *(Text(ours(cell, column)) for cell, column in cells))
-        players = [f"  = {grid.cast.get(name, name)}" if grid.cast.get(name, name) != name else "" for name in here]
+        table.add_row(line.evolver, line.base, *(ours(cell, column) for cell, column in cells))
         paper = [Text(f"paper {theirs(cell, column)}", style="dim") for cell, column in cells]
-        table.add_row(*(Text(player, style="dim") for player in players), *paper, end_section=True)
-    notes = [f"Percent ± standard error over these units: {grid.sizes()}.", disclaimer(grid)]
-    return Group(table, Text("\n".join(notes), style="dim"))
+        table.add_row("", "", *paper, end_section=True)
+    return table
+
+
+def tall(grid: Grid) -> Table:
+    """A line a number."""
+    table = _table(grid)
+    for name in ("metric", "here", "paper"):
+        table.add_column(name, justify="left" if name == "metric" else "right")
+    for line in grid.lines:
+        for index, (cell, column) in enumerate(zip(line.cells, grid.columns, strict=True)):
+            names = (line.evolver, line.base) if index == 0 else ("", "")
+            last = index == len(grid.columns) - 1
+            table.add_row(*names, column.name, ours(cell, column), theirs(cell, column), end_section=last)
+    return table
+
+
+def _table(grid: Grid) -> Table:
+    """An empty table with the two columns that name a row."""
+    title = Text(f"{grid.table.title} - scale {grid.scale}")
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("evolver", no_wrap=True)
+    table.add_column("base", no_wrap=True)
+    return table
+
+
+def console() -> Console:
+    """Standard output; wide enough for a table where it is no terminal."""
+    found = Console(markup=False, highlight=False)
+    return found if found.is_terminal else Console(markup=False, highlight=False, width=160)
 
 
 class Live:

@@ -19,7 +19,7 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, contex
     completions = read_rows(inputs["completions"] / "completions.jsonl", Completion)
     if [problem.id for problem in problems] != [completion.id for completion in completions]:
         raise KitError(
-            f"{params['benchmark']}: {len(completions):,} completions do not go with {len(problems):,} problems in order"
+            f"{params['benchmark']}: {len(completions):,} completions don't go with {len(problems):,} problems in order"
         )
     sandbox = context.sandbox() if benchmark.RUNS_CODE else None
     texts = [completion.text for completion in completions]
