@@ -10,8 +10,8 @@ The prompt alone is asked and the whole text is judged, whatever the pack: stric
 best of eight variants of it. Nothing is downloaded; langdetect is seeded.
 
 Two of the 541 prompts (keys 1122 and 1129) ask to count ``#`` and ``!``. The official checker takes neither for a
-letter and draws one instead, anew in each reading, so the published scores hold that chance. Protocol ``paper`` draws
-too, seeded so that the published GPT-4 counts come out (:data:`SEED`); protocol ``default`` counts what is asked for.
+letter and draws one instead, anew in each reading, so the published scores hold that chance. Both protocols draw too,
+seeded so that the published GPT-4 counts come out (:data:`SEED`): a score here and a published one compare.
 """
 
 import hashlib
@@ -80,9 +80,9 @@ def grade(problems: Sequence[Problem], texts: Sequence[str], protocol: str, sand
         RequestError: no such protocol, a wheel's file is missing or differs, or an instruction is not known.
     """
     del sandbox
-    draws = choose({"paper": True, "default": False}, protocol)
+    choose({"paper": "official", "default": "official"}, protocol)
     checkers = load_checkers()
-    return [_one(problem, text, checkers, draws) for problem, text in zip(problems, texts, strict=True)]
+    return [_one(problem, text, checkers) for problem, text in zip(problems, texts, strict=True)]
 
 
 def variants(text: str) -> tuple[str, ...]:
@@ -102,7 +102,7 @@ class Checkers:
     """Where they draw what a problem does not name."""
 
 
-def follows(problem: Problem, forms: Sequence[str], reading: str, checkers: Checkers, draws: bool) -> list[bool]:
+def follows(problem: Problem, forms: Sequence[str], reading: str, checkers: Checkers) -> list[bool]:
     """Which of the problem's instructions at least one form of the text follows.
 
     Args:
@@ -110,7 +110,6 @@ def follows(problem: Problem, forms: Sequence[str], reading: str, checkers: Chec
         forms: the text, or its variants; blank ones follow nothing.
         reading: ``strict`` or ``loose``; each has draws of its own.
         checkers: the official ones.
-        draws: whether a letter that is none is drawn anew, as the official checker does.
 
     Raises:
         RequestError: the registry has no such instruction.
@@ -125,16 +124,14 @@ def follows(problem: Problem, forms: Sequence[str], reading: str, checkers: Chec
         checker.build_description(**{key: value for key, value in kwargs.items() if value is not None})
         if "prompt" in (checker.get_instruction_args() or {}):
             checker.build_description(prompt=problem.data["prompt"])
-        if name == "keywords:letter_frequency" and not draws:
-            checker._letter = kwargs["letter"].lower()
         followed.append(any(checker.check_following(form) for form in written))
     return followed
 
 
-def _one(problem: Problem, text: str, checkers: Checkers, draws: bool) -> Grade:
+def _one(problem: Problem, text: str, checkers: Checkers) -> Grade:
     """The grade of one text."""
-    strict = follows(problem, [text], "strict", checkers, draws)
-    loose = follows(problem, variants(text), "loose", checkers, draws)
+    strict = follows(problem, [text], "strict", checkers)
+    loose = follows(problem, variants(text), "loose", checkers)
     names = problem.data["instruction_id_list"]
     broken = [name for name, followed in zip(names, strict, strict=True) if not followed]
     scores = {

@@ -68,12 +68,11 @@ def test_a_prompt_needs_all_of_its_instructions() -> None:
     assert grade.reason == "broken: startend:quotation"
 
 
-def test_a_letter_that_is_none_is_counted_as_asked_by_default_alone() -> None:
+@pytest.mark.parametrize("protocol", ["paper", "default"])
+def test_a_letter_that_is_none_is_drawn_the_same_each_time(protocol: str) -> None:
     # the official checker draws some letter in the place of "!", and the verdict hangs on the draw
     asked = problem(("keywords:letter_frequency", {"let_relation": "at least", "letter": "!", "let_frequency": 2}))
-    assert counts(asked, "Go! Go!", "default") == [1, 1, 1, 1]
-    assert counts(asked, "eeeeeeee aaaaaaaa tttttttt", "default") == [0, 0, 0, 0]
-    assert counts(asked, "Go! Go!", "paper") == counts(asked, "Go! Go!", "paper")
+    assert counts(asked, "Go! Go!", protocol) == counts(asked, "Go! Go!", protocol)
 
 
 def test_the_prompt_alone_is_asked() -> None:
@@ -148,14 +147,12 @@ class TestGpt4:
         by_prompt = {row["prompt"]: row["response"] for row in map(json.loads, lines)}
         return problems, [by_prompt[asked.data["prompt"]] for asked in problems]
 
-    @pytest.mark.parametrize(
-        ("protocol", "right"), [("paper", [416, 697, 429, 712]), ("default", [417, 698, 431, 714])]
-    )
-    def test_counts(self, protocol: str, right: list[int]) -> None:
+    @pytest.mark.parametrize("protocol", ["paper", "default"])
+    def test_counts(self, protocol: str) -> None:
         problems, texts = self.responses()
         found = results(ifeval.grade(problems, texts, protocol, None), ifeval.METRICS)
         assert [result.n for result in found] == [541, 834, 541, 834]
-        assert [round(result.value * result.n) for result in found] == right
+        assert [round(result.value * result.n) for result in found] == [416, 697, 429, 712]
 
     def test_equals_the_official_code_item_by_item(self) -> None:
         problems, texts = self.responses()
