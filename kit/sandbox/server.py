@@ -4,6 +4,7 @@ It runs in a Python without site-packages and without an environment, knows no t
 children inherit. It imports the standard library's usual modules first: a fork then has them for nothing.
 """
 
+import contextlib
 import gc
 import importlib
 import os
@@ -17,13 +18,26 @@ from typing import Any
 from kit.sandbox import candidate, lock, tester, wire
 
 PRELOADED = (
-    "abc array ast base64 binascii bisect calendar cmath collections collections.abc contextlib copy csv dataclasses",
-    "datetime decimal difflib encodings.ascii encodings.latin_1 encodings.utf_16 enum fractions functools hashlib",
-    "heapq html inspect io itertools json keyword locale math numbers operator pprint queue re resource secrets",
-    "signal socket statistics string stringprep struct textwrap threading time timeit tokenize traceback types",
+    "__future__ abc array ast base64 binascii bisect calendar cmath collections collections.abc contextlib copy csv",
+    "dataclasses datetime decimal difflib encodings.ascii encodings.latin_1 encodings.utf_16 enum fractions functools",
+    "hashlib heapq html inspect io itertools json keyword locale math numbers operator pprint queue re resource",
+    "secrets signal socket statistics string stringprep struct textwrap threading time timeit tokenize traceback types",
     "typing unicodedata urllib.parse uuid warnings weakref zlib",
 )
-"""All that a candidate can import in tier 2; elsewhere the rest of the standard library is read when asked for."""
+"""What completions use; the rest of the standard library is read when asked for, where files can be read."""
+PRELOADED_WITHOUT_FILES = (
+    "argparse asyncio bz2 cmd codecs concurrent.futures doctest email.utils fcntl glob graphlib gzip hmac ipaddress",
+    "logging lzma pathlib pickle platform random sched shlex shutil subprocess tempfile unittest unittest.mock",
+    "xml.etree.ElementTree",
+)
+"""In tier 2, where no file can be read, only these can be imported as well."""
+
+
+def preload(names: Iterable[str]) -> None:
+    """Import modules; one that this Python was built without is left out."""
+    for name in " ".join(names).split():
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
 
 
 def lock_down(plan: dict[str, Any]) -> None:
@@ -59,6 +73,7 @@ def spawn(keep: Iterable[int], cpu_s: int, child_filter: bytes, main: Callable[[
         if child_filter:
             lock.install_filter(child_filter)
         gc.enable()
+        random.seed(0)  # here, since a fork seeds it anew
         main()
     finally:
         os._exit(0)
@@ -118,10 +133,8 @@ def main(jobs: int, tests: int, results: int) -> None:
     jobs, tests, results = (os.dup(fd) for fd in inherited)
     for fd in inherited:
         os.close(fd)
-    for name in " ".join(PRELOADED).split():
-        importlib.import_module(name)
-    random.seed(0)
     plan = wire.receive(jobs)
+    preload(PRELOADED if plan["landlock"] or plan["unsafe"] else PRELOADED + PRELOADED_WITHOUT_FILES)
     try:
         lock_down(plan)
     except (lock.LockError, OSError, ValueError) as error:

@@ -1,0 +1,50 @@
+"""One sandbox a tier for the whole run, and a place with things worth attacking."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from kit.sandbox import Sandbox, lock, open_sandbox
+
+
+@dataclass(frozen=True)
+class Prey:
+    """What the attacks are after."""
+
+    secret: Path
+    """A file of mode 0600 in a folder of its own."""
+    grader: Path
+    """A file that must stay as it is."""
+    folder: Path
+    """Where nothing may be written."""
+
+    def place(self, code: str) -> str:
+        """The attack, with the places it needs."""
+        names = {"SECRET": self.secret, "GRADER": self.grader, "FOLDER": self.folder, "PYTEST": pytest.__file__}
+        for name, path in names.items():
+            code = code.replace(f"<{name}>", str(path))
+        return code.replace("<KIT>", str(os.getpid()))
+
+
+@pytest.fixture
+def prey(tmp_path: Path) -> Prey:
+    secret, grader, folder = tmp_path / "private" / "key", tmp_path / "grader.py", tmp_path / "folder"
+    secret.parent.mkdir()
+    folder.mkdir()
+    secret.write_text("secret")
+    secret.chmod(0o600)
+    grader.write_text("grader")
+    return Prey(secret, grader, folder)
+
+
+@pytest.fixture(scope="session", params=[1, 2], ids=["tier1", "tier2"])
+def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
+    if request.param == 1 and not lock.landlock_abi():
+        pytest.skip("this kernel has no Landlock")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KIT_SANDBOX_SECRET", "secret")
+        with open_sandbox(force_tier=request.param) as opened:
+            yield opened
