@@ -1,0 +1,47 @@
+# The front doors; nox and kit do the work. `make` alone lists them.
+.DEFAULT_GOAL := help
+.PHONY: help setup reproduce plan verify doctor test lint lock clean
+MAKEFLAGS += --no-print-directory
+
+TABLE ?= 2
+# SCALE=smoke|mini|one-gpu|paper: how big; without it, the largest that this machine holds
+# MIRROR=DIR: copies of the pinned data files · STORE=DIR: the artifacts' folder · YES=1: don't ask before GPU-hours
+SETUP := @sh requirements/setup.sh
+KIT = @"$$(sh requirements/setup.sh --where '$(SCALE)')/bin/kit"
+NOX := @.venv/bin/python -m nox --no-error-on-missing-interpreters
+scale := $(if $(SCALE),--scale '$(SCALE)')
+store := $(if $(STORE),--store '$(STORE)')
+mirror := $(if $(MIRROR),--mirror '$(MIRROR)')
+yes := $(if $(filter-out 0 no,$(YES)),--yes)
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+setup: ## make .venv: Python 3.11, every package by its hash, nothing outside this folder
+	$(SETUP) '$(SCALE)'
+
+reproduce: setup ## TABLE=2: compute it at the scale this machine holds, print it beside the paper's (SCALE= MIRROR= STORE= YES=1)
+	$(KIT) reproduce $(TABLE) $(scale) $(mirror) $(store) $(yes)
+
+plan: setup ## TABLE=2 SCALE=paper: list its jobs, with GPU-hours, disk and what is cached
+	$(KIT) plan $(TABLE) $(scale) $(store)
+
+verify: setup ## TABLE=2: check what was computed: artifacts unharmed, numbers within their tolerance
+	$(KIT) verify $(TABLE) $(scale) $(store)
+
+doctor: setup ## what this machine can run, and what is missing with the command that installs it
+	$(KIT) doctor
+
+test: ## set up what tests need and run them (nox -s tests)
+	$(SETUP) --dev
+	$(NOX) -s tests
+
+lint: ## ruff, layers, shell scripts and strict types (nox -s lint types)
+	$(SETUP) --dev
+	$(NOX) -s lint types
+
+lock: ## resolve pyproject.toml into requirements/*.txt again; needs uv
+	@python3 requirements/lock.py
+
+clean: ## remove the environments and caches; the store of results stays
+	@rm -rf .venv .venv-* .cache .nox .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis ./*.egg-info

@@ -1,0 +1,90 @@
+"""Every check that CI runs; ``nox -l`` lists them. They run in the checkout's ``.venv``, which ``make test`` sets up.
+
+Arguments after ``--`` go to the tool: ``nox -s tests -- -k store -x``. Any nox will do, the ``.venv``'s or one's own.
+"""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import nox
+
+ROOT = Path(__file__).resolve().parent
+SHELL_SCRIPTS = ("requirements/setup.sh", ".ci/run")
+
+nox.options.default_venv_backend = "none"
+
+
+def run(session: nox.Session, tool: str, *arguments: str, venv: str = ".venv") -> None:
+    """Run a tool of the checkout's own environment, whoever's nox this is."""
+    program = ROOT / venv / "bin" / tool
+    if not program.exists():
+        cure = "make setup" if tool == "kit" else "sh requirements/setup.sh --dev"
+        session.error(f"no {program.relative_to(ROOT)} in this checkout; set it up with: {cure}")
+    session.run(str(program), *arguments, external=True)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """All tests but those marked slow, gpu or network."""
+    run(session, "pytest", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Ruff's rules and format, the layers' contracts, and shellcheck where it is installed."""
+    run(session, "ruff", "check", *session.posargs)
+    run(session, "ruff", "format", "--check")
+    run(session, "lint-imports")
+    if shutil.which("shellcheck"):
+        session.run("shellcheck", *SHELL_SCRIPTS, external=True)
+    else:
+        session.warn("no shellcheck here: the shell scripts were not checked")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Strict mypy."""
+    run(session, "mypy", *session.posargs)
+
+
+@nox.session(default=False)
+def verify(session: nox.Session) -> None:
+    """Check the tables that the store has: artifacts unharmed, every number within its tolerance."""
+    run(session, "kit", "verify", *session.posargs)
+
+
+@nox.session(default=False)
+def smoke(session: nox.Session) -> None:
+    """Table 2 at smoke scale into a new store, twice: the second run must find every job cached (12 minutes)."""
+    with tempfile.TemporaryDirectory(prefix="kit-smoke-") as store:
+        words = ("reproduce", "2", "--scale", "smoke", "--store", store, *session.posargs)
+        run(session, "kit", *words)
+        before = _artifacts(Path(store))
+        run(session, "kit", *words)
+        if _artifacts(Path(store)) != before:
+            session.error("the second run computed something again")
+        run(session, "kit", "verify", "2", "--scale", "smoke", "--store", store)
+
+
+@nox.session(default=False)
+def slow(session: nox.Session) -> None:
+    """The tests that take minutes."""
+    run(session, "pytest", "-m", "slow", *session.posargs)
+
+
+@nox.session(default=False)
+def gpu(session: nox.Session) -> None:
+    """The tests that need a CUDA GPU, from the environment that `make setup` makes on a machine with one."""
+    run(session, "pytest", "-m", "gpu", *session.posargs, venv=".venv-cuda")
+
+
+@nox.session(default=False)
+def lock(session: nox.Session) -> None:
+    """Resolve pyproject.toml into requirements/*.txt again; needs uv."""
+    run(session, "python", "requirements/lock.py", *session.posargs)
+
+
+def _artifacts(store: Path) -> dict[str, int]:
+    """Key -> when its head was written."""
+    return {path.parent.name: path.stat().st_mtime_ns for path in store.glob("artifacts/*/artifact.json")}

@@ -1,0 +1,41 @@
+"""Which tests run without being asked for, and which can't without the reference data."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+OPT_IN = ("slow", "gpu", "network")
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+NO_SHARED = "no reference data (../shared/data) beside the project"
+SKIPPED = pytest.StashKey[int]()
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of the reference data; for tests marked ``shared``."""
+    if not (SHARED / "data").is_dir():
+        pytest.skip(NO_SHARED)
+    return SHARED
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what nobody asked for with ``-m``; skip, and count, what lacks its data."""
+    asked = set(re.findall(r"\w+", config.option.markexpr))
+    unasked = [name for name in OPT_IN if name not in asked]
+    left_out = [item for item in items if any(item.get_closest_marker(name) for name in unasked)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in set(left_out)]
+    if (SHARED / "data").is_dir():
+        return
+    lacking = [item for item in items if item.get_closest_marker("shared")]
+    for item in lacking:
+        item.add_marker(pytest.mark.skip(reason=NO_SHARED), append=False)
+    config.stash[SKIPPED] = len(lacking)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say aloud how much was not tested."""
+    if count := config.stash.get(SKIPPED, 0):
+        terminalreporter.write_line(f"{count} tests skipped: {NO_SHARED}", yellow=True)

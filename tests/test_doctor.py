@@ -1,0 +1,100 @@
+"""``kit doctor``: each check on made-up machines, and the whole on this one."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from kit import doctor
+from kit.errors import RequestError
+
+
+def test_a_lock_is_read_to_names_and_versions() -> None:
+    lock = "# cpu\nPy_YAML==6.0 \\\n    --hash=sha256:00\ntorch==2.13.0+cpu \\\n    --hash=sha256:11\n"
+    assert doctor.pins(lock) == {"py-yaml": "6.0", "torch": "2.13.0+cpu"}
+
+
+@pytest.mark.parametrize(
+    ("installed", "differences"),
+    [
+        pytest.param({"a": "1", "b": "2"}, [], id="as locked"),
+        pytest.param({"a": "1", "b": "2", "c": "3"}, [], id="one more is no difference"),
+        pytest.param({"a": "1"}, ["b: not installed, the lock has 2"], id="missing"),
+        pytest.param({"a": "1", "b": "2.1"}, ["b: 2.1, the lock has 2"], id="another version"),
+    ],
+)
+def test_differences(installed: dict[str, str], differences: list[str]) -> None:
+    assert doctor.compare({"a": "1", "b": "2"}, installed) == differences
+
+
+def test_this_environment_is_as_locked() -> None:
+    assert doctor.lock_differences(doctor.installed_environment()) == []
+
+
+def test_no_such_lock() -> None:
+    with pytest.raises(RequestError, match=r"^no lock for the environment 'tpu': .*/requirements/tpu\.txt is missing$"):
+        doctor.lock_differences("tpu")
+
+
+@pytest.mark.parametrize(
+    ("flags", "status", "found"),
+    [
+        ("sse4_2 avx", "missing", "none; fastest in float32"),
+        ("avx avx2", "ok", "avx2; fastest in float32"),
+        # avx512_bf16 computes in bfloat16 too, and yet float32 was faster in generation and training
+        ("avx2 avx512f avx512_bf16", "ok", "avx2 avx512f; fastest in float32"),
+        ("avx2 avx512f avx512_bf16 amx_bf16", "ok", "avx2 avx512f amx_bf16; fastest in bfloat16"),
+    ],
+)
+def test_vector_units(tmp_path: Path, flags: str, status: str, found: str) -> None:
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text(f"processor\t: 0\nflags\t\t: fpu {flags}\nprocessor\t: 1\nflags\t\t: fpu\n")
+    check = doctor.vector_units(doctor.cpu_flags(cpuinfo))
+    assert (check.status, check.found) == (status, found)
+
+
+@pytest.mark.parametrize(
+    ("printed", "status", "found"),
+    [
+        ("", "ok", "none"),
+        ("No devices were found\n", "ok", "none"),
+        ("NVIDIA H100 80GB HBM3, 81559, 580.95.05\n", "ok", "NVIDIA H100 80GB HBM3 (80 GiB), driver 580.95.05"),
+        ("Tesla T4, 15360, 535.1\n", "warn", "Tesla T4 (15 GiB), driver 535.1"),
+        ("GPU, [N/A], [N/A]\n", "warn", "GPU, driver [N/A]"),
+    ],
+)
+def test_gpus(printed: str, status: str, found: str) -> None:
+    check = doctor.gpu_check(printed)
+    assert (check.status, check.found) == (status, found)
+
+
+def test_a_missing_library_is_named_with_its_cure() -> None:
+    assert doctor.library("libnone9", "libnone.so.9", "nobody") == doctor.Check(
+        name="libnone9",
+        status="missing",
+        found="not there",
+        wanted="libnone.so.9, for nobody",
+        cure="apt-get install -y libnuma1 libseccomp2   (Fedora: dnf install -y numactl-libs libseccomp)",
+    )
+
+
+def test_a_file_that_a_wheel_should_carry() -> None:
+    check = doctor.carried("a file", "pytest", "no/such/file", "a test", "warn")
+    assert (check.status, check.wanted, check.cure) == ("warn", "pytest, for a test", doctor.REINSTALL)
+    assert check.found == f"pytest {pytest.__version__} without no/such/file"
+
+
+def test_the_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    code = doctor.main(as_json=True)
+    document = json.loads(capsys.readouterr().out)
+    missing = [check["name"] for check in document["checks"] if check["status"] == "missing"]
+    assert (document["schema"], document["smoke"], code) == (1, not missing, 1 if missing else 0)
+    assert {"Python", "packages", "libnuma1", "sandbox", "scale"} <= {check["name"] for check in document["checks"]}
+
+
+def test_what_is_to_be_mended_is_listed_once(capsys: pytest.CaptureFixture[str]) -> None:
+    bad = doctor.Check(name="[red]x", status="missing", found="[bold]no", wanted="yes", cure="mend [it]")
+    doctor.show([bad, bad, doctor.Check(name="y", status="ok", found="yes", wanted="yes", cure="unsaid")])
+    printed = capsys.readouterr().out
+    assert "[red]x" in printed
+    assert printed.endswith("to mend it:\n  mend [it]\n")
