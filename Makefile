@@ -8,7 +8,7 @@ TABLE ?= 2
 # MIRROR=DIR: copies of the pinned data files · STORE=DIR: the artifacts' folder · YES=1: don't ask before GPU-hours
 SETUP := @sh requirements/setup.sh
 KIT = @"$$(sh requirements/setup.sh --where '$(SCALE)')/bin/kit"
-NOX := @.venv/bin/python -m nox --no-error-on-missing-interpreters
+NOX := @.venv/bin/python -m nox
 scale := $(if $(SCALE),--scale '$(SCALE)')
 store := $(if $(STORE),--store '$(STORE)')
 mirror := $(if $(MIRROR),--mirror '$(MIRROR)')

@@ -20,6 +20,8 @@ def run(session: nox.Session, tool: str, *arguments: str, venv: str = ".venv") -
     program = ROOT / venv / "bin" / tool
     if not program.exists():
         cure = "make setup" if tool == "kit" else "sh requirements/setup.sh --dev"
+        if venv != ".venv" and (ROOT / venv).exists():
+            cure = f"{venv}/bin/pip install {tool}"
         session.error(f"no {program.relative_to(ROOT)} in this checkout; set it up with: {cure}")
     session.run(str(program), *arguments, external=True)
 

@@ -181,5 +181,6 @@ def test_no_way_to_a_python_says_what_to_install(checkout: Checkout) -> None:
     done = checkout.make("setup")
     assert (
         f"set-up failed: Python 3.12.1 ({python}) has neither pip nor venv (whole log: .cache/setup.log). Install "
-        "Python 3.11 with venv (Debian 12: apt-get install -y python3-venv), or name one: KIT_PYTHON=/path/to/python3.11\n"
+        "Python 3.11 with venv (Debian 12: apt-get install -y python3-venv), or name one: "
+        "KIT_PYTHON=/path/to/python3.11\n"
     ) in done.stderr
