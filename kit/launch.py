@@ -28,7 +28,6 @@ class Shape:
     group: str
     environment: str
     world: int
-    sharding: str = "none"
 
     @classmethod
     def of(cls, job: Job) -> "Shape":
@@ -37,7 +36,6 @@ class Shape:
             group=GROUPS.get(job.stage, job.stage),
             environment=job.environment,
             world=int(job.params.get("world", 1)),
-            sharding=str(job.params.get("sharding", "none")),
         )
 
 
@@ -71,13 +69,9 @@ def command(shape: Shape, keys: Sequence[str], options: Options, *, cpu: bool) -
 
 
 def _accelerate(shape: Shape, *, cpu: bool) -> list[str]:
-    """Options of ``accelerate launch``: every one given, so that no config file of the user's has a say."""
+    """Options of ``accelerate launch``: all given, so that no config file has a say; sharding is the Trainer's."""
     words = ["--num_machines", "1", "--num_processes", str(shape.world), "--dynamo_backend", "no"]
     words += ["--mixed_precision", "no", "--main_process_port", "0" if shape.world > 1 else "29500"]
-    if shape.sharding == "fsdp" and shape.world > 1:
-        from kit.training.sharding import launch_options
-
-        return words + launch_options()
     if shape.world > 1:
         # `--cpu --num_processes 2` starts one process, in silence; this starts two (on a CPU: over gloo).
         return [*words, "--multi_gpu"]

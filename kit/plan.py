@@ -61,7 +61,7 @@ class Planner:
     def __init__(self, catalogue: Catalogue, scale: Scale, scale_name: str, locks: Mapping[str, str]) -> None:
         self.catalogue = catalogue
         self.scale = scale
-        self.where = f"{scale_name}.toml"
+        self.where = catalogue.where or f"{scale_name}.toml"
         self.locks = locks
         self.plan = Plan(scale=scale_name)
 
@@ -127,7 +127,7 @@ class Planner:
         job_id = f"answer/{benchmark}/{self.trained_id(experiment, evolver, base)}"
         count = self.count(rows.dataset, rows.rows)
         cost = costs.writing(self.catalogue, self.scale, name, count, rows.max_tokens)
-        return self.add("answer", job_id, params, inputs, plugins=plugins, resources=cost)
+        return self.add("answer", job_id, params, inputs, plugins=plugins, resources={**cost, "shape": name})
 
     def sft(self, experiment: Experiment, evolver: str, base: str) -> str:
         """Pairs + base -> tuned model."""
@@ -294,6 +294,8 @@ class Planner:
             return self.scale.cast[name]
         if self.catalogue.user is not None and name in self.catalogue.models:
             return name
+        if required and self.catalogue.user is not None:
+            look_up({**self.catalogue.models, **self.scale.cast}, name, f"{self.where}: experiment", "model")
         if required:
             look_up(self.scale.cast, name, f"{self.where}: cast", "player for the model")
         return None

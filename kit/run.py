@@ -1,5 +1,6 @@
 """For each job of a plan: skip what the store has, start a worker for the rest, go on where one fails."""
 
+import contextlib
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -24,7 +25,7 @@ class Outcome:
     failed: dict[str, str] = field(default_factory=dict)
     """key -> reason."""
     blocked: dict[str, str] = field(default_factory=dict)
-    """key -> the failed job it waits for."""
+    """key -> the job it waits for: one that failed, or one of no part of this run."""
     interrupted: list[str] = field(default_factory=list)
     """Jobs that an earlier run had left half-written; cleared before this one began."""
     wall_s: float = 0.0
@@ -51,7 +52,7 @@ def execute(jobs: Mapping[str, Job], store: Store, options: Options, listen: Lis
     for key, job in pending.items():
         cause = _cause(key, jobs, outcome.failed)
         outcome.blocked[key] = cause
-        listen("blocked", job, {"by": jobs[cause].id})
+        listen("blocked", job, {"by": jobs[cause].id if cause in jobs else f"job {cause[:10]}"})
     outcome.wall_s = time.monotonic() - started
     return outcome
 
@@ -76,7 +77,8 @@ def next_batch(pending: Mapping[str, Job], jobs: Mapping[str, Job], store: Store
 def by_model(keys: Iterable[str], jobs: Mapping[str, Job]) -> list[str]:
     """An order in which each job follows its inputs and each model is opened as rarely as can be.
 
-    Jobs of the model that is open go first; the next model is one none of whose jobs waits for another's, if there is one.
+    Jobs of the model that is open go first. The next is a model none of whose jobs waits for another's, if there is
+    one, and of the same shape, if there is one: an engine may take its weights without a new start.
     """
     left = dict.fromkeys(keys)
     order: list[str] = []
@@ -88,13 +90,17 @@ def by_model(keys: Iterable[str], jobs: Mapping[str, Job]) -> list[str]:
     def model_of(key: str) -> str | None:
         return jobs[key].inputs.get("model")
 
+    def shape_of(key: str) -> Any:
+        return jobs[key].resources.get("shape")
+
     while left:
         now = [key for key in left if ready(key)]
         same = [key for key in now if model_of(key) == model]
         if not same:
             waiting = {model_of(key) for key in left if not ready(key)}
-            free = [key for key in now if model_of(key) not in waiting]
-            model = model_of((free or now)[0])
+            free = [key for key in now if model_of(key) not in waiting] or now
+            alike = [key for key in free if order and shape_of(key) == shape_of(order[-1])]
+            model = model_of((alike or free)[0])
             same = [key for key in now if model_of(key) == model]
         order.append(same[0])
         del left[same[0]]
@@ -128,9 +134,13 @@ def _run_worker(
     settled = False
     try:
         assert process.stdout is not None
-        for current, event in _follow(process.stdout, keys[0], store, tail):
+        for at, event in _follow(process.stdout, keys[0], store, tail):
+            current = at
             job = pending.get(event["key"])
             if job is None:
+                continue
+            if event["event"] == "blocked":  # an input failed before it in this worker; the end of the run says so
+                settled = True
                 continue
             if event["event"] in ("done", "failed"):
                 settled = True
@@ -145,11 +155,12 @@ def _run_worker(
         process.terminate()
         raise
     finally:
-        if process.stdin is not None:
-            process.stdin.close()
-    left = [key for key in keys if key in pending]
-    if left and (code != 0 or not settled):
-        victim = current if current in pending else left[0]
+        for stream in (process.stdin, process.stdout):
+            if stream is not None:
+                stream.close()
+    # Only the job that was at work is to blame, or the first where none had begun: the others get a worker of their own.
+    victim = current if current in pending else None if settled else next((k for k in keys if k in pending), None)
+    if victim is not None:
         reason = _why(code, tail, store, victim)
         job = pending.pop(victim)
         outcome.failed[victim] = reason
@@ -160,25 +171,27 @@ def _run_worker(
 def _follow(lines: IO[str], first: str, store: Store, tail: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
     """The events of a worker's output, each with the job it is at; other lines go to that job's log."""
     current = first
-    log = store.log_path(current).open("a", encoding="utf-8", errors="backslashreplace")
-    try:
-        for line in lines:
-            event = events.parse(line)
-            if event is None:
-                log.write(line)
-                tail.append(line.strip())
-                del tail[:-20]
-                continue
-            if event["event"] == "start" and event["key"] != current:
-                log.close()
-                current = event["key"]
-                log = store.log_path(current).open("a", encoding="utf-8", errors="backslashreplace")
-            if event["event"] != "progress":
-                log.write(f"[{event['event']}] {event}\n")
-                log.flush()
-            yield current, event
-    finally:
-        log.close()
+    for line in lines:
+        event = events.parse(line)
+        if event is None:
+            _log(store, current, line)
+            tail.append(line.strip())
+            del tail[:-20]
+            continue
+        if event["event"] == "start":
+            current = event["key"]
+        if event["event"] != "progress":
+            _log(store, current, f"[{event['event']}] {event}\n")
+        yield current, event
+
+
+def _log(store: Store, key: str, line: str) -> None:
+    """Add a line to a job's log; a disk too full for it, or a lost permission, stops no job."""
+    with (
+        contextlib.suppress(OSError),
+        store.log_path(key).open("a", encoding="utf-8", errors="backslashreplace") as log,
+    ):
+        log.write(line)
 
 
 def _why(code: int, tail: list[str], store: Store, key: str) -> str:
@@ -192,11 +205,14 @@ def _why(code: int, tail: list[str], store: Store, key: str) -> str:
 
 
 def _cause(key: str, jobs: Mapping[str, Job], failed: Mapping[str, str]) -> str:
-    """The failed job that a blocked one waits for."""
-    queue = [key]
+    """The failed job that a blocked one waits for; the first job that is no part of this run, if none failed."""
+    queue, outside = [key], []
     while queue:
         current = queue.pop()
         if current in failed:
             return current
-        queue.extend(jobs[current].inputs.values())
-    return key
+        if current in jobs:
+            queue.extend(jobs[current].inputs.values())
+        else:
+            outside.append(current)
+    return outside[0] if outside else key

@@ -46,6 +46,9 @@ class JobContext:
         """The engine of a model folder, opened once for all jobs in a row that ask for it."""
         if self._engine and self._engine[:2] == (model, settings):
             return self._engine[2]
+        if self._engine and self._engine[1] == settings and self._engine[2].swap(model):
+            self._engine = (model, settings, self._engine[2])
+            return self._engine[2]
         self.close_engine()
         engine: Engine = registry.load("engines", settings.name).open(model, settings)
         self._engine = (model, settings, engine)
@@ -114,8 +117,9 @@ def run_job(store: Store, key: str, context: JobContext) -> bool:
             if store.has(key):
                 emit("done", key=key, rows=store.get(key).rows, seconds=0.0, shared=True)
                 return True
-            if missing := [role for role, needed in job.inputs.items() if not store.has(needed)]:
-                raise KitError(f"{job.id}: its input {missing[0]!r} was not made")
+            if not all(store.has(needed) for needed in job.inputs.values()):
+                emit("blocked", key=key)
+                return False
             emit("start", key=key)
             with store.scratch(key) as out:
                 _compute_and_commit(store, job, out, context)

@@ -46,6 +46,9 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:  # a full disk, a lost permission
+        say_error(f"{error.filename or 'disk'}: {error.strerror}; what is committed stays, the same command goes on from there")
+        sys.exit(1)
 
 
 def say_error(text: str) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from kit.store import Artifact
 
 Out = Annotated[Path, typer.Option("--out", help="File (sft: folder) to write; it must not be there yet")]
-Rows = Annotated[int | None, typer.Option("--rows", help="The first so many rows")]
+Rows = Annotated[int | None, typer.Option("--rows", min=1, help="The first so many rows")]
 Seed = Annotated[int, typer.Option("--seed")]
 Temperature = Annotated[float, typer.Option("--temperature", help="0 is greedy")]
 TopP = Annotated[float, typer.Option("--top-p")]
@@ -107,15 +107,12 @@ def sft(
     store: StoreDir = DEFAULT_STORE,
 ) -> None:
     """Pairs + base model -> tuned model folder."""
-    from kit.adhoc import Workbench
+    from kit.adhoc import Workbench, check_tuning
     from kit.seeds import read_pairs
 
+    check_tuning(learning_rate, epochs, global_batch_size, warmup_ratio, max_length, lora_rank)
     check_out(out)
     read_pairs(pairs)
-    positive = {"--learning-rate": learning_rate, "--epochs": epochs, "--global-batch-size": global_batch_size}
-    for name, value in positive.items():
-        if value <= 0:
-            raise RequestError(f"{name} {value}: wanted above 0")
     bench = Workbench(scale)
     options: dict[str, Any] = {
         "tuning": "lora" if lora_rank else "full",
@@ -181,11 +178,15 @@ def grade(
     from kit.adhoc import Workbench, benchmark_name
     from kit.completions import read_completions
     from kit.records import results, write_rows
+    from kit.seeds import objects
     from kit.stages import only_file
 
     if protocol not in ("paper", "default"):
         raise RequestError(f"--protocol {protocol}: known: paper, default")
     name = benchmark_name(benchmark)
+    if out is not None:
+        check_out(out)
+    objects(completions)  # an unreadable file is told before anything is fetched
     module = registry.load("benchmarks", name)
     if data is None:
         bench = Workbench("smoke")
@@ -234,7 +235,7 @@ def run_bench(
     from rich.console import Console
 
     from kit.launch import Options
-    from kit.report import terminal
+    from kit.report import plain, terminal
     from kit.run import execute
     from kit.store import Store
 
@@ -246,7 +247,7 @@ def run_bench(
     with terminal.Live(console, len(bench.plan.jobs)) as live:
         outcome = execute(bench.plan.jobs, store, options, live)
     for key, reason in outcome.failed.items():
-        typer.echo(f"error: {bench.plan.jobs[key].id}: {reason}", err=True)
+        typer.echo(plain(f"error: {bench.plan.jobs[key].id}: {reason}"), err=True)
     if outcome.failed or outcome.blocked:
         sys.exit(1)
     return store.get(keys[-1])

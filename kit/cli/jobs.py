@@ -18,12 +18,14 @@ def job(
     """Run one planned job: the same on a host, in a container, on a cluster."""
     from rich.console import Console
 
+    from kit.cli.tables import check_mirror
     from kit.launch import Options
-    from kit.report import terminal
+    from kit.report import plain, terminal
     from kit.run import execute
     from kit.store import Store
 
-    opened = Store.open(store)
+    check_mirror(mirror)
+    opened = Store.existing(store)
     found = opened.job(opened.find(key))
     options = Options(store=store.resolve(), mirror=mirror.resolve() if mirror else None, unsafe_exec=unsafe_exec)
     console = Console()
@@ -31,7 +33,7 @@ def job(
         outcome = execute({found.key: found}, opened, options, live)
     if outcome.blocked:
         missing = [role for role, needed in found.inputs.items() if not opened.has(needed)]
-        console.print(f"{found.id}: its inputs are not made yet: {', '.join(missing)}", markup=False)
+        console.print(plain(f"{found.id}: its inputs are not made yet: {', '.join(missing)}"), markup=False)
     if outcome.failed or outcome.blocked:
         sys.exit(1)
 

@@ -18,16 +18,14 @@ def list_artifacts(store: StoreDir = DEFAULT_STORE, json: AsJson = False) -> Non
     from kit.report import plain
     from kit.store import Store
 
-    for artifact in Store.open(store).artifacts():
+    for artifact in Store.existing(store).artifacts():
         size = sum(int(file["size_bytes"]) for file in artifact.files.values())
         if json:
             line = {"key": artifact.key, "id": artifact.job.id, "rows": artifact.rows, "size_bytes": size}
             typer.echo(json_module.dumps(line))
         else:
-            when = artifact.provenance["started_at"]
-            typer.echo(
-                f"{artifact.key[:10]}  {artifact.rows:>7,} rows {size / 1e6:>9,.1f} MB  {when}  {plain(artifact.job.id)}"
-            )
+            head = f"{artifact.key[:10]}  {artifact.rows:>7,} rows {size / 1e6:>9,.1f} MB"
+            typer.echo(f"{head}  {artifact.provenance['started_at']}  {plain(artifact.job.id)}")
 
 
 @store_app.command()
@@ -40,7 +38,7 @@ def show(
     from kit.report import plain
     from kit.store import HEAD, Store
 
-    opened = Store.open(store)
+    opened = Store.existing(store)
     artifact = opened.get(opened.find(key))
     typer.echo(plain((artifact.folder / HEAD).read_text(encoding="utf-8")))
     for name in artifact.files:
@@ -55,15 +53,16 @@ def check(
     store: StoreDir = DEFAULT_STORE,
 ) -> None:
     """Hash every file again and compare with the heads."""
+    from kit.report import plain
     from kit.store import Store
 
-    opened = Store.open(store)
+    opened = Store.existing(store)
     wanted = [opened.find(key) for key in keys] if keys else [artifact.key for artifact in opened.artifacts()]
     faults = 0
     for key in wanted:
         for fault in opened.check(key):
             faults += 1
-            typer.echo(f"{key[:10]}  {opened.get(key).job.id}: {fault}")
+            typer.echo(plain(f"{key[:10]}  {opened.get(key).job.id}: {fault}"))
     typer.echo(f"{len(wanted)} artifacts checked, {faults} faults")
     sys.exit(1 if faults else 0)
 
@@ -79,9 +78,10 @@ def gc(
 ) -> None:
     """Remove what dead runs left behind; with --keep also every artifact that those tables don't need."""
     from kit.planning import plan_tables
+    from kit.report import plain
     from kit.store import Store
 
-    opened = Store.open(store)
+    opened = Store.existing(store)
     for key in opened.interrupted():
         typer.echo(f"removed a half-written {key[:10]}")
     if not keep:
@@ -92,5 +92,5 @@ def gc(
     for artifact in doomed:
         size = sum(int(file["size_bytes"]) for file in artifact.files.values())
         freed += size if dry_run else opened.remove(artifact.key)
-        typer.echo(f"{'would remove' if dry_run else 'removed'} {artifact.key[:10]}  {artifact.job.id}")
+        typer.echo(plain(f"{'would remove' if dry_run else 'removed'} {artifact.key[:10]}  {artifact.job.id}"))
     typer.echo(f"{len(doomed)} artifacts, {freed / 1e6:,.1f} MB")

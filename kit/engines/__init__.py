@@ -70,12 +70,20 @@ class Engine(Protocol):
         """One completion a request, in the order of the requests.
 
         Raises:
-            RequestError: a prompt does not fit ``max_model_len`` with one token to spare; names the row and the lengths.
+            RequestError: a prompt leaves no room for a token within ``max_model_len``; names the row and the lengths.
         """
         ...
 
     def loglikelihood(self, texts: Sequence[tuple[str, str]]) -> list[list[float]]:
         """For each (context, continuation): ln p of every token of the continuation after the context, nats."""
+        ...
+
+    def swap(self, model: Path) -> bool:
+        """Take the weights of another model of the same shape, if the engine can; text is as after a fresh start.
+
+        Returns:
+            ``False``: it can't, and nothing has changed; close this engine and open one of the other model.
+        """
         ...
 
     def close(self) -> None:
