@@ -1,5 +1,6 @@
 """The stages on a user's own files: the same jobs as a manifest's, with what a manifest would say as arguments."""
 
+import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -125,7 +126,9 @@ class Workbench:
 
     def data(self, benchmark: str, path: Path | None) -> str:
         """A benchmark's file: the user's, or the pinned one."""
-        return self.planner.data(DATASETS[benchmark]) if path is None else self.file(path, benchmark)
+        if path is not None:
+            return self.file(path, benchmark)
+        return self.planner.data(look_up(DATASETS, benchmark, "--data", "pinned file for the benchmark"))
 
     def text_params(self, options: dict[str, Any]) -> dict[str, Any]:
         """Seed, sampling, wording and engine of a job that writes text."""
@@ -170,3 +173,20 @@ def check_sampling(temperature: float, top_p: float, max_tokens: int, rounds: in
         raise RequestError(f"--max-tokens {max_tokens}: wanted 1 or more")
     if rounds < 1:
         raise RequestError(f"--rounds {rounds}: wanted 1 or more")
+
+
+def check_tuning(learning_rate: float, warmup_ratio: float, lora_rank: int, counts: dict[str, int]) -> None:
+    """Options that can't be; ``counts`` are those that count something, by name.
+
+    Raises:
+        RequestError: one is out of its range.
+    """
+    if not (0 < learning_rate < math.inf):
+        raise RequestError(f"--learning-rate {learning_rate}: wanted above 0")
+    for name, value in counts.items():
+        if value < 1:
+            raise RequestError(f"{name} {value}: wanted 1 or more")
+    if not 0 <= warmup_ratio < 1:
+        raise RequestError(f"--warmup-ratio {warmup_ratio}: wanted 0, or more and below 1")
+    if lora_rank < 0:
+        raise RequestError(f"--lora-rank {lora_rank}: wanted 0 (tunes every weight) or more")

@@ -42,6 +42,8 @@ class Catalogue:
     """A user's own manifest, whose names come before the tree's."""
     user_folder: Path | None = None
     """Where its relative paths start."""
+    where: str = ""
+    """How messages name the user's manifest."""
 
     @cached_property
     def models(self) -> Mapping[str, Model]:
@@ -65,6 +67,9 @@ class Catalogue:
                     raise RequestError(f"{path.name}: experiment id {experiment.id!r} stands twice")
                 found[experiment.id] = experiment
         if self.user:
+            own = [experiment.id for experiment in self.user.experiment]
+            if twice := [id for index, id in enumerate(own) if id in own[:index]]:
+                raise RequestError(f"{self.where}: experiment: the id {twice[0]!r} stands twice; ids must differ")
             found |= {experiment.id: experiment for experiment in self.user.experiment}
         return found
 

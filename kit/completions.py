@@ -59,8 +59,8 @@ def read_completions(path: Path, problems: Sequence[Problem], field: str | None 
         texts[keys[key]] = text
     if missing := [problem.id for problem in problems if problem.id not in texts]:
         raise RequestError(
-            f"{path}: {len(missing):,} of {len(problems):,} problems have no completion, the first is {_short(missing[0])}; "
-            "give every problem one, an empty text if the model said nothing"
+            f"{path}: {len(missing):,} of {len(problems):,} problems have no completion, "
+            f"the first is {_short(missing[0])}; give every problem one, an empty text if the model said nothing"
         )
     return [texts[problem.id] for problem in problems]
 

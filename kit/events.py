@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any, TextIO
 
 MARK = "\x1ekit "
-KINDS = ("start", "progress", "done", "failed")
+KINDS = ("start", "progress", "done", "failed", "blocked")
 
 
 def sender(stream: TextIO) -> Callable[..., None]:
@@ -27,4 +27,5 @@ def parse(line: str) -> dict[str, Any] | None:
         value = json.loads(text)
     except json.JSONDecodeError:
         return None
-    return value if isinstance(value, dict) and value.get("event") in KINDS else None
+    known = isinstance(value, dict) and value.get("event") in KINDS and isinstance(value.get("key"), str)
+    return value if known else None

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kit import registry
-from kit.catalogue import Catalogue, lock_hash, manifests_folder
+from kit.catalogue import Catalogue, lock_hash, look_up, manifests_folder
 from kit.errors import RequestError, did_you_mean
 from kit.manifest import Column, Scale, Table, UserManifest, read
 from kit.plan import Plan, make_plan
@@ -80,12 +80,27 @@ def table_name(catalogue: Catalogue, name: str) -> str:
 def plan_manifest(path: Path) -> Plan:
     """The plan of a user's own manifest: every evolver by every base, every metric of every benchmark."""
     user = read(UserManifest, path, str(path))
-    catalogue = Catalogue(manifests_folder(), user, path.resolve().parent)
+    catalogue = Catalogue(manifests_folder(), user, path.resolve().parent, str(path))
     base = catalogue.scale(user.scale) if isinstance(user.scale, str) else user.scale
     scale_name = user.scale if isinstance(user.scale, str) else path.stem
     update = {"cast": {**base.cast, **user.cast}, "seeds": {**base.seeds, **user.seeds}}
     scale: Scale = base.model_copy(update=update)
+    check_names(user, str(path))
     return make_plan(catalogue, {path.stem: own_table(user)}, scale, scale_name, locks())
+
+
+def check_names(user: UserManifest, where: str) -> None:
+    """Scenarios and benchmarks that a user's experiments name.
+
+    Raises:
+        RequestError: one is not there; the message has the key that names it.
+    """
+    for index, experiment in enumerate(user.experiment):
+        key = f"{where}: experiment[{index}]"
+        look_up(dict.fromkeys(registry.names("scenarios")), experiment.scenario, f"{key}.scenario", "scenario")
+        known = dict.fromkeys(registry.names("benchmarks"))
+        for position, name in enumerate(experiment.benchmarks):
+            look_up(known, name, f"{key}.benchmarks[{position}]", "benchmark")
 
 
 def own_table(user: UserManifest) -> Table:

@@ -158,7 +158,7 @@ def _run_worker(
         for stream in (process.stdin, process.stdout):
             if stream is not None:
                 stream.close()
-    # Only the job that was at work is to blame, or the first where none had begun: the others get a worker of their own.
+    # Only the job that was at work is to blame, or the first where none had begun; the others get another worker.
     victim = current if current in pending else None if settled else next((k for k in keys if k in pending), None)
     if victim is not None:
         reason = _why(code, tail, store, victim)

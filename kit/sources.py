@@ -6,7 +6,7 @@ from typing import Any
 from kit.catalogue import ROOT
 from kit.errors import RequestError
 from kit.manifest import Dataset, Model
-from kit.store import sha256_file
+from kit.store import HEAD, sha256_file
 
 BUNDLED = ROOT / "kit" / "bundled"
 Source = tuple[dict[str, Any], dict[str, Any]]
@@ -64,7 +64,7 @@ def folder_source(folder: Path) -> Source:
     names = sorted(
         p.name
         for p in folder.iterdir()
-        if p.is_file() and p.suffix in (".json", ".safetensors", ".model", ".jinja", ".txt")
+        if p.is_file() and p.name != HEAD and p.suffix in (".json", ".safetensors", ".model", ".jinja", ".txt")
     )
     return {"kind": "folder", "files": {name: sha256_file(folder / name) for name in names}}, {"path": str(folder)}
 

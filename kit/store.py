@@ -116,7 +116,7 @@ class Store:
         try:
             for name in ("jobs", "artifacts", "tmp", "locks", "logs", "failed"):
                 (root / name).mkdir(parents=True, exist_ok=True)
-        except (PermissionError, NotADirectoryError, FileExistsError, OSError) as error:
+        except OSError as error:
             raise RequestError(
                 f"store {root}: {error.strerror}; name a folder that you may write with --store"
             ) from error
@@ -130,6 +130,17 @@ class Store:
             raise RequestError(
                 f"store {root}: laid out as format {found}, this kit writes {FORMAT}; name another --store"
             )
+        return cls(root)
+
+    @classmethod
+    def existing(cls, root: Path) -> "Store":
+        """A store that is there, to look at: nothing is made, so a folder that may only be read will do.
+
+        Raises:
+            RequestError: there is none.
+        """
+        if not (root / "artifacts").is_dir():
+            raise RequestError(f"store {root}: no store there; name the folder that a run wrote with --store")
         return cls(root)
 
     # reading
@@ -204,7 +215,7 @@ class Store:
         try:
             return Job.from_json(json.loads(path.read_text(encoding="utf-8")))
         except FileNotFoundError as error:
-            raise RequestError(f"store {self.root}: no job {key[:12]}; `kit plan --store` writes them") from error
+            raise RequestError(f"store {self.root}: no job {key[:12]}; a run writes down the jobs it plans") from error
 
     # writing
 
@@ -250,6 +261,8 @@ class Store:
             paths = sorted(p for p in folder.rglob("*") if p.is_file() or p.is_symlink())
             if linked := [p for p in paths if p.is_symlink()]:
                 raise KitError(f"{job.id}: {linked[0].name} is a link; an artifact holds plain files")
+            if folder / HEAD in paths:
+                raise KitError(f"{job.id}: the name {HEAD} is the head's; give the file another name")
             files = {
                 str(p.relative_to(folder)): {"sha256": sha256_file(p), "size_bytes": p.stat().st_size} for p in paths
             }

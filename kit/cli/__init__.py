@@ -47,7 +47,8 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except OSError as error:  # a full disk, a lost permission
-        say_error(f"{error.filename or 'disk'}: {error.strerror}; what is committed stays, the same command goes on from there")
+        cure = "what is committed stays, and the same command goes on from there"
+        say_error(f"{error.filename or 'disk'}: {error.strerror}; {cure}")
         sys.exit(1)
 
 

@@ -110,7 +110,8 @@ def sft(
     from kit.adhoc import Workbench, check_tuning
     from kit.seeds import read_pairs
 
-    check_tuning(learning_rate, epochs, global_batch_size, warmup_ratio, max_length, lora_rank)
+    counts = {"--epochs": epochs, "--global-batch-size": global_batch_size, "--max-length": max_length}
+    check_tuning(learning_rate, warmup_ratio, lora_rank, counts)
     check_out(out)
     read_pairs(pairs)
     bench = Workbench(scale)

@@ -110,8 +110,10 @@ def name_interruptions(console: "Console", plan: "Plan", outcome: "Outcome") -> 
     """Say which jobs an earlier run had left half-written."""
     from rich.text import Text
 
+    from kit.report import plain
+
     if outcome.interrupted:
-        ids = ", ".join(plan.jobs[key].id for key in outcome.interrupted)
+        ids = plain(", ".join(plan.jobs[key].id for key in outcome.interrupted))
         text = (
             f"an earlier run was interrupted in {ids}: its half-written output was removed, all it committed was kept"
         )

@@ -116,6 +116,8 @@ def theirs(cell: Cell, column: Column) -> str:
 
 def disclaimer(grid: Grid) -> str:
     """What the numbers beside the paper's mean at this scale."""
+    if grid.table.paper is None:
+        return "A table of one's own: the paper prints nothing to compare it with."
     if grid.scale == "paper":
         return "The paper's models and data; `kit verify` judges each cell."
     return (
@@ -126,15 +128,16 @@ def disclaimer(grid: Grid) -> str:
 
 def markdown(grid: Grid) -> str:
     """The table as Markdown: ours, and the paper's in brackets."""
-    head = ["evolver", "base", *(column.name for column in grid.columns)]
-    lines = [f"**{plain(grid.table.title)}** (scale `{grid.scale}`)", ""]
+    head = ["evolver", "base", *(one_line(column.name) for column in grid.columns)]
+    lines = [f"**{one_line(grid.table.title)}** (scale `{one_line(grid.scale)}`)", ""]
     lines += ["| " + " | ".join(head) + " |", "| --- | --- |" + " ---: |" * len(grid.columns)]
     for line in grid.lines:
         cells = [f"{ours(c, k)} ({theirs(c, k)})" for c, k in zip(line.cells, grid.columns, strict=True)]
-        lines.append("| " + " | ".join([line.evolver, line.base, *cells]) + " |")
+        lines.append("| " + " | ".join([one_line(line.evolver), one_line(line.base), *cells]) + " |")
     lines += ["", "Percent ± standard error; in brackets what the paper prints. " + disclaimer(grid)]
     if players := grid.players():
-        lines += ["", "Played by: " + ", ".join(f"{name} = {player}" for name, player in players.items()) + "."]
+        played = ", ".join(f"{one_line(name)} = {one_line(player)}" for name, player in players.items())
+        lines += ["", f"Played by: {played}."]
     lines += ["", f"Units behind a cell: {grid.sizes()}.", ""]
     return "\n".join(lines)
 
@@ -152,6 +155,11 @@ def as_csv(grid: Grid) -> str:
             numbers = [cell.percent, cell.stderr_percent, result.n, result.unit] if result else [None] * 4
             writer.writerow([grid.name, grid.scale, *players, column.id, *numbers, cell.reference, cell.address.key])
     return out.getvalue()
+
+
+def one_line(text: str) -> str:
+    """Text of a manifest as a cell of a Markdown table: no line break, no column bar, no control character."""
+    return plain(text).replace("\n", " ").replace("|", "\\|")
 
 
 def plain(text: str) -> str:

@@ -24,17 +24,17 @@ def grid_table(grid: Grid, width: int) -> Group:
     notes = [f"Percent ± standard error over so many units: {grid.sizes()}.", disclaimer(grid)]
     if players := grid.players():
         notes.append("Played by: " + ", ".join(f"{name} = {player}" for name, player in players.items()) + ".")
-    return Group(table, Text("\n".join(notes), style="dim"))
+    return Group(table, Text(plain("\n".join(notes)), style="dim"))
 
 
 def wide(grid: Grid) -> Table:
     """A column a metric."""
     table = _table(grid)
     for column in grid.columns:
-        table.add_column(column.name, justify="right")
+        table.add_column(_name(column.name), justify="right")
     for line in grid.lines:
         cells = list(zip(line.cells, grid.columns, strict=True))
-        table.add_row(line.evolver, line.base, *(ours(cell, column) for cell, column in cells))
+        table.add_row(_name(line.evolver), _name(line.base), *(ours(cell, column) for cell, column in cells))
         paper = [Text(f"paper {theirs(cell, column)}", style="dim") for cell, column in cells]
         table.add_row("", "", *paper, end_section=True)
     return table
@@ -49,17 +49,23 @@ def tall(grid: Grid) -> Table:
         for index, (cell, column) in enumerate(zip(line.cells, grid.columns, strict=True)):
             names = (line.evolver, line.base) if index == 0 else ("", "")
             last = index == len(grid.columns) - 1
-            table.add_row(*names, column.name, ours(cell, column), theirs(cell, column), end_section=last)
+            words = map(_name, (*names, column.name))
+            table.add_row(*words, ours(cell, column), theirs(cell, column), end_section=last)
     return table
 
 
 def _table(grid: Grid) -> Table:
     """An empty table with the two columns that name a row."""
-    title = Text(f"{grid.table.title} - scale {grid.scale}")
+    title = _name(f"{grid.table.title} - scale {grid.scale}")
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("evolver", no_wrap=True)
     table.add_column("base", no_wrap=True)
     return table
+
+
+def _name(text: str) -> Text:
+    """What a manifest calls something: neither markup nor terminal escapes."""
+    return Text(plain(text))
 
 
 def console() -> Console:
