@@ -172,7 +172,7 @@ pip_install_kit() {
 
 pip_failed() {
     {
-        grep -v '^  ' "$log" | tail -n 8
+        grep -v -e '^  ' -e '^WARNING: Retrying' "$log" | tail -n 8
         echo "set-up failed: $1 (whole log: $log)"
         if grep -q 'No space left' "$log"; then
             echo "  the disk is full: make room, in $root and in pip's cache and temporary folder (TMPDIR)"
@@ -183,7 +183,7 @@ pip_failed() {
         elif grep -q 'No matching distribution' "$log"; then
             echo "  the index lacks it: name another one (PIP_INDEX_URL, PIP_EXTRA_INDEX_URL)"
         fi
-        echo "  then run the same command again; it takes up where it can"
+        echo "  then run the same command again; what pip fetched is in its cache"
     } >&2
     exit 1
 }
