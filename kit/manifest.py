@@ -372,7 +372,9 @@ def parse(kind: type[Document], text: str, where: str) -> Document:
     try:
         return kind.model_validate(raw)
     except ValidationError as error:
-        raise RequestError("\n".join(f"{where}: {_explain(kind, fault)}" for fault in error.errors())) from error
+        # Of a key that may be a name or a table (scale), the table's faults say it all.
+        faults = [fault for fault in error.errors() if fault["loc"][-2:] != ("scale", "str")]
+        raise RequestError("\n".join(f"{where}: {_explain(kind, fault)}" for fault in faults)) from error
 
 
 def read(kind: type[Document], path: Path, where: str = "") -> Document:
@@ -402,6 +404,9 @@ def _explain(kind: type[Strict], fault: Mapping[str, Any]) -> str:
         return f"{where}: no such key{did_you_mean(str(location[-1]), known)}"
     if fault["type"] == "missing":
         return f"{where}: missing; it has no default"
+    if fault["type"] == "model_type":
+        wanted = "a table, or the name of a scale" if fault["loc"][-1:] == ("Scale",) else "a table"
+        return f"{where}: wanted {wanted}, found {fault['input']!r}"
     message = fault["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
     found = "" if isinstance(fault["input"], dict) else f", found {fault['input']!r}"

@@ -294,8 +294,6 @@ class Planner:
             return self.scale.cast[name]
         if self.catalogue.user is not None and name in self.catalogue.models:
             return name
-        if required and self.catalogue.user is not None:
-            look_up({**self.catalogue.models, **self.scale.cast}, name, f"{self.where}: experiment", "model")
         if required:
             look_up(self.scale.cast, name, f"{self.where}: cast", "player for the model")
         return None

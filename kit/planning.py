@@ -85,22 +85,28 @@ def plan_manifest(path: Path) -> Plan:
     scale_name = user.scale if isinstance(user.scale, str) else path.stem
     update = {"cast": {**base.cast, **user.cast}, "seeds": {**base.seeds, **user.seeds}}
     scale: Scale = base.model_copy(update=update)
-    check_names(user, str(path))
+    check_names(catalogue, scale, user)
     return make_plan(catalogue, {path.stem: own_table(user)}, scale, scale_name, locks())
 
 
-def check_names(user: UserManifest, where: str) -> None:
-    """Scenarios and benchmarks that a user's experiments name.
+def check_names(catalogue: Catalogue, scale: Scale, user: UserManifest) -> None:
+    """What a user's experiments name is there, one and all.
 
     Raises:
-        RequestError: one is not there; the message has the key that names it.
+        RequestError: it is not; the message has the key that names it.
     """
+    models = {**catalogue.models, **scale.cast}
+    scenarios, benchmarks = (dict.fromkeys(registry.names(kind)) for kind in ("scenarios", "benchmarks"))
     for index, experiment in enumerate(user.experiment):
-        key = f"{where}: experiment[{index}]"
-        look_up(dict.fromkeys(registry.names("scenarios")), experiment.scenario, f"{key}.scenario", "scenario")
-        known = dict.fromkeys(registry.names("benchmarks"))
-        for position, name in enumerate(experiment.benchmarks):
-            look_up(known, name, f"{key}.benchmarks[{position}]", "benchmark")
+        key = f"{catalogue.where}: experiment[{index}]"
+        look_up(scenarios, experiment.scenario, f"{key}.scenario", "scenario")
+        look_up(scale.seeds, experiment.seeds, f"{key}.seeds", "seed set")
+        look_up(models, experiment.responder, f"{key}.responder", "model")
+        lists = {"evolver": experiment.evolver, "base": experiment.base, "benchmarks": experiment.benchmarks}
+        for field, names in lists.items():
+            known, noun = (benchmarks, "benchmark") if field == "benchmarks" else (models, "model")
+            for position, name in enumerate(names):
+                look_up(known, name, f"{key}.{field}[{position}]", noun)
 
 
 def own_table(user: UserManifest) -> Table:

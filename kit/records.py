@@ -213,9 +213,7 @@ def read_objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         try:
             value = json.loads(line)
         except json.JSONDecodeError as error:
-            raise RequestError(
-                f"{where}: not JSON ({error.msg} at column {error.colno}); is the file cut off?"
-            ) from error
+            raise RequestError(f"{where}: not JSON: {error.msg}: column {error.colno}; is the file cut off?") from error
         if not isinstance(value, dict):
             raise RequestError(f"{where}: found {type(value).__name__}, wanted a JSON object")
         yield where, value

@@ -34,7 +34,7 @@ def objects(path: Path) -> list[tuple[str, dict[str, Any]]]:
         raise RequestError(f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8") from error
     except json.JSONDecodeError as error:
         place = f"line {error.lineno} column {error.colno}"
-        raise RequestError(f"{path}: not JSON ({error.msg} at {place}); is the file cut off?") from error
+        raise RequestError(f"{path}: not JSON: {error.msg}: {place}; is the file cut off?") from error
     found = []
     for index, row in enumerate(rows):
         if not isinstance(row, dict):

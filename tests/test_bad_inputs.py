@@ -1,0 +1,289 @@
+"""Bad requests: each is told by its whole message (where, what was found, what was wanted) and runs nothing."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kit import run
+from kit.cli import main
+
+MANIFEST = """\
+schema = 1
+title = "mine"
+scale = "smoke"
+
+[datasets.mine]
+file = "seeds.json"
+format = "alpaca"
+licence = "mine"
+
+[seeds]
+mine = { dataset = "mine" }
+
+[[experiment]]
+id = "one"
+scenario = "evol_instruct"
+seeds = "mine"
+evolver = ["smollm2-135m-instruct"]
+responder = "smollm2-135m-instruct"
+base = ["smollm2-29l"]
+rounds = 2
+seed = 42
+evolve = { temperature = 0.7, max_tokens = 8 }
+respond = { temperature = 0.0, max_tokens = 8 }
+benchmarks = ["gsm8k"]
+
+[experiment.sft]
+learning_rate = 2e-5
+epochs = 1
+global_batch_size = 4
+warmup_ratio = 0.03
+max_length_tokens = 256
+"""
+TWO_SEEDS = [{"instruction": "Name a colour."}, {"instruction": "Count to three."}]
+PROBLEMS = [{"question": f"What is {n} + 1?", "answer": f"#### {n + 1}"} for n in range(3)]
+SHA = "a41c1a8a" + 56 * "0"
+
+
+def lines(rows: list[dict[str, Any]]) -> str:
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to work in, with good files; nothing may start a worker."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("KIT_STORE", raising=False)
+    (tmp_path / "seeds.json").write_text(json.dumps(TWO_SEEDS), encoding="utf-8")
+    (tmp_path / "my.toml").write_text(MANIFEST, encoding="utf-8")
+    (tmp_path / "problems.jsonl").write_text(lines(PROBLEMS), encoding="utf-8")
+    (tmp_path / "done.txt").write_text("", encoding="utf-8")
+    (tmp_path / "base").mkdir()
+    monkeypatch.setattr(run, "command", lambda *_, **__: pytest.fail("a worker was started"))
+    return tmp_path
+
+
+@pytest.fixture
+def kit(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[[str], tuple[int, str]]:
+    """Run the command line: exit code and standard error."""
+
+    def call(words: str) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["kit", *words.split()])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return int(ended.value.code or 0), capsys.readouterr().err
+
+    return call
+
+
+def refused(kit: Callable[[str], tuple[int, str]], words: str) -> str:
+    """The message of a request that is refused before anything is run or written."""
+    code, text = kit(words)
+    assert code == 2
+    assert not (Path.cwd() / "store" / "artifacts").exists()
+    return text.removeprefix("error: ").removesuffix("\n")
+
+
+NAMES = {
+    "table": ("plan tabel-2", "no table named 'tabel-2'; did you mean 'table-2'?"),
+    "table, far off": ("plan results", "no table named 'results'; known: table-1, table-2"),
+    "table that is not computed yet": (
+        "reproduce 4",
+        "table-4: the paper's numbers are here, the kit can't compute it yet; it computes table-1, table-2",
+    ),
+    "scale": ("reproduce 2 --scale smok", "no scale named 'smok'; did you mean 'smoke'?"),
+    "mirror": ("reproduce 2 --scale smoke --mirror nowhere", "--mirror nowhere: no such folder"),
+    "mirror of a single job": ("job abc --mirror nowhere", "--mirror nowhere: no such folder"),
+    "store that is a file": (
+        "reproduce 2 --scale smoke --store done.txt",
+        "store done.txt: Not a directory; name a folder that you may write with --store",
+    ),
+    "store to look at": (
+        "store list --store nowhere",
+        "store nowhere: no store there; name the folder that a run wrote with --store",
+    ),
+    "model": (
+        "evolve --seeds seeds.json --evolver smollm2-135m-instrct --out o.json",
+        "'smollm2-135m-instrct' is no folder: no model named 'smollm2-135m-instrct'; did you mean "
+        "'smollm2-135m-instruct'?",
+    ),
+    "model folder": (
+        "sft --pairs pairs.json --base base --out tuned",
+        "base: no config.json in the folder, wanted a model in the Hugging Face layout",
+    ),
+    "scenario": (
+        "evolve --scenario evol_instuct --seeds seeds.json --evolver smollm2-135m-instruct --out o.json",
+        "no scenario named 'evol_instuct'; did you mean 'evol_instruct'?",
+    ),
+    "benchmark": (
+        "grade gsm9k --completions done.txt",
+        "no benchmark named 'gsm9k'; did you mean 'gsm8k'?",
+    ),
+    "protocol": (
+        "grade gsm8k --completions done.txt --protocol papper",
+        "--protocol papper: known: paper, default",
+    ),
+    "prompts": (
+        "answer gsm8k --model smollm2-135m-instruct --prompts opencompas --out o.jsonl",
+        "no prompt pack named 'opencompas'; did you mean 'opencompass'?",
+    ),
+    "report format": ("report 2 --format html", "--format html: known: terminal, markdown, csv"),
+    "manifest that is not there": (
+        "run mine.toml",
+        "mine.toml: No such file or directory; looked for mine.toml",
+    ),
+}
+
+
+@pytest.mark.parametrize("words, message", NAMES.values(), ids=list(NAMES))
+def test_names(words: str, message: str, folder: Path, kit: Callable[[str], tuple[int, str]]):
+    (folder / "pairs.json").write_text(json.dumps([{"instruction": "a", "output": "b"}]), encoding="utf-8")
+    assert refused(kit, words) == message
+
+
+OPTIONS = {
+    "too hot": ("respond", "--temperature 3", "--temperature 3.0: wanted 0 (greedy) to 2"),
+    "no number": ("respond", "--temperature nan", "--temperature nan: wanted 0 (greedy) to 2"),
+    "no nucleus": ("respond", "--top-p 0", "--top-p 0.0: wanted above 0, up to 1"),
+    "no token": ("respond", "--max-tokens 0", "--max-tokens 0: wanted 1 or more"),
+    "no round": ("evolve", "--rounds 0", "--rounds 0: wanted 1 or more"),
+    "out is there": ("respond", "--out done.txt", "--out done.txt: is there already; name another, or remove it"),
+    "out has no folder": ("respond", "--out no/o.json", "--out no/o.json: no folder {folder}/no"),
+    "no step": ("sft", "--learning-rate 0", "--learning-rate 0.0: wanted above 0"),
+    # nan is not <= 0 either: it went into the plan, and the job's key could not be computed
+    "step of nan": ("sft", "--learning-rate nan", "--learning-rate nan: wanted above 0"),
+    "no epoch": ("sft", "--epochs 0", "--epochs 0: wanted 1 or more"),
+    "warm-up for ever": ("sft", "--warmup-ratio 1", "--warmup-ratio 1.0: wanted 0, or more and below 1"),
+    # was taken for LoRA of rank -2, and failed in the trainer after the model was loaded
+    "rank below 0": ("sft", "--lora-rank -2", "--lora-rank -2: wanted 0 (tunes every weight) or more"),
+    # grades of an earlier run were overwritten without a word
+    "grades are there": ("grade", "--out done.txt", "--out done.txt: is there already; name another, or remove it"),
+}
+STARTS = {
+    "respond": "respond --instructions seeds.json --responder smollm2-135m-instruct --out o.json",
+    "evolve": "evolve --seeds seeds.json --evolver smollm2-135m-instruct --out o.json",
+    "sft": "sft --pairs seeds.json --base smollm2-29l --out tuned",
+    "grade": "grade gsm8k --completions seeds.json --data problems.jsonl",
+}
+
+
+@pytest.mark.parametrize("command, option, message", OPTIONS.values(), ids=list(OPTIONS))
+def test_options(command: str, option: str, message: str, folder: Path, kit: Callable[[str], tuple[int, str]]):
+    assert refused(kit, f"{STARTS[command]} {option}") == message.format(folder=folder)
+
+
+def test_rows_below_one(folder: Path, kit: Callable[[str], tuple[int, str]]):
+    # `answer --rows -1` left out the last problem, `evolve --rows -1` called the seed set empty
+    text = refused(kit, "answer gsm8k --model smollm2-135m-instruct --out o.jsonl --rows -1")
+    assert "Invalid value for '--rows'" in text
+
+
+SEEDS = {
+    "cut off, JSON": (
+        b'[{"instruction": "Name a col',
+        "seeds.json: not JSON: Unterminated string starting at: line 1 column 18; is the file cut off?",
+    ),
+    "cut off, JSONL": (
+        b'{"instruction": "a"}\n{"instruction": "b',
+        "seeds.json:2: not JSON: Unterminated string starting at: column 17; is the file cut off?",
+    ),
+    "id twice": (
+        b'[{"id": "x", "instruction": "a"}, {"id": "x", "instruction": "b"}]',
+        "seeds.json[1]: id 'x' stands twice, first at seeds.json[0]; ids must differ",
+    ),
+    "empty file": (b"\n", "seeds.json: empty; wanted a JSON list or JSONL of records"),
+    "no record": (b"[]", "seeds.json: no record; the seed set is empty"),
+    "no instruction": (
+        b'[{"prompt": "a"}]',
+        "seeds.json[0]: 'instruction': found nothing, wanted text",
+    ),
+    "instruction is blank": (
+        b'[{"instruction": " "}]',
+        "seeds.json[0]: 'instruction' is empty; every record needs an instruction",
+    ),
+    "input is a number": (
+        b'[{"instruction": "a", "input": 7}]',
+        "seeds.json[0]: 'input': found int, wanted text",
+    ),
+    "list of texts": (b'["a"]', "seeds.json[0]: found str, wanted an object"),
+    "not UTF-8, JSON": (b'[{"instruction": "caf\xe9"}]', "seeds.json: byte 21 is not UTF-8; save the file as UTF-8"),
+    "not UTF-8, JSONL": (b'{"instruction": "caf\xe9"}', "seeds.json: byte 20 is not UTF-8; save the file as UTF-8"),
+    "one object over many lines": (
+        b'{\n"instruction": "a"\n}\n',
+        "seeds.json:1: not JSON: Expecting property name enclosed in double quotes: column 2; is the file cut off?",
+    ),
+}
+
+
+@pytest.mark.parametrize("data, message", SEEDS.values(), ids=list(SEEDS))
+def test_seeds(data: bytes, message: str, folder: Path, kit: Callable[[str], tuple[int, str]]):
+    (folder / "seeds.json").write_bytes(data)
+    assert refused(kit, STARTS["evolve"]) == message
+
+
+COMPLETIONS = {
+    "an item is missing": (
+        lines([{"id": 0, "output": "1"}, {"id": 2, "output": "3"}]),
+        "c.jsonl: 1 of 3 problems have no completion, the first is '1'; give every problem one, an empty text if the "
+        "model said nothing",
+    ),
+    "an item twice": (
+        lines([{"id": 0, "output": "1"}, {"id": 0, "output": "1"}]),
+        "c.jsonl:2: id '0' stands twice, first at c.jsonl:1; one completion each",
+    ),
+    "an id of another set": (
+        lines([{"id": 0, "output": "1"}, {"id": 7, "output": "1"}]),
+        "c.jsonl:2: id '7' belongs to no problem; is it another benchmark's or split's?",
+    ),
+    "no text": (
+        lines([{"id": 0, "says": "1"}]),
+        "c.jsonl: the first record has id, says; wanted the text in one of completion, response, output, generation, "
+        "answer, prediction, solution, generated_text, text, or its field by name with --field",
+    ),
+    "a number for a text": (
+        lines([{"id": 0, "output": "1"}, {"id": 1, "output": 2}]),
+        "c.jsonl:2: output: found int, wanted text",
+    ),
+    "no id": (
+        lines([{"says": "1"}]),
+        "c.jsonl: the first record has says; wanted an id (task_id, id, key, question_id, problem_id, name) or the "
+        "problem's text (prompt, question, problem, instruction, text, query)",
+    ),
+    "a later record without an id": (
+        lines([{"id": 0, "output": "1"}, {"output": "1"}]),
+        "c.jsonl:2: no field 'id'; it has output",
+    ),
+    "cut off": (
+        '{"id": 0, "output": "1"}\n{"id": 1, "outp',
+        "c.jsonl:2: not JSON: Unterminated string starting at: column 11; is the file cut off?",
+    ),
+}
+
+
+@pytest.mark.parametrize("text, message", COMPLETIONS.values(), ids=list(COMPLETIONS))
+def test_completions(text: str, message: str, folder: Path, kit: Callable[[str], tuple[int, str]]):
+    (folder / "c.jsonl").write_text(text, encoding="utf-8")
+    assert refused(kit, "grade gsm8k --completions c.jsonl --data problems.jsonl") == message
+
+
+def test_a_field_that_is_not_there(folder: Path, kit: Callable[[str], tuple[int, str]]):
+    (folder / "c.jsonl").write_text(lines([{"id": 0, "model": {"text": "1"}}]), encoding="utf-8")
+    words = "grade gsm8k --completions c.jsonl --data problems.jsonl --field model.txt"
+    assert refused(kit, words) == "c.jsonl:1: no field 'model.txt'; it has id, model"
+
+
+def test_problems_of_another_benchmark(folder: Path, kit: Callable[[str], tuple[int, str]]):
+    (folder / "c.jsonl").write_text(lines([{"id": 0, "output": "1"}]), encoding="utf-8")
+    words = "grade humaneval --completions c.jsonl --data problems.jsonl"
+    assert refused(kit, words).startswith("problems.jsonl:1: field ")
+
+
+def test_completions_that_are_not_there_are_told_before_the_data_are_fetched(
+    folder: Path, kit: Callable[[str], tuple[int, str]]
+):
+    # the benchmark's file was fetched first; the missing completions were told minutes later
+    assert refused(kit, "grade gsm8k --completions c.jsonl") == "c.jsonl: No such file or directory"

@@ -1,0 +1,233 @@
+"""Bad manifests: each fault is told with the file, the path of the key and what was wanted, and nothing is run."""
+
+import hashlib
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from kit import run
+from kit.cli import main
+
+MANIFEST = """\
+schema = 1
+title = "mine"
+scale = "smoke"
+
+[datasets.mine]
+file = "seeds.json"
+format = "alpaca"
+licence = "mine"
+
+[seeds]
+mine = { dataset = "mine" }
+
+[[experiment]]
+id = "one"
+scenario = "evol_instruct"
+seeds = "mine"
+evolver = ["smollm2-135m-instruct"]
+responder = "smollm2-135m-instruct"
+base = ["smollm2-29l"]
+rounds = 2
+seed = 42
+evolve = { temperature = 0.7, max_tokens = 8 }
+respond = { temperature = 0.0, max_tokens = 8 }
+benchmarks = ["gsm8k"]
+
+[experiment.sft]
+learning_rate = 2e-5
+epochs = 1
+global_batch_size = 4
+warmup_ratio = 0.03
+max_length_tokens = 256
+"""
+SEEDS = json.dumps([{"instruction": "Name a colour."}])
+SHA = hashlib.sha256(SEEDS.encode()).hexdigest()
+
+
+@pytest.fixture
+def refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[[str | bytes], str]:
+    """The message that `kit run my.toml` ends with, for a text of my.toml."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "seeds.json").write_text(SEEDS, encoding="utf-8")
+    monkeypatch.setattr(run, "command", lambda *_, **__: pytest.fail("a worker was started"))
+    monkeypatch.setattr(sys, "argv", ["kit", "run", "my.toml", "--store", "store"])
+
+    def call(text: str | bytes) -> str:
+        (tmp_path / "my.toml").write_bytes(text.encode() if isinstance(text, str) else text)
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert ended.value.code == 2
+        assert not (tmp_path / "store").exists()
+        return capsys.readouterr().err.removeprefix("error: ").removesuffix("\n")
+
+    return call
+
+
+CHANGES = {
+    "unknown key": (
+        "learning_rate = 2e-5",
+        "learning_rat = 2e-5",
+        "my.toml: experiment[0].sft.learning_rate: missing; it has no default\n"
+        "my.toml: experiment[0].sft.learning_rat: no such key; did you mean 'learning_rate'?",
+    ),
+    "unknown key of a table": (
+        "[seeds]",
+        "[seed]",
+        "my.toml: seed: no such key; did you mean 'seeds'?",
+    ),
+    "unknown key of a data set": (
+        'licence = "mine"',
+        'licence = "mine"\nsha = "0"',
+        "my.toml: datasets.mine.sha: no such key; did you mean 'sha256'?",
+    ),
+    "wrong type": (
+        "epochs = 1",
+        'epochs = "1"',
+        "my.toml: experiment[0].sft.epochs: input should be a valid integer, found '1'",
+    ),
+    "yes for a number": (
+        "seed = 42",
+        "seed = true",
+        "my.toml: experiment[0].seed: input should be a valid integer, found True",
+    ),
+    "text for a list": (
+        'base = ["smollm2-29l"]',
+        'base = "smollm2-29l"',
+        "my.toml: experiment[0].base: input should be a valid list, found 'smollm2-29l'",
+    ),
+    "missing key": ("seed = 42\n", "", "my.toml: experiment[0].seed: missing; it has no default"),
+    "no evolver": (
+        'evolver = ["smollm2-135m-instruct"]',
+        "evolver = []",
+        "my.toml: experiment[0].evolver: list should have at least 1 item after validation, not 0, found []",
+    ),
+    "out of range": (
+        "temperature = 0.7",
+        "temperature = 7.0",
+        "my.toml: experiment[0].evolve.temperature: input should be less than or equal to 2, found 7.0",
+    ),
+    # went into the plan, and the job's key could not be computed
+    "no number": (
+        "learning_rate = 2e-5",
+        "learning_rate = inf",
+        "my.toml: experiment[0].sft.learning_rate: input should be a finite number, found inf",
+    ),
+    "not TOML": (
+        'title = "mine"',
+        'title = "mine',
+        "my.toml: not TOML: Illegal character '\\n' (at line 2, column 14)",
+    ),
+    "another schema": ("schema = 1", "schema = 2", "my.toml: schema: found 2, this kit reads schema = 1"),
+    "no schema": ("schema = 1\n", "", "my.toml: schema: found None, this kit reads schema = 1"),
+    "no such round": (
+        "rounds = 2",
+        "rounds = 2\ntrain_round = 3",
+        "my.toml: experiment[0]: train_round = 3, but there are rounds 1 to 2",
+    ),
+    "lora without tuning": (
+        "epochs = 1",
+        "epochs = 1\nlora = { rank = 8, alpha = 8 }",
+        "my.toml: experiment[0].sft: tuning = 'lora' and the table lora belong together",
+    ),
+    "negative rows": (
+        'mine = { dataset = "mine" }',
+        'mine = { dataset = "mine", rows = -1 }',
+        "my.toml: seeds.mine.rows: input should be greater than 0, found -1",
+    ),
+    "two sources": (
+        'file = "seeds.json"',
+        'file = "seeds.json"\nbundled = "mini-alpaca.json"',
+        "my.toml: datasets.mine: wanted one of bundled, url, file; found bundled and file",
+    ),
+    "an id that is no name": (
+        'id = "one"',
+        'id = "../one"',
+        "my.toml: experiment[0].id: string should match pattern '^[a-z0-9][a-z0-9._-]*$', found '../one'",
+    ),
+    # was looked up among the scale's cast, and told as a fault of smoke.toml
+    "misspelt evolver": (
+        'evolver = ["smollm2-135m-instruct"]',
+        'evolver = ["smollm2-135m-instrct"]',
+        "my.toml: experiment[0].evolver[0]: no model named 'smollm2-135m-instrct'; "
+        "did you mean 'smollm2-135m-instruct'?",
+    ),
+    # was left out of the table, with a note
+    "misspelt base": (
+        'base = ["smollm2-29l"]',
+        'base = ["smollm2-31l", "smolm2-29l"]',
+        "my.toml: experiment[0].base[1]: no model named 'smolm2-29l'; did you mean 'smollm2-29l'?",
+    ),
+    # the name alone was told, not the file and the key where it stands
+    "misspelt benchmark": (
+        'benchmarks = ["gsm8k"]',
+        'benchmarks = ["gsm8k", "humanevl"]',
+        "my.toml: experiment[0].benchmarks[1]: no benchmark named 'humanevl'; did you mean 'humaneval'?",
+    ),
+    "misspelt scenario": (
+        'scenario = "evol_instruct"',
+        'scenario = "evol-instruct"',
+        "my.toml: experiment[0].scenario: no scenario named 'evol-instruct'; did you mean 'evol_instruct'?",
+    ),
+    "misspelt data set": (
+        'mine = { dataset = "mine" }',
+        'mine = { dataset = "mini" }',
+        "my.toml: seeds.mine: no data set named 'mini'; did you mean 'mine'?",
+    ),
+    "misspelt seed set": (
+        'seeds = "mine"',
+        'seeds = "mines"',
+        "my.toml: experiment[0].seeds: no seed set named 'mines'; did you mean 'mine'?",
+    ),
+    "misspelt scale": ('scale = "smoke"', 'scale = "smoky"', "no scale named 'smoky'; did you mean 'smoke'?"),
+    "neither a scale nor a name of one": (
+        'scale = "smoke"',
+        "scale = 3",
+        "my.toml: scale: wanted a table, or the name of a scale, found 3",
+    ),
+    "text for a table": (
+        'mine = { dataset = "mine" }',
+        'mine = "mine"',
+        "my.toml: seeds.mine: wanted a table, found 'mine'",
+    ),
+    "data file that is not there": (
+        'file = "seeds.json"',
+        'file = "seed.json"',
+        "data file {folder}/seed.json: No such file or directory",
+    ),
+    "data file of another sha256": (
+        'file = "seeds.json"',
+        f'file = "seeds.json"\nsha256 = "{"0" * 64}"',
+        f"{{folder}}/seeds.json: sha256 is {SHA}, the manifest says {'0' * 64}; another file?",
+    ),
+}
+
+
+@pytest.mark.parametrize("good, bad, message", CHANGES.values(), ids=list(CHANGES))
+def test_manifests(good: str, bad: str, message: str, refused: Callable[[str | bytes], str], tmp_path: Path):
+    assert good in MANIFEST
+    assert refused(MANIFEST.replace(good, bad, 1)) == message.replace("{folder}", str(tmp_path))
+
+
+def test_a_manifest_that_is_not_utf8(refused: Callable[[str | bytes], str]):
+    text = MANIFEST.replace("mine", "caf\xe9", 1).encode("latin-1")
+    assert refused(text) == "my.toml: byte 23 is not UTF-8; TOML files are"
+
+
+def test_an_experiment_twice(refused: Callable[[str | bytes], str]):
+    # the second one took the first one's place without a word
+    text = MANIFEST + MANIFEST[MANIFEST.index("[[experiment]]") :]
+    assert refused(text) == "my.toml: experiment: the id 'one' stands twice; ids must differ"
+
+
+def test_a_fault_in_a_scale_written_out(refused: Callable[[str | bytes], str]):
+    # a second line said that the scale should be a string
+    scale = (Path(__file__).parent.parent / "manifests" / "scales" / "smoke.toml").read_text(encoding="utf-8")
+    body = "".join(f"[scale.{line[1:]}" if line.startswith("[") else line for line in scale.splitlines(keepends=True))
+    text = MANIFEST.replace('scale = "smoke"\n', "") + "\n[scale]\n" + body.replace("max_num_seqs", "max_num_seq")
+    assert refused(text) == "my.toml: scale.engine.max_num_seq: no such key; did you mean 'max_num_seqs'?"
