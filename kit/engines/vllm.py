@@ -44,6 +44,7 @@ def open(model: Path, settings: EngineSettings) -> "VllmEngine":  # noqa: A001 -
     threads = 0 if cuda else max(1, _cores() // _local_ranks())
     options = _cuda_options(settings) if cuda else _cpu_options(model, settings, threads)
     had_group = torch.distributed.is_available() and torch.distributed.is_initialized()
+    ranks = os.environ.get("LOCAL_WORLD_SIZE")
     import vllm
 
     llm = vllm.LLM(
@@ -62,6 +63,8 @@ def open(model: Path, settings: EngineSettings) -> "VllmEngine":  # noqa: A001 -
         disable_log_stats=True,
         **options,
     )
+    if ranks is not None:  # vLLM's CPU platform has written its own number over the launcher's
+        os.environ["LOCAL_WORLD_SIZE"] = ranks
     fingerprint = {
         "engine": "vllm",
         "version": VERSION,
