@@ -110,7 +110,7 @@ def first_pattern(text: str, _: str) -> str:
 
 def function(text: str, name: str) -> str:
     """Ours: the fenced block that defines the function, or what stands between the marks; nothing around it."""
-    inside = re.sub(r"\A.*?\[BEGIN\]\s*'?|'?\s*\[DONE\].*\Z", "", text, flags=re.DOTALL)
+    inside = re.sub(r"\A.*?\[BEGIN\]\s*'?|\A\s*'(?=\w)|'?\s*\[DONE\].*\Z", "", text, flags=re.DOTALL)
     return source.definitions(source.block_of(inside, name), name)
 
 

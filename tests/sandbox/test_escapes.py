@@ -152,8 +152,8 @@ DANGEROUS = {
             return True
         return sum(map(is_open, range(3, 4096))) != 2""",
 }
-"""Attacks without a control: mounts, changes of the machine, and calls that depend on its set-up. ``reached`` is true if
-the call got past the filter, whatever the kernel then made of its arguments."""
+"""Attacks without a control: mounts, changes of the machine, and calls that depend on its set-up. ``reached`` is true
+if the call got past the filter, whatever the kernel then made of its arguments."""
 
 HEAD = """
 import ctypes, errno, os, resource, signal, socket, sys

@@ -172,8 +172,8 @@ def test_falls_back_to_tier_2_without_landlock(monkeypatch: pytest.MonkeyPatch) 
 
 
 TAIL = (
-    " --unsafe-exec runs model-written code without a sandbox, with limits on memory and time only, and marks the scores"
-    " 'unsafe'"
+    " --unsafe-exec runs model-written code without a sandbox, with limits on memory and time only, and marks the"
+    " scores 'unsafe'"
 )
 
 
@@ -222,8 +222,8 @@ def test_refuses_without_libseccomp(monkeypatch: pytest.MonkeyPatch) -> None:
     "value",
     [
         None, True, 0, -(1 << 63), 1 << 200, 0.1, float("inf"), 1j, "\udcff", b"\0", bytearray(b"x"), [1, [2]],
-        (1, (2,)), {1: {2: 3}}, {"\0t": "int", "v": "0x1"}, {1, 2}, frozenset("a"), range(3), slice(1, 2), Decimal("0.1"),
-        date(2026, 1, 2), int,
+        (1, (2,)), {1: {2: 3}}, {"\0t": "int", "v": "0x1"}, {1, 2}, frozenset("a"), range(3), slice(1, 2),
+        Decimal("0.1"), date(2026, 1, 2), int,
     ],
     ids=repr,
 )  # fmt: skip
