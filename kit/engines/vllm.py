@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kit.engines import EngineSettings, Progress, Request, Sampling
-from kit.engines.chat import Chat, Prompt, load_chat
+from kit.engines._chat import Chat, Prompt, load_chat
 from kit.errors import KitError, RequestError
 from kit.records import Completion
 
@@ -53,7 +53,7 @@ def open(model: Path, settings: EngineSettings) -> "VllmEngine":  # noqa: A001 -
         max_model_len=settings.max_model_len,
         max_num_seqs=settings.max_num_seqs,
         trust_remote_code=False,
-        # Texts are rendered and decoded by kit.engines.chat, the same for every engine.
+        # Texts are rendered and decoded by kit.engines._chat, the same for every engine.
         skip_tokenizer_init=True,
         # Off, or the order in which requests arrive would decide which parts are computed anew.
         enable_prefix_caching=False,

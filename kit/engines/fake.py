@@ -1,0 +1,111 @@
+"""Answers from a hash of the prompt, for unit tests of what uses an engine; no model, no tokens, no meaning."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from kit.engines import EngineSettings, Progress, Request, Sampling
+from kit.errors import RequestError
+from kit.records import Completion
+
+VERSION = 1
+
+WORDS = (
+    "sea",
+    "stone",
+    "seven",
+    "why",
+    "river",
+    "sum",
+    "green",
+    "letter",
+    "two",
+    "then",
+    "houses",
+    "write",
+    "naïve",
+    "海",
+)
+"""What its texts are made of."""
+
+
+def open(model: Path, settings: EngineSettings) -> "FakeEngine":  # noqa: A001 - the verb that every engine has
+    """Make an engine that answers without a model.
+
+    Args:
+        model: a path; only its name counts, and it need not exist.
+        settings: ``name`` must be ``fake``.
+
+    Raises:
+        RequestError: ``settings.name`` is another engine's.
+    """
+    if settings.name != "fake":
+        raise RequestError(
+            f"engine 'fake' was opened for settings that name {settings.name!r}; it is for unit tests only"
+        )
+    return FakeEngine(model.name, settings.max_model_len)
+
+
+class FakeEngine:
+    """See :class:`kit.engines.Engine`. A token is a word."""
+
+    def __init__(self, model: str, max_model_len: int) -> None:
+        self.fingerprint: Mapping[str, Any] = {"engine": "fake"}
+        self._model = model
+        self._max_model_len = max_model_len
+
+    def generate(
+        self, requests: Sequence[Request], sampling: Sampling, progress: Progress | None = None
+    ) -> list[Completion]:
+        """One completion a request, in the order of the requests."""
+        rooms = [self._room(request) for request in requests]
+        completions: list[Completion] = []
+        for request, room in zip(requests, rooms, strict=True):
+            completions.append(self._completion(request, sampling, min(room, sampling.max_tokens)))
+            if progress:
+                progress(len(completions), sum(completion.tokens for completion in completions))
+        return completions
+
+    def loglikelihood(self, texts: Sequence[tuple[str, str]]) -> list[list[float]]:
+        """A value below 0 for every word of the continuation."""
+        return [
+            [
+                -(1 + _digest([self._model, context, place, word])[0]) / 64
+                for place, word in enumerate(continuation.split())
+            ]
+            for context, continuation in texts
+        ]
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+    def _room(self, request: Request) -> int:
+        length = sum(len(turn.content.split()) for turn in request.turns)
+        if length > self._max_model_len - 1:
+            raise RequestError(
+                f"{request.id}: the prompt is {length} tokens, max_model_len {self._max_model_len} leaves room for "
+                f"{self._max_model_len - 1} and one of text; shorten the row or raise max_model_len"
+            )
+        return self._max_model_len - length
+
+    def _completion(self, request: Request, sampling: Sampling, room: int) -> Completion:
+        draws = [sampling.temperature, sampling.top_p]
+        seed = request.seed if sampling.temperature else 0  # a greedy text has no seed
+        turns = [[turn.role, turn.content] for turn in request.turns]
+        noise = _digest([self._model, turns, draws, seed])
+        words = [WORDS[byte % len(WORDS)] for byte in noise[1 : 4 + noise[0] % 28]]
+        kept = words[:room]
+        return Completion(
+            id=request.id,
+            text=" ".join(kept),
+            prompt_tokens=self._max_model_len - self._room(request),
+            tokens=len(kept),
+            finish_reason="stop" if len(kept) == len(words) else "length",
+        )
+
+
+def _digest(value: Any) -> bytes:
+    """32 bytes that are always the same for the same value."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode("utf-8")).digest()

@@ -1,0 +1,171 @@
+"""transformers' own models: the fallback where vLLM doesn't run, and what its numbers are checked against."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kit.engines import EngineSettings, Progress, Request, Sampling
+from kit.engines._chat import Chat, Prompt, load_chat
+from kit.errors import RequestError
+from kit.records import Completion
+
+if TYPE_CHECKING:
+    import torch
+
+VERSION = 1
+
+PAIRS_AT_ONCE = 8
+"""Texts of :meth:`TransformersEngine.loglikelihood` in one forward pass, which keeps all their logits."""
+
+
+def open(model: Path, settings: EngineSettings) -> "TransformersEngine":  # noqa: A001 - the verb that every engine has
+    """Load a model into this process.
+
+    Args:
+        model: folder with config.json, tokenizer and safetensors.
+        settings: how to run it.
+
+    Raises:
+        RequestError: the folder is no model, or the settings ask for what only vLLM does.
+    """
+    if settings.tensor_parallel != 1 or settings.batch_invariant:
+        raise RequestError("engine 'transformers' has no tensor_parallel and no batch_invariant; use engine 'vllm'")
+    chat = load_chat(model, settings.max_model_len)
+    import torch
+    import transformers
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    loaded = transformers.AutoModelForCausalLM.from_pretrained(model, dtype=getattr(torch, settings.dtype))
+    fingerprint = {
+        "engine": "transformers",
+        "version": VERSION,
+        "transformers": transformers.__version__,
+        "torch": torch.__version__,
+        "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
+        "dtype": settings.dtype,
+        "threads": torch.get_num_threads(),
+    }
+    return TransformersEngine(
+        chat=chat, model=loaded.to(device).eval(), rows_at_once=settings.max_num_seqs, fingerprint=fingerprint
+    )
+
+
+class TransformersEngine:
+    """A model in transformers; see :class:`kit.engines.Engine`."""
+
+    def __init__(self, *, chat: Chat, model: Any, rows_at_once: int, fingerprint: Mapping[str, Any]) -> None:
+        self.fingerprint = fingerprint
+        self._chat = chat
+        self._model = model
+        self._rows_at_once = rows_at_once
+
+    def generate(
+        self, requests: Sequence[Request], sampling: Sampling, progress: Progress | None = None
+    ) -> list[Completion]:
+        """One completion a request, in the order of the requests; see :class:`kit.engines.Engine`."""
+        import torch
+
+        prompts = self._chat.prompts(requests, sampling.max_tokens)
+        completions: list[Completion] = []
+        for first in range(0, len(prompts), self._rows_at_once):
+            batch = slice(first, first + self._rows_at_once)
+            with torch.inference_mode():
+                texts = self._batch(prompts[batch], [request.seed for request in requests[batch]], sampling)
+            for request, prompt, ids in zip(requests[batch], prompts[batch], texts, strict=True):
+                completions.append(self._completion(request, prompt, ids))
+            if progress:
+                progress(len(completions), sum(completion.tokens for completion in completions))
+        return completions
+
+    def loglikelihood(self, texts: Sequence[tuple[str, str]]) -> list[list[float]]:
+        """For each (context, continuation): ln p of every token of the continuation after the context, nats."""
+        import torch
+
+        pairs = self._chat.pair_ids(texts)
+        values: list[list[float]] = []
+        for first in range(0, len(pairs), PAIRS_AT_ONCE):
+            batch = pairs[first : first + PAIRS_AT_ONCE]
+            # Filled up on the right: a causal model doesn't see what follows.
+            ids, mask = _padded([head + tail for head, tail in batch], self._model.device, left=False)
+            with torch.inference_mode():
+                logits = self._model(input_ids=ids, attention_mask=mask).logits
+            for row, (head, tail) in enumerate(batch):
+                places = logits[row, len(head) - 1 : len(head) + len(tail) - 1].float().log_softmax(dim=-1)
+                values.append(places.gather(1, torch.tensor(tail, device=places.device)[:, None])[:, 0].tolist())
+        return values
+
+    def close(self) -> None:
+        """Give back memory; the engine can't be used afterwards."""
+        import gc
+
+        import torch
+
+        self._model = None
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def _batch(self, prompts: Sequence[Prompt], seeds: Sequence[int], sampling: Sampling) -> list[list[int]]:
+        """The token ids that a batch of prompts goes on with, the end token included."""
+        import torch
+
+        ids, mask = _padded([prompt.ids for prompt in prompts], self._model.device, left=True)
+        # On the CPU, so that a seed means the same draws on every device.
+        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        texts: list[list[int]] = [[] for _ in prompts]
+        live = set(range(len(prompts)))
+        cache = None
+        while live:
+            places = (mask.cumsum(dim=1) - 1).clamp(min=0)[:, -ids.shape[1] :]
+            output = self._model(
+                input_ids=ids, attention_mask=mask, position_ids=places, past_key_values=cache, logits_to_keep=1
+            )
+            cache = output.past_key_values
+            logits = output.logits[:, -1].float().cpu()
+            ids = torch.zeros_like(ids[:, :1])
+            for row in sorted(live):
+                token = _draw(logits[row], sampling, generators[row])
+                texts[row].append(token)
+                ids[row, 0] = token
+                if token in self._chat.stop_ids or len(texts[row]) >= prompts[row].max_tokens:
+                    live.remove(row)
+            mask = torch.cat([mask, torch.ones_like(mask[:, :1])], dim=1)
+        return texts
+
+    def _completion(self, request: Request, prompt: Prompt, ids: Sequence[int]) -> Completion:
+        return Completion(
+            id=request.id,
+            text=self._chat.text(prompt.ids, ids),
+            prompt_tokens=len(prompt.ids),
+            tokens=len(ids),
+            finish_reason="stop" if ids[-1] in self._chat.stop_ids else "length",
+        )
+
+
+def _padded(rows: Sequence[Sequence[int]], device: Any, *, left: bool) -> "tuple[torch.Tensor, torch.Tensor]":
+    """Token ids and mask, shape (rows, longest row), filled up with token 0, which the mask hides."""
+    import torch
+
+    longest = max(len(row) for row in rows)
+    ids = torch.zeros((len(rows), longest), dtype=torch.long)
+    mask = torch.zeros_like(ids)
+    for number, row in enumerate(rows):
+        place = slice(longest - len(row), longest) if left else slice(0, len(row))
+        ids[number, place] = torch.tensor(row)
+        mask[number, place] = 1
+    return ids.to(device), mask.to(device)
+
+
+def _draw(logits: "torch.Tensor", sampling: Sampling, generator: Any) -> int:
+    """The next token of one row, logits of shape (vocabulary,)."""
+    import torch
+
+    if sampling.temperature == 0:
+        return int(logits.argmax())
+    shares = (logits / sampling.temperature).softmax(dim=-1)
+    if sampling.top_p < 1:
+        ordered, places = shares.sort(descending=True)
+        # The smallest set that reaches top_p: a token is out if those before it reach it already.
+        ordered[ordered.cumsum(dim=-1) - ordered >= sampling.top_p] = 0
+        shares = torch.zeros_like(shares).scatter(0, places, ordered)
+    return int(torch.multinomial(shares, 1, generator=generator))
