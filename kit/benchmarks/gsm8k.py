@@ -93,9 +93,10 @@ def equals_integer(answer: str, wanted: str) -> bool:
 def final_number(text: str) -> str | None:
     """The number after the last ``####``, else the last number of the text; thousands separators are left out.
 
-    A minus sign counts only where nothing stands right before it: "3-4" ends in 4.
+    A further exercise that the model made up for itself is left out. A minus sign counts only where nothing stands
+    right before it: "3-4" ends in 4.
     """
-    text = text.partition("\nQuestion:")[0]
+    text = re.split(r"\n(?:Question|Problem):", text)[0]
     number = r"(?:(?<![\w)])-)?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?"
     marked = re.findall(number, text.rpartition("####")[2]) if "####" in text else []
     numbers = marked[:1] or re.findall(number, text)[-1:]

@@ -82,10 +82,10 @@ def _box(text: str) -> str:
 def fair_answer(text: str) -> str:
     r"""The fairer reading.
 
-    The last ``\boxed{}``; else a text of one word as it is; else what follows the last "answer is"; else the last
-    formula; else the last number.
+    A further exercise that the model made up for itself is left out. The last ``\boxed{}``; else a text of one word as
+    it is; else what follows the last "answer is"; else the last formula; else the last number.
     """
-    text = text.strip()
+    text = re.split(r"\n(?:Question|Problem):", text)[0].strip()
     if found := _box(text):
         return found
     if text and not re.search(r"\s", text):

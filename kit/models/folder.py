@@ -110,10 +110,14 @@ def write_shards(out: Path, shards: Iterable[tuple[str, "Tensors"]]) -> None:
 
 
 def copy_small_files(model: Path, out: Path) -> None:
-    """Tokenizer, templates, generation settings, licence: all but config, weights and code."""
+    """Tokenizer, templates, generation settings, licence: all but config, weights, code, and the store's own head."""
     left = {".safetensors", ".bin", ".pt", ".pth", ".gguf", ".py", ".h5", ".msgpack", ".onnx"}
     for file in sorted(model.iterdir()):
-        if file.is_file() and file.suffix not in left and not file.name.endswith(("config.json", ".index.json")):
+        if (
+            file.is_file()
+            and file.suffix not in left
+            and not file.name.endswith(("config.json", ".index.json", "artifact.json"))
+        ):
             shutil.copyfile(file, out / file.name)
     for name in ("tokenizer_config.json", "generation_config.json"):
         if (model / name).is_file():
