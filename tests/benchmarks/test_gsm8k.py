@@ -81,7 +81,7 @@ def test_another_format_is_refused(tmp_path: Path, lines: list[str], message: st
 
 def test_asks_in_the_words_of_the_pack() -> None:
     asked = Problem(id="0", data={"question": "How many {x}?", "answer": "#### 1"})
-    assert gsm8k.turns(asked, load("kit"))[0].content.startswith("How many {x}?")
+    assert "How many {x}?" in gsm8k.turns(asked, load("kit"))[0].content
     assert gsm8k.turns(asked, load("opencompass"))[-1].content.startswith("Question: How many {x}?\n")
 
 

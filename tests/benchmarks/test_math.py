@@ -97,7 +97,7 @@ def test_reads_the_answer(text: str, answer: str, paper: int, default: int) -> N
 
 def test_asks_in_the_words_of_the_pack() -> None:
     asked = Problem(id="0", data={"problem": r"Find $\frac{a}{b}$.", "solution": ""})
-    assert hendrycks_math.turns(asked, load("kit"))[0].content.startswith("Find $\\frac{a}{b}$.\n")
+    assert "Find $\\frac{a}{b}$.\n" in hendrycks_math.turns(asked, load("kit"))[0].content
     assert hendrycks_math.turns(asked, load("opencompass"))[-1].content == "Problem:\nFind $\\frac{a}{b}$.\nSolution:\n"
 
 
