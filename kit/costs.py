@@ -5,6 +5,7 @@ that is less, a training row of 500 tokens or the longest length allowed if that
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from kit import estimate
@@ -21,7 +22,7 @@ FORMULA = f"{__doc__}\n{estimate.generation.__doc__}\n{estimate.training.__doc__
 def writing(catalogue: Catalogue, scale: Scale, name: str, rows: int, max_tokens: int) -> dict[str, Any]:
     """One model writes a text a row, with as many copies of it as the scale's devices hold."""
     model, share = catalogue.model(name, "cast"), scale.tensor_parallel.get(name, 1)
-    machine = estimate.machine(scale.hardware.machine)
+    machine = _machine(scale.hardware.machine)
     copies = max(1, scale.hardware.gpus // share)
     cost = estimate.generation(
         model, -(-rows // copies), PROMPT_TOKENS, min(TEXT_TOKENS, max_tokens), gpus=share, hardware=machine
@@ -38,7 +39,7 @@ def tuning(catalogue: Catalogue, scale: Scale, name: str, rows: int, params: Map
         params["epochs"],
         gpus=max(1, scale.hardware.gpus),
         checkpointing=params["gradient_checkpointing"],
-        hardware=estimate.machine(scale.hardware.machine),
+        hardware=_machine(scale.hardware.machine),
         tokens_per_micro_batch=params["tokens_per_micro_batch"],
     )
     return _resources(scale, cost, 1)
@@ -47,6 +48,11 @@ def tuning(catalogue: Catalogue, scale: Scale, name: str, rows: int, params: Map
 def storing(model: Model, scale: Scale) -> dict[str, Any]:
     """A model's folder."""
     return {"disk_bytes": estimate.weight_bytes(model, scale.engine.dtype)}
+
+
+@lru_cache(maxsize=4)
+def _machine(name: str) -> estimate.Machine:
+    return estimate.machine(name)
 
 
 def _resources(scale: Scale, cost: estimate.Cost, copies: int) -> dict[str, Any]:

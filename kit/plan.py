@@ -9,7 +9,7 @@ from typing import Any
 from kit import costs, registry
 from kit.catalogue import Catalogue, look_up
 from kit.errors import RequestError
-from kit.manifest import Column, Experiment, Scale, Table
+from kit.manifest import Column, Experiment, Model, Scale, Table
 from kit.sources import data_source, model_source, paper_prompts_source
 from kit.store import Job
 
@@ -40,6 +40,8 @@ class Plan:
     tables: dict[str, Table] = field(default_factory=dict)
     cast: dict[str, str] = field(default_factory=dict)
     """The paper's name -> the model that plays it here."""
+    models: dict[str, Model] = field(default_factory=dict)
+    """Every model of the plan by name, with its source and sizes."""
     notes: list[str] = field(default_factory=list)
     """What a reader must know: roles nobody plays, pins that are not known."""
 
@@ -64,6 +66,7 @@ class Planner:
         self.where = catalogue.where or f"{scale_name}.toml"
         self.locks = locks
         self.plan = Plan(scale=scale_name)
+        self.hashes: dict[str, str | None] = {}
 
     # tables and experiments
 
@@ -204,7 +207,7 @@ class Planner:
 
     def model(self, name: str) -> str:
         """A plain model folder: fetched, then converted where it must be."""
-        model = self.catalogue.model(name, f"{self.where}: cast")
+        model = self.plan.models[name] = self.catalogue.model(name, f"{self.where}: cast")
         if model.hub and model.hub.revision is None:
             self.note(
                 f"{name}: no revision of {model.hub.repo} is known; it can't be fetched until `kit pin` finds one"
@@ -278,7 +281,9 @@ class Planner:
         """The pack's name and hash; a pack that is fetched has its hashes in the fetching job's key."""
         from kit import prompts
 
-        return {"prompts": name, "prompts_hash": None if name == "paper" else prompts.load(name).hash}
+        if name not in self.hashes:
+            self.hashes[name] = None if name == "paper" else prompts.load(name).hash
+        return {"prompts": name, "prompts_hash": self.hashes[name]}
 
     def wording_inputs(self, name: str) -> dict[str, str]:
         """The job that fetches a pack's source, where it has one."""

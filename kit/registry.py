@@ -1,5 +1,6 @@
 """A plug-in is a file: ``load("benchmarks", "gsm8k")`` imports ``kit/benchmarks/gsm8k.py`` and nothing else."""
 
+import sys
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -26,6 +27,8 @@ def load(kind: str, name: str) -> ModuleType:
     Raises:
         RequestError: there is no such file.
     """
+    if (module := sys.modules.get(f"kit.{kind}.{name}")) is not None:
+        return module
     known = names(kind)
     if name not in known:
         raise RequestError(f"no {kind.removesuffix('s')} named {name!r}{did_you_mean(name, known)}")

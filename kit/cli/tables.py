@@ -177,6 +177,7 @@ def plan(
         "digest": digest(found),
         "tables": {name: {"cells": len(cells)} for name, cells in found.cells.items()},
         "cast": found.cast,
+        "models": {name: model.model_dump(exclude_none=True) for name, model in found.models.items()},
         "notes": found.notes,
         "totals": totals(found),
         "formula": formula(),

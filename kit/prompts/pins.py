@@ -3,6 +3,7 @@
 import hashlib
 import tomllib
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from kit.errors import RequestError
@@ -65,6 +66,7 @@ class Pins:
         return content.decode()
 
 
+@lru_cache(maxsize=4)
 def read(source: str) -> Pins:
     """The pins of one source, ``paper`` or ``opencompass``.
 
