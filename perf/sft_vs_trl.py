@@ -64,7 +64,7 @@ def train_trl(params: dict[str, Any], pairs: Path, model: Path, out: Path) -> tu
     from kit.records import read_rows
     from kit.training.examples import chat_tokenizer, encode
 
-    tokenizer = chat_tokenizer(model, params["chat_template"], params["end_of_turn"])
+    tokenizer, _ = chat_tokenizer(model, params["chat_template"], params["end_of_turn"])
     examples = encode(
         read_rows(pairs / "pairs.jsonl", Pair)[: params["rows"]],
         tokenizer,

@@ -49,11 +49,11 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, contex
     from kit.training.weights import attention_for, load, save
 
     asked = parse(params)
-    check_before(asked.sharding, context.world, torch.cuda.is_available())
+    check_before(asked.sharding, context.world, asked.world or context.world, torch.cuda.is_available())
     with quiet():
         attention = attention_for(inputs["base"], asked.packing)
-        tokenizer = chat_tokenizer(inputs["base"], asked.chat_template, asked.end_of_turn)
-        encoded = _examples(asked, inputs["pairs"] / PAIRS, tokenizer)
+        tokenizer, end_of_turn = chat_tokenizer(inputs["base"], asked.chat_template, asked.end_of_turn)
+        encoded = _examples(asked, inputs["pairs"] / PAIRS, tokenizer, end_of_turn)
         steps = _plan(asked, encoded, context.world)
         arguments = training_arguments(asked, context.world, out, steps=len(steps))
         work = Work(steps=steps, examples=encoded.examples, kernel=attention, rank=context.rank, world=context.world)
@@ -64,7 +64,7 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, contex
         started = time.perf_counter()
         trainer.train()
         wall_s = time.perf_counter() - started
-        tensors = save(trainer, tokenizer, inputs["base"], asked, out)
+        tensors = save(trainer, tokenizer, end_of_turn, base=inputs["base"], params=asked, out=out)
         if context.rank == 0:
             (out / LOG).write_text("".join(map(dump_line, log.lines)), encoding="utf-8", newline="\n")
         accelerator.wait_for_everyone()
@@ -76,16 +76,14 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, contex
     return Summary(rows=tensors, facts=facts)
 
 
-def _examples(asked: SftParams, path: Path, tokenizer: Any) -> Encoded:
+def _examples(asked: SftParams, path: Path, tokenizer: Any, end_of_turn: str) -> Encoded:
     """The pairs of the file as examples, as many as asked for."""
     pairs = read_rows(path, Pair)
     if asked.rows is not None and asked.rows > len(pairs):
         raise RequestError(
             f"sft.rows: {asked.rows:,} asked for, {path} has {len(pairs):,}; lower it or make more pairs"
         )
-    return encode(
-        pairs[: asked.rows], tokenizer, end_of_turn=asked.end_of_turn, max_length_tokens=asked.max_length_tokens
-    )
+    return encode(pairs[: asked.rows], tokenizer, end_of_turn=end_of_turn, max_length_tokens=asked.max_length_tokens)
 
 
 def _plan(asked: SftParams, encoded: Encoded, world: int) -> list[Step]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from kit.errors import RequestError
@@ -44,15 +45,18 @@ def user_turn(pair: Pair) -> str:
     return f"{pair.instruction}\n{pair.input}" if pair.input else pair.instruction
 
 
-def chat_tokenizer(folder: Any, template: str, end_of_turn: str) -> Any:
-    """The base's tokenizer with the manifest's chat template.
+def chat_tokenizer(folder: Path, template: str, end_of_turn: str | None) -> tuple[Any, str]:
+    """The base's tokenizer with the manifest's chat template, and the token that closes a turn.
 
     Raises:
-        RequestError: ``end_of_turn`` is not one token of the vocabulary; vLLM could not stop at it.
+        RequestError: the token is not one of the vocabulary, so that vLLM could not stop at it, or there is none.
     """
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(folder)
+    end_of_turn = end_of_turn or tokenizer.eos_token
+    if end_of_turn is None:
+        raise RequestError(f"sft.end_of_turn: absent, and the tokenizer of {folder} has no end-of-text token; name one")
     ids = tokenizer.encode(end_of_turn, add_special_tokens=False)
     if len(ids) != 1 or tokenizer.convert_ids_to_tokens(ids[0]) != end_of_turn:
         raise RequestError(
@@ -60,7 +64,7 @@ def chat_tokenizer(folder: Any, template: str, end_of_turn: str) -> Any:
             "take a special token that the base already has"
         )
     tokenizer.chat_template = template
-    return tokenizer
+    return tokenizer, end_of_turn
 
 
 def split(tokenizer: Any, pair: Pair, end_of_turn: str) -> tuple[str, str]:

@@ -61,12 +61,14 @@ class SftParams(BaseModel):
     """Wanted by ``tuning = "lora"``, refused otherwise."""
     chat_template: Annotated[str, Field(min_length=1)]
     """Jinja text; saved with the tokenizer, so that asking uses the words that training used."""
-    end_of_turn: Annotated[str, Field(min_length=1)]
-    """The token that closes the assistant's turn, for instance ``<|im_end|>``."""
+    end_of_turn: Annotated[str, Field(min_length=1)] | None = None
+    """The token that closes the assistant's turn, for instance ``<|im_end|>``; the base's end-of-text when absent."""
     packing: bool = True
     """Lay the examples of a step end to end, without padding and without attention from one to another."""
     tokens_per_micro_batch: Positive = 2048
     """Most tokens of one packed micro-batch; a longer example gets one of its own. Moves no loss, only memory."""
+    world: Positive | None = None
+    """Ranks that the job was planned for; the last bits depend on it. Not looked at when absent."""
     rows: Positive | None = None
     """Train on the first so many pairs; all when absent."""
 

@@ -6,12 +6,20 @@ SHARDED = "FSDP"
 """accelerate's ``DistributedType`` of a fully sharded run."""
 
 
-def check_before(sharding: str, world: int, cuda: bool) -> None:
-    """Refuse sharding that cannot happen here, before a model is loaded.
+def check_before(sharding: str, world: int, planned: int, cuda: bool) -> None:
+    """Refuse ranks and shards that cannot be had here, before a model is loaded.
+
+    Args:
+        sharding: what the job asks for, ``none`` or ``fsdp``.
+        world: ranks that run it.
+        planned: ranks that its parameters name.
+        cuda: whether there is a GPU.
 
     Raises:
-        RequestError: FSDP is asked for without a GPU, or on one rank.
+        RequestError: the ranks differ, or FSDP is asked for without a GPU or on one rank.
     """
+    if world != planned:
+        raise RequestError(f"sft.world: planned for {planned} rank(s), started on {world}; launch it on {planned}")
     if sharding == "none":
         return
     if not cuda:

@@ -54,7 +54,7 @@ def _with_adapter(model: Any, lora: LoraParams, seed: int) -> Any:
     return get_peft_model(model, config)
 
 
-def save(trainer: Any, tokenizer: Any, base: Path, params: SftParams, out: Path) -> int:
+def save(trainer: Any, tokenizer: Any, end_of_turn: str, *, base: Path, params: SftParams, out: Path) -> int:
     """Write the tuned model; every rank calls it, rank 0 writes.
 
     Returns:
@@ -68,7 +68,8 @@ def save(trainer: Any, tokenizer: Any, base: Path, params: SftParams, out: Path)
     model = accelerator.unwrap_model(trainer.model)
     if params.lora is not None:
         model, state = _merged(model, state, base, out), None
-    return _write(model, state, tokenizer, params, out)
+    model.generation_config = _generation_config(model, tokenizer, end_of_turn)
+    return _write(model, state, tokenizer, params.dtype, out)
 
 
 def _merged(model: Any, state: Mapping[str, Any] | None, base: Path, out: Path) -> Any:
@@ -83,24 +84,24 @@ def _merged(model: Any, state: Mapping[str, Any] | None, base: Path, out: Path) 
     return PeftModel.from_pretrained(whole, out / ADAPTER).merge_and_unload()
 
 
-def _write(model: Any, state: dict[str, Any] | None, tokenizer: Any, params: SftParams, out: Path) -> int:
+def _write(model: Any, state: dict[str, Any] | None, tokenizer: Any, precision: str, out: Path) -> int:
     """Config, safetensors, tokenizer with the chat template, and a generation config that stops at the turn's end."""
     import torch
     from safetensors import safe_open
 
-    dtype = getattr(torch, params.dtype)
+    dtype = getattr(torch, precision)
     if state is None:
         model.to(dtype)
     else:
         state = {name: tensor.to(dtype) for name, tensor in state.items()}
         model.config.dtype = dtype
     model.config.use_cache = True  # the Trainer turns it off
-    model.generation_config = _generation_config(model, tokenizer, params.end_of_turn)
     model.save_pretrained(out, state_dict=state)
     tokenizer.save_pretrained(out)
+    for path in out.rglob("*.safetensors"):
+        path.chmod(0o644)  # safetensors makes them 0600; another container's user is to read them
     tensors = 0
     for path in sorted(out.glob("*.safetensors")):
-        path.chmod(0o644)  # safetensors makes them 0600; another container's user is to read them
         with safe_open(path, framework="pt") as file:
             tensors += len(file.keys())
     return tensors

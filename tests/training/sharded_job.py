@@ -27,10 +27,11 @@ if __name__ == "__main__":
     rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     mesh = init_device_mesh("cpu", (world,))
     register()
+    tokenizer, end_of_turn = chat_tokenizer(base, params.chat_template, params.end_of_turn)
     examples = encode(
         read_rows(pairs / "pairs.jsonl", Pair)[: params.rows],
-        chat_tokenizer(base, params.chat_template, params.end_of_turn),
-        end_of_turn=params.end_of_turn,
+        tokenizer,
+        end_of_turn=end_of_turn,
         max_length_tokens=params.max_length_tokens,
     ).examples
     steps = plan(

@@ -24,7 +24,7 @@ def tensors(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def examples_of(inputs: dict[str, Path], params: dict[str, Any]) -> Any:
-    tokenizer = chat_tokenizer(inputs["base"], params["chat_template"], params["end_of_turn"])
+    tokenizer, _ = chat_tokenizer(inputs["base"], params["chat_template"], params["end_of_turn"])
     pairs = read_rows(inputs["pairs"] / "pairs.jsonl", Pair)
     return encode(pairs, tokenizer, end_of_turn=params["end_of_turn"], max_length_tokens=256).examples
 

@@ -14,7 +14,7 @@ PAIR = Pair(id="s/0", instruction="Add.", input="1 2", output="3")
 
 @pytest.fixture
 def tokenizer(base: Path, params: dict[str, Any]) -> Any:
-    return chat_tokenizer(base, params["chat_template"], "<|end|>")
+    return chat_tokenizer(base, params["chat_template"], "<|end|>")[0]
 
 
 def test_the_input_follows_after_a_line_break() -> None:
@@ -73,6 +73,10 @@ def test_no_pairs_is_an_error(tokenizer: Any) -> None:
 def test_an_end_of_turn_that_is_no_token_is_refused(base: Path, params: dict[str, Any]) -> None:
     with pytest.raises(RequestError, match=r"sft\.end_of_turn: '<\|im_end\|>' is 10 tokens in the base's vocabulary"):
         chat_tokenizer(base, params["chat_template"], "<|im_end|>")
+
+
+def test_without_an_end_of_turn_it_is_the_end_of_text(base: Path, params: dict[str, Any]) -> None:
+    assert chat_tokenizer(base, params["chat_template"], None)[1] == "</s>"
 
 
 @pytest.mark.parametrize(
