@@ -78,6 +78,10 @@ class FakeEngine:
             for context, continuation in texts
         ]
 
+    def swap(self, model: Path) -> bool:
+        """It can't: a new start costs as little."""
+        return False
+
     def close(self) -> None:
         """Nothing to give back."""
 

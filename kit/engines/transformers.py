@@ -94,6 +94,10 @@ class TransformersEngine:
                 values.append(places.gather(1, torch.tensor(tail, device=places.device)[:, None])[:, 0].tolist())
         return values
 
+    def swap(self, model: Path) -> bool:
+        """It can't: a new start costs as little."""
+        return False
+
     def close(self) -> None:
         """Give back memory; the engine can't be used afterwards."""
         import gc

@@ -1,0 +1,85 @@
+"""Rows over ranks: two processes under ``accelerate launch`` give what one gives, in the same order."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kit.engines import EngineSettings, Sampling
+from kit.launch import Options
+from kit.prompts import load
+from kit.ranks import spread
+from kit.run import Outcome, execute
+from kit.store import Job, Store, sha256_file
+
+SEEDS = [{"instruction": f"Name {n} rivers.", "input": "", "output": ""} for n in range(5)]
+
+
+def fetch(path: Path) -> Job:
+    params = {"kind": "file", "name": path.name, "sha256": sha256_file(path)}
+    return job("fetch", params, {}, resources={"source": {"path": str(path)}})
+
+
+def job(stage: str, params: dict[str, Any], inputs: dict[str, str], resources: dict[str, Any] | None = None) -> Job:
+    return Job(
+        id=f"{stage}/test",
+        stage=stage,
+        version=f"{stage}-1",
+        environment="cpu",
+        lock="",
+        params=params,
+        inputs=inputs,
+        resources=resources or {},
+    )
+
+
+def respond(data: Job, model: Job, world: int) -> Job:
+    params = {
+        "seeds": "s",
+        "format": "alpaca",
+        "rows": None,
+        "seed": 42,
+        "sampling": asdict(Sampling(max_tokens=8)),
+        "prompts": "kit",
+        "prompts_hash": load("kit").hash,
+        "engine": asdict(EngineSettings(name="fake", max_model_len=256)),
+        "world": world,
+    }
+    return job("respond", params, {"seeds": data.key, "model": model.key})
+
+
+def run(tmp_path: Path, world: int) -> tuple[Store, Job, Outcome]:
+    seeds = tmp_path / "seeds.json"
+    seeds.write_text(json.dumps(SEEDS), encoding="utf-8")
+    model = tmp_path / "model.json"
+    model.write_text("{}", encoding="utf-8")
+    data, weights = fetch(seeds), fetch(model)
+    work = respond(data, weights, world)
+    store = Store.open(tmp_path / f"store-{world}")
+    jobs = {one.key: one for one in (data, weights, work)}
+    return store, work, execute(jobs, store, Options(store=store.root), lambda *_: None)
+
+
+def test_one_rank_computes_all_rows_itself() -> None:
+    assert spread([1, 2, 3], 1, lambda part: [10 * n for n in part]) == [10, 20, 30]
+
+
+@pytest.mark.real
+def test_two_ranks_give_the_rows_of_one(tmp_path: Path) -> None:
+    found = []
+    for world in (1, 2):
+        store, work, outcome = run(tmp_path, world)
+        assert outcome.failed == {}
+        found.append((store.get(work.key).folder / "pairs.jsonl").read_text(encoding="utf-8"))
+    assert found[0] == found[1]
+    assert len(found[0].splitlines()) == len(SEEDS)
+
+
+@pytest.mark.real
+def test_fewer_processes_than_planned_is_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # `accelerate launch --cpu --num_processes 2` used to start one process and say nothing
+    monkeypatch.setattr("kit.launch._accelerate", lambda shape, cpu: ["--num_processes", "1", "--cpu"])
+    _, work, outcome = run(tmp_path, 2)
+    assert outcome.failed == {work.key: "the plan asks for 2 processes, 1 were started"}
