@@ -96,6 +96,7 @@ class TransformersEngine:
 
     def swap(self, model: Path) -> bool:
         """It can't: a new start costs as little."""
+        del model
         return False
 
     def close(self) -> None:
