@@ -54,6 +54,13 @@ class JobContext:
         self._engine = (model, settings, engine)
         return engine
 
+    def close(self) -> None:
+        """End the engine and the sandbox."""
+        self.close_engine()
+        if self._sandbox:
+            self._sandbox.close()
+            self._sandbox = None
+
     def close_engine(self) -> None:
         """Give back the engine's memory."""
         if self._engine:
@@ -104,7 +111,7 @@ def main(arguments: list[str] | None = None) -> int:
     failures = 0
     for key in options.keys:
         failures += not (_run_on_ranks if world > 1 else run_job)(store, key, context)
-    context.close_engine()
+    context.close()
     return min(failures, 1)
 
 

@@ -1,5 +1,6 @@
 """``kit evolve``, ``respond``, ``sft``, ``answer``, ``grade``: the stages on one's own files, with no manifest."""
 
+import contextlib
 import json as json_module
 import shutil
 import sys
@@ -194,12 +195,13 @@ def grade(
         data = only_file(run_bench(bench, [bench.data(name, None)], store, mirror, quiet=json).folder)
     problems = module.read(data)
     texts = read_completions(completions, problems, field)
-    sandbox = None
-    if module.RUNS_CODE:
-        from kit.sandbox import open_sandbox
+    with contextlib.ExitStack() as stack:
+        sandbox = None
+        if module.RUNS_CODE:
+            from kit.sandbox import open_sandbox
 
-        sandbox = open_sandbox(unsafe=unsafe_exec)
-    grades = module.grade(problems, texts, protocol, sandbox)
+            sandbox = stack.enter_context(open_sandbox(unsafe=unsafe_exec))
+        grades = module.grade(problems, texts, protocol, sandbox)
     found = results(grades, module.METRICS)
     if out is not None:
         write_rows(out, grades)

@@ -1,0 +1,219 @@
+"""Artifacts: there whole or not at all, checked by hash, locked while they are made."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kit.errors import KitError, RequestError
+from kit.store import BusyError, Job, Store, canonical, sha256_file
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text("aé\n\"'"),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text("abé", max_size=3), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+def job(name: str = "one", **changes: Any) -> Job:
+    values: dict[str, Any] = {
+        "id": f"fetch/{name}",
+        "stage": "fetch",
+        "version": "fetch-1",
+        "environment": "grade",
+        "lock": "",
+        "params": {"name": name},
+        "inputs": {},
+    }
+    return Job(**(values | changes))
+
+
+def put(store: Store, made: Job, files: dict[str, str]) -> None:
+    """Commit an artifact of these files."""
+    store.plan(made)
+    with store.lock(made.key), store.scratch(made.key) as out:
+        for name, text in files.items():
+            (out / name).parent.mkdir(parents=True, exist_ok=True)
+            (out / name).write_text(text, encoding="utf-8")
+        store.commit(made, out, rows=len(files), facts={"f": 1}, provenance={"started_at": "now"})
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store.open(tmp_path / "store")
+
+
+@given(JSON)
+def test_canonical_json_is_one_text_and_reads_back(value: Any):
+    text = canonical(value)
+    assert json.loads(text) == value
+    assert canonical(json.loads(text)) == text
+
+
+@given(st.dictionaries(st.text("abc", max_size=2), st.integers(), max_size=5))
+def test_canonical_json_does_not_know_the_order_of_keys(value: dict[str, int]):
+    assert canonical(dict(reversed(value.items()))) == canonical(value)
+
+
+def test_canonical_json_refuses_what_is_no_json():
+    with pytest.raises(ValueError, match=r"^Out of range float values are not JSON compliant"):
+        canonical({"loss": float("nan")})
+
+
+@given(JSON, JSON)
+def test_a_job_reads_back_as_it_was(first: Any, second: Any):
+    made = job(params={"a": first, "b": second})
+    again = Job.from_json(json.loads(json.dumps(made.to_json())))
+    assert (again, again.key) == (made, made.key)
+
+
+def test_an_artifact_comes_back_as_it_was_put(store: Store):
+    made = job()
+    put(store, made, {"a.jsonl": "{}\n", "deep/b.txt": "b"})
+    found = store.get(made.key)
+    assert (found.job, found.rows, found.facts) == (made, 2, {"f": 1})
+    assert {name: file["size_bytes"] for name, file in found.files.items()} == {"a.jsonl": 3, "deep/b.txt": 1}
+    assert found.files["a.jsonl"]["sha256"] == sha256_file(found.folder / "a.jsonl")
+    assert [artifact.key for artifact in store.artifacts()] == [made.key]
+    assert store.check(made.key) == []
+    assert list((store.root / "tmp").iterdir()) == []
+
+
+def test_what_is_not_committed_is_not_there(store: Store):
+    made = job()
+    with pytest.raises(ZeroDivisionError), store.lock(made.key), store.scratch(made.key) as out:
+        (out / "half").write_text("half")
+        assert not store.has(made.key)
+        raise ZeroDivisionError
+    assert (store.has(made.key), list(store.artifacts()), list((store.root / "tmp").iterdir())) == (False, [], [])
+
+
+CHANGES = {
+    "changed": (lambda f: (f / "a").write_text("y"), ["a: changed (sha256 differs from the head's)"]),
+    "missing": (lambda f: (f / "a").unlink(), ["a: missing"]),
+    "added": (lambda f: (f / "b").write_text(""), ["b: not in the head"]),
+}
+
+
+@pytest.mark.parametrize("change, faults", CHANGES.values(), ids=list(CHANGES))
+def test_check_names_what_was_changed(change: Any, faults: list[str], store: Store):
+    made = job()
+    put(store, made, {"a": "x"})
+    change(store.get(made.key).folder)
+    assert store.check(made.key) == faults
+
+
+def test_check_sees_a_head_of_another_job(store: Store):
+    made = job()
+    put(store, made, {"a": "x"})
+    head = store.get(made.key).folder / "artifact.json"
+    head.write_text(head.read_text().replace('"fetch-1"', '"fetch-2"'))
+    other = job(version="fetch-2").key
+    assert store.check(made.key) == [f"artifact.json: its job hashes to {other[:12]}"]
+
+
+def refusal(call: Any) -> str:
+    with pytest.raises(KitError) as error:
+        call()
+    return str(error.value)
+
+
+def test_messages(store: Store):
+    made = job()
+    key = made.key[:12]
+    assert refusal(lambda: store.get(made.key)) == (f"store {store.root}: no artifact {key}; run the job that makes it")
+    assert refusal(lambda: store.job(made.key)) == (
+        f"store {store.root}: no job {key}; a run writes down the jobs it plans"
+    )
+    assert refusal(lambda: store.find("00")) == (
+        f"store {store.root}: no job '00'; `kit plan` and `kit store list` print the keys"
+    )
+    store.plan(made)
+    store.plan(job("two"))
+    assert refusal(lambda: store.find("")) == f"store {store.root}: '' is the start of 2 keys; give more of it"
+    assert store.find(made.key[:20]) == made.key
+
+
+def test_a_head_that_cannot_be_read(store: Store):
+    made = job()
+    put(store, made, {"a": "x"})
+    (store.get(made.key).folder / "artifact.json").write_text('{"job": ')
+    assert refusal(lambda: store.get(made.key)) == (
+        f"store {store.root}: the head of {made.key[:12]} can't be read: Expecting value: line 1 column 9 (char 8); "
+        "remove it and run again"
+    )
+
+
+def test_a_store_of_another_format(store: Store):
+    (store.root / "format").write_text("9\n")
+    assert refusal(lambda: Store.open(store.root)) == (
+        f"store {store.root}: laid out as format 9, this kit writes 1; name another --store"
+    )
+
+
+def test_looking_at_a_store_makes_none(tmp_path: Path):
+    # `kit store list --store misspelt` made a store of that name and listed nothing
+    root = tmp_path / "none"
+    assert refusal(lambda: Store.existing(root)) == (
+        f"store {root}: no store there; name the folder that a run wrote with --store"
+    )
+    assert not root.exists()
+
+
+def test_a_link_is_not_stored(store: Store):
+    made = job()
+    with store.scratch(made.key) as out:
+        (out / "shadow").symlink_to("/etc/passwd")
+        text = refusal(lambda: store.commit(made, out, rows=0, facts={}, provenance={}))
+    assert text == "fetch/one: shadow is a link; an artifact holds plain files"
+    assert not store.has(made.key)
+
+
+def test_a_file_with_the_heads_name_is_not_stored(store: Store):
+    # the head was written over it, and the artifact never passed its check
+    made = job()
+    with store.scratch(made.key) as out:
+        (out / "artifact.json").write_text("[]")
+        text = refusal(lambda: store.commit(made, out, rows=0, facts={}, provenance={}))
+    assert text == "fetch/one: the name artifact.json is the head's; give the file another name"
+
+
+def test_one_process_works_on_a_job(store: Store):
+    made = job()
+    with store.lock(made.key):
+        with pytest.raises(BusyError) as error, store.lock(made.key):
+            pass
+        assert str(error.value) == f"job {made.key[:12]} is being worked on by another run"
+        (store.root / "tmp" / f"{made.key}.abc").mkdir()
+        assert store.interrupted() == []  # at work, not interrupted
+    assert store.interrupted() == [made.key]
+    assert list((store.root / "tmp").iterdir()) == []
+
+
+def test_a_failure_is_kept_until_the_job_succeeds(store: Store):
+    made = job()
+    store.record_failure(made, "no luck")
+    assert store.failure(made.key) == "no luck"
+    put(store, made, {"a": "x"})
+    assert store.failure(made.key) is None
+
+
+def test_remove_gives_back_the_bytes(store: Store):
+    made = job()
+    put(store, made, {"a": "four"})
+    assert store.remove(made.key) == 4
+    assert (store.has(made.key), list((store.root / "tmp").iterdir())) == (False, [])
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_may_not_be_written(tmp_path: Path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(RequestError) as error:
+        Store.open(tmp_path / "store")
+    assert str(error.value) == (
+        f"store {tmp_path / 'store'}: Permission denied; name a folder that you may write with --store"
+    )
