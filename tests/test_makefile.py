@@ -70,7 +70,9 @@ def write_program(path: Path, script: str) -> None:
 
 
 # A Python 3.11 whose venv module fails: far enough to see which Python is taken, and nothing is installed.
-NO_VENV = f'case "$*" in *"-m venv"*) echo "venv: made to fail" >&2; exit 1;; esac; exec {shlex.quote(sys.executable)} "$@"'
+NO_VENV = (
+    f'case "$*" in *"-m venv"*) echo "venv: made to fail" >&2; exit 1;; esac; exec {shlex.quote(sys.executable)} "$@"'
+)
 
 
 @pytest.fixture
