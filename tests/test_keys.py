@@ -1,0 +1,172 @@
+"""A job's key changes with everything that can change an output byte, and with nothing else."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kit import planning, prompts
+from kit.catalogue import Catalogue, manifests_folder
+from kit.manifest import Dataset, Experiment, Model, Scale
+from kit.plan import Plan, make_plan
+from kit.stages import evolve, fetch, grade, respond, sft
+
+FOLDER = manifests_folder()
+Change = Callable[["Setting"], None]
+
+
+class Setting:
+    """What a plan is made from, before it is made."""
+
+    def __init__(self) -> None:
+        self.catalogue = Catalogue(FOLDER)
+        self.scale: Scale = self.catalogue.scale("mini")
+        self.locks = planning.locks()
+
+    def edit_scale(self, part: str, **changes: Any) -> None:
+        if part:
+            changes = {part: getattr(self.scale, part).model_copy(update=changes)}
+        self.scale = self.scale.model_copy(update=changes)
+
+    def edit_experiments(self, part: str, **changes: Any) -> None:
+        def edited(experiment: Experiment) -> Experiment:
+            inner = {part: getattr(experiment, part).model_copy(update=changes)} if part else changes
+            return experiment.model_copy(update=inner)
+
+        found = {name: edited(experiment) for name, experiment in self.catalogue.experiments.items()}
+        self.catalogue.__dict__["experiments"] = found
+
+    def edit_model(self, name: str, model: Model) -> None:
+        self.catalogue.__dict__["models"] = {**self.catalogue.models, name: model}
+
+    def edit_data(self, name: str, **changes: Any) -> None:
+        data: Dataset = self.catalogue.datasets[name].model_copy(update=changes)
+        self.catalogue.__dict__["datasets"] = {**self.catalogue.datasets, name: data}
+
+    def plan(self) -> Plan:
+        return make_plan(self.catalogue, {"table-2": self.catalogue.table("2")}, self.scale, "mini", self.locks)
+
+
+def keys(change: Change) -> dict[str, str]:
+    """id -> key, with something changed."""
+    setting = Setting()
+    change(setting)
+    return {job.id: key for key, job in setting.plan().jobs.items()}
+
+
+def changed(change: Change) -> set[str]:
+    """The stages whose keys all change, written in capitals where only some do."""
+    before, after = keys(lambda _: None), keys(change)
+    assert before.keys() == after.keys()
+    moved = {id for id in before if before[id] != after[id]}
+    stages = {id.partition("/")[0] for id in moved}
+    return {s if all(i in moved for i in before if i.startswith(f"{s}/")) else s.upper() for s in stages}
+
+
+def new_revision(setting: Setting) -> None:
+    package = setting.catalogue.models["smollm2-135m-instruct"]
+    assert package.package is not None
+    new = package.package.model_copy(update={"sha256": "0" * 64})
+    setting.edit_model("smollm2-135m-instruct", package.model_copy(update={"package": new}))
+
+
+def new_lock(setting: Setting) -> None:
+    setting.locks = setting.locks | {"cpu": "0" * 64}
+
+
+AFTER_EVOLVING = {"evolve", "respond", "sft", "answer", "grade"}
+COUNTS = {
+    "temperature of the evolver": (lambda s: s.edit_experiments("evolve", temperature=0.3), AFTER_EVOLVING),
+    "top_p of the evolver": (lambda s: s.edit_experiments("evolve", top_p=0.9), AFTER_EVOLVING),
+    "temperature of the responder": (
+        lambda s: s.edit_experiments("respond", temperature=0.7),
+        AFTER_EVOLVING - {"evolve"},
+    ),
+    "seed": (lambda s: s.edit_experiments("", seed=43), AFTER_EVOLVING),
+    "learning rate": (lambda s: s.edit_experiments("sft", learning_rate=1e-5), {"sft", "answer", "grade"}),
+    "rows of a seed set": (
+        lambda s: s.edit_scale("", seeds={n: r.model_copy(update={"rows": 3}) for n, r in s.scale.seeds.items()}),
+        AFTER_EVOLVING,
+    ),
+    "weights": (new_revision, {"convert", "FETCH", *AFTER_EVOLVING}),
+    "dtype of the engine": (lambda s: s.edit_scale("engine", dtype="bfloat16"), AFTER_EVOLVING),
+    "batch of the engine": (lambda s: s.edit_scale("engine", max_num_seqs=8), AFTER_EVOLVING),
+    "batch-invariant mode": (lambda s: s.edit_scale("engine", batch_invariant=True), AFTER_EVOLVING),
+    "dtype of training": (lambda s: s.edit_scale("training", dtype="bfloat16"), {"sft", "answer", "grade"}),
+    "micro-batch": (lambda s: s.edit_scale("training", tokens_per_micro_batch=64), {"sft", "answer", "grade"}),
+    "chat template": (lambda s: s.edit_scale("chat", template="{{ messages }}"), {"sft", "answer", "grade"}),
+    "lock of the engine's environment": (new_lock, {"convert", *AFTER_EVOLVING}),
+    "bytes of a data file": (
+        lambda s: s.edit_data("gsm8k-test", sha256="0" * 64),
+        {"FETCH", "ANSWER", "GRADE"},
+    ),
+    "protocol": (
+        lambda s: s.edit_scale(
+            "", benchmarks={n: r.model_copy(update={"protocol": "default"}) for n, r in s.scale.benchmarks.items()}
+        ),
+        {"grade"},
+    ),
+}
+
+
+@pytest.mark.parametrize("change, stages", COUNTS.values(), ids=list(COUNTS))
+def test_what_counts(change: Change, stages: set[str]):
+    assert changed(change) == stages
+
+
+COUNTS_NOT = {
+    "nothing": lambda s: None,
+    "address, where the sha256 is known": lambda s: s.edit_data("gsm8k-test", url="https://a.example/b/test.jsonl"),
+    "place in the mirror": lambda s: s.edit_data("gsm8k-test", mirror="elsewhere/test.jsonl"),
+    "note": lambda s: s.edit_data("gsm8k-test", note="a note", licence="another"),
+    "title": lambda s: s.edit_scale("", title="another"),
+    "machine": lambda s: s.edit_scale("hardware", machine="a100-80gb", memory_gib=99),
+    "lock of another environment": lambda s: s.locks.update(cuda="0" * 64),
+    "gate": lambda s: s.edit_model(
+        "smollm2-135m-instruct", s.catalogue.models["smollm2-135m-instruct"].model_copy(update={"gated": True})
+    ),
+}
+
+
+@pytest.mark.parametrize("change", COUNTS_NOT.values(), ids=list(COUNTS_NOT))
+def test_what_does_not_count(change: Change):
+    assert changed(change) == set()
+
+
+VERSIONS = {
+    "fetch": (fetch, {"fetch", "convert", *AFTER_EVOLVING}),
+    "evolve": (evolve, AFTER_EVOLVING),
+    "respond": (respond, AFTER_EVOLVING - {"evolve"}),
+    "sft": (sft, {"sft", "answer", "grade"}),
+    "grade": (grade, {"grade"}),
+}
+
+
+@pytest.mark.parametrize("module, stages", VERSIONS.values(), ids=list(VERSIONS))
+def test_a_new_version_counts(module: Any, stages: set[str], monkeypatch: pytest.MonkeyPatch):
+    before = keys(lambda _: None)
+    monkeypatch.setattr(module, "VERSION", module.VERSION + 1)
+    after = keys(lambda _: None)
+    assert {id.partition("/")[0] for id in before if before[id] != after[id]} == stages
+
+
+def test_a_new_wording_counts(monkeypatch: pytest.MonkeyPatch):
+    before = keys(lambda _: None)
+    kit = prompts.load("kit")
+    templates = {**kit.templates, "evol_instruct.deepen": kit.chat("evol_instruct.breadth")}  # type: ignore[attr-defined]
+    monkeypatch.setattr(prompts, "load", lambda name, *_: dataclasses.replace(kit, templates=templates))  # type: ignore[type-var]
+    after = keys(lambda _: None)
+    assert {id.partition("/")[0] for id in before if before[id] != after[id]} == AFTER_EVOLVING
+
+
+def test_a_file_of_ones_own_is_known_by_its_bytes_not_its_place(tmp_path: Path):
+    text = (FOLDER.parent / "examples" / "two-evolvers.toml").read_text(encoding="utf-8")
+    found = []
+    for place, seeds in (("a", "x"), ("b", "x"), ("c", "y")):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "my-seeds.json").write_text(f'[{{"instruction": "{seeds}"}}]', encoding="utf-8")
+        (tmp_path / place / "own.toml").write_text(text, encoding="utf-8")
+        found.append(set(planning.plan_manifest(tmp_path / place / "own.toml").jobs))
+    assert found[0] == found[1] != found[2]

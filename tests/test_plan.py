@@ -1,0 +1,189 @@
+"""The plan of a table: which jobs there are, and that each says what the paper's protocol says."""
+
+from collections import Counter
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from kit import run
+from kit.catalogue import Catalogue, manifests_folder
+from kit.launch import Shape
+from kit.plan import Plan, digest
+from kit.planning import Machine, largest_scale, plan_manifest, plan_tables
+from kit.store import Job, Store
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@lru_cache
+def planned(table: str, scale: str) -> Plan:
+    return plan_tables([table], scale)
+
+
+def stage(plan: Plan, name: str) -> list[Job]:
+    return [job for job in plan.jobs.values() if job.stage == name]
+
+
+@pytest.fixture(scope="module")
+def protocol() -> dict[str, Any]:
+    path = ROOT.parent / "shared" / "paper" / "protocol.yaml"
+    if not path.exists():
+        pytest.skip("no shared/paper/protocol.yaml beside the project")
+    found: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return found
+
+
+@pytest.mark.parametrize("table", ["1", "2"])
+def test_the_papers_jobs(table: str):
+    counts = Counter(job.stage for job in planned(table, "paper").jobs.values())
+    # 2 evolvers x 3 seed sets; x 6 bases; a model is tested on the 1, 2 or 2 benchmarks of its seed set's domain
+    assert (counts["evolve"], counts["respond"], counts["sft"]) == (6, 6, 36)
+    assert (counts["answer"], counts["grade"]) == (60, 60)
+    assert len(planned(table, "paper").cells[f"table-{table}"]) == 2 * 6 * 8
+
+
+@pytest.mark.parametrize("scale", ["smoke", "mini", "one-gpu", "paper"])
+@pytest.mark.parametrize("table", ["1", "2"])
+def test_a_plan_is_whole(table: str, scale: str):
+    plan = planned(table, scale)
+    seen: set[str] = set()
+    for key, job in plan.jobs.items():
+        assert job.key == key
+        assert set(job.inputs.values()) <= seen  # each stands after its inputs
+        seen.add(key)
+    cells = {address.key for cells in plan.cells.values() for address in cells}
+    assert plan.needs(cells) == set(plan.jobs)  # no job without a use
+    assert len({job.id for job in plan.jobs.values()}) == len(plan.jobs)
+    assert digest(plan) == digest(plan_tables([table], scale))
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("table, family", [("1", "llama-3.1"), ("2", "qwen-2")])
+def test_the_models_are_the_protocols(table: str, family: str, protocol: dict[str, Any]):
+    plan, models = planned(table, "paper"), protocol["models"]
+    fetched = {job.id: job.params for job in stage(plan, "fetch") if job.params["kind"] == "hub"}
+    evolvers = [m for m in models["evolvers"] if m["family"] == family]
+    responder = models["response_generators"][0]
+    wanted = {m["id"]: m["hub_id"] for m in (*evolvers, responder)}
+    wanted |= {name: models["base_models"]["hub_ids"][name] for name in models["base_models"]["evol_instruct"]}
+    assert {id.removeprefix("fetch/"): params["repo"] for id, params in fetched.items()} == wanted
+    assert all(len(params["revision"]) == 40 for params in fetched.values())
+    by_key = plan.jobs
+    for job in stage(plan, "evolve"):
+        assert by_key[job.inputs["model"]].id in {f"fetch/{m['id']}" for m in evolvers}
+    assert {by_key[job.inputs["model"]].id for job in stage(plan, "respond")} == {f"fetch/{responder['id']}"}
+    bases = Counter(job.id.split("/")[3] for job in stage(plan, "sft"))
+    assert bases == dict.fromkeys(models["base_models"]["evol_instruct"], 6)
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("table", ["1", "2"])
+def test_the_hyperparameters_are_the_protocols(table: str, protocol: dict[str, Any]):
+    main = protocol["sft"]["main"]
+    wanted = {
+        "tuning": main["tuning"],
+        "learning_rate": main["learning_rate"],
+        "epochs": main["epochs"],
+        "global_batch_size": main["global_batch_size"],
+        "lr_scheduler": main["lr_scheduler"],
+        "warmup_ratio": main["warmup_ratio"],
+        "max_length_tokens": main["max_sequence_length"],
+        "world": main["devices"],
+        "dtype": "bfloat16",
+        "sharding": "fsdp",
+        "gradient_checkpointing": protocol["sft"]["main_extra"]["gradient_checkpointing"],
+        "lora": None,
+    }
+    for job in stage(planned(table, "paper"), "sft"):
+        assert {name: job.params[name] for name in wanted} == wanted
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("table", ["1", "2"])
+def test_evolution_and_responses_are_the_protocols(table: str, protocol: dict[str, Any]):
+    plan = planned(table, "paper")
+    breadth = {seeds["id"]: seeds["breadth_method"] for seeds in protocol["seed_data"]}
+    drawn = protocol["scenarios"]["evol_instruct"]["sampling"]
+    greedy = protocol["response_generation"]["sampling"][1]
+    first_round = protocol["scenarios"]["evol_instruct"]["tables_1_and_2_use_round"]
+    for job in stage(plan, "evolve"):
+        sampling = {name: drawn[0][name] for name in ("temperature", "top_p")} | {"max_tokens": drawn[2]["max_tokens"]}
+        assert job.params["sampling"] == sampling
+        assert job.params["breadth"] == breadth[job.params["seeds"]]
+        assert (job.params["round"], job.params["rows"], job.params["prompts"]) == (first_round, None, "paper")
+    for job in stage(plan, "respond"):
+        found = job.params["sampling"]
+        assert (found["temperature"], found["max_tokens"]) == (greedy["temperature"], greedy["max_tokens"])
+        assert job.params["engine"]["dtype"] == protocol["response_generation"]["engine"]["dtype"]
+        assert job.params["engine"]["tensor_parallel"] == protocol["response_generation"]["engine"]["tensor_parallel"]
+
+
+@pytest.mark.shared
+def test_each_model_is_tested_in_its_seeds_domain(protocol: dict[str, Any]):
+    names = {"math": "hendrycks_math"}
+    wanted = {
+        (seeds, names.get(benchmark, benchmark))
+        for seeds in ("alpaca", "gsm8k-train", "code-alpaca")
+        for benchmark in protocol["evaluated_domain"][seeds]
+    }
+    found = Counter((job.id.split("/")[2], job.params["benchmark"]) for job in stage(planned("2", "paper"), "answer"))
+    assert found == dict.fromkeys(wanted, 2 * 6)
+    assert {job.params["protocol"] for job in stage(planned("2", "paper"), "grade")} == {"paper"}
+
+
+def test_each_round_is_made_from_the_one_before(tmp_path: Path):
+    text = (ROOT / "examples" / "two-evolvers.toml").read_text(encoding="utf-8")
+    (tmp_path / "my-seeds.json").write_text('[{"instruction": "a"}]', encoding="utf-8")
+    path = tmp_path / "own.toml"
+    path.write_text(text.replace("rounds = 1", "rounds = 3\ntrain_round = 2"), encoding="utf-8")
+    plan = plan_manifest(path)
+    rounds = {key: job.params["round"] for key, job in plan.jobs.items() if job.stage == "evolve"}
+    assert sorted(rounds.values()) == [1, 1, 2, 2]  # the third would be trained on by nobody
+    for key, round in rounds.items():
+        inputs = plan.jobs[key].inputs
+        assert ("seeds" in inputs, rounds.get(inputs.get("instructions", ""), 0)) == (round == 1, round - 1)
+    assert {rounds[job.inputs["instructions"]] for job in stage(plan, "respond")} == {2}
+
+
+MACHINES = {
+    "no GPU": (0, 0, "smoke"),
+    "a small GPU": (1, 12, "smoke"),
+    "one GPU": (1, 24, "one-gpu"),
+    "two of 80 GB": (2, 80, "one-gpu"),
+    "eight of 80 GB": (8, 80, "paper"),
+}
+
+
+@pytest.mark.parametrize("gpus, memory, scale", MACHINES.values(), ids=list(MACHINES))
+def test_auto_takes_the_largest_scale_that_fits(gpus: int, memory: int, scale: str):
+    machine = Machine(gpus=gpus, gpu_memory_gib=memory, memory_gib=64)
+    assert largest_scale(Catalogue(manifests_folder()), machine) == scale
+
+
+@pytest.mark.parametrize("scale", ["smoke", "paper"])
+def test_a_worker_opens_each_model_as_rarely_as_can_be(scale: str, tmp_path: Path):
+    store = Store.open(tmp_path)
+    plan = planned("2", scale)
+    pending = dict(plan.jobs)
+    opened: dict[str, list[str]] = {}
+    while batch := run.next_batch(pending, plan.jobs, store):
+        shape, keys = batch
+        assert all(Shape.of(plan.jobs[key]) == shape for key in keys)
+        models = [plan.jobs[key].inputs.get("model", "") for key in keys]
+        turns = [model for model, before in zip(models, ["-", *models], strict=False) if model != before]
+        opened.setdefault(shape.group, []).extend(turns)
+        for key in keys:
+            assert all(
+                store.has(needed) or keys.index(needed) < keys.index(key) for needed in plan.jobs[key].inputs.values()
+            )
+        for key in keys:
+            folder = tmp_path / "artifacts" / key
+            folder.mkdir()
+            (folder / "artifact.json").touch()
+            del pending[key]
+    assert pending == {}
+    # Twice: smoke's evolver responds, too; the paper's responder waits for an evolver that runs as eight copies.
+    assert max(Counter(opened["text"]).values()) == 2
