@@ -24,6 +24,9 @@ START = "import sys; sys.path.append({root!r}); from kit.sandbox.server import m
 START_S = 60.0
 GRACE_S = 20.0
 """How long after its deadline a server may take to answer before it is taken for dead."""
+NEAR = 0.8
+"""A process that died this near its CPU limit died of it: the limit counts ticks, the record does not, and they differ
+under load."""
 WALL_FACTOR = 4
 """Wall seconds a program may take for each of its CPU seconds, so that a sleeper ends too."""
 
@@ -131,7 +134,7 @@ class Server:
         except (EOFError, BrokenPipeError) as error:
             raise ServerDiedError("the fork server ended") from error
         spent = max(ended["candidate"]["cpu_s"], ended["tester"]["cpu_s"])
-        cause = "cpu limit" if spent > limit_s - 0.05 else "wall limit" if ended["late"] else "no verdict"
+        cause = "wall limit" if ended["late"] else "cpu limit" if spent > NEAR * limit_s else "no verdict"
         return Ended(frames=frames, cause=cause, cpu_s=round(ended["candidate"]["cpu_s"], 3))
 
     def stop(self) -> None:
@@ -163,13 +166,19 @@ def run_safely(server: Server, code: str, tests: dict[str, Any], cpu_s: float) -
     return ended
 
 
+def reason_of(said: dict[str, Any], ended: Ended) -> str:
+    """Why a program did not pass: what its tester said, unless that is but the consequence of a limit."""
+    reason = str(said.get("reason", "no verdict"))
+    return ended.cause if reason in ("no verdict", "candidate died") and ended.cause != "no verdict" else reason
+
+
 def verdict_of(program: Program, server: Server) -> Verdict:
     """Run one program and judge it: passed only if the tester said so, and said nothing else."""
     tests = {"setup": program.setup, "tests": program.tests, "names": list(program.names)}
     ended = run_safely(server, program.code, tests, program.cpu_s)
     said = ended.frames[1] if len(ended.frames) == 2 else {}
     passed = said == {"passed": True}
-    reason = "" if passed else ended.cause if ended.cause != "no verdict" else said.get("reason", "no verdict")
+    reason = "" if passed else reason_of(said, ended)
     return Verdict(id=program.id, passed=passed, reason=reason, cpu_s=ended.cpu_s)
 
 
@@ -183,8 +192,8 @@ def replies_of(calls: Calls, server: Server) -> list[Reply]:
             replies.append(Reply(value=wire.decode(said["value"], _no_handle)))
         elif "error" in said:
             replies.append(Reply(error=said["error"]))
-        elif "reason" in said and ended.cause == "no verdict":
-            reason = said["reason"]
+        else:
+            reason = reason_of(said, ended)
     return replies + [Reply(error=reason)] * (len(arguments) - len(replies))
 
 
