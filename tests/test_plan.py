@@ -185,5 +185,5 @@ def test_a_worker_opens_each_model_as_rarely_as_can_be(scale: str, tmp_path: Pat
             (folder / "artifact.json").touch()
             del pending[key]
     assert pending == {}
-    # Twice: smoke's evolver responds, too; the paper's responder waits for an evolver that runs as eight copies.
-    assert max(Counter(opened["text"]).values()) == 2
+    # Twice at most: the paper's responder answers one evolver, then waits for the other, which runs as eight copies.
+    assert max(Counter(opened["text"]).values()) == (1 if scale == "smoke" else 2)
