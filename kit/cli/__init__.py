@@ -29,6 +29,7 @@ UnsafeExec = Annotated[
     bool, typer.Option("--unsafe-exec", help="Run model-written code with no sandbox where none is to be had")
 ]
 DEFAULT_STORE = Path("store")
+STOPPED = "stopped; what is committed stays, and the same command goes on from there"
 
 
 def main() -> None:
@@ -41,8 +42,12 @@ def main() -> None:
         say_error(str(error))
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
-        say_error("stopped; what is committed stays, and the same command goes on from there")
+        say_error(STOPPED)
         sys.exit(130)
+    except SystemExit as ended:
+        if ended.code == 130:  # what typer makes of a KeyboardInterrupt
+            say_error(STOPPED)
+        raise
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)

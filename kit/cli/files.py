@@ -169,6 +169,7 @@ def grade(
         str, typer.Option("--protocol", help="paper: as the authors' tools grade; default: ours")
     ] = "default",
     field: Annotated[str | None, typer.Option("--field", help="Where the text is, dots for nested records")] = None,
+    rows: Annotated[int | None, typer.Option("--rows", help="Judge the first so many problems only")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Write every grade to this JSONL file")] = None,
     mirror: MirrorDir = None,
     store: StoreDir = DEFAULT_STORE,
@@ -193,7 +194,7 @@ def grade(
     if data is None:
         bench = Workbench("smoke")
         data = only_file(run_bench(bench, [bench.data(name, None)], store, mirror, quiet=json).folder)
-    problems = module.read(data)
+    problems = module.read(data)[:rows]
     texts = read_completions(completions, problems, field)
     with contextlib.ExitStack() as stack:
         sandbox = None

@@ -243,7 +243,7 @@ def report(
         if format == "terminal":
             console.print(terminal.grid_table(grid, console.width))
         else:
-            typer.echo(markdown(grid) if format == "markdown" else as_csv(grid))
+            typer.echo(markdown(grid) if format == "markdown" else as_csv(grid), nl=False)
 
 
 @app.command()

@@ -1,0 +1,22 @@
+"""A command of the kit that waits to be interrupted; see test_cli."""
+
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from kit import cli
+
+
+@cli.app.command()
+def wait() -> None:
+    """Say that it has begun, and wait."""
+    sys.stdout.write("begun\n")
+    sys.stdout.flush()
+    time.sleep(60)
+
+
+if __name__ == "__main__":
+    sys.argv = ["kit", "wait"]
+    cli.main()

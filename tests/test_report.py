@@ -1,0 +1,139 @@
+"""Tables as text: Markdown, CSV and the terminal; names from manifests are shown as plain text in each."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from kit.manifest import Column, Table
+from kit.plan import CellAddress
+from kit.records import Result
+from kit.report import Cell, Grid, Line, as_csv, markdown, one_line, plain, terminal
+from kit.run import Outcome
+from kit.store import Job
+
+EVIL = "[bold]x[/bold]\x1b[31m|y"
+COLUMN = Column(id="gsm8k", name="GSM8K", benchmark="gsm8k")
+
+
+def cell(right: int | None, n: int, reference: float | None, evolver: str = "big", base: str = "b") -> Cell:
+    address = CellAddress(evolver=evolver, base=base, column="gsm8k", key="k" * 64)
+    value = (right or 0) / n
+    result = Result(metric="gsm8k", value=value, stderr=(value * (1 - value) / n) ** 0.5, n=n, unit="items")
+    return Cell(address=address, result=None if right is None else result, reference=reference)
+
+
+def grid(evolver: str = "big", title: str = "Two evolvers", paper: str | None = "p.toml", scale: str = "smoke") -> Grid:
+    table = Table(
+        schema=1, title=title, experiments=["e"], evolvers=[evolver, "small"], bases=["b"], column=[COLUMN], paper=paper
+    )
+    lines = (
+        Line(evolver=evolver, base="b", cells=(cell(3, 12, 31.06, evolver),)),
+        Line(evolver="small", base="b", cells=(cell(None, 12, None, "small"),)),
+    )
+    return Grid(name="t", table=table, scale=scale, cast={evolver: "player-1", "small": "small"}, lines=lines)
+
+
+DISCLAIMER = (
+    "Scale smoke: other models and fewer rows than the paper's. The numbers show that the pipeline works; they neither "
+    "confirm nor refute the paper's cells, which stand beside them for orientation."
+)
+
+
+def test_markdown():
+    # 3 of 12 = 25 %, stderr sqrt(.25 * .75 / 12) = 12.5 %
+    assert markdown(grid()) == (
+        "**Two evolvers** (scale `smoke`)\n\n"
+        "| evolver | base | GSM8K |\n| --- | --- | ---: |\n"
+        "| big | b | 25.00\N{NO-BREAK SPACE}±12.5 (31.06) |\n| small | b | missing (-) |\n\n"
+        f"Percent ± standard error; in brackets what the paper prints. {DISCLAIMER}\n\n"
+        "Played by: big = player-1.\n\n"
+        "Units behind a cell: GSM8K 12.\n"
+    )
+
+
+def test_csv():
+    head, first, second = as_csv(grid()).splitlines()
+    assert head == ("table,scale,evolver,evolver_player,base,base_player,column,percent,stderr,n,unit,paper,key")
+    assert first == f"t,smoke,big,player-1,b,,gsm8k,25.0,12.5,12,items,31.06,{'k' * 64}"
+    assert second == f"t,smoke,small,small,b,,gsm8k,,,,,,{'k' * 64}"
+
+
+def on_terminal(shown: Grid, width: int) -> str:
+    out = io.StringIO()
+    console = Console(file=out, width=width, force_terminal=True, color_system=None, markup=True)
+    console.print(terminal.grid_table(shown, width))
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("width", [60, 160], ids=["tall", "wide"])
+def test_terminal(width: int):
+    text = on_terminal(grid(), width)
+    for part in ("Two evolvers - scale smoke", "25.00\N{NO-BREAK SPACE}±12.5", "31.06", "missing", "big = player-1"):
+        assert part in text
+
+
+@pytest.mark.parametrize("width", [60, 160], ids=["tall", "wide"])
+def test_markup_and_escapes_are_shown_as_they_are_written(width: int):
+    # a title or a model's name with an escape sequence in it reached the terminal
+    text = on_terminal(grid(evolver=EVIL, title=EVIL), width)
+    assert "[bold]x[/bold]\\x1b[31m|y" in text
+    assert "\x1b[31m" not in text
+
+
+def test_markdown_keeps_a_name_in_its_cell():
+    text = markdown(grid(evolver=EVIL, title="a\nb"))
+    assert "| [bold]x[/bold]\\x1b[31m\\|y | b |" in text
+    assert text.startswith("**a b** (scale `smoke`)\n")
+
+
+@pytest.mark.parametrize("scale", ["smoke", "paper"])
+def test_a_table_of_ones_own_is_not_set_beside_the_papers(scale: str):
+    # a manifest of one's own at scale paper was said to hold "the paper's models and data"
+    text = markdown(grid(paper=None, scale=scale))
+    assert "A table of one's own: the paper prints nothing to compare it with." in text
+
+
+PLAIN = {
+    "text": ("naïve 海", "naïve 海"),
+    "escape": ("\x1b[2J", "\\x1b[2J"),
+    "other escape": ("\x9b2J", "\\x9b2J"),
+    "tab and bell": ("a\tb\x07", "a\\tb\\x07"),
+    "right to left": ("a\u202eb", "a\\u202eb"),
+    "lone surrogate": ("\ud800", "\\ud800"),
+    "line break": ("a\nb", "a\nb"),
+}
+
+
+@pytest.mark.parametrize("text, shown", PLAIN.values(), ids=list(PLAIN))
+def test_plain(text: str, shown: str):
+    assert plain(text) == shown
+
+
+def test_one_line():
+    assert one_line("a\nb|c") == "a b\\|c"
+
+
+JOB = Job(id="grade/[red]\x1b[5m", stage="grade", version="1", environment="grade", lock="", params={}, inputs={})
+EVENTS = {
+    "done": ("done", {"rows": 1200, "seconds": 2.0, "tokens": 50}, "1,200 rows in 2.0 s, 25 tok/s"),
+    "shared": ("done", {"rows": 3, "seconds": 0.0, "shared": True}, "3 rows in 0.0 s, by another run"),
+    "cached": ("cached", {"rows": 3}, "3 rows"),
+    "failed": ("failed", {"reason": "[b]no\x1b[0m"}, "[b]no\\x1b[0m"),
+    "blocked": ("blocked", {"by": "sft/a"}, "needs sft/a, which failed"),
+}
+
+
+@pytest.mark.parametrize("event, fields, tail", EVENTS.values(), ids=list(EVENTS))
+def test_one_line_a_settled_job(event: str, fields: dict[str, object], tail: str):
+    out = io.StringIO()
+    with terminal.Live(Console(file=out, width=200), 1) as live:
+        live(event, JOB, fields)
+    assert out.getvalue() == f"{event:8}{JOB.key[:10]}  {'grade/[red]' + chr(92) + 'x1b[5m':62} {tail}\n"
+
+
+def test_summary():
+    outcome = Outcome(cached=["a"], done=["b", "c"], failed={"d": ""}, blocked={"e": "d"}, wall_s=1234.5)
+    assert terminal.summary(outcome).plain == (
+        "2 jobs done, 1 cached, 1 failed, 1 not run, for want of those in 1,234.5 s"
+    )

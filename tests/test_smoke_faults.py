@@ -1,0 +1,99 @@
+"""The real thing, killed at every stage's first commit and at random moments: the same rows as an undisturbed run.
+
+By default the two rows of data/tiny.toml; with KIT_FULL=1 the whole of Table 2 at scale smoke, for which
+KIT_REFERENCE_STORE may name the store of an undisturbed run.
+"""
+
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from kit.store import Store
+
+pytestmark = [pytest.mark.slow, pytest.mark.real, pytest.mark.timeout(5400)]
+FULL = os.environ.get("KIT_FULL") == "1"
+TINY = Path(__file__).resolve().parent / "data" / "tiny.toml"
+WORDS = ["reproduce", "2", "--scale", "smoke"] if FULL else ["run", str(TINY)]
+STAGES = ("fetch", "convert", "evolve", "respond", "sft", "answer", "grade")
+CALL = "from kit.cli import main; main()"
+
+
+def kit(store: Path) -> subprocess.Popen[str]:
+    """A run of its own session, as a terminal would give it."""
+    return subprocess.Popen(
+        [sys.executable, "-u", "-c", CALL, *WORDS, "--store", str(store)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def finished(store: Path) -> str:
+    with kit(store) as process:
+        said, _ = process.communicate()
+    assert process.returncode == 0, said
+    return said
+
+
+def settled(said: str) -> dict[str, set[str]]:
+    """``done`` and ``cached`` -> ids of jobs."""
+    found: dict[str, set[str]] = {"done": set(), "cached": set()}
+    for state, id in re.findall(r"^(done|cached) +[0-9a-f]{10} +(\S+)", said, re.MULTILINE):
+        found[state].add(id)
+    return found
+
+
+def rows(store: Path) -> dict[str, dict[str, str]]:
+    """key -> file -> sha256; every artifact passes its check."""
+    opened = Store(store)
+    found = {}
+    for artifact in opened.artifacts():
+        assert opened.check(artifact.key) == []
+        found[artifact.key] = {name: str(file["sha256"]) for name, file in artifact.files.items()}
+    return found
+
+
+def table(said: str) -> str:
+    """What is printed below the jobs, without the last line's seconds."""
+    return said.rpartition("\n\n")[2] if "\n\n" in said else re.sub(r"^(done|cached).*\n", "", said, flags=re.MULTILINE)
+
+
+def test_killed_at_every_stage_and_at_random(tmp_path: Path):
+    given = os.environ.get("KIT_REFERENCE_STORE")
+    reference = Path(given) if given else tmp_path / "reference"
+    undisturbed = finished(reference)
+    store = tmp_path / "store"
+    done: list[str] = []
+    for stage in STAGES:  # killed at the moment in which the stage's first job is done
+        with kit(store) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                done += settled(line)["done"]
+                if line.startswith("done") and f"  {stage}/" in line:
+                    os.kill(process.pid, signal.SIGKILL)
+                    break
+            process.kill()
+    dice = random.Random(3)
+    for _ in range(3):
+        with kit(store) as process:
+            time.sleep(dice.uniform(1, 20))
+            process.kill()
+            said, _ = process.communicate()
+            done += settled(said)["done"]
+    done += settled(finished(store))["done"]
+    assert len(done) == len(set(done)), "a job was done twice"
+    mine, theirs = rows(store), rows(reference)
+    assert {key: theirs[key] for key in mine} == mine
+    again = finished(store)
+    assert settled(again)["done"] == set()
+    assert settled(again)["cached"] == {artifact.job.id for artifact in Store(store).artifacts()}
+    assert re.sub(r"in [\d.,]+ s", "", table(again)) == re.sub(r"in [\d.,]+ s", "", table(finished(reference)))
+    assert "reproduced" not in undisturbed
