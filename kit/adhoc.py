@@ -39,12 +39,13 @@ class Workbench:
         """The jobs so far."""
         return self.planner.plan
 
-    def file(self, path: Path, format: str) -> str:
-        """The job that takes a file into the store."""
+    def file(self, path: Path, format: str, stored_as: str = "") -> str:
+        """The job that takes a file into the store, under its own name or another."""
         dataset = Dataset(format=format, file=str(path.resolve()), licence="the user's own")
         from kit.sources import data_source
 
         params, source = data_source(dataset, None)
+        params["name"] = stored_as or path.name
         return self.planner.add(
             "fetch", f"fetch/{path.name}", params, {}, resources={"source": source}, environment="grade"
         )
@@ -112,7 +113,7 @@ class Workbench:
             "end_of_turn": self.scale.chat.end_of_turn,
             "world": max(1, self.scale.hardware.gpus),
         }
-        inputs = {"pairs": self.file(pairs, "alpaca"), "base": self.model(base)}
+        inputs = {"pairs": self.file(pairs, "alpaca", f"alpaca{pairs.suffix}"), "base": self.model(base)}
         return self.planner.add("sft", f"sft/{pairs.stem}", params, inputs)
 
     def answer(self, benchmark: str, model: str, data: Path | None, options: dict[str, Any]) -> str:

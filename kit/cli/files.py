@@ -169,7 +169,7 @@ def grade(
         str, typer.Option("--protocol", help="paper: as the authors' tools grade; default: ours")
     ] = "default",
     field: Annotated[str | None, typer.Option("--field", help="Where the text is, dots for nested records")] = None,
-    rows: Annotated[int | None, typer.Option("--rows", help="Judge the first so many problems only")] = None,
+    rows: Rows = None,
     out: Annotated[Path | None, typer.Option("--out", help="Write every grade to this JSONL file")] = None,
     mirror: MirrorDir = None,
     store: StoreDir = DEFAULT_STORE,

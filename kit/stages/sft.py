@@ -15,7 +15,8 @@ from typing import Any
 
 from kit.errors import RequestError
 from kit.records import Pair, dump_line, read_rows
-from kit.stages import Context, Summary
+from kit.seeds import read_pairs
+from kit.stages import Context, Summary, only_file
 from kit.training.examples import Encoded, chat_tokenizer, encode
 from kit.training.packing import Step, plan
 from kit.training.params import SftParams, parse
@@ -24,7 +25,7 @@ from kit.training.sharding import check_after, check_before
 VERSION = 1
 
 PAIRS = "pairs.jsonl"
-"""The main file of the ``pairs`` input."""
+"""The main file of the ``pairs`` input, where ``respond`` made it."""
 
 LOG = "train_log.jsonl"
 """One line a step: step, loss (nats per response token), lr, tokens, rows (positions among the examples, as drawn)."""
@@ -53,7 +54,7 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, contex
     with quiet():
         attention = attention_for(inputs["base"], asked.packing)
         tokenizer, end_of_turn = chat_tokenizer(inputs["base"], asked.chat_template, asked.end_of_turn)
-        encoded = _examples(asked, inputs["pairs"] / PAIRS, tokenizer, end_of_turn)
+        encoded = _examples(asked, inputs["pairs"], tokenizer, end_of_turn)
         steps = _plan(asked, encoded, context.world)
         arguments = training_arguments(asked, context.world, out, steps=len(steps))
         work = Work(steps=steps, examples=encoded.examples, kernel=attention, rank=context.rank, world=context.world)
@@ -76,9 +77,12 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, contex
     return Summary(rows=tensors, facts=facts)
 
 
-def _examples(asked: SftParams, path: Path, tokenizer: Any, end_of_turn: str) -> Encoded:
-    """The pairs of the file as examples, as many as asked for."""
-    pairs = read_rows(path, Pair)
+def _examples(asked: SftParams, folder: Path, tokenizer: Any, end_of_turn: str) -> Encoded:
+    """The pairs as examples, as many as asked for: what ``respond`` wrote, or a user's own Alpaca file."""
+    path = folder / PAIRS
+    if not path.exists():
+        path = only_file(folder)
+    pairs = read_rows(path, Pair) if path.name == PAIRS else read_pairs(path)
     if asked.rows is not None and asked.rows > len(pairs):
         raise RequestError(
             f"sft.rows: {asked.rows:,} asked for, {path} has {len(pairs):,}; lower it or make more pairs"
