@@ -59,7 +59,7 @@ def test_help_names_every_command(kit: Kit):
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_of_a_command(command: str, kit: Kit):
     code, out, _ = kit(command, "--help")
-    assert (code, out.lstrip().startswith(f"Usage: kit {command}")) == (0, True)
+    assert (code, out.startswith("Usage: "), f" {command} [OPTIONS]" in out) == (0, True, True)
 
 
 USAGE = {
