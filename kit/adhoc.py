@@ -7,7 +7,7 @@ from typing import Any
 
 from kit import prompts, registry
 from kit.catalogue import Catalogue, look_up, manifests_folder
-from kit.engines import EngineSettings, Sampling
+from kit.engines import Sampling
 from kit.errors import RequestError
 from kit.manifest import Dataset, Scale
 from kit.plan import Plan, Planner
@@ -77,7 +77,7 @@ class Workbench:
                 "scenario": scenario,
                 "round": round,
                 "breadth": options["breadth"],
-                **self.text_params(options),
+                **self.text_params(options, evolver),
             }
             inputs = {"model": self.model(evolver, chat=True)}
             if round == 1:
@@ -93,14 +93,17 @@ class Workbench:
 
     def respond(self, instructions: Path, responder: str, options: dict[str, Any]) -> str:
         """Instructions of a file -> pairs."""
-        params = {"seeds": instructions.stem, "format": "alpaca", "rows": options["rows"], **self.text_params(options)}
+        params = {"seeds": instructions.stem, "format": "alpaca", "rows": options["rows"]}
+        params |= self.text_params(options, responder)
         inputs = {"model": self.model(responder, chat=True), "seeds": self.file(instructions, "alpaca")}
         return self.planner.add(
             "respond", f"respond/{instructions.stem}", params, inputs, plugins=self.planner.engine_version()
         )
 
-    def sft(self, pairs: Path, base: str, options: dict[str, Any]) -> str:
-        """Pairs of a file + base -> tuned model."""
+    def sft(
+        self, pairs: Path, base: str, options: dict[str, Any], template: Path | None = None, end_of_turn: str = ""
+    ) -> str:
+        """Pairs of a file + base -> tuned model, in the scale's chat format or one's own."""
         training = self.scale.training
         params = {
             **options,
@@ -112,13 +115,14 @@ class Workbench:
             "chat_template": self.scale.chat.template,
             "end_of_turn": self.scale.chat.end_of_turn,
             "world": max(1, self.scale.hardware.gpus),
+            **chat_format(template, end_of_turn),
         }
         inputs = {"pairs": self.file(pairs, "alpaca", f"alpaca{pairs.suffix}"), "base": self.model(base)}
         return self.planner.add("sft", f"sft/{pairs.stem}", params, inputs)
 
     def answer(self, benchmark: str, model: str, data: Path | None, options: dict[str, Any]) -> str:
         """Model + problems -> completions."""
-        params = {"benchmark": benchmark, **self.text_params(options)}
+        params = {"benchmark": benchmark, **self.text_params(options, model)}
         inputs = {"model": self.model(model, chat=True), "data": self.data(benchmark, data)}
         plugins = {benchmark: registry.load("benchmarks", benchmark).VERSION, **self.planner.engine_version()}
         return self.planner.add(
@@ -131,22 +135,37 @@ class Workbench:
             return self.file(path, benchmark)
         return self.planner.data(look_up(DATASETS, benchmark, "--data", "pinned file for the benchmark"))
 
-    def text_params(self, options: dict[str, Any]) -> dict[str, Any]:
-        """Seed, sampling, wording and engine of a job that writes text."""
+    def text_params(self, options: dict[str, Any], model: str) -> dict[str, Any]:
+        """Seed, sampling, wording and engine of a job in which a model writes text."""
         sampling = Sampling(
             temperature=options["temperature"], top_p=options["top_p"], max_tokens=options["max_tokens"]
         )
-        spec = self.scale.engine.model_dump()
-        settings = EngineSettings(**spec)
         pack = options["prompts"]
         return {
             "seed": options["seed"],
             "sampling": asdict(sampling),
             "prompts": pack,
             "prompts_hash": prompts.load(pack).hash,
-            "engine": asdict(settings),
-            "world": max(1, self.scale.hardware.gpus),
+            **self.planner.engine(model),
         }
+
+
+def chat_format(template: Path | None, end_of_turn: str) -> dict[str, str | None]:
+    """A chat format of the user's own; nothing if none is given.
+
+    Raises:
+        RequestError: the file can't be read, or an end of turn is given without a template.
+    """
+    if template is None:
+        if end_of_turn:
+            raise RequestError(
+                "--end-of-turn goes with --chat-template: it is the token that this template ends turns with"
+            )
+        return {}
+    try:
+        return {"chat_template": template.read_text(encoding="utf-8"), "end_of_turn": end_of_turn or None}
+    except (OSError, UnicodeDecodeError) as error:
+        raise RequestError(f"--chat-template {template}: {error}; wanted a text file in Jinja") from error
 
 
 def benchmark_name(name: str) -> str:

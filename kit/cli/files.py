@@ -4,6 +4,7 @@ import contextlib
 import json as json_module
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -58,7 +59,8 @@ def evolve(
     options = text_options(seed, temperature, top_p, max_tokens, rows) | {"breadth": breadth}
     keys = bench.evolve(seeds, scenario, evolver, rounds, options)
     artifact = run_bench(bench, keys, store)
-    write_alpaca(out, read_rows(artifact.folder / "instructions.jsonl", Instruction))
+    rows_out = read_rows(artifact.folder / "instructions.jsonl", Instruction)
+    place(out, lambda path: write_alpaca(path, rows_out))
     typer.echo(f"{artifact.rows:,} instructions after {rounds} round(s): {out}")
 
 
@@ -88,7 +90,8 @@ def respond(
     bench = Workbench(scale)
     key = bench.respond(instructions, responder, text_options(seed, temperature, top_p, max_tokens, rows))
     artifact = run_bench(bench, [key], store)
-    write_alpaca(out, read_rows(artifact.folder / "pairs.jsonl", Pair))
+    rows_out = read_rows(artifact.folder / "pairs.jsonl", Pair)
+    place(out, lambda path: write_alpaca(path, rows_out))
     typer.echo(f"{artifact.rows:,} pairs: {out}")
 
 
@@ -103,6 +106,12 @@ def sft(
     warmup_ratio: Annotated[float, typer.Option("--warmup-ratio")] = 0.03,
     max_length: Annotated[int, typer.Option("--max-length", help="Longest example, tokens")] = 2048,
     lora_rank: Annotated[int, typer.Option("--lora-rank", help="0 tunes every weight")] = 0,
+    chat_template: Annotated[
+        Path | None, typer.Option("--chat-template", help="Jinja file; the scale's by default")
+    ] = None,
+    end_of_turn: Annotated[
+        str, typer.Option("--end-of-turn", help="Its last token; by default the base's end of text")
+    ] = "",
     seed: Seed = 42,
     scale: Hardware = "auto",
     store: StoreDir = DEFAULT_STORE,
@@ -128,8 +137,9 @@ def sft(
         "max_length_tokens": max_length,
         "seed": seed,
     }
-    artifact = run_bench(bench, [bench.sft(pairs, base, options)], store)
-    shutil.copytree(artifact.folder, out, ignore=shutil.ignore_patterns("artifact.json"))
+    artifact = run_bench(bench, [bench.sft(pairs, base, options, chat_template, end_of_turn)], store)
+    ignore = shutil.ignore_patterns("artifact.json")
+    place(out, lambda path: shutil.copytree(artifact.folder, path, ignore=ignore))
     typer.echo(f"tuned model: {out}")
 
 
@@ -156,7 +166,7 @@ def answer(
     bench = Workbench(scale)
     options = text_options(seed, 0.0, 1.0, max_tokens, rows) | {"prompts": prompts}
     artifact = run_bench(bench, [bench.answer(name, model, data, options)], store, mirror)
-    shutil.copyfile(artifact.folder / "completions.jsonl", out)
+    place(out, lambda path: shutil.copyfile(artifact.folder / "completions.jsonl", path))
     typer.echo(f"{artifact.rows:,} completions: {out}")
 
 
@@ -205,7 +215,7 @@ def grade(
         grades = module.grade(problems, texts, protocol, sandbox)
     found = results(grades, module.METRICS)
     if out is not None:
-        write_rows(out, grades)
+        place(out, lambda path: write_rows(path, grades))
     tier = sandbox.tier if sandbox else None
     if json:
         document = {"benchmark": name, "protocol": protocol, "version": module.VERSION, "sandbox": tier}
@@ -230,6 +240,14 @@ def check_out(out: Path) -> None:
         raise RequestError(f"--out {out}: is there already; name another, or remove it")
     if not out.resolve().parent.is_dir():
         raise RequestError(f"--out {out}: no folder {out.resolve().parent}")
+
+
+def place(out: Path, write: Callable[[Path], object]) -> None:
+    """Write beside ``out`` and rename: it is there whole, or not at all."""
+    partial = out.with_name(f".{out.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    write(partial)
+    partial.rename(out)
 
 
 def run_bench(
