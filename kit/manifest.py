@@ -123,7 +123,7 @@ class Dataset(Strict):
     sha256: Sha256 | None = None
     """Of the bytes; null while unknown: then the address holds a commit, and the hash is recorded when fetched."""
     rows: int | None = None
-    """Rows in the file; checked when read. Null where nobody has counted them."""
+    """Rows in the file, for estimates; null where nobody has counted them."""
     licence: str
     note: str = ""
 

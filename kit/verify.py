@@ -196,12 +196,14 @@ def show(console: "Console", plan: Plan, findings: list[Finding]) -> None:
             Text.assemble(mark, f"  {finding.check:9} {plain(finding.what)}: {plain(finding.detail)}"), soft_wrap=True
         )
     failed = sum(not finding.passed for finding in findings)
+    recorded = any(finding.check == "expected" and "recorded " in finding.detail for finding in findings)
     console.print(
-        Text(f"{len(findings)} checks, {failed} failed. {verdict(plan, failed)}", style="bold"), soft_wrap=True
+        Text(f"{len(findings)} checks, {failed} failed. {verdict(plan, failed, recorded)}", style="bold"),
+        soft_wrap=True,
     )
 
 
-def verdict(plan: Plan, failed: int) -> str:
+def verdict(plan: Plan, failed: int, recorded: bool) -> str:
     """What the checks say together; "reproduced" is said of the paper's scale alone."""
     if plan.scale == "paper":
         return (
@@ -211,6 +213,8 @@ def verdict(plan: Plan, failed: int) -> str:
         )
     if failed:
         return f"Scale {plan.scale} does not give what was recorded."
+    if not recorded:
+        return f"Nothing is recorded for scale {plan.scale} to compare with; it says nothing about the paper's numbers."
     return f"Scale {plan.scale} gives what was recorded; it says nothing about the paper's numbers."
 
 
