@@ -1,10 +1,11 @@
 # The front doors; nox and kit do the work. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce plan verify doctor test lint lock clean
+.PHONY: help setup reproduce plan verify images doctor test lint lock clean
 MAKEFLAGS += --no-print-directory
 
 TABLE ?= 2
 # SCALE=smoke|mini|one-gpu|paper: how big; without it, the largest that this machine holds
+# RUNTIME=local|docker|podman|apptainer: where jobs run; all but local want `make images` (IMAGES="cpu grade cuda")
 # MIRROR=DIR: copies of the pinned data files · STORE=DIR: the artifacts' folder · YES=1: don't ask before GPU-hours
 SETUP := @sh requirements/setup.sh
 KIT = @"$$(sh requirements/setup.sh --where '$(SCALE)')/bin/kit"
@@ -12,6 +13,7 @@ NOX := @.venv/bin/python -m nox
 scale := $(if $(SCALE),--scale '$(SCALE)')
 store := $(if $(STORE),--store '$(STORE)')
 mirror := $(if $(MIRROR),--mirror '$(MIRROR)')
+runtime := $(if $(RUNTIME),--runtime '$(RUNTIME)')
 yes := $(if $(filter-out 0 no,$(YES)),--yes)
 
 help: ## list these targets
@@ -20,14 +22,17 @@ help: ## list these targets
 setup: ## make .venv: Python 3.11, every package by its hash, nothing outside this folder
 	$(SETUP) '$(SCALE)'
 
-reproduce: setup ## TABLE=2: compute it at the scale this machine holds, print it beside the paper's (SCALE= MIRROR= STORE= YES=1)
-	$(KIT) reproduce $(TABLE) $(scale) $(mirror) $(store) $(yes)
+reproduce: setup ## TABLE=2: compute it at the scale this machine holds, print it beside the paper's (SCALE= MIRROR= STORE= RUNTIME= YES=1)
+	$(KIT) reproduce $(TABLE) $(scale) $(mirror) $(store) $(runtime) $(yes)
 
 plan: setup ## TABLE=2 SCALE=paper: list its jobs, with GPU-hours, disk and what is cached
 	$(KIT) plan $(TABLE) $(scale) $(store)
 
 verify: setup ## TABLE=2: check what was computed: artifacts unharmed, numbers within their tolerance
 	$(KIT) verify $(TABLE) $(scale) $(store)
+
+images: setup ## build the container images cpu and grade (IMAGES=cuda: that one); docker, podman or buildah
+	@.venv/bin/python -m kit.images $(or $(IMAGES),cpu grade)
 
 doctor: setup ## what this machine can run, and what is missing with the command that installs it
 	$(KIT) doctor

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any, TextIO
 
 MARK = "\x1ekit "
-KINDS = ("start", "progress", "done", "failed", "blocked")
+KINDS = ("start", "progress", "computed", "done", "failed", "blocked")
 
 
 def sender(stream: TextIO) -> Callable[..., None]:

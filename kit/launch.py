@@ -1,4 +1,4 @@
-"""One worker -> one command: plain Python, or ``accelerate launch`` where a model is at work."""
+"""One worker -> one command, here or in a container: Python, or ``accelerate launch`` where a model is at work."""
 
 import os
 import sys
@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from kit.containers import PYTHON, Containers, Request
+from kit.containers import command as container_command
+from kit.handover import Exchange
 from kit.store import Job
 
 GROUPS = {
@@ -46,6 +49,8 @@ class Options:
     store: Path
     mirror: Path | None = None
     unsafe_exec: bool = False
+    containers: Containers | None = None
+    """Where workers run, if not right here."""
 
 
 def command(shape: Shape, keys: Sequence[str], options: Options, *, cpu: bool) -> list[str]:
@@ -57,15 +62,54 @@ def command(shape: Shape, keys: Sequence[str], options: Options, *, cpu: bool) -
         options: of the run.
         cpu: whether the environment computes on a CPU.
     """
-    worker = ["-m", "kit.worker", "--store", str(options.store), "--world", str(shape.world), "--lifeline"]
-    if options.mirror:
-        worker += ["--mirror", str(options.mirror)]
+    mirror = ["--mirror", str(options.mirror)] if options.mirror else []
+    return [sys.executable, *_words(shape, keys, options, ["--store", str(options.store), *mirror], cpu=cpu)]
+
+
+def command_in_container(
+    shape: Shape, keys: Sequence[str], options: Options, containers: Containers, exchange: Exchange, *, cpu: bool
+) -> list[str]:
+    """The command line of a worker in its image: the same worker, with the store read-only and an output folder.
+
+    Args:
+        shape: what its jobs have in common.
+        keys: the jobs, in order.
+        options: of the run.
+        containers: runtime and images.
+        exchange: its folders.
+        cpu: whether the environment computes on a CPU.
+    """
+    image = containers.image(shape.group, shape.environment)
+    places = ["--store", "/store", "--out", "/out", "--said", "/said"]
+    readable = [(str(options.store / name), f"/store/{name}") for name in ("artifacts", "jobs")]
+    readable += [(str(exchange.said), "/said")]
+    if shape.group == "fetch":
+        readable += containers.mounts
+        if options.mirror:
+            places += ["--mirror", "/mirror"]
+            readable += [(str(options.mirror), "/mirror")]
+    request = Request(
+        group=shape.group,
+        image=image,
+        words=[PYTHON, *_words(shape, keys, options, places, cpu=cpu)],
+        readable=readable,
+        writable=[(str(exchange.out), "/out")],
+        environment=settings(shape, cpu=cpu) | {"KIT_IMAGE_DIGEST": image.digest, "KIT_COMMIT": image.revision},
+        gpu=not cpu and shape.group in ACCELERATED,
+        memory_cap=containers.memory_cap,
+    )
+    return container_command(containers.runtime, request)
+
+
+def _words(shape: Shape, keys: Sequence[str], options: Options, places: Sequence[str], *, cpu: bool) -> list[str]:
+    """What Python is told: the worker, or accelerate with the worker."""
+    worker = ["-m", "kit.worker", *places, "--world", str(shape.world), "--lifeline"]
     if options.unsafe_exec:
         worker += ["--unsafe-exec"]
     worker += keys
     if shape.group not in ACCELERATED:
-        return [sys.executable, "-u", *worker]
-    return [sys.executable, "-u", "-m", "accelerate.commands.launch", *_accelerate(shape, cpu=cpu), *worker]
+        return ["-u", *worker]
+    return ["-u", "-m", "accelerate.commands.launch", *_accelerate(shape, cpu=cpu), *worker]
 
 
 def _accelerate(shape: Shape, *, cpu: bool) -> list[str]:
@@ -80,8 +124,12 @@ def _accelerate(shape: Shape, *, cpu: bool) -> list[str]:
 
 def environment(shape: Shape, *, cpu: bool) -> dict[str, str]:
     """The worker's environment: this process's, with what keeps it offline, quiet and the same everywhere."""
-    found = dict(os.environ)
-    found |= {
+    return dict(os.environ) | settings(shape, cpu=cpu)
+
+
+def settings(shape: Shape, *, cpu: bool) -> dict[str, str]:
+    """What a worker's environment has to hold."""
+    found = {
         "PYTHONHASHSEED": "0",
         "TOKENIZERS_PARALLELISM": "false",
         "HF_HUB_DISABLE_TELEMETRY": "1",

@@ -1,6 +1,7 @@
 """For each job of a plan: skip what the store has, start a worker for the rest, go on where one fails."""
 
 import contextlib
+import os
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -8,7 +9,9 @@ from dataclasses import dataclass, field
 from typing import IO, Any
 
 from kit import events
-from kit.launch import GROUPS, Options, Shape, command, environment
+from kit.containers import engine_environment
+from kit.handover import Exchange, exchange
+from kit.launch import GROUPS, Options, Shape, command, command_in_container, environment
 from kit.store import Job, Store
 
 ORDER = ("fetch", "convert", "text", "train", "grade")
@@ -59,7 +62,7 @@ def execute(jobs: Mapping[str, Job], store: Store, options: Options, listen: Lis
 
 def next_batch(pending: Mapping[str, Job], jobs: Mapping[str, Job], store: Store) -> tuple[Shape, list[str]] | None:
     """The next worker's shape and jobs: all of one group that need nothing but each other, earliest group first."""
-    for group in ORDER:
+    for group in dict.fromkeys([*ORDER, *(GROUPS.get(job.stage, job.stage) for job in pending.values())]):
         shapes: dict[Shape, list[str]] = {}
         for key, job in pending.items():
             if GROUPS.get(job.stage, job.stage) != group:
@@ -118,17 +121,49 @@ def _run_worker(
     listen: Listener,
 ) -> None:
     """Start one worker, follow its events, and take every job off ``pending`` that it settled."""
+    with contextlib.ExitStack() as stack:
+        hand = None
+        if options.containers:
+            hand = stack.enter_context(exchange(store, keys, as_root=os.geteuid() == 0))
+        process = _start(shape, keys, options, hand)
+        _attend(
+            process, shape, keys, hand, pending=pending, store=store, options=options, outcome=outcome, listen=listen
+        )
+
+
+def _start(shape: Shape, keys: list[str], options: Options, hand: Exchange | None) -> subprocess.Popen[str]:
+    """The worker's process: Python here, or the runtime's client with Python in a container."""
     cpu = shape.environment != "cuda"
-    process = subprocess.Popen(
-        command(shape, keys, options, cpu=cpu),
+    if options.containers and hand:
+        words = command_in_container(shape, keys, options, options.containers, hand, cpu=cpu)
+        variables = engine_environment()
+    else:
+        words, variables = command(shape, keys, options, cpu=cpu), environment(shape, cpu=cpu)
+    return subprocess.Popen(
+        words,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        env=environment(shape, cpu=cpu),
+        env=variables,
         start_new_session=True,
     )
+
+
+def _attend(
+    process: subprocess.Popen[str],
+    shape: Shape,
+    keys: list[str],
+    hand: Exchange | None,
+    *,
+    pending: dict[str, Job],
+    store: Store,
+    options: Options,
+    outcome: Outcome,
+    listen: Listener,
+) -> None:
+    """Follow a worker to its end."""
     tail: list[str] = []
     current = keys[0]
     settled = False
@@ -139,17 +174,18 @@ def _run_worker(
             job = pending.get(event["key"])
             if job is None:
                 continue
-            if event["event"] == "blocked":  # an input failed before it in this worker; the end of the run says so
-                settled = True
+            if event["event"] == "computed" and hand:
+                hand.take(job, event)
                 continue
-            if event["event"] in ("done", "failed"):
-                settled = True
+            settled = settled or event["event"] in ("blocked", "done", "failed")
+            if event["event"] == "done":
+                outcome.done.append(pending.pop(job.key).key)
+            if event["event"] == "failed":
+                outcome.failed[job.key] = str(event["reason"])
                 del pending[job.key]
-                if event["event"] == "done":
-                    outcome.done.append(job.key)
-                else:
-                    outcome.failed[job.key] = str(event["reason"])
-            listen(event["event"], job, event)
+                store.record_failure(job, outcome.failed[job.key])  # a worker in a container could not
+            if event["event"] != "blocked":  # an input failed before it in this worker; the end of the run says so
+                listen(event["event"], job, event)
         code = process.wait()
     except BaseException:
         process.terminate()
@@ -161,7 +197,8 @@ def _run_worker(
     # Only the job that was at work is to blame, or the first where none had begun; the others get another worker.
     victim = current if current in pending else None if settled else next((k for k in keys if k in pending), None)
     if victim is not None:
-        reason = _why(code, tail, store, victim)
+        capped = options.containers.memory_cap if options.containers and shape.group == "grade" else ""
+        reason = _why(code, tail, store, victim, capped)
         job = pending.pop(victim)
         outcome.failed[victim] = reason
         store.record_failure(job, reason)
@@ -194,8 +231,10 @@ def _log(store: Store, key: str, line: str) -> None:
         log.write(line)
 
 
-def _why(code: int, tail: list[str], store: Store, key: str) -> str:
-    """Why a worker ended before its jobs did."""
+def _why(code: int, tail: list[str], store: Store, key: str, capped: str = "") -> str:
+    """Why a worker ended before its jobs did; ``capped``: the memory that its container may use."""
+    if code in (-9, 137) and capped:
+        return f"the worker was killed (signal 9): its container is held to {capped} of memory; or by hand"
     if code in (-9, 137):
         return "the worker was killed (signal 9): out of memory, or by hand"
     if code < 0:

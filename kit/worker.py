@@ -20,6 +20,7 @@ from typing import Any
 from kit import events, provenance, registry
 from kit.engines import Engine, EngineSettings
 from kit.errors import KitError
+from kit.handover import Handover
 from kit.prompts import Pack
 from kit.sandbox import Sandbox
 from kit.store import BusyError, Job, Store
@@ -97,6 +98,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--world", type=int, required=True)
     parser.add_argument("--mirror", type=Path)
     parser.add_argument("--unsafe-exec", action="store_true")
+    parser.add_argument("--out", type=Path, help="compute into this folder; whoever started this worker commits")
+    parser.add_argument("--said", type=Path, help="where the reason is, if it could not")
     parser.add_argument("--lifeline", action="store_true", help="end when standard input closes")
     options = parser.parse_args(arguments)
     if options.lifeline:
@@ -107,7 +110,7 @@ def main(arguments: list[str] | None = None) -> int:
         emit("failed", key=options.keys[0], reason=f"the plan asks for {options.world} processes, {world} were started")
         return 1
     context = JobContext(rank=rank, world=world, mirror=options.mirror, unsafe_exec=options.unsafe_exec, emit=emit)
-    store = Store(options.store)
+    store = Store(options.store) if options.out is None else Handover(options.store, options.out, options.said, emit)
     failures = 0
     for key in options.keys:
         failures += not (_run_on_ranks if world > 1 else run_job)(store, key, context)

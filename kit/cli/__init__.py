@@ -28,6 +28,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stand
 UnsafeExec = Annotated[
     bool, typer.Option("--unsafe-exec", help="Run model-written code with no sandbox where none is to be had")
 ]
+RuntimeName = Annotated[
+    str, typer.Option("--runtime", help="Where jobs run: local, docker, podman, apptainer (images by `make images`)")
+]
 DEFAULT_STORE = Path("store")
 STOPPED = "stopped; what is committed stays, and the same command goes on from there"
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from kit.cli import DEFAULT_STORE, AsJson, MirrorDir, StoreDir, UnsafeExec, app
+from kit.cli import DEFAULT_STORE, AsJson, MirrorDir, RuntimeName, StoreDir, UnsafeExec, app
 
 
 @app.command()
@@ -14,11 +14,13 @@ def job(
     store: StoreDir = DEFAULT_STORE,
     mirror: MirrorDir = None,
     unsafe_exec: UnsafeExec = False,
+    runtime: RuntimeName = "local",
 ) -> None:
     """Run one planned job: the same on a host, in a container, on a cluster."""
     from rich.console import Console
 
     from kit.cli.tables import check_mirror
+    from kit.containers import prepare
     from kit.launch import Options
     from kit.report import plain, terminal
     from kit.run import execute
@@ -27,7 +29,12 @@ def job(
     check_mirror(mirror)
     opened = Store.existing(store)
     found = opened.job(opened.find(key))
-    options = Options(store=store.resolve(), mirror=mirror.resolve() if mirror else None, unsafe_exec=unsafe_exec)
+    options = Options(
+        store=store.resolve(),
+        mirror=mirror.resolve() if mirror else None,
+        unsafe_exec=unsafe_exec,
+        containers=prepare(runtime, [found]),
+    )
     console = Console()
     with terminal.Live(console, 1) as live:
         outcome = execute({found.key: found}, opened, options, live)

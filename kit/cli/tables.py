@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kit.cli import DEFAULT_STORE, AsJson, MirrorDir, ScaleName, StoreDir, Tables, UnsafeExec, app
+from kit.cli import DEFAULT_STORE, AsJson, MirrorDir, RuntimeName, ScaleName, StoreDir, Tables, UnsafeExec, app
 from kit.errors import RequestError
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def reproduce(
     dry_run: DryRun = False,
     yes: Yes = False,
     unsafe_exec: UnsafeExec = False,
+    runtime: RuntimeName = "local",
 ) -> None:
     """Compute tables of the paper and print them beside the paper's numbers."""
     from kit.planning import plan_tables
@@ -43,6 +44,7 @@ def reproduce(
         yes=yes,
         unsafe=unsafe_exec,
         auto=scale == "auto",
+        runtime=runtime,
     )
 
 
@@ -54,11 +56,20 @@ def run(
     dry_run: DryRun = False,
     yes: Yes = False,
     unsafe_exec: UnsafeExec = False,
+    runtime: RuntimeName = "local",
 ) -> None:
     """Compute the experiments of a manifest of your own."""
     from kit.planning import plan_manifest
 
-    run_plan(lambda: plan_manifest(manifest), store, mirror, dry_run=dry_run, yes=yes, unsafe=unsafe_exec)
+    run_plan(
+        lambda: plan_manifest(manifest),
+        store,
+        mirror,
+        dry_run=dry_run,
+        yes=yes,
+        unsafe=unsafe_exec,
+        runtime=runtime,
+    )
 
 
 def run_plan(
@@ -70,10 +81,12 @@ def run_plan(
     yes: bool,
     unsafe: bool,
     auto: bool = False,
+    runtime: str = "local",
 ) -> None:
     """Plan, ask if it is dear, run, and print every table; exit 1 if a job failed."""
     from rich.text import Text
 
+    from kit.containers import prepare
     from kit.launch import Options
     from kit.report import make_grid, plain, terminal
     from kit.run import execute
@@ -92,7 +105,12 @@ def run_plan(
         return
     store = Store.open(store_path)
     before_running(plan, store, ask=not yes)
-    options = Options(store=store_path.resolve(), mirror=mirror.resolve() if mirror else None, unsafe_exec=unsafe)
+    options = Options(
+        store=store_path.resolve(),
+        mirror=mirror.resolve() if mirror else None,
+        unsafe_exec=unsafe,
+        containers=prepare(runtime, (job for key, job in plan.jobs.items() if not store.has(key))),
+    )
     with terminal.Live(console, len(plan.jobs)) as live:
         outcome = execute(plan.jobs, store, options, live)
     name_interruptions(console, plan, outcome)
@@ -156,6 +174,7 @@ def plan(
     scale: ScaleName = "auto",
     store: StoreDir = DEFAULT_STORE,
     json: AsJson = False,
+    write: Annotated[bool, typer.Option("--write", help="Put the jobs into the store, for `kit job KEY`")] = False,
 ) -> None:
     """List the jobs behind tables: stage, key, inputs, resources, cached or not."""
     from rich.console import Console
@@ -165,7 +184,9 @@ def plan(
     from kit.store import Store
 
     found = plan_tables(tables, scale)
-    opened = Store(store)
+    opened = Store.open(store) if write else Store(store)
+    for job in found.jobs.values() if write else ():
+        opened.plan(job)
     if not json:
         show_plan(Console(), found, opened)
         return
