@@ -320,8 +320,6 @@ def _apptainer(request: Request) -> list[str]:
     words += [f"--bind={here}:{there}:ro" for here, there in request.readable]
     words += [f"--bind={here}:{there}" for here, there in request.writable]
     words += [f"--env={name}={value}" for name, value in sorted(request.environment.items())]
-    if request.group == "fetch":
-        words += [f"--env={name}={os.environ[name]}" for name in FETCH_VARIABLES if name in os.environ]
     return [*words, request.image.name, *request.words]
 
 
@@ -335,6 +333,14 @@ def outside_hybrid_cgroups(words: Sequence[str]) -> list[str]:
         return list(words)
     script = 'umount /sys/fs/cgroup/unified && exec "$@"'
     return ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", *words]
+
+
+def client_environment(runtime: str, group: str) -> dict[str, str]:
+    """The environment of the runtime's own process; apptainer's takes what a fetching container may see from it."""
+    if runtime != "apptainer" or group != "fetch":
+        return engine_environment()
+    lent = {f"APPTAINERENV_{name}": os.environ[name] for name in FETCH_VARIABLES if name in os.environ}
+    return engine_environment() | lent
 
 
 @functools.lru_cache(maxsize=1)

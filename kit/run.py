@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import IO, Any
 
 from kit import events
-from kit.containers import engine_environment
+from kit.containers import client_environment
 from kit.handover import Exchange, exchange
 from kit.launch import GROUPS, Options, Shape, command, command_in_container, environment
 from kit.store import Job, Store
@@ -136,7 +136,7 @@ def _start(shape: Shape, keys: list[str], options: Options, hand: Exchange | Non
     cpu = shape.environment != "cuda"
     if options.containers and hand:
         words = command_in_container(shape, keys, options, options.containers, hand, cpu=cpu)
-        variables = engine_environment()
+        variables = client_environment(options.containers.runtime, shape.group)
     else:
         words, variables = command(shape, keys, options, cpu=cpu), environment(shape, cpu=cpu)
     return subprocess.Popen(

