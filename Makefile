@@ -8,7 +8,9 @@ TABLE ?= 2
 # RUNTIME=local|docker|podman|apptainer: where jobs run; all but local want `make images` (IMAGES="cpu grade cuda")
 # MIRROR=DIR: copies of the pinned data files · STORE=DIR: the artifacts' folder · YES=1: don't ask before GPU-hours
 SETUP := @sh requirements/setup.sh
-KIT = @"$$(sh requirements/setup.sh --where '$(SCALE)')/bin/kit"
+# Jobs that run in images need nothing of theirs here: the smallest environment plans them.
+host := $(if $(filter-out local,$(RUNTIME)),smoke,$(SCALE))
+KIT = @"$$(sh requirements/setup.sh --where '$(host)')/bin/kit"
 NOX := @.venv/bin/python -m nox
 scale := $(if $(SCALE),--scale '$(SCALE)')
 store := $(if $(STORE),--store '$(STORE)')
@@ -20,7 +22,7 @@ help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
 
 setup: ## make .venv: Python 3.11, every package by its hash, nothing outside this folder
-	$(SETUP) '$(SCALE)'
+	$(SETUP) '$(host)'
 
 reproduce: setup ## TABLE=2: compute it at the scale this machine holds, print it beside the paper's (SCALE= MIRROR= STORE= RUNTIME= YES=1)
 	$(KIT) reproduce $(TABLE) $(scale) $(mirror) $(store) $(runtime) $(yes)
@@ -31,7 +33,8 @@ plan: setup ## TABLE=2 SCALE=paper: list its jobs, with GPU-hours, disk and what
 verify: setup ## TABLE=2: check what was computed: artifacts unharmed, numbers within their tolerance
 	$(KIT) verify $(TABLE) $(scale) $(store)
 
-images: setup ## build the container images cpu and grade (IMAGES=cuda: that one); docker, podman or buildah
+images: ## build the container images cpu and grade (IMAGES=cuda: that one) with docker, podman or buildah
+	$(SETUP) smoke
 	@.venv/bin/python -m kit.images $(or $(IMAGES),cpu grade)
 
 doctor: setup ## what this machine can run, and what is missing with the command that installs it

@@ -3,7 +3,6 @@
 Arguments after ``--`` go to the tool: ``nox -s tests -- -k store -x``. Any nox will do, the ``.venv``'s or one's own.
 """
 
-import shutil
 import tempfile
 from pathlib import Path
 
@@ -34,14 +33,13 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Ruff's rules and format, the layers' contracts, and shellcheck where it is installed."""
+    """Ruff's rules and format, the layers' contracts, shell scripts, container recipes and workflows."""
     run(session, "ruff", "check", *session.posargs)
     run(session, "ruff", "format", "--check")
     run(session, "lint-imports")
-    if shutil.which("shellcheck"):
-        session.run("shellcheck", *SHELL_SCRIPTS, external=True)
-    else:
-        session.warn("no shellcheck here: the shell scripts were not checked")
+    run(session, "shellcheck", *SHELL_SCRIPTS)
+    run(session, "hadolint", *map(str, sorted(ROOT.glob("docker/*.Dockerfile"))))
+    run(session, "actionlint", *map(str, sorted(ROOT.glob(".github/workflows/*.yml"))))
 
 
 @nox.session
@@ -73,6 +71,12 @@ def smoke(session: nox.Session) -> None:
 def slow(session: nox.Session) -> None:
     """The tests that take minutes."""
     run(session, "pytest", "-m", "slow", *session.posargs)
+
+
+@nox.session(default=False)
+def images(session: nox.Session) -> None:
+    """The tests that run jobs in the images that `make images` built; skipped aloud where there are none."""
+    run(session, "pytest", "-m", "images", *session.posargs)
 
 
 @nox.session(default=False)

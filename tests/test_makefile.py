@@ -96,6 +96,14 @@ def test_reproduce_passes_its_variables_on_and_prints_nothing_of_its_own(checkou
     assert checkout.make("reproduce").stdout == ".venv: reproduce 2\n"
 
 
+def test_jobs_in_images_are_planned_from_the_smallest_environment(checkout: Checkout) -> None:
+    """Or a GPU machine would install the cuda lock beside the cuda image."""
+    checkout.finish()
+    checkout.fake("nvidia-smi", "echo 24564")
+    done = checkout.make("reproduce", "SCALE=one-gpu", "RUNTIME=docker")
+    assert (done.stdout, done.stderr) == (".venv: reproduce 2 --scale one-gpu --runtime docker\n", "")
+
+
 @pytest.mark.parametrize(
     ("system", "machine"), [("Darwin", "arm64"), ("Linux", "aarch64")], ids=["a Mac", "Linux on Arm"]
 )
