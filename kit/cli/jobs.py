@@ -1,4 +1,4 @@
-"""``kit job`` and ``kit doctor``: one job of a plan, and what this machine can run."""
+"""``kit job``, ``kit doctor`` and ``kit pin``: one job of a plan, what this machine can run, what is pinned."""
 
 import sys
 from typing import Annotated
@@ -46,8 +46,55 @@ def job(
 
 
 @app.command()
-def doctor(json: AsJson = False) -> None:
+def doctor(
+    json: AsJson = False,
+    pins: Annotated[bool, typer.Option("--pins", help="List what no manifest pins yet, and nothing else")] = False,
+) -> None:
     """Say what this machine can run, and what is missing with the command that installs it."""
+    if pins:
+        list_unpinned(as_json=json)
+        return
     from kit import doctor as checks
 
     sys.exit(checks.main(as_json=json))
+
+
+def list_unpinned(*, as_json: bool) -> None:
+    """One line for each thing without a pin."""
+    from dataclasses import asdict
+
+    from kit.pins import describe, pins, unpinned
+
+    found = unpinned()
+    if as_json:
+        import json
+
+        document = {"schema": 1, "unpinned": [{**asdict(pin), "file": pin.file.name} for pin in found]}
+        typer.echo(json.dumps(document, indent=1))
+        return
+    for pin in found:
+        typer.echo(describe(pin))
+    typer.echo(
+        f"{len(found)} of {len(pins())} are not pinned" + ("; a networked machine finds them: kit pin" * bool(found))
+    )
+
+
+@app.command()
+def pin(
+    move: Annotated[bool, typer.Option("--move", help="Take what has moved too, not only what is missing")] = False,
+    locks: Annotated[bool, typer.Option("--locks", help="Resolve the locks again too (needs uv; keys change)")] = False,
+) -> None:
+    """On a networked machine: find the revisions, hashes and digests that are missing, and print what has moved."""
+    import subprocess
+
+    from kit.catalogue import ROOT
+    from kit.pins import Online, refresh
+
+    lines = 0
+    for line in refresh(Online(), move=move):
+        typer.echo(line)
+        lines += 1
+    if not lines:
+        typer.echo("every pin is as the network has it")
+    if locks:
+        sys.exit(subprocess.run([sys.executable, str(ROOT / "requirements" / "lock.py")], check=False).returncode)

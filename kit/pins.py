@@ -1,0 +1,210 @@
+"""What is pinned, what is not yet, and how a networked machine finds the rest: ``kit pin`` and ``kit doctor --pins``.
+
+Nothing is guessed: a pin is written only after the hub, the registry or the file itself has said it.
+"""
+
+import hashlib
+import re
+import shutil
+import subprocess
+import tomllib
+import urllib.error
+import urllib.request
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from kit.catalogue import ROOT, Catalogue
+from kit.errors import KitError
+
+TIMEOUT_S = 60
+BLOCK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pin:
+    """One thing that a manifest pins, or should."""
+
+    kind: str
+    """``model``, ``data set`` or ``image``."""
+    name: str
+    source: str
+    """Repository, address, or image with its tag."""
+    file: Path
+    """The manifest."""
+    key: str
+    """``hub.revision``, ``sha256``, or the image's own key."""
+    found: str | None
+    """What stands there; None if nothing does."""
+
+
+class Network(Protocol):
+    """What a networked machine can say."""
+
+    def revision(self, repo: str) -> str:
+        """The commit at the head of a hub repository."""
+        ...
+
+    def sha256(self, url: str) -> str:
+        """Of the bytes at an address."""
+        ...
+
+    def digest(self, image: str) -> str:
+        """Of an image's tag, ``sha256:`` and 64 hex digits."""
+        ...
+
+
+def pins(root: Path = ROOT) -> list[Pin]:
+    """Every pin of the tree, in the manifests' order."""
+    manifests = root / "manifests"
+    catalogue = Catalogue(manifests)
+    found = [
+        Pin(
+            kind="model",
+            name=name,
+            source=model.hub.repo,
+            file=manifests / "models.toml",
+            key="hub.revision",
+            found=model.hub.revision,
+        )
+        for name, model in catalogue.models.items()
+        if model.hub
+    ]
+    found += [
+        Pin(
+            kind="data set",
+            name=name,
+            source=dataset.url,
+            file=manifests / "datasets.toml",
+            key="sha256",
+            found=dataset.sha256,
+        )
+        for name, dataset in catalogue.datasets.items()
+        if dataset.url
+    ]
+    images = root / "docker" / "images.toml"
+    for name, base in tomllib.loads(images.read_text(encoding="utf-8"))["base"].items():
+        tag, _, digest = str(base).partition("@")
+        found.append(Pin(kind="image", name=name, source=tag, file=images, key=name, found=digest or None))
+    return found
+
+
+def unpinned(root: Path = ROOT) -> list[Pin]:
+    """What has no pin yet."""
+    return [pin for pin in pins(root) if pin.found is None]
+
+
+def describe(pin: Pin) -> str:
+    """``model judge-7b: no hub.revision (owner/repo)``."""
+    return f"{pin.kind} {pin.name}: no {pin.key} ({pin.source})"
+
+
+def refresh(network: Network, *, move: bool, root: Path = ROOT) -> Iterable[str]:
+    """Ask the network about every pin; fill the empty ones, and yield a line for each that is filled or has moved.
+
+    Args:
+        network: who is asked.
+        move: write what has moved too; without, it is said and left. A data set's hash never moves: another hash at
+            a pinned address means other bytes, and that is an error.
+        root: the tree.
+
+    Raises:
+        KitError: something could not be asked; what was found before it is written.
+    """
+    for pin in pins(root):
+        now = ask(network, pin)
+        if now == pin.found:
+            continue
+        if pin.found is None:
+            write(pin, now)
+            yield f"{pin.kind} {pin.name}: {pin.key} is {now}"
+        elif pin.kind == "data set":
+            raise KitError(f"data set {pin.name}: {pin.source} has sha256 {now}, the manifest pins {pin.found}")
+        else:
+            if move:
+                write(pin, now)
+            yield f"{pin.kind} {pin.name}: moved from {pin.found} to {now}{'' if move else '; left as it is (--move)'}"
+
+
+def ask(network: Network, pin: Pin) -> str:
+    """What the network says of one pin."""
+    if pin.kind == "model":
+        return network.revision(pin.source)
+    return network.sha256(pin.source) if pin.kind == "data set" else network.digest(pin.source)
+
+
+def write(pin: Pin, value: str) -> None:
+    """Put a value into its manifest; every other byte stays.
+
+    Raises:
+        KitError: the manifest has no place for it.
+    """
+    text = pin.file.read_text(encoding="utf-8")
+    if pin.kind == "image":
+        changed = re.sub(rf'^({pin.key} = "[^"@]*)(@[^"]*)?"', rf'\1@{value}"', text, count=1, flags=re.MULTILINE)
+        for recipe in (pin.file.parent / f"{pin.name}.Dockerfile",):
+            words = recipe.read_text(encoding="utf-8")
+            pattern = r"^(ARG BASE_IMAGE=[^@\n]*)(@\S*)?$"
+            recipe.write_text(re.sub(pattern, rf"\1@{value}", words, flags=re.MULTILINE), encoding="utf-8")
+    else:
+        table = "models" if pin.kind == "model" else "datasets"
+        head = re.search(rf'^\[{table}\."?{re.escape(pin.name)}"?\]\n', text, flags=re.MULTILINE)
+        if head is None:
+            raise KitError(f"{pin.file.name}: no table of {pin.name}; write {pin.key} = {value!r} by hand")
+        end = text.find("\n[", head.end())
+        body = text[head.end() : end if end >= 0 else len(text)]
+        line = f'{pin.key} = "{value}"'
+        if re.search(rf"^{re.escape(pin.key)} *=", body, flags=re.MULTILINE):
+            new = re.sub(rf"^{re.escape(pin.key)} *=[^\n]*", line, body, count=1, flags=re.MULTILINE)
+        else:
+            after = "hub.repo" if pin.kind == "model" else "url"
+            new = re.sub(rf"^({re.escape(after)} *=[^\n]*)$", rf"\1\n{line}", body, count=1, flags=re.MULTILINE)
+        changed = text[: head.end()] + new + text[head.end() + len(body) :]
+    if changed == text:
+        raise KitError(f"{pin.file.name}: no place for {pin.key} of {pin.name}; write {value!r} by hand")
+    pin.file.write_text(changed, encoding="utf-8")
+
+
+class Online:
+    """The hub, the data sets' addresses and the images' registry, over the network."""
+
+    def revision(self, repo: str) -> str:
+        """The commit at the head of a hub repository."""
+        from huggingface_hub import HfApi
+
+        try:
+            return str(HfApi().model_info(repo, timeout=TIMEOUT_S).sha)
+        except Exception as error:  # the client raises its own, httpx's and the system's
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise KitError(f"{repo}: the hub could not be asked ({reason}); {NETWORK}") from error
+
+    def sha256(self, url: str) -> str:
+        """Of the bytes at an address."""
+        digest = hashlib.sha256()
+        try:
+            with urllib.request.urlopen(url, timeout=TIMEOUT_S) as response:
+                while block := response.read(BLOCK):
+                    digest.update(block)
+        except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+            raise KitError(f"{url}: could not be read ({getattr(error, 'reason', error)}); {NETWORK}") from error
+        return digest.hexdigest()
+
+    def digest(self, image: str) -> str:
+        """Of an image's tag."""
+        if shutil.which("skopeo"):
+            words = ["skopeo", "inspect", "--format", "{{.Digest}}", f"docker://{image}"]
+        else:
+            words = ["docker", "buildx", "imagetools", "inspect", "--format", "{{.Manifest.Digest}}", image]
+        try:
+            found = subprocess.run(words, text=True, capture_output=True, check=False, timeout=TIMEOUT_S)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise KitError(f"{image}: the registry could not be asked; install skopeo; {NETWORK}") from error
+        digest = found.stdout.strip()
+        if not re.fullmatch(r"sha256:[0-9a-f]{64}", digest):
+            reason = (found.stderr.strip() or "no digest").splitlines()[-1]
+            raise KitError(f"{image}: the registry could not be asked ({reason}); {NETWORK}")
+        return digest
+
+
+NETWORK = "`kit pin` wants a machine with a network; what it had found before this is written"

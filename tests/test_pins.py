@@ -1,0 +1,90 @@
+"""``kit pin``: what is missing is found, what moved is said, and not a byte more of a manifest changes."""
+
+import difflib
+import shutil
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from kit import pins
+from kit.catalogue import ROOT, Catalogue
+from kit.errors import KitError
+
+NEW = {"model": "a" * 40, "data set": "b" * 64, "image": "sha256:" + "c" * 64}
+
+
+class Same:
+    """A network on which nothing has moved."""
+
+    def __init__(self, root: Path, **changed: str) -> None:
+        self.known = {pin.source: pin.found or NEW[pin.kind] for pin in pins.pins(root)} | changed
+
+    def revision(self, repo: str) -> str:
+        return self.known[repo]
+
+    sha256 = digest = revision
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    shutil.copytree(ROOT / "manifests", tmp_path / "manifests")
+    shutil.copytree(ROOT / "docker", tmp_path / "docker")
+    return tmp_path
+
+
+def changes(before: dict[str, str], root: Path) -> list[str]:
+    """Lines added and taken away, over all files."""
+    found = []
+    for name, text in before.items():
+        now = (root / name).read_text().splitlines()
+        found += [line for line in difflib.unified_diff(text.splitlines(), now, n=0) if line[:3] not in ("---", "+++")]
+    return [line for line in found if not line.startswith("@@")]
+
+
+def texts(root: Path) -> dict[str, str]:
+    return {str(path.relative_to(root)): path.read_text() for path in root.rglob("*") if path.is_file()}
+
+
+def test_what_is_missing_is_filled_and_nothing_else_changes(tree: Path) -> None:
+    before, missing = texts(tree), pins.unpinned(tree)
+    assert missing, "everything is pinned: test with an entry made up for it"
+    lines = list(pins.refresh(Same(tree), move=False, root=tree))
+    assert lines == [f"{pin.kind} {pin.name}: {pin.key} is {NEW[pin.kind]}" for pin in missing]
+    assert sorted(changes(before, tree)) == sorted(f'+{pin.key} = "{NEW[pin.kind]}"' for pin in missing)
+    assert pins.unpinned(tree) == []
+
+
+def test_what_has_moved_is_said_and_left_unless_asked(tree: Path) -> None:
+    list(pins.refresh(Same(tree), move=False, root=tree))
+    before = texts(tree)
+    moved = Same(tree, **{"Qwen/Qwen2.5-0.5B": "d" * 40})
+    old = Catalogue(tree / "manifests").models["qwen-2.5-0.5b"].hub
+    assert old is not None
+    said = f"model qwen-2.5-0.5b: moved from {old.revision} to {'d' * 40}"
+    assert list(pins.refresh(moved, move=False, root=tree)) == [f"{said}; left as it is (--move)"]
+    assert changes(before, tree) == []
+    assert list(pins.refresh(moved, move=True, root=tree)) == [said]
+    assert changes(before, tree) == [f'-hub.revision = "{old.revision}"', f'+hub.revision = "{"d" * 40}"']
+
+
+def test_a_base_image_moves_in_its_recipe_too(tree: Path) -> None:
+    list(pins.refresh(Same(tree), move=False, root=tree))
+    tag = next(pin.source for pin in pins.pins(tree) if pin.kind == "image")
+    list(pins.refresh(Same(tree, **{tag: "sha256:" + "e" * 64}), move=True, root=tree))
+    for name, base in tomllib.loads((tree / "docker" / "images.toml").read_text())["base"].items():
+        assert base == f"{tag}@sha256:{'e' * 64}"
+        assert f"ARG BASE_IMAGE={base}\n" in (tree / "docker" / f"{name}.Dockerfile").read_text()
+
+
+def test_other_bytes_at_a_pinned_address_are_an_error(tree: Path) -> None:
+    pin = next(pin for pin in pins.pins(tree) if pin.kind == "data set" and pin.found)
+    with pytest.raises(
+        KitError, match=f"^data set {pin.name}: .* has sha256 {'f' * 64}, the manifest pins {pin.found}$"
+    ):
+        list(pins.refresh(Same(tree, **{pin.source: "f" * 64}), move=True, root=tree))
+
+
+def test_without_a_network_it_says_so() -> None:
+    with pytest.raises(KitError, match=r"could not be read .* wants a machine with a network"):
+        pins.Online().sha256("http://127.0.0.1:9/none")
