@@ -123,7 +123,11 @@ class Grade(Row):
     reason: str = ""
     """Why it is wrong, where there is more to say than that."""
     cpu_s: float = 0.0
-    """CPU seconds that model-written code took; 0 where none ran."""
+    """CPU seconds that model-written code took; 0 where none ran. No part of the row: no two runs agree on it."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Every field but ``cpu_s``."""
+        return {name: value for name, value in asdict(self).items() if name != "cpu_s"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,8 @@ from kit.records import Completion, read_rows, results, write_rows
 from kit.stages import Context, Summary, only_file
 
 VERSION = 1
+SLOWEST = 5
+"""Programs that the facts name with their CPU seconds: those nearest to the limit."""
 
 
 def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, context: Context) -> Summary:
@@ -24,7 +26,14 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, contex
     sandbox = context.sandbox() if benchmark.RUNS_CODE else None
     texts = [completion.text for completion in completions]
     grades = benchmark.grade(problems, texts, params["protocol"], sandbox)
-    write_rows(out / "grades.jsonl", (grade for grade in grades))
+    write_rows(out / "grades.jsonl", grades)
     write_rows(out / "results.jsonl", results(grades, benchmark.METRICS))
-    facts = {"cpu_s": round(sum(grade.cpu_s for grade in grades), 3)}
-    return Summary(rows=len(grades), facts=facts | ({"sandbox": sandbox.tier} if sandbox else {}))
+    if sandbox is None:
+        return Summary(rows=len(grades), facts={})
+    slowest = sorted(grades, key=lambda grade: grade.cpu_s, reverse=True)[:SLOWEST]
+    facts = {
+        "sandbox": sandbox.tier,
+        "cpu_s": round(sum(grade.cpu_s for grade in grades), 3),
+        "slowest_cpu_s": {grade.id: round(grade.cpu_s, 3) for grade in slowest},
+    }
+    return Summary(rows=len(grades), facts=facts)
