@@ -47,22 +47,7 @@ def open(model: Path, settings: EngineSettings) -> "VllmEngine":  # noqa: A001 -
     ranks = os.environ.get("LOCAL_WORLD_SIZE")
     import vllm
 
-    llm = vllm.LLM(
-        model=str(model),
-        dtype=settings.dtype,
-        max_model_len=settings.max_model_len,
-        max_num_seqs=settings.max_num_seqs,
-        trust_remote_code=False,
-        # Texts are rendered and decoded by kit.engines._chat, the same for every engine.
-        skip_tokenizer_init=True,
-        # Off, or the order in which requests arrive would decide which parts are computed anew.
-        enable_prefix_caching=False,
-        # "auto" would let the folder's generation_config.json add top_k, repetition_penalty, even a max_tokens to what
-        # was asked for, so that two models of one comparison would be sampled in two ways.
-        generation_config="vllm",
-        disable_log_stats=True,
-        **options,
-    )
+    llm = vllm.LLM(**arguments(model, settings), **options)
     if ranks is not None:  # vLLM's CPU platform has written its own number over the launcher's
         os.environ["LOCAL_WORLD_SIZE"] = ranks
     fingerprint = {
@@ -75,6 +60,25 @@ def open(model: Path, settings: EngineSettings) -> "VllmEngine":  # noqa: A001 -
         "threads": threads,
     }
     return VllmEngine(chat=chat, llm=llm, fingerprint=fingerprint, had_group=had_group)
+
+
+def arguments(model: Path, settings: EngineSettings) -> dict[str, Any]:
+    """What vLLM is told on any device."""
+    return {
+        "model": str(model),
+        "dtype": settings.dtype,
+        "max_model_len": settings.max_model_len,
+        "max_num_seqs": settings.max_num_seqs,
+        "trust_remote_code": False,
+        # Texts are rendered and decoded by kit.engines._chat, the same for every engine.
+        "skip_tokenizer_init": True,
+        # Off, or the order in which requests arrive would decide which parts are computed anew.
+        "enable_prefix_caching": False,
+        # "auto" would let the folder's generation_config.json add top_k, repetition_penalty, even a max_tokens to what
+        # was asked for, so that two models of one comparison would be sampled in two ways.
+        "generation_config": "vllm",
+        "disable_log_stats": True,
+    }
 
 
 class VllmEngine:

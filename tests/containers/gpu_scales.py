@@ -1,0 +1,111 @@
+"""Not a test: validates a GPU scale's engines and training runs without a GPU; test_gpu_scales.py starts it.
+
+    python gpu_scales.py SCALE FOLDER [--split-by-three]
+
+Prints one JSON line: what vLLM and transformers made of each configuration, or what they refused.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+os.environ |= {"VLLM_LOGGING_LEVEL": "ERROR", "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
+
+from kit.engines import EngineSettings
+from kit.engines.vllm import arguments
+from kit.manifest import Model
+from kit.planning import plan_tables
+from kit.training import params as sft_params
+from kit.training.trainer import training_arguments
+
+
+def config(name: str, model: Model) -> dict[str, Any]:
+    """The model's config.json, as far as its sizes go; InternLM-2, Mistral and DeepSeek have Llama's layout."""
+    qwen = name.startswith("qwen")
+    return {
+        "architectures": ["Qwen2ForCausalLM" if qwen else "LlamaForCausalLM"],
+        "model_type": "qwen2" if qwen else "llama",
+        "hidden_size": model.hidden,
+        "intermediate_size": model.intermediate,
+        "num_hidden_layers": model.layers,
+        "num_attention_heads": model.heads,
+        "num_key_value_heads": model.kv_heads,
+        "vocab_size": model.vocab,
+        "max_position_embeddings": model.context,
+        "tie_word_embeddings": model.tied_embeddings,
+        "dtype": "bfloat16",
+    }
+
+
+def engine(folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
+    """What vLLM's own classes make of the arguments."""
+    from vllm.config import ParallelConfig
+    from vllm.engine.arg_utils import EngineArgs
+
+    told = EngineSettings(**settings)
+    made = EngineArgs(**arguments(folder, told), gpu_memory_utilization=told.gpu_memory_share)
+    model = made.create_model_config()
+    parallel = ParallelConfig(tensor_parallel_size=told.tensor_parallel, distributed_executor_backend="mp")
+    model.verify_with_parallel_config(parallel)
+    return {
+        "max_model_len": model.max_model_len,
+        "dtype": str(model.dtype),
+        "heads": model.get_num_attention_heads(parallel),
+        "kv_heads": model.get_num_kv_heads(parallel),
+    }
+
+
+def training(folder: Path, params: dict[str, Any]) -> dict[str, Any]:
+    """What transformers makes of a run: the model on the meta device, the Trainer's arguments."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    parsed = sft_params.parse(params)
+    made = training_arguments(parsed, params.get("world") or 1, folder, steps=10, cuda=False)
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder))
+    return {"parameters": model.num_parameters(), "bf16": made.bf16, "fsdp": bool(made.fsdp), "optim": str(made.optim)}
+
+
+def main(scale: str, scratch: Path, *, split_by_three: bool) -> None:
+    """Every model of the scale's plan, as it is written with and trained there; or one, split as it can't be."""
+    plan = plan_tables(["2"], scale)
+    found: dict[str, Any] = {"engines": {}, "training": {}}
+    for name, model in plan.models.items():
+        (scratch / name).mkdir()
+        (scratch / name / "config.json").write_text(json.dumps(config(name, model)))
+    if split_by_three:
+        job = next(job for job in plan.jobs.values() if "engine" in job.params)
+        name = model_name(plan.jobs[job.inputs["model"]].id)
+        found["engines"][name] = attempt(engine, scratch / name, job.params["engine"] | {"tensor_parallel": 3})
+        plan.jobs.clear()
+    for job in plan.jobs.values():
+        if "engine" in job.params:
+            name = model_name(plan.jobs[job.inputs["model"]].id)
+            key = f"{name} tp={job.params['engine']['tensor_parallel']}"
+            if key not in found["engines"]:
+                found["engines"][key] = attempt(engine, scratch / name, job.params["engine"])
+        elif job.stage == "sft":
+            name = model_name(plan.jobs[job.inputs["base"]].id)
+            if name not in found["training"]:
+                found["training"][name] = attempt(training, scratch / name, job.params)
+    print(json.dumps(found))
+
+
+def model_name(job_id: str) -> str:
+    """``convert/NAME`` or ``fetch/NAME``; of ``sft/SEEDS/EVOLVER/BASE/ROUND`` the base."""
+    words = job_id.split("/")
+    return words[3] if words[0] == "sft" else words[1]
+
+
+def attempt(check: Any, folder: Path, value: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return check(folder, value)
+    except Exception as error:
+        return {"refused": f"{type(error).__name__}: {str(error)[:600]}"}
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]), split_by_three="--split-by-three" in sys.argv)

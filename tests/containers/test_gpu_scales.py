@@ -1,0 +1,74 @@
+"""The scales that need GPUs, checked without one: what vLLM, transformers and the formulas of kit.estimate say."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kit import estimate
+from kit.catalogue import Catalogue, manifests_folder
+from kit.planning import plan_tables
+
+DRIVER = Path(__file__).parent / "gpu_scales.py"
+SCALES = ("one-gpu", "paper")
+
+
+def found(scale: str, folder: Path, *words: str) -> dict[str, dict[str, dict[str, Any]]]:
+    """What a process of its own says: vLLM reads its environment when it is imported."""
+    done = subprocess.run(
+        [sys.executable, str(DRIVER), scale, str(folder), *words], text=True, capture_output=True, check=True
+    )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("scale", SCALES)
+def test_vllm_and_transformers_accept_every_configuration(scale: str, tmp_path: Path) -> None:
+    plan, hardware = plan_tables(["2"], scale), Catalogue(manifests_folder()).scale(scale).hardware
+    said = found(scale, tmp_path)
+    assert said["engines"]
+    for key, engine in said["engines"].items():
+        assert "refused" not in engine, f"{key}: {engine}"
+        name, _, shared = key.partition(" tp=")
+        model, gpus = plan.models[name], int(shared)
+        assert (engine["heads"], engine["kv_heads"]) == (model.heads // gpus, model.kv_heads // gpus)
+        assert (model.heads % gpus, model.kv_heads % gpus, hardware.gpus % gpus) == (0, 0, 0)
+        assert engine["max_model_len"] <= model.context
+        assert engine["dtype"] == "torch.bfloat16"
+    assert said["training"]
+    for name, run in said["training"].items():
+        assert "refused" not in run, f"{name}: {run}"
+        assert run["bf16"] is True
+        assert run["fsdp"] == (hardware.gpus > 1)
+        # The matrices that transformers makes of our sizes are those that the price was worked out for.
+        assert run["parameters"] == pytest.approx(plan.models[name].parameters, rel=1e-4)
+
+
+@pytest.mark.real
+def test_vllm_refuses_what_can_not_be_split(tmp_path: Path) -> None:
+    """Or its accepting the rest would say nothing."""
+    (refused,) = found("paper", tmp_path, "--split-by-three")["engines"].values()
+    assert "must be divisible by tensor parallel size" in refused["refused"]
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_weights_and_cache_fit_the_cards(scale: str) -> None:
+    """``(weights + cache of one text of max_model_len) / tensor_parallel`` in the share that the engine may take."""
+    plan, hardware = plan_tables(["2"], scale), Catalogue(manifests_folder()).scale(scale).hardware
+    card = estimate.machine(hardware.machine)
+    checked = 0
+    for job in plan.jobs.values():
+        if "memory_bytes_per_device" in job.resources:
+            assert job.resources["memory_bytes_per_device"] <= estimate.MEMORY_SHARE * card.memory_bytes, job.id
+        source = plan.jobs[job.inputs["model"]] if "engine" in job.params else None
+        if source is None or source.stage == "sft":
+            continue
+        settings, model = job.params["engine"], plan.models[source.id.partition("/")[2]]
+        cache = estimate.cache_bytes_per_token(model, settings["dtype"]) * settings["max_model_len"]
+        needed = (estimate.weight_bytes(model, settings["dtype"]) + cache) / settings["tensor_parallel"]
+        assert needed <= settings["gpu_memory_share"] * card.memory_bytes, job.id
+        checked += 1
+    assert checked
