@@ -40,9 +40,11 @@ RUN set -eu; \
     rm -rf /tmp/*
 
 # HOME is the one place that a read-only container can write besides its output: a tmpfs, gone with the container.
+# LOGNAME: torch asks for the user's name, and a container may run as an id that has none.
 ENV PATH=/opt/venv/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONDONTWRITEBYTECODE=1 \
     HOME=/tmp \
+    LOGNAME=kit \
     KIT_STORE=/store
 
 ARG REVISION=unknown

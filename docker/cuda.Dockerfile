@@ -41,9 +41,11 @@ RUN set -eu; \
 
 # CUDA's compiler and libraries are wheels of the lock; the driver comes from the machine (CDI, or docker --gpus).
 # HOME is the one place that a read-only container can write besides its output: a tmpfs, gone with the container.
+# LOGNAME: torch asks for the user's name, and a container may run as an id that has none.
 ENV PATH=/opt/venv/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONDONTWRITEBYTECODE=1 \
     HOME=/tmp \
+    LOGNAME=kit \
     KIT_STORE=/store \
     CUDA_HOME=/opt/venv/lib/python3.11/site-packages/nvidia/cu13 \
     NVIDIA_VISIBLE_DEVICES=all \
