@@ -73,6 +73,8 @@ class Exchange:
 
     def __init__(self, store: Store, folder: Path) -> None:
         self.store = store
+        self.folder = folder
+        """Where the runtime's client is started: podman leaves a file there when a container is out of memory."""
         self.out = folder / "out"
         self.said = folder / "said"
 

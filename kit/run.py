@@ -147,6 +147,7 @@ def _start(shape: Shape, keys: list[str], options: Options, hand: Exchange | Non
         text=True,
         errors="replace",
         env=variables,
+        cwd=hand.folder if hand else None,
         start_new_session=True,
     )
 

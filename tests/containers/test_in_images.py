@@ -111,6 +111,7 @@ def test_each_misdeed_fails_with_its_reason_and_the_rest_goes_on(closed: Contain
     assert all(store.failure(job.key) == outcome.failed[job.key] for job in bad.values())
     assert [store.check(key) for key in outcome.done] == [[], []]
     assert list((store.root / "tmp").iterdir()) == []
+    assert not Path("oom").exists()  # podman left this file wherever the run was started
     provenance = store.get(before.key).provenance
     assert provenance["image"] == closed.images["grade"].digest
 
