@@ -38,7 +38,7 @@ class Commit:
     epoch: str
     """Its time, seconds: the only time that gets into an image."""
     base_epoch: str
-    """The time at which docker/ last changed: that of a base made here, so that not every commit makes one anew."""
+    """When docker/images.toml last changed: the time of a base made here, so that not every commit makes one anew."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -109,7 +109,7 @@ def last_commit() -> Commit:
     """
     try:
         revision, epoch = output(["git", "-C", str(ROOT), "log", "-1", "--format=%H %ct"]).split()
-        base_epoch = output(["git", "-C", str(ROOT), "log", "-1", "--format=%ct", "--", "docker"]).strip()
+        base_epoch = output(["git", "-C", str(ROOT), "log", "-1", "--format=%ct", "--", "docker/images.toml"]).strip()
         changed = output(["git", "-C", str(ROOT), "status", "--porcelain", "--untracked-files=no"])
     except (KitError, OSError) as error:
         raise RequestError(f"{ROOT} is no git checkout: an image is built from a commit") from error

@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 
-from kit import containers
+from kit import containers, images
 from kit.catalogue import lock_hash
 from kit.containers import Containers, Request
 from kit.doctor import normal, pins
-from kit.errors import RequestError
+from kit.errors import KitError, RequestError
+from kit.images import fetching
+from kit.images.comparing import differences
 from kit.launch import Options
 from kit.planning import plan_tables
 from kit.run import Outcome, execute
@@ -276,3 +278,22 @@ def test_a_made_up_gpu_reaches_the_container(
         spec.unlink()
         if made:
             folder.rmdir()
+
+
+def test_the_same_commit_gives_the_same_digest_twice() -> None:
+    """grade alone: what differs, if anything does, is named. `python -m kit.images --twice` does so for any image."""
+    try:
+        builder = images.find_builder()
+        wheels, debs = fetching.fetch_wheels("grade"), fetching.fetch_debs(builder, "grade")
+        base = fetching.find_base(builder, "grade", images.last_commit().base_epoch)
+    except KitError as error:
+        pytest.skip(f"nothing was built: {error}")
+    names = ("localhost/kit-test-one", "localhost/kit-test-two")
+    try:
+        digests = {
+            images.build(builder, "grade", images.last_commit(), base=base, wheels=wheels, debs=debs, name=name)
+            for name in names
+        }
+        assert len(digests) == 1, "first differences: " + "; ".join(differences(*names))
+    finally:
+        subprocess.run([builder, "rmi", *names], capture_output=True, check=False)
