@@ -343,13 +343,18 @@ def client_environment(runtime: str, group: str) -> dict[str, str]:
     return engine_environment() | lent
 
 
-@functools.lru_cache(maxsize=1)
 def engine_environment() -> dict[str, str]:
     """This process's environment, with podman told of limits that it would else try to exceed."""
-    found = dict(os.environ)
+    conf = _limits()
+    return dict(os.environ) | ({"CONTAINERS_CONF": conf} if conf else {})
+
+
+@functools.lru_cache(maxsize=1)
+def _limits() -> str:
+    """A configuration file for podman and buildah, where root itself is held to fewer open files than they ask for."""
     files, processes = resource.getrlimit(resource.RLIMIT_NOFILE)[1], resource.getrlimit(resource.RLIMIT_NPROC)[1]
     if os.geteuid() != 0 or files == resource.RLIM_INFINITY or files >= 1 << 20:
-        return found
+        return ""
     pids = int(Path("/proc/sys/kernel/pid_max").read_text(encoding="ascii"))
     processes = pids if processes == resource.RLIM_INFINITY else min(processes, pids)
     conf: dict[str, dict[str, Any]] = {
@@ -359,7 +364,7 @@ def engine_environment() -> dict[str, str]:
     path = ROOT / ".cache" / "containers.conf"
     path.parent.mkdir(exist_ok=True)
     path.write_text(_toml(conf), encoding="utf-8")
-    return found | {"CONTAINERS_CONF": str(path)}
+    return str(path)
 
 
 def _toml(document: Mapping[str, Mapping[str, Any]]) -> str:

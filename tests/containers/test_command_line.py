@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from kit import containers
-from kit.containers import Image, Request
+from kit.containers import Containers, Image, Request
 from kit.errors import RequestError
-from kit.store import Job
+from kit.handover import exchange
+from kit.launch import Options, Shape, command_in_container
+from kit.store import Job, Store
 
 IMAGE = Image(name="localhost/kit-cpu", digest="sha256:" + "1" * 64, revision="", lock="2" * 64)
 
@@ -84,7 +86,6 @@ def programs(folder: Path, monkeypatch: pytest.MonkeyPatch, **scripts: str) -> N
         path.write_text(f"#!/bin/sh\n{script}\n")
         path.chmod(0o755)
     monkeypatch.setenv("PATH", str(folder))
-    containers.engine_environment.cache_clear()
 
 
 def job(environment: str = "cpu", stage: str = "answer") -> Job:
@@ -192,3 +193,25 @@ def test_the_command_line_says_it_with_exit_code_2(tmp_path: Path) -> None:
     code = f"from kit.cli import main; import sys; sys.argv = ['kit', *{words!r}]; main()"
     done = subprocess.run([sys.executable, "-c", code], text=True, capture_output=True, check=False)
     assert (done.returncode, "known: local, docker, podman, apptainer" in done.stderr) == (2, True)
+
+
+def test_a_worker_in_a_container_sees_the_store_and_writes_to_its_own_folder(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "store")
+    shape = Shape(group="text", environment="cpu", world=1)
+    where = Containers(runtime="docker", images={"cpu": IMAGE})
+    with exchange(store, ["k1", "k2"], as_root=False) as hand:
+        options = Options(store=store.root, mirror=tmp_path / "mirror")
+        words = command_in_container(shape, ["k1", "k2"], options, where, hand, cpu=True)
+        volumes = [word.removeprefix("--volume=") for word in words if word.startswith("--volume=")]
+        assert volumes == [
+            f"{store.root}/artifacts:/store/artifacts:ro",
+            f"{store.root}/jobs:/store/jobs:ro",
+            f"{hand.said}:/said:ro",
+            f"{hand.out}:/out:rw",
+        ]
+    inside = words[words.index(IMAGE.name) + 1 :]
+    assert inside[:3] == ["-u", "-m", "accelerate.commands.launch"]
+    places = ["--store", "/store", "--out", "/out", "--said", "/said", "--world", "1", "--lifeline", "k1", "k2"]
+    assert inside[inside.index("kit.worker") :] == ["kit.worker", *places]
+    variables = {word.removeprefix("--env=") for word in words if word.startswith("--env=")}
+    assert {f"KIT_IMAGE_DIGEST={IMAGE.digest}", "HF_HUB_OFFLINE=1", "PYTHONHASHSEED=0"} <= variables
