@@ -104,19 +104,7 @@ class Workbench:
         self, pairs: Path, base: str, options: dict[str, Any], template: Path | None = None, end_of_turn: str = ""
     ) -> str:
         """Pairs of a file + base -> tuned model, in the scale's chat format or one's own."""
-        training = self.scale.training
-        params = {
-            **options,
-            "dtype": training.dtype,
-            "sharding": training.sharding,
-            "gradient_checkpointing": training.gradient_checkpointing,
-            "tokens_per_micro_batch": training.tokens_per_micro_batch,
-            "packing": True,
-            "chat_template": self.scale.chat.template,
-            "end_of_turn": self.scale.chat.end_of_turn,
-            "world": max(1, self.scale.hardware.gpus),
-            **chat_format(template, end_of_turn),
-        }
+        params = {**options, **self.planner.training(), **chat_format(template, end_of_turn)}
         inputs = {"pairs": self.file(pairs, "alpaca", f"alpaca{pairs.suffix}"), "base": self.model(base)}
         return self.planner.add("sft", f"sft/{pairs.stem}", params, inputs)
 

@@ -135,7 +135,7 @@ class Planner:
     def sft(self, experiment: Experiment, evolver: str, base: str) -> str:
         """Pairs + base -> tuned model."""
         name = self.required_player(base)
-        spec, limits, training = experiment.sft, self.scale.limits, self.scale.training
+        spec, limits = experiment.sft, self.scale.limits
         params = {
             **spec.model_dump(exclude={"lora"}),
             "lora": spec.lora.model_dump() if spec.lora else None,
@@ -143,14 +143,7 @@ class Planner:
             "global_batch_size": capped(spec.global_batch_size, limits.global_batch_size),
             "max_length_tokens": capped(spec.max_length_tokens, limits.sft_max_length_tokens),
             "seed": experiment.seed,
-            "dtype": training.dtype,
-            "sharding": training.sharding,
-            "gradient_checkpointing": training.gradient_checkpointing,
-            "tokens_per_micro_batch": training.tokens_per_micro_batch,
-            "packing": True,
-            "chat_template": self.scale.chat.template,
-            "end_of_turn": self.scale.chat.end_of_turn,
-            "world": max(1, self.scale.hardware.gpus),
+            **self.training(),
         }
         inputs = {"pairs": self.respond(experiment, evolver), "base": self.model(name)}
         count = self.seed_count(experiment)
@@ -272,6 +265,17 @@ class Planner:
         tensor_parallel = self.scale.tensor_parallel.get(name, 1)
         settings = {**spec.model_dump(), "tensor_parallel": tensor_parallel}
         return {"engine": settings, "world": max(1, gpus // tensor_parallel)}
+
+    def training(self) -> dict[str, Any]:
+        """What the scale says of training: its hardware's settings and the chat format."""
+        spec, chat = self.scale.training, self.scale.chat
+        return {
+            **spec.model_dump(),
+            "packing": True,
+            "chat_template": chat.template,
+            "end_of_turn": chat.end_of_turn,
+            "world": max(1, self.scale.hardware.gpus),
+        }
 
     def engine_version(self) -> dict[str, int]:
         """The engine's own version, for the key."""
