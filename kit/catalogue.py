@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
+from kit.documents import read
 from kit.errors import RequestError, did_you_mean
 from kit.manifest import (
     Dataset,
@@ -18,7 +19,6 @@ from kit.manifest import (
     Scale,
     Table,
     UserManifest,
-    read,
 )
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -12,7 +12,8 @@ from typing import Literal
 from pydantic import Field
 
 from kit.catalogue import look_up, manifests_folder
-from kit.manifest import Model, Strict, read
+from kit.documents import Strict, read
+from kit.manifest import Model
 
 SECONDS_PER_HOUR = 3600.0
 BYTES_PER_NUMBER = {"bfloat16": 2, "float32": 4}

@@ -5,8 +5,8 @@ from pathlib import Path
 from pydantic import Field
 
 from kit.catalogue import manifests_folder
+from kit.documents import Strict, read
 from kit.errors import RequestError, did_you_mean
-from kit.manifest import Strict, read
 
 Value = float | str
 

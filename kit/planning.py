@@ -5,8 +5,9 @@ from pathlib import Path
 
 from kit import registry
 from kit.catalogue import Catalogue, lock_hash, look_up, manifests_folder
+from kit.documents import read
 from kit.errors import RequestError, did_you_mean
-from kit.manifest import Column, Scale, Table, UserManifest, read
+from kit.manifest import Column, Scale, Table, UserManifest
 from kit.plan import Plan, make_plan
 
 LOCKS = ("cpu", "cuda", "grade")
