@@ -11,39 +11,7 @@ import pytest
 from kit import run
 from kit.cli import main
 
-MANIFEST = """\
-schema = 1
-title = "mine"
-scale = "smoke"
-
-[datasets.mine]
-file = "seeds.json"
-format = "alpaca"
-licence = "mine"
-
-[seeds]
-mine = { dataset = "mine" }
-
-[[experiment]]
-id = "one"
-scenario = "evol_instruct"
-seeds = "mine"
-evolver = ["smollm2-135m-instruct"]
-responder = "smollm2-135m-instruct"
-base = ["smollm2-29l"]
-rounds = 2
-seed = 42
-evolve = { temperature = 0.7, max_tokens = 8 }
-respond = { temperature = 0.0, max_tokens = 8 }
-benchmarks = ["gsm8k"]
-
-[experiment.sft]
-learning_rate = 2e-5
-epochs = 1
-global_batch_size = 4
-warmup_ratio = 0.03
-max_length_tokens = 256
-"""
+MANIFEST = (Path(__file__).parent / "data" / "mine.toml").read_text(encoding="utf-8")
 SEEDS = json.dumps([{"instruction": "Name a colour."}])
 SHA = hashlib.sha256(SEEDS.encode()).hexdigest()
 
