@@ -1,11 +1,12 @@
 """The stages on a user's own files: the same jobs as a manifest's, with what a manifest would say as arguments."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from kit import prompts, registry
+from kit import registry
 from kit.catalogue import Catalogue, look_up, manifests_folder
 from kit.engines import Sampling
 from kit.errors import RequestError
@@ -70,22 +71,22 @@ class Workbench:
 
     def evolve(self, seeds: Path, scenario: str, evolver: str, rounds: int, options: dict[str, Any]) -> list[str]:
         """One job a round."""
-        registry.load("scenarios", scenario)
+        module = registry.load("scenarios", scenario)
         keys: list[str] = []
         for round in range(1, rounds + 1):
             params = {
                 "scenario": scenario,
                 "round": round,
                 "breadth": options["breadth"],
-                **self.text_params(options, evolver),
+                **self.text_params(options, evolver, module.PROMPTS),
             }
-            inputs = {"model": self.model(evolver, chat=True)}
+            inputs = {"model": self.model(evolver, chat=True), **self.planner.wording_inputs(options["prompts"])}
             if round == 1:
                 params |= {"seeds": seeds.stem, "format": "alpaca", "rows": options["rows"]}
                 inputs["seeds"] = self.file(seeds, "alpaca")
             else:
                 inputs["instructions"] = keys[-1]
-            plugins = {scenario: registry.load("scenarios", scenario).VERSION, **self.planner.engine_version()}
+            plugins = {scenario: module.VERSION, **self.planner.engine_version()}
             keys.append(
                 self.planner.add("evolve", f"evolve/{seeds.stem}/round-{round}", params, inputs, plugins=plugins)
             )
@@ -94,8 +95,9 @@ class Workbench:
     def respond(self, instructions: Path, responder: str, options: dict[str, Any]) -> str:
         """Instructions of a file -> pairs."""
         params = {"seeds": instructions.stem, "format": "alpaca", "rows": options["rows"]}
-        params |= self.text_params(options, responder)
+        params |= self.text_params(options, responder, registry.load("stages", "respond").PROMPTS)
         inputs = {"model": self.model(responder, chat=True), "seeds": self.file(instructions, "alpaca")}
+        inputs |= self.planner.wording_inputs(options["prompts"])
         return self.planner.add(
             "respond", f"respond/{instructions.stem}", params, inputs, plugins=self.planner.engine_version()
         )
@@ -110,9 +112,10 @@ class Workbench:
 
     def answer(self, benchmark: str, model: str, data: Path | None, options: dict[str, Any]) -> str:
         """Model + problems -> completions."""
-        params = {"benchmark": benchmark, **self.text_params(options, model)}
+        module = registry.load("benchmarks", benchmark)
+        params = {"benchmark": benchmark, **self.text_params(options, model, module.PROMPTS)}
         inputs = {"model": self.model(model, chat=True), "data": self.data(benchmark, data)}
-        plugins = {benchmark: registry.load("benchmarks", benchmark).VERSION, **self.planner.engine_version()}
+        plugins = {benchmark: module.ASKS, **self.planner.engine_version()}
         return self.planner.add(
             "answer", f"answer/{benchmark}", params | {"rows": options["rows"]}, inputs, plugins=plugins
         )
@@ -123,17 +126,15 @@ class Workbench:
             return self.file(path, benchmark)
         return self.planner.data(look_up(DATASETS, benchmark, "--data", "pinned file for the benchmark"))
 
-    def text_params(self, options: dict[str, Any], model: str) -> dict[str, Any]:
+    def text_params(self, options: dict[str, Any], model: str, templates: Sequence[str]) -> dict[str, Any]:
         """Seed, sampling, wording and engine of a job in which a model writes text."""
         sampling = Sampling(
             temperature=options["temperature"], top_p=options["top_p"], max_tokens=options["max_tokens"]
         )
-        pack = options["prompts"]
         return {
             "seed": options["seed"],
             "sampling": asdict(sampling),
-            "prompts": pack,
-            "prompts_hash": prompts.load(pack).hash,
+            **self.planner.wording(options["prompts"], templates),
             **self.planner.engine(model),
         }
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,7 +66,7 @@ class Planner:
         self.where = catalogue.where or f"{scale_name}.toml"
         self.locks = locks
         self.plan = Plan(scale=scale_name)
-        self.hashes: dict[str, str | None] = {}
+        self.hashes: dict[tuple[str, ...], str | None] = {}
 
     # tables and experiments
 
@@ -117,16 +117,17 @@ class Planner:
         """Tuned model + problems -> completions."""
         rows = self.benchmark_rows(benchmark)
         name = self.required_player(base)
+        module = registry.load("benchmarks", benchmark)
         params = {
             "benchmark": benchmark,
             "rows": rows.rows,
             "seed": experiment.seed,
             "sampling": {"temperature": 0.0, "top_p": 1.0, "max_tokens": rows.max_tokens},
-            **self.wording(rows.prompts),
+            **self.wording(rows.prompts, module.PROMPTS),
             **self.engine(name),
         }
         inputs = {"model": self.sft(experiment, evolver, base), "data": self.data(rows.dataset)}
-        plugins = {benchmark: registry.load("benchmarks", benchmark).VERSION, **self.engine_version()}
+        plugins = {benchmark: module.ASKS, **self.engine_version()}
         job_id = f"answer/{benchmark}/{self.trained_id(experiment, evolver, base)}"
         count = self.count(rows.dataset, rows.rows)
         cost = costs.writing(self.catalogue, self.scale, name, count, rows.max_tokens)
@@ -159,7 +160,7 @@ class Planner:
         params = {
             "seed": experiment.seed,
             "sampling": sampling,
-            **self.wording(self.scale.prompts),
+            **self.wording(self.scale.prompts, registry.load("stages", "respond").PROMPTS),
             **self.engine(name),
         }
         inputs = {"instructions": self.evolve(experiment, evolver, last), "model": self.model(name)}
@@ -171,6 +172,7 @@ class Planner:
     def evolve(self, experiment: Experiment, evolver: str, round: int) -> str:
         """One round; each round is an artifact of its own."""
         name = self.required_player(evolver)
+        scenario = registry.load("scenarios", experiment.scenario)
         sampling = experiment.evolve.model_dump()
         sampling["max_tokens"] = capped(sampling["max_tokens"], self.scale.limits.evolve_max_tokens)
         params: dict[str, Any] = {
@@ -179,7 +181,7 @@ class Planner:
             "breadth": experiment.breadth,
             "seed": experiment.seed,
             "sampling": sampling,
-            **self.wording(self.scale.prompts),
+            **self.wording(self.scale.prompts, scenario.PROMPTS),
             **self.engine(name),
         }
         inputs = {"model": self.model(name), **self.wording_inputs(self.scale.prompts)}
@@ -190,10 +192,7 @@ class Planner:
             inputs["seeds"] = self.data(rows.dataset)
         else:
             inputs["instructions"] = self.evolve(experiment, evolver, round - 1)
-        plugins = {
-            experiment.scenario: registry.load("scenarios", experiment.scenario).VERSION,
-            **self.engine_version(),
-        }
+        plugins = {experiment.scenario: scenario.VERSION, **self.engine_version()}
         job_id = f"evolve/{experiment.seeds}/{name}/round-{round}"
         cost = costs.writing(self.catalogue, self.scale, name, self.seed_count(experiment), sampling["max_tokens"])
         return self.add("evolve", job_id, params, inputs, plugins=plugins, resources=cost)
@@ -281,13 +280,13 @@ class Planner:
         """The engine's own version, for the key."""
         return {self.scale.engine.name: registry.load("engines", self.scale.engine.name).VERSION}
 
-    def wording(self, name: str) -> dict[str, Any]:
-        """The pack's name and hash; a pack that is fetched has its hashes in the fetching job's key."""
+    def wording(self, name: str, ids: Sequence[str]) -> dict[str, Any]:
+        """A pack's name, and the hash of those of its templates that the job may use."""
         from kit import prompts
 
-        if name not in self.hashes:
-            self.hashes[name] = None if name == "paper" else prompts.load(name).hash
-        return {"prompts": name, "prompts_hash": self.hashes[name]}
+        if (name, *ids) not in self.hashes:
+            self.hashes[name, *ids] = prompts.fingerprint(name, ids)
+        return {"prompts": name, "prompts_hash": self.hashes[name, *ids]}
 
     def wording_inputs(self, name: str) -> dict[str, str]:
         """The job that fetches a pack's source, where it has one."""

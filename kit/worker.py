@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -68,11 +68,11 @@ class JobContext:
             self._engine[2].close()
             self._engine = None
 
-    def pack(self, name: str, folder: Path | None = None) -> Pack:
-        """A prompt pack by name."""
+    def pack(self, name: str, ids: Sequence[str], folder: Path | None = None) -> Pack:
+        """Those templates of a pack that the job's key holds."""
         from kit import prompts
 
-        return prompts.load(name, folder)
+        return prompts.only(prompts.load(name, folder), ids)
 
     def sandbox(self) -> Sandbox:
         """The sandbox, started once."""

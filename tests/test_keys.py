@@ -7,11 +7,16 @@ from typing import Any
 
 import pytest
 
-from kit import planning, prompts
+from kit import planning, prompts, registry
+from kit.benchmarks import humaneval
 from kit.catalogue import Catalogue, manifests_folder
+from kit.engines import vllm
+from kit.errors import RequestError
 from kit.manifest import Dataset, Experiment, Model, Scale
 from kit.plan import Plan, make_plan
-from kit.stages import evolve, fetch, grade, respond, sft
+from kit.prompts import pins
+from kit.scenarios import evol_instruct
+from kit.stages import answer, convert, evolve, fetch, grade, respond, sft
 
 FOLDER = manifests_folder()
 Change = Callable[["Setting"], None]
@@ -136,18 +141,25 @@ def test_what_does_not_count(change: Change):
 
 
 VERSIONS = {
-    "fetch": (fetch, {"fetch", "convert", *AFTER_EVOLVING}),
-    "evolve": (evolve, AFTER_EVOLVING),
-    "respond": (respond, AFTER_EVOLVING - {"evolve"}),
-    "sft": (sft, {"sft", "answer", "grade"}),
-    "grade": (grade, {"grade"}),
+    "fetch": (fetch, "VERSION", {"fetch", "convert", *AFTER_EVOLVING}),
+    "convert": (convert, "VERSION", {"convert", *AFTER_EVOLVING}),
+    "evolve": (evolve, "VERSION", AFTER_EVOLVING),
+    "scenario": (evol_instruct, "VERSION", AFTER_EVOLVING),
+    "engine": (vllm, "VERSION", AFTER_EVOLVING),
+    "respond": (respond, "VERSION", AFTER_EVOLVING - {"evolve"}),
+    "sft": (sft, "VERSION", {"sft", "answer", "grade"}),
+    "answer": (answer, "VERSION", {"answer", "grade"}),
+    "benchmark's questions": (humaneval, "ASKS", {"answer", "grade"}),
+    # It moved the answers too: whoever mended a grader paid for every completion again.
+    "benchmark's grader": (humaneval, "VERSION", {"grade"}),
+    "grade": (grade, "VERSION", {"grade"}),
 }
 
 
-@pytest.mark.parametrize("module, stages", VERSIONS.values(), ids=list(VERSIONS))
-def test_a_new_version_counts(module: Any, stages: set[str], monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("module, name, stages", VERSIONS.values(), ids=list(VERSIONS))
+def test_a_new_version_counts(module: Any, name: str, stages: set[str], monkeypatch: pytest.MonkeyPatch):
     before = keys(lambda _: None)
-    monkeypatch.setattr(module, "VERSION", module.VERSION + 1)
+    monkeypatch.setattr(module, name, getattr(module, name) + 1)
     after = keys(lambda _: None)
     assert {id.partition("/")[0] for id in before if before[id] != after[id]} == stages
 
@@ -159,6 +171,51 @@ def test_a_new_wording_counts(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(prompts, "load", lambda name, *_: dataclasses.replace(kit, templates=templates))  # type: ignore[type-var]
     after = keys(lambda _: None)
     assert {id.partition("/")[0] for id in before if before[id] != after[id]} == AFTER_EVOLVING
+
+
+def test_a_wording_counts_where_it_is_said_and_nowhere_else(monkeypatch: pytest.MonkeyPatch):
+    # The whole pack was hashed: a prompt for one more benchmark moved evolution, training and every answer.
+    before = keys(lambda _: None)
+    real = prompts.load
+
+    def load(name: str, *_: Any) -> Any:
+        found: Any = real(name)
+        new = {("mbpp" if name == "opencompass" else "respond.with_input"): found.chat("gsm8k")}
+        return dataclasses.replace(found, templates={**found.templates, "one.more": found.chat("gsm8k"), **new})
+
+    monkeypatch.setattr(prompts, "load", load)
+    after = keys(lambda _: None)
+    moved = {id for id in before if before[id] != after[id]}
+    assert {id.partition("/")[0] for id in moved} == {"respond", "sft", "answer", "grade"}
+    monkeypatch.setattr(prompts, "load", lambda name, *_: load(name) if name == "opencompass" else real(name))
+    after = keys(lambda _: None)
+    moved = {id for id in before if before[id] != after[id]}
+    assert {"/".join(id.split("/")[:2]) for id in moved} == {"answer/mbpp", "grade/mbpp"}
+
+
+def test_the_papers_wording_counts_before_it_is_fetched(monkeypatch: pytest.MonkeyPatch):
+    ids = registry.load("scenarios", "evol_instruct").PROMPTS
+    before = prompts.fingerprint("paper", ids)
+    pinned = pins.read("paper")
+    other = [dataclasses.replace(pin, rendered_sha256="0" * 64) if pin.id == ids[0] else pin for pin in pinned.prompts]
+    monkeypatch.setattr(pins, "read", lambda _: dataclasses.replace(pinned, prompts=tuple(other)))
+    assert prompts.fingerprint("paper", ids) != before
+    assert prompts.fingerprint("paper", ids[1:]) is not None
+    assert prompts.fingerprint("paper", ()) is None
+
+
+def test_a_job_says_no_template_that_its_key_does_not_hold():
+    with pytest.raises(RequestError, match="has no template 'mbpp'"):
+        prompts.only(prompts.load("kit"), ("gsm8k",)).chat("mbpp")
+
+
+@pytest.mark.parametrize("name", registry.names("benchmarks"))
+def test_every_benchmark_asks_with_what_it_names(name: str):
+    module = registry.load("benchmarks", name)
+    data = planning.manifests_folder().parent / "kit" / "bundled"
+    path = next(path for path in data.iterdir() if path.name.startswith(f"mini-{name.removeprefix('hendrycks_')}."))
+    for pack in ("kit", "opencompass"):
+        assert module.turns(module.read(path)[0], prompts.only(prompts.load(pack), module.PROMPTS))
 
 
 def test_a_file_of_ones_own_is_known_by_its_bytes_not_its_place(tmp_path: Path):

@@ -9,9 +9,10 @@ import pytest
 
 from kit.engines import EngineSettings, Sampling
 from kit.launch import Options
-from kit.prompts import load
+from kit.prompts import fingerprint
 from kit.ranks import spread
 from kit.run import Outcome, execute
+from kit.stages.respond import PROMPTS
 from kit.store import Job, Store, sha256_file
 
 SEEDS = [{"instruction": f"Name {n} rivers.", "input": "", "output": ""} for n in range(5)]
@@ -43,7 +44,7 @@ def respond(data: Job, model: Job, world: int) -> Job:
         "seed": 42,
         "sampling": asdict(Sampling(max_tokens=8)),
         "prompts": "kit",
-        "prompts_hash": load("kit").hash,
+        "prompts_hash": fingerprint("kit", PROMPTS),
         "engine": asdict(EngineSettings(name="fake", max_model_len=256)),
         "world": world,
     }

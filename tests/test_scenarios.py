@@ -93,8 +93,8 @@ class Context:
 
         return fake.open(model, settings)
 
-    def pack(self, name: str, folder: Path | None = None) -> Any:
-        return prompts.load(name, folder)
+    def pack(self, name: str, ids: Sequence[str], folder: Path | None = None) -> Any:
+        return prompts.only(prompts.load(name, folder), ids)
 
     def progress(self, done: int, total: int, tokens: int = 0) -> None:
         pass

@@ -13,7 +13,11 @@ class Benchmark(Protocol):
     """The module's own names."""
 
     VERSION: int
-    """Raised when the same completion gets another grade."""
+    """Raised when the same completion gets another grade; nothing has to be asked again."""
+    ASKS: int
+    """Raised when the same problem is asked in another way: what ``read`` or ``turns`` give has changed."""
+    PROMPTS: Sequence[str]
+    """Ids of the templates that ``turns`` may use; none if the pack does not matter."""
     SOURCE: str
     """Permalink of the official grader."""
     METRICS: Mapping[str, str]

@@ -23,6 +23,8 @@ from kit.records import Grade, Problem, Turn
 from kit.sandbox import Sandbox
 
 VERSION = 1
+ASKS = 1
+PROMPTS = ("gsm8k",)
 SOURCE = (
     "https://github.com/openai/grade-school-math/blob/3101c7d5072418e28b9008a6636bde82a006892c/"
     "grade_school_math/dataset.py"

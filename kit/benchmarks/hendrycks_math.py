@@ -23,6 +23,8 @@ from kit.records import Grade, Problem, Turn
 from kit.sandbox import Sandbox
 
 VERSION = 1
+ASKS = 1
+PROMPTS = ("math",)
 SOURCE = "https://github.com/hendrycks/math/blob/357963a7f5501a6c1708cf3f3fb0cdf525642761/modeling/math_equivalence.py"
 METRICS: Mapping[str, str] = {"math": "items"}
 RUNS_CODE = False

@@ -35,6 +35,8 @@ from kit.registry import PACKAGE
 from kit.sandbox import Sandbox
 
 VERSION = 1
+ASKS = 1
+PROMPTS: tuple[str, ...] = ()
 SOURCE = (
     "https://github.com/google-research/google-research/blob/d76be322625d4401655660f0f02681f96eb6783a/"
     "instruction_following_eval/evaluation_lib.py"

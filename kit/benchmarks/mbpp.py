@@ -35,6 +35,8 @@ from kit.records import Grade, Problem, Turn
 from kit.sandbox import Program, Sandbox, source
 
 VERSION = 1
+ASKS = 1
+PROMPTS = ("mbpp",)
 SOURCE = "https://github.com/open-compass/opencompass/blob/0.3.3/opencompass/datasets/mbpp.py"
 METRICS: Mapping[str, str] = {"mbpp": "items"}
 RUNS_CODE = True

@@ -1,13 +1,13 @@
 """Prompt packs: the kit's own wording, the paper's, OpenCompass's.
 
-A pack's hash is part of the key of each job that uses it.
+The hash of the templates that a job may use is part of its key: a new word in one moves the jobs that say it, no other.
 """
 
 import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Protocol
@@ -36,11 +36,6 @@ class Pack(Protocol):
         """``kit``, ``paper`` or ``opencompass``."""
         ...
 
-    @property
-    def hash(self) -> str:
-        """sha256 over every template of the pack, hex."""
-        ...
-
     def chat(self, id: str) -> tuple[Turn, ...]:
         """The turns of one template, ``{placeholders}`` in place.
 
@@ -58,11 +53,6 @@ class Templates:
     """``kit``, ``paper`` or ``opencompass``."""
     templates: Mapping[str, tuple[Turn, ...]]
     """id -> turns."""
-    hash: str = field(init=False)
-    """sha256 over every template, hex."""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "hash", hash_of(self.templates))
 
     def chat(self, id: str) -> tuple[Turn, ...]:
         """The turns of one template, ``{placeholders}`` in place.
@@ -82,6 +72,31 @@ def hash_of(templates: Mapping[str, Sequence[Turn]]) -> str:
     """sha256 of the sorted (id, turns), as canonical JSON."""
     rows = [[key, [[turn.role, turn.content] for turn in templates[key]]] for key in sorted(templates)]
     return hashlib.sha256(json.dumps(rows, ensure_ascii=False, separators=(",", ":")).encode()).hexdigest()
+
+
+def fingerprint(name: str, ids: Sequence[str]) -> str | None:
+    """What a key holds of a pack: the hash of the templates that a job may use; None if it uses none.
+
+    The paper's templates need not be there: their pinned hashes stand for them.
+
+    Raises:
+        RequestError: no such pack, or it has no such template.
+    """
+    if not ids:
+        return None
+    if name != "paper":
+        pack = load(name)
+        return hash_of({id: pack.chat(id) for id in ids})
+    return import_module("kit.prompts.paper").fingerprint(ids)  # type: ignore[no-any-return]
+
+
+def only(pack: Pack, ids: Sequence[str]) -> Pack:
+    """The pack with nothing but the templates that the job's key holds.
+
+    Raises:
+        RequestError: it lacks one.
+    """
+    return Templates(name=pack.name, templates={id: pack.chat(id) for id in ids})
 
 
 def load(name: str, cache: Path | None = None) -> Pack:

@@ -2,10 +2,11 @@
 
 import ast
 import hashlib
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from kit.errors import RequestError
+from kit.errors import RequestError, did_you_mean
 from kit.prompts import pins
 from kit.prompts.literals import Source
 from kit.records import Turn
@@ -32,6 +33,19 @@ def read(folder: Path) -> Mapping[str, tuple[Turn, ...]]:
     pinned = pins.read("paper")
     sources = {file: Source(pinned.text(folder / file, file), str(folder / file)) for file in pinned.files}
     return {pin.id: (Turn(role="user", content=template(sources[pin.file], pin)),) for pin in pinned.prompts}
+
+
+def fingerprint(ids: Sequence[str]) -> str:
+    """sha256 over what identifies some of the prompts, known before anything is fetched.
+
+    Raises:
+        RequestError: the paper has no such prompt.
+    """
+    known = {pin.id: pin for pin in pins.read("paper").prompts}
+    if strange := [id for id in ids if id not in known]:
+        raise RequestError(f"prompt pack 'paper' has no template {strange[0]!r}{did_you_mean(strange[0], known)}")
+    rows = [[id, list(known[id].placeholders), known[id].rendered_sha256] for id in sorted(ids)]
+    return hashlib.sha256(json.dumps(rows, separators=(",", ":")).encode()).hexdigest()
 
 
 def template(source: Source, pin: pins.Pin) -> str:

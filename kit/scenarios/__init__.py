@@ -16,6 +16,8 @@ class Scenario(Protocol):
 
     VERSION: int
     """Raised when the same rows evolve differently."""
+    PROMPTS: Sequence[str]
+    """Ids of the templates that it may use."""
 
     def evolve(
         self, rows: Sequence[Instruction], params: Mapping[str, Any], pack: Pack, generate: Generate

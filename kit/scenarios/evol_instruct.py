@@ -15,6 +15,7 @@ from kit.seeding import request_seed
 VERSION = 1
 DEPTH = ("add_constraint", "deepen", "concretize", "add_reasoning_steps")
 BREADTH = "breadth"
+PROMPTS = tuple(f"evol_instruct.{way}" for way in (*DEPTH, BREADTH))
 
 
 def operators(breadth: bool) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """The boxes of the pipeline. A stage is a file of this folder that satisfies :class:`Stage`."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -37,8 +37,14 @@ class Context(Protocol):
         """The engine of one model; kept open until another is asked for, so jobs of one model share a start."""
         ...
 
-    def pack(self, name: str, folder: Path | None = None) -> Pack:
-        """A prompt pack by name; ``folder`` is the fetched artifact with its source, where it has one."""
+    def pack(self, name: str, ids: Sequence[str], folder: Path | None = None) -> Pack:
+        """Those templates of a pack that the job's key holds.
+
+        Args:
+            name: the pack's.
+            ids: the templates that the job may use.
+            folder: the artifact with the pack's source, where it has one.
+        """
         ...
 
     def sandbox(self) -> Sandbox:

@@ -18,7 +18,7 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, contex
     """Write ``completions.jsonl`` (:class:`~kit.records.Completion`), one a problem; greedy."""
     benchmark = registry.load("benchmarks", params["benchmark"])
     problems = benchmark.read(only_file(inputs["data"]))[: params["rows"]]
-    pack = context.pack(params["prompts"], inputs.get("prompts"))
+    pack = context.pack(params["prompts"], benchmark.PROMPTS, inputs.get("prompts"))
     requests = [
         Request(
             id=problem.id,

@@ -17,7 +17,8 @@ VERSION = 1
 def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, context: Context) -> Summary:
     """Write ``instructions.jsonl`` (:class:`~kit.records.Instruction`), as many rows as came in."""
     rows = incoming(params, inputs)
-    pack = context.pack(params["prompts"], inputs.get("prompts"))
+    scenario = registry.load("scenarios", params["scenario"])
+    pack = context.pack(params["prompts"], scenario.PROMPTS, inputs.get("prompts"))
     engine = context.engine(inputs["model"], EngineSettings(**params["engine"]))
     sampling = Sampling(**params["sampling"])
     tokens = 0
@@ -31,7 +32,7 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, contex
         tokens += sum(completion.tokens for completion in found)
         return found
 
-    evolved = registry.load("scenarios", params["scenario"]).evolve(rows, params, pack, generate)
+    evolved = scenario.evolve(rows, params, pack, generate)
     if context.rank == 0:
         write_rows(out / "instructions.jsonl", evolved)
     cut = sum(row.finish_reason == "length" for row in evolved)

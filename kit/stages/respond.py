@@ -13,12 +13,14 @@ from kit.stages import Context, Summary
 from kit.stages.evolve import incoming
 
 VERSION = 1
+PROMPTS = ("respond.with_input", "respond.without_input")
+"""Templates it asks with."""
 
 
 def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, context: Context) -> Summary:
     """Write ``pairs.jsonl`` (:class:`~kit.records.Pair`): the trimmed replies, none filtered."""
     rows = incoming(params, inputs)
-    pack = context.pack(params["prompts"], inputs.get("prompts"))
+    pack = context.pack(params["prompts"], PROMPTS, inputs.get("prompts"))
     requests = [
         Request(id=row.id, turns=ask(row, pack), seed=request_seed(params["seed"], "respond", row.id)) for row in rows
     ]

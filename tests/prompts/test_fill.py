@@ -82,7 +82,7 @@ def test_an_unknown_pack_is_named() -> None:
 
 def test_the_hash_depends_on_every_word_and_not_on_the_order() -> None:
     first, second = {"a": user("x"), "b": user("y")}, {"b": user("y"), "a": user("x")}
-    assert Templates(name="kit", templates=first).hash == hash_of(second)
+    assert hash_of(first) == hash_of(second)
     assert hash_of(first) != hash_of({"a": user("x"), "b": user("y ")})
     assert hash_of(first) != hash_of({"a": user("x"), "b": (Turn(role="assistant", content="y"),)})
     # joined without borders, ("ab", "c") and ("a", "bc") used to be one
