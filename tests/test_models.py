@@ -195,3 +195,65 @@ def test_fast_tokenizer_gives_sentencepieces_ids(tmp_path, prefix):
         assert fast.encode(text, add_special_tokens=False).ids == ids
         assert fast.encode(text).ids == [1, *ids]
         assert fast.decode(ids) == official.decode(ids)
+
+
+def byte_level(folder, tokenizer_class="LlamaTokenizerFast"):
+    """A folder whose tokenizer.json splits bytes, under the class name that DeepSeek's folders give it."""
+    from tokenizers import Tokenizer, decoders, pre_tokenizers
+    from tokenizers import models as kinds
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    inner = Tokenizer(kinds.BPE(vocab={c: i for i, c in enumerate(["<s>", "</s>", *alphabet])}, merges=[]))
+    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    inner.decoder = decoders.ByteLevel()
+    inner.add_special_tokens(["<s>", "</s>"])
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({"model_type": "llama"}))
+    inner.save(str(folder / "tokenizer.json"))
+    ends = {"bos_token": "<s>", "eos_token": "</s>"}
+    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": tokenizer_class} | ends))
+    return folder
+
+
+def test_a_byte_level_tokenizer_that_calls_itself_llamas_keeps_its_blanks(tmp_path):
+    # transformers 5 gave it Llama's splitting: "the sea" came back as "thesea".
+    tokenizer = models.load_tokenizer(byte_level(tmp_path / "a"))
+    text = "the sea\n  is 海"
+    assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
+    assert (tokenizer.bos_token, tokenizer.eos_token) == ("<s>", "</s>")
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "config.json").write_text((tmp_path / "a" / "config.json").read_text())
+    tokenizer.save_pretrained(tmp_path / "b")
+    again = models.load_tokenizer(tmp_path / "b")
+    assert again(text)["input_ids"] == tokenizer(text)["input_ids"]
+    assert again.decode(tokenizer(text)["input_ids"]) == text
+
+
+def test_a_tokenizer_that_no_class_reads_is_refused(tmp_path):
+    folder = byte_level(tmp_path / "a")
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    # A token of which tokenizer.json knows nothing.
+    (folder / "tokenizer_config.json").write_text(json.dumps(config | {"extra_special_tokens": ["sea"]}))
+    with pytest.raises(RequestError) as caught:
+        models.load_tokenizer(folder)
+    assert str(caught.value) == (
+        f"{folder}: transformers reads 'the sea  is green' as other tokens than tokenizer.json does, with class "
+        "LlamaTokenizer as with PreTrainedTokenizerFast; take another copy of the model, or write tokenizer.json anew "
+        "with the class that made it"
+    )
+
+
+TODAY = "{{ strftime_now('%d %b %Y') }}: {{ messages[0].content }}"
+TODAY_UNLESS_TOLD = (
+    "{% if not date_string is defined %}{% if strftime_now is defined %}{% set date_string = strftime_now('%d %b %Y') "
+    "%}{% else %}{% set date_string = '26 Jul 2024' %}{% endif %}{% endif %}{{ date_string }}: "
+    "{{ messages[0].content }}"
+)
+
+
+@pytest.mark.parametrize("template", [TODAY, TODAY_UNLESS_TOLD], ids=["always", "unless-told"])
+def test_no_chat_holds_the_day_on_which_it_was_rendered(tmp_path, template):
+    # Llama-3.2-Instruct's template wrote today's date into every prompt.
+    tokenizer = models.load_tokenizer(byte_level(tmp_path / "a"))
+    tokenizer.chat_template = template
+    assert models.render(tokenizer, [{"role": "user", "content": "hi"}]) == "26 Jul 2024: hi"

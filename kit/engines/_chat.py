@@ -8,7 +8,7 @@ from typing import Any
 
 from kit.engines import Request
 from kit.errors import KitError, RequestError
-from kit.models import check_model_folder
+from kit.models import check_model_folder, load_tokenizer, render
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,9 +51,7 @@ class Chat:
         goes_on = request.turns[-1].role == "assistant"
         turns = [{"role": turn.role, "content": turn.content} for turn in request.turns]
         try:
-            text = self.tokenizer.apply_chat_template(
-                turns, tokenize=False, add_generation_prompt=not goes_on, continue_final_message=goes_on
-            )
+            text = render(self.tokenizer, turns, add_generation_prompt=not goes_on, continue_final_message=goes_on)
         except (
             Exception
         ) as error:  # jinja2's errors: many templates raise their own on a system turn or on roles in a row
@@ -114,13 +112,11 @@ def load_chat(model: Path, max_model_len: int) -> Chat:
     Raises:
         RequestError: the folder is no model, or was not made for so many tokens.
     """
-    from transformers import AutoTokenizer
-
     check_model_folder(model)
     config = json.loads((model / "config.json").read_text(encoding="utf-8"))
     if max_model_len > (most := config.get("max_position_embeddings", max_model_len)):
         raise RequestError(f"{model}: max_model_len is {max_model_len}, the model was made for {most} tokens at most")
-    tokenizer = AutoTokenizer.from_pretrained(model)
+    tokenizer = load_tokenizer(model)
     return Chat(model=model, tokenizer=tokenizer, stop_ids=_stop_ids(model, tokenizer), max_model_len=max_model_len)
 
 

@@ -8,6 +8,7 @@ from kit.models.folder import check_model_folder
 from kit.models.internlm2 import internlm2_to_llama
 from kit.models.llama_cpp import distribution_file, from_gguf, sha256_of
 from kit.models.rewrite import bin_to_safetensors, select_layers
+from kit.models.tokenizer import load_tokenizer, render
 
 __all__ = [
     "bin_to_safetensors",
@@ -15,6 +16,8 @@ __all__ = [
     "distribution_file",
     "from_gguf",
     "internlm2_to_llama",
+    "load_tokenizer",
+    "render",
     "select_layers",
     "sha256_of",
 ]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import RequestError
+from kit.models import load_tokenizer, render
 from kit.records import Pair
 
 
@@ -51,9 +52,7 @@ def chat_tokenizer(folder: Path, template: str, end_of_turn: str | None) -> tupl
     Raises:
         RequestError: the token is not one of the vocabulary, so that vLLM could not stop at it, or there is none.
     """
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer = load_tokenizer(folder)
     end_of_turn = end_of_turn or tokenizer.eos_token
     if end_of_turn is None:
         raise RequestError(f"sft.end_of_turn: absent, and the tokenizer of {folder} has no end-of-text token; name one")
@@ -75,8 +74,8 @@ def split(tokenizer: Any, pair: Pair, end_of_turn: str) -> tuple[str, str]:
     """
     user = {"role": "user", "content": user_turn(pair)}
     turns = [user, {"role": "assistant", "content": pair.output}]
-    prompt = tokenizer.apply_chat_template([user], tokenize=False, add_generation_prompt=True)
-    whole = tokenizer.apply_chat_template(turns, tokenize=False)
+    prompt = render(tokenizer, [user], add_generation_prompt=True)
+    whole = render(tokenizer, turns)
     said = whole[len(prompt) :]
     if not whole.startswith(prompt):
         raise RequestError(
