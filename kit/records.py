@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeAlias
@@ -139,7 +139,7 @@ class Result(Row):
     value: float
     """Share of units right, 0-1."""
     stderr: float
-    """Standard error of ``value``, binomial over ``n`` units: ``sqrt(value * (1 - value) / n)``."""
+    """Standard error of ``value``: items are independent, the units of one item are not (:func:`cluster_stderr`)."""
     n: int
     """Units judged."""
     unit: str
@@ -158,29 +158,48 @@ def results(grades: Iterable[Grade], units: Mapping[str, str]) -> list[Result]:
     Raises:
         ValueError: no unit was judged for a metric.
     """
-    right = dict.fromkeys(units, 0)
-    judged = dict.fromkeys(units, 0)
+    items: dict[str, list[tuple[int, int]]] = {metric: [] for metric in units}
     reasons: dict[str, dict[str, int]] = {metric: {} for metric in units}
     for grade in grades:
         for metric, (numerator, denominator) in grade.scores.items():
-            right[metric] += numerator
-            judged[metric] += denominator
+            items[metric].append((numerator, denominator))
             if grade.reason and numerator < denominator:
                 reasons[metric][grade.reason] = reasons[metric].get(grade.reason, 0) + denominator - numerator
+    right = {metric: sum(numerator for numerator, _ in items[metric]) for metric in units}
+    judged = {metric: sum(denominator for _, denominator in items[metric]) for metric in units}
     if empty := [metric for metric in units if not judged[metric]]:
         raise ValueError(f"nothing was judged for {', '.join(empty)}")
-    values = {metric: right[metric] / judged[metric] for metric in units}
     return [
         Result(
             metric=metric,
-            value=values[metric],
-            stderr=math.sqrt(values[metric] * (1 - values[metric]) / judged[metric]),
+            value=right[metric] / judged[metric],
+            stderr=cluster_stderr(items[metric]),
             n=judged[metric],
             unit=unit,
             failures=dict(sorted(reasons[metric].items())),
         )
         for metric, unit in units.items()
     ]
+
+
+def cluster_stderr(items: Sequence[tuple[int, int]]) -> float:
+    """Standard error of ``p = sum(right) / sum(judged)`` where an item's units stand and fall together.
+
+    ``p - P = sum(right_i - P * judged_i) / sum(judged)`` for the true share ``P``: a sum of terms that are independent
+    from item to item, each of mean 0. Its variance is the sum of theirs, each estimated by its square at ``P = p``::
+
+        sqrt(sum((right_i - p * judged_i)^2)) / sum(judged)
+
+    With one unit an item, ``n * p`` terms are ``1 - p`` and ``n * (1 - p)`` are ``-p``: their squares sum up to
+    ``n * p * (1 - p)``, and this is the binomial ``sqrt(p * (1 - p) / n)``. Where all is right, or wrong, it is 0.
+
+    Args:
+        items: units right and units judged, one pair an item; at least one unit is judged.
+    """
+    right, judged = (sum(column) for column in zip(*items, strict=True))
+    # times judged^2, so that whole numbers are summed: no order of the items and no rounding moves a digit
+    squares = sum((numerator * judged - right * denominator) ** 2 for numerator, denominator in items)
+    return math.sqrt(squares) / judged**2
 
 
 def dump_line(value: Mapping[str, Any]) -> str:

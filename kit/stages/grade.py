@@ -9,7 +9,7 @@ from kit.errors import KitError
 from kit.records import Completion, read_rows, results, write_rows
 from kit.stages import Context, Summary, only_file
 
-VERSION = 1
+VERSION = 2
 SLOWEST = 5
 """Programs that the facts name with their CPU seconds: those nearest to the limit."""
 
