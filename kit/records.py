@@ -65,7 +65,7 @@ class Instruction(Row):
     operator: str = ""
     """The way of evolving that made this row; empty for a seed."""
     finish_reason: str = ""
-    """``stop`` or ``length``: whether the rewrite was cut at the token limit; empty for a seed."""
+    """How the rewrite ended (see :class:`Completion`); empty for a seed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +81,7 @@ class Pair(Row):
     output: str
     """The response."""
     finish_reason: str = ""
-    """``stop`` or ``length``."""
+    """How the response ended; see :class:`Completion`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +107,8 @@ class Completion(Row):
     tokens: int = 0
     """Length of the text, tokens."""
     finish_reason: str = ""
-    """``stop``, or ``length`` for a text cut at the limit; empty where a file from elsewhere does not say."""
+    """``stop``, ``length`` for a text cut at the limit, ``too_long`` for a prompt that leaves no room for a token (its
+    text is empty, no model was asked); empty where a file from elsewhere does not say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -41,7 +41,7 @@ class EngineSettings:
     dtype: str = "bfloat16"
     """``float32`` where the CPU has no bf16 units, else ``bfloat16``."""
     max_model_len: int = 4096
-    """Prompt and text together, tokens."""
+    """Prompt and text together, tokens; a longer prompt gets an empty text."""
     tensor_parallel: int = 1
     """GPUs that share one model."""
     max_num_seqs: int = 256
@@ -50,6 +50,15 @@ class EngineSettings:
     """vLLM's mode in which a text does not depend on the batch it is computed in (GPU only)."""
     gpu_memory_share: float = 0.9
     """Part of each GPU's memory that the engine may take."""
+
+
+TOO_LONG = "too_long"
+"""``finish_reason`` of a request whose prompt leaves no room for a token: an empty text, and no model was asked."""
+
+
+def unanswered(request: Request, prompt_tokens: int) -> Completion:
+    """The completion of a request whose prompt leaves no room; one long row does not end the job of all others."""
+    return Completion(id=request.id, text="", prompt_tokens=prompt_tokens, finish_reason=TOO_LONG)
 
 
 Progress = Callable[[int, int], None]
@@ -61,7 +70,10 @@ class Engine(Protocol):
 
     @property
     def fingerprint(self) -> Mapping[str, Any]:
-        """What runs: engine, version, device, dtype; recorded beside the rows."""
+        """What runs: engine, version, device, dtype; recorded beside the rows.
+
+        So are the CPU threads, which set the order of sums and with it last bits, and which no key holds.
+        """
         ...
 
     def generate(
@@ -69,8 +81,10 @@ class Engine(Protocol):
     ) -> list[Completion]:
         """One completion a request, in the order of the requests.
 
+        Where a prompt leaves no room for a token within ``max_model_len``, :func:`unanswered`'s.
+
         Raises:
-            RequestError: a prompt leaves no room for a token within ``max_model_len``; names the row and the lengths.
+            RequestError: a chat template refuses a row's turns.
         """
         ...
 

@@ -1,14 +1,15 @@
 """From a chat to token ids and from token ids to text, in one way for every engine that holds its own weights."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kit.engines import Request
+from kit.engines import Progress, Request, unanswered
 from kit.errors import KitError, RequestError
 from kit.models import check_model_folder, load_tokenizer, render
+from kit.records import Completion
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +19,11 @@ class Prompt:
     ids: list[int]
     """Token ids, begin token and all."""
     max_tokens: int
-    """What the text may take of ``max_model_len``, at least 1."""
+    """What the text may take of ``max_model_len``; 0 for a prompt that leaves no room."""
+
+
+Compute = Callable[[Sequence[tuple[Request, Prompt]], Progress | None], list[Completion]]
+"""An engine's work: requests and their prompts, none without room, to completions in the same order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,13 +39,33 @@ class Chat:
     max_model_len: int
     """Prompt and text together, tokens."""
 
+    def complete(
+        self, requests: Sequence[Request], max_tokens: int, progress: Progress | None, compute: Compute
+    ) -> list[Completion]:
+        """Render every request, have those computed whose prompt leaves room, and leave the others without a text.
+
+        Args:
+            requests: the chats.
+            max_tokens: of a text, at most.
+            progress: told of all rows.
+            compute: makes the completions of the requests and prompts it is given, in order.
+        """
+        prompts = self.prompts(requests, max_tokens)
+        fitting = [(request, prompt) for request, prompt in zip(requests, prompts, strict=True) if prompt.max_tokens]
+        left_out = len(requests) - len(fitting)
+        found = iter(compute(fitting, progress and (lambda rows, tokens: progress(rows + left_out, tokens))))
+        return [
+            next(found) if prompt.max_tokens else unanswered(request, len(prompt.ids))
+            for request, prompt in zip(requests, prompts, strict=True)
+        ]
+
     def prompts(self, requests: Sequence[Request], max_tokens: int) -> list[Prompt]:
         """Render every request before the first is computed.
 
         The template writes the begin token where the model wants one, so none is added when its text is split.
 
         Raises:
-            RequestError: a prompt leaves no room for a token, the folder has no chat template, or the template refuses.
+            RequestError: the folder has no chat template, or the template refuses.
         """
         check_model_folder(self.model, chat=True)
         return [self._prompt(request, max_tokens) for request in requests]
@@ -57,12 +82,7 @@ class Chat:
         ) as error:  # jinja2's errors: many templates raise their own on a system turn or on roles in a row
             raise RequestError(f"{request.id}: the chat template of {self.model} refuses this chat: {error}") from error
         ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
-        if len(ids) > self.max_model_len - 1:
-            raise RequestError(
-                f"{request.id}: the prompt is {len(ids)} tokens, max_model_len {self.max_model_len} leaves room for "
-                f"{self.max_model_len - 1} and one of text; shorten the row or raise max_model_len"
-            )
-        return Prompt(ids=ids, max_tokens=min(max_tokens, self.max_model_len - len(ids)))
+        return Prompt(ids=ids, max_tokens=max(0, min(max_tokens, self.max_model_len - len(ids))))
 
     def pair_ids(self, texts: Sequence[tuple[str, str]]) -> list[tuple[list[int], list[int]]]:
         """Token ids of each (context, continuation), split apart, so that the context's don't depend on what follows.

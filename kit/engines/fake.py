@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kit.engines import EngineSettings, Progress, Request, Sampling
+from kit.engines import EngineSettings, Progress, Request, Sampling, unanswered
 from kit.errors import RequestError
 from kit.records import Completion
 
@@ -60,10 +60,9 @@ class FakeEngine:
         self, requests: Sequence[Request], sampling: Sampling, progress: Progress | None = None
     ) -> list[Completion]:
         """One completion a request, in the order of the requests."""
-        rooms = [self._room(request) for request in requests]
         completions: list[Completion] = []
-        for request, room in zip(requests, rooms, strict=True):
-            completions.append(self._completion(request, sampling, min(room, sampling.max_tokens)))
+        for request in requests:
+            completions.append(self._completion(request, sampling))
             if progress:
                 progress(len(completions), sum(completion.tokens for completion in completions))
         return completions
@@ -86,26 +85,20 @@ class FakeEngine:
     def close(self) -> None:
         """Nothing to give back."""
 
-    def _room(self, request: Request) -> int:
+    def _completion(self, request: Request, sampling: Sampling) -> Completion:
         length = sum(len(turn.content.split()) for turn in request.turns)
-        if length > self._max_model_len - 1:
-            raise RequestError(
-                f"{request.id}: the prompt is {length} tokens, max_model_len {self._max_model_len} leaves room for "
-                f"{self._max_model_len - 1} and one of text; shorten the row or raise max_model_len"
-            )
-        return self._max_model_len - length
-
-    def _completion(self, request: Request, sampling: Sampling, room: int) -> Completion:
+        if (room := self._max_model_len - length) < 1:
+            return unanswered(request, length)
         draws = [sampling.temperature, sampling.top_p]
         seed = request.seed if sampling.temperature else 0  # a greedy text has no seed
         turns = [[turn.role, turn.content] for turn in request.turns]
         noise = _digest([self._model, turns, draws, seed])
         words = [WORDS[byte % len(WORDS)] for byte in noise[1 : 4 + noise[0] % 28]]
-        kept = words[:room]
+        kept = words[: min(room, sampling.max_tokens)]
         return Completion(
             id=request.id,
             text=" ".join(kept),
-            prompt_tokens=self._max_model_len - self._room(request),
+            prompt_tokens=length,
             tokens=len(kept),
             finish_reason="stop" if len(kept) == len(words) else "length",
         )

@@ -12,7 +12,7 @@ from kit.records import Completion
 if TYPE_CHECKING:
     import torch
 
-VERSION = 1
+VERSION = 2
 
 PAIRS_AT_ONCE = 8
 """Texts of :meth:`TransformersEngine.loglikelihood` in one forward pass, which keeps all their logits."""
@@ -65,17 +65,19 @@ class TransformersEngine:
         """One completion a request, in the order of the requests; see :class:`kit.engines.Engine`."""
         import torch
 
-        prompts = self._chat.prompts(requests, sampling.max_tokens)
-        completions: list[Completion] = []
-        for first in range(0, len(prompts), self._rows_at_once):
-            batch = slice(first, first + self._rows_at_once)
-            with torch.inference_mode():
-                texts = self._batch(prompts[batch], [request.seed for request in requests[batch]], sampling)
-            for request, prompt, ids in zip(requests[batch], prompts[batch], texts, strict=True):
-                completions.append(self._completion(request, prompt, ids))
-            if progress:
-                progress(len(completions), sum(completion.tokens for completion in completions))
-        return completions
+        def compute(rows: Sequence[tuple[Request, Prompt]], progress: Progress | None) -> list[Completion]:
+            completions: list[Completion] = []
+            for first in range(0, len(rows), self._rows_at_once):
+                batch = rows[first : first + self._rows_at_once]
+                with torch.inference_mode():
+                    texts = self._batch([prompt for _, prompt in batch], [row.seed for row, _ in batch], sampling)
+                for (request, prompt), ids in zip(batch, texts, strict=True):
+                    completions.append(self._completion(request, prompt, ids))
+                if progress:
+                    progress(len(completions), sum(completion.tokens for completion in completions))
+            return completions
+
+        return self._chat.complete(requests, sampling.max_tokens, progress, compute)
 
     def loglikelihood(self, texts: Sequence[tuple[str, str]]) -> list[list[float]]:
         """For each (context, continuation): ln p of every token of the continuation after the context, nats."""

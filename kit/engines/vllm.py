@@ -13,7 +13,7 @@ from kit.engines._chat import Chat, Prompt, load_chat
 from kit.errors import KitError, RequestError
 from kit.records import Completion
 
-VERSION = 1
+VERSION = 2
 
 CPU_CACHE_GIB = 4
 """Key-value cache on a CPU, at most. It decides how many requests run side by side: it is not read off the machine."""
@@ -97,9 +97,8 @@ class VllmEngine:
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
-        prompts = self._chat.prompts(requests, sampling.max_tokens)
-        params = [
-            SamplingParams(
+        def params(request: Request, prompt: Prompt) -> Any:
+            return SamplingParams(
                 temperature=sampling.temperature,
                 top_p=sampling.top_p,
                 max_tokens=prompt.max_tokens,
@@ -108,13 +107,12 @@ class VllmEngine:
                 detokenize=False,
                 output_kind=RequestOutputKind.FINAL_ONLY,
             )
-            for request, prompt in zip(requests, prompts, strict=True)
-        ]
-        outputs = self._run([prompt.ids for prompt in prompts], params, progress)
-        return [
-            self._completion(request, prompt, output.outputs[0])
-            for request, prompt, output in zip(requests, prompts, outputs, strict=True)
-        ]
+
+        def compute(rows: Sequence[tuple[Request, Prompt]], progress: Progress | None) -> list[Completion]:
+            outputs = self._run([prompt.ids for _, prompt in rows], [params(*row) for row in rows], progress)
+            return [self._completion(*row, output.outputs[0]) for row, output in zip(rows, outputs, strict=True)]
+
+        return self._chat.complete(requests, sampling.max_tokens, progress, compute)
 
     def loglikelihood(self, texts: Sequence[tuple[str, str]]) -> list[list[float]]:
         """For each (context, continuation): ln p of every token of the continuation after the context, nats."""

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from kit import registry
-from kit.engines import EngineSettings, Request, Sampling
+from kit.engines import TOO_LONG, EngineSettings, Request, Sampling
 from kit.ranks import spread
 from kit.records import Completion, write_rows
 from kit.seeding import request_seed
@@ -42,6 +42,7 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, contex
             "tokens": sum(completion.tokens for completion in completions),
             "prompt_tokens": sum(completion.prompt_tokens for completion in completions),
             "cut_at_limit": sum(completion.finish_reason == "length" for completion in completions),
+            "too_long": sum(completion.finish_reason == TOO_LONG for completion in completions),
             "engine": engine.fingerprint,
         },
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from kit import registry
-from kit.engines import EngineSettings, Request, Sampling
+from kit.engines import TOO_LONG, EngineSettings, Request, Sampling
 from kit.ranks import spread
 from kit.records import Completion, Instruction, read_rows, write_rows
 from kit.seeds import read_instructions
@@ -35,8 +35,15 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, contex
     evolved = scenario.evolve(rows, params, pack, generate)
     if context.rank == 0:
         write_rows(out / "instructions.jsonl", evolved)
-    cut = sum(row.finish_reason == "length" for row in evolved)
-    return Summary(rows=len(evolved), facts={"tokens": tokens, "cut_at_limit": cut, "engine": engine.fingerprint})
+    return Summary(
+        rows=len(evolved),
+        facts={
+            "tokens": tokens,
+            "cut_at_limit": sum(row.finish_reason == "length" for row in evolved),
+            "too_long": sum(row.finish_reason == TOO_LONG for row in evolved),
+            "engine": engine.fingerprint,
+        },
+    )
 
 
 def incoming(params: Mapping[str, Any], inputs: Mapping[str, Path]) -> list[Instruction]:

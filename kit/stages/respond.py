@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kit.engines import EngineSettings, Request, Sampling
+from kit.engines import TOO_LONG, EngineSettings, Request, Sampling
 from kit.prompts import Pack, fill
 from kit.ranks import spread
 from kit.records import Completion, Instruction, Pair, Turn, write_rows
@@ -48,6 +48,7 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, contex
         facts={
             "tokens": sum(reply.tokens for reply in replies),
             "cut_at_limit": sum(reply.finish_reason == "length" for reply in replies),
+            "too_long": sum(reply.finish_reason == TOO_LONG for reply in replies),
             "empty": sum(not pair.output for pair in pairs),
             "engine": engine.fingerprint,
         },

@@ -12,7 +12,6 @@ sys.path[0] = str(Path(__file__).resolve().parents[2])  # this script's folder i
 
 from kit import registry  # noqa: E402
 from kit.engines import EngineSettings, Request, Sampling  # noqa: E402
-from kit.errors import KitError  # noqa: E402
 from kit.records import Turn  # noqa: E402
 
 ASKS = ["What is the capital of France?", "Écris « naïve » puis 海.", "Count from one to five.", "Name a colour."]
@@ -27,30 +26,30 @@ def observe(name, model):
     module = registry.load("engines", name)
     settings = EngineSettings(name=name, dtype="float32", max_model_len=256, max_num_seqs=4)
     engine = module.open(model, settings)
-    rows = [ask(number, content) for number, content in enumerate(ASKS * 2)]
+    asked = [ask(number, content) for number, content in enumerate(ASKS * 2)]
     greedy, drawn = Sampling(max_tokens=12), Sampling(max_tokens=12, temperature=0.9, top_p=0.95)
     seen, calls = {"fingerprint": dict(engine.fingerprint)}, []
     dump = lambda found: [asdict(row) for row in found]  # noqa: E731
-    seen["greedy"] = dump(engine.generate(rows, greedy, lambda *done: calls.append(done)))
+    seen["greedy"] = dump(engine.generate(asked, greedy, lambda *done: calls.append(done)))
     seen["progress"] = calls
-    seen["alone"] = dump(engine.generate(rows[2:3], greedy))
-    seen["drawn"] = dump(engine.generate(rows, drawn))
-    seen["drawn_again"] = dump(reversed(engine.generate(rows[::-1], drawn)))
+    seen["alone"] = dump(engine.generate(asked[2:3], greedy))
+    seen["drawn"] = dump(engine.generate(asked, drawn))
+    seen["drawn_again"] = dump(reversed(engine.generate(asked[::-1], drawn)))
     seen["drawn_other_seed"] = dump(engine.generate([ask(0, ASKS[0], seed=8), ask(0, ASKS[2], seed=8)], drawn))
     opened = Turn(role="assistant", content="The capital of France is")
     goes_on = Request(id="goes on", turns=(Turn(role="user", content=ASKS[0]), opened), seed=1)
     seen["goes_on"] = dump(engine.generate([goes_on], greedy))
     seen["to_the_end"] = dump(engine.generate([ask(0, "word " * 100)], Sampling(max_tokens=4000)))
-    try:
-        engine.generate([ask(0, "fine"), ask(1, "word " * 300)], greedy)
-    except KitError as error:
-        seen["too_long"] = str(error)
+    said = []
+    rows = [ask(0, ASKS[0]), ask(1, "word " * 300), ask(2, ASKS[2])]
+    seen["too_long"] = dump(engine.generate(rows, greedy, lambda *done: said.append(done)))
+    seen["too_long_said"] = said
     seen["loglikelihood"] = engine.loglikelihood(PAIRS)
     seen["none"] = engine.generate([], greedy), engine.loglikelihood([])
     engine.close()
     engine.close()
     again = module.open(model, settings)
-    seen["second_engine"] = dump(again.generate(rows, greedy))
+    seen["second_engine"] = dump(again.generate(asked, greedy))
     again.close()
     return seen
 

@@ -71,13 +71,14 @@ def test_progress_ends_with_all_rows_and_tokens(seen):
     assert seen["progress"] == sorted(seen["progress"])
 
 
-def test_too_long_prompt_names_row_and_lengths(seen):
+def test_a_prompt_without_room_for_a_token_gets_an_empty_text(seen):
+    # It ended the job of all rows, on every rerun.
+    first, long, last = seen["too_long"]
     # 300 words of one token and the blank behind them; the template with its system turn is 30 more.
     length = 300 if seen["name"] == "fake" else 331
-    assert seen["too_long"] == (
-        f"row/1: the prompt is {length} tokens, max_model_len 256 leaves room for 255 and one of text; "
-        "shorten the row or raise max_model_len"
-    )
+    assert long == {"id": "row/1", "text": "", "prompt_tokens": length, "tokens": 0, "finish_reason": "too_long"}
+    assert (first, last) == (seen["greedy"][0], seen["greedy"][2])
+    assert seen["too_long_said"][-1] == [3, first["tokens"] + last["tokens"]]
 
 
 def test_loglikelihood_has_a_value_a_token(seen):
