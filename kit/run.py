@@ -12,6 +12,7 @@ from kit import events
 from kit.containers import client_environment
 from kit.handover import Exchange, exchange
 from kit.launch import GROUPS, Options, Shape, command, command_in_container, environment
+from kit.locks import check_installed
 from kit.store import Job, Store
 
 ORDER = ("fetch", "convert", "text", "train", "grade")
@@ -38,6 +39,9 @@ def execute(jobs: Mapping[str, Job], store: Store, options: Options, listen: Lis
     """Run what the store lacks, in as few worker starts as the stages allow.
 
     A failed job doesn't stop those that don't need it. Whatever is committed stays, however this process ends.
+
+    Raises:
+        RequestError: jobs would run here, and this Python has other packages than their locks.
     """
     started = time.monotonic()
     outcome = Outcome(interrupted=[key for key in store.interrupted() if key in jobs and not store.has(key)])
@@ -49,6 +53,8 @@ def execute(jobs: Mapping[str, Job], store: Store, options: Options, listen: Lis
             listen("cached", job, {"rows": store.get(key).rows})
         else:
             pending[key] = job
+    if options.containers is None:  # an image was built from its lock
+        check_installed(pending.values())
     while batch := next_batch(pending, jobs, store):
         shape, keys = batch
         _run_worker(shape, keys, pending=pending, store=store, options=options, outcome=outcome, listen=listen)

@@ -6,34 +6,6 @@ from pathlib import Path
 import pytest
 
 from kit import doctor
-from kit.errors import RequestError
-
-
-def test_a_lock_is_read_to_names_and_versions() -> None:
-    lock = "# cpu\nPy_YAML==6.0 \\\n    --hash=sha256:00\ntorch==2.13.0+cpu \\\n    --hash=sha256:11\n"
-    assert doctor.pins(lock) == {"py-yaml": "6.0", "torch": "2.13.0+cpu"}
-
-
-@pytest.mark.parametrize(
-    ("installed", "differences"),
-    [
-        pytest.param({"a": "1", "b": "2"}, [], id="as locked"),
-        pytest.param({"a": "1", "b": "2", "c": "3"}, [], id="one more is no difference"),
-        pytest.param({"a": "1"}, ["b: not installed, the lock has 2"], id="missing"),
-        pytest.param({"a": "1", "b": "2.1"}, ["b: 2.1, the lock has 2"], id="another version"),
-    ],
-)
-def test_differences(installed: dict[str, str], differences: list[str]) -> None:
-    assert doctor.compare({"a": "1", "b": "2"}, installed) == differences
-
-
-def test_this_environment_is_as_locked() -> None:
-    assert doctor.lock_differences(doctor.installed_environment()) == []
-
-
-def test_no_such_lock() -> None:
-    with pytest.raises(RequestError, match=r"^no lock for the environment 'tpu': .*/requirements/tpu\.txt is missing$"):
-        doctor.lock_differences("tpu")
 
 
 @pytest.mark.parametrize(

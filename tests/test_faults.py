@@ -151,6 +151,7 @@ def test_a_killed_worker_fails_its_job_alone(tmp_path: Path):
     for line in process.stdout:
         if line.strip() == "start convert/b":
             break
+    wait_for(lambda: any((store / "tmp").iterdir()))  # "start" is said before there is a folder
     os.kill(workers(store)[0], signal.SIGKILL)
     said = process.communicate(timeout=60)[0].splitlines()
     assert process.returncode == 1
