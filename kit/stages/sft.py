@@ -22,7 +22,7 @@ from kit.training.packing import Step, plan
 from kit.training.params import SftParams, parse
 from kit.training.sharding import check_after, check_before
 
-VERSION = 1
+VERSION = 2
 
 PAIRS = "pairs.jsonl"
 """The main file of the ``pairs`` input, where ``respond`` made it."""
@@ -50,7 +50,7 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, contex
     from kit.training.weights import attention_for, load, save
 
     asked = parse(params)
-    check_before(asked.sharding, context.world, asked.world or context.world, torch.cuda.is_available())
+    check_before(asked.sharding, context.world, torch.cuda.is_available())
     with quiet():
         attention = attention_for(inputs["base"], asked.packing)
         tokenizer, end_of_turn = chat_tokenizer(inputs["base"], asked.chat_template, asked.end_of_turn)

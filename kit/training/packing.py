@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kit.training.attention import VARLEN
 from kit.training.examples import Example
 
 IGNORED = -100
@@ -131,10 +130,10 @@ def collate(examples: Sequence[Example], *, kernel: str | None, filler: Example,
     """
     if kernel is None:
         return _collate_padded(examples, filler, device)
-    return _collate_packed(examples, kernel, filler, device)
+    return _collate_packed(examples, filler, device)
 
 
-def _collate_packed(examples: Sequence[Example], kernel: str, filler: Example, device: Any) -> MicroBatch:
+def _collate_packed(examples: Sequence[Example], filler: Example, device: Any) -> MicroBatch:
     """End to end in one row; logits are asked for where a response token is predicted and nowhere else."""
     import torch
 
@@ -151,24 +150,13 @@ def _collate_packed(examples: Sequence[Example], kernel: str, filler: Example, d
         "input_ids": torch.tensor([[token for example in laid for token in example.tokens]], device=device),
         "position_ids": torch.tensor([[i for length in lengths for i in range(length)]], device=device),
         "logits_to_keep": torch.tensor(keep, device=device),
-        **_lengths(lengths, kernel, device),
+        "example_lengths": lengths,
     }
     return MicroBatch(
         inputs=inputs,
         targets=torch.tensor(targets, dtype=torch.long, device=device),
         rows=torch.arange(len(targets), device=device),
     )
-
-
-def _lengths(lengths: list[int], kernel: str, device: Any) -> dict[str, Any]:
-    """Where one example ends and the next begins, the way the kernel wants to hear it."""
-    import torch
-
-    if kernel == VARLEN:
-        return {"example_lengths": lengths}
-    ends = torch.tensor([0, *lengths], device=device).cumsum(0, dtype=torch.int32)
-    longest = max(lengths)
-    return {"cu_seq_lens_q": ends, "cu_seq_lens_k": ends, "max_length_q": longest, "max_length_k": longest}
 
 
 def _collate_padded(examples: Sequence[Example], filler: Example, device: Any) -> MicroBatch:

@@ -66,9 +66,8 @@ class SftParams(BaseModel):
     packing: bool = True
     """Lay the examples of a step end to end, without padding and without attention from one to another."""
     tokens_per_micro_batch: Positive = 2048
-    """Most tokens of one packed micro-batch; a longer example gets one of its own. Moves no loss, only memory."""
-    world: Positive | None = None
-    """Ranks that the job was planned for; the last bits depend on it. Not looked at when absent."""
+    """Most tokens of one packed micro-batch; a longer example gets one of its own. Sets the memory and the order of
+    sums: a step's loss and gradient stay what they are but for rounding, bf16's under ``dtype = "bfloat16"``."""
     rows: Positive | None = None
     """Train on the first so many pairs; all when absent."""
 

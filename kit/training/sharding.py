@@ -6,20 +6,17 @@ SHARDED = "FSDP"
 """accelerate's ``DistributedType`` of a fully sharded run."""
 
 
-def check_before(sharding: str, world: int, planned: int, cuda: bool) -> None:
-    """Refuse ranks and shards that cannot be had here, before a model is loaded.
+def check_before(sharding: str, world: int, cuda: bool) -> None:
+    """Refuse shards that cannot be had here, before a model is loaded; the worker has counted the ranks.
 
     Args:
         sharding: what the job asks for, ``none`` or ``fsdp``.
         world: ranks that run it.
-        planned: ranks that its parameters name.
         cuda: whether there is a GPU.
 
     Raises:
-        RequestError: the ranks differ, or FSDP is asked for without a GPU or on one rank.
+        RequestError: FSDP is asked for without a GPU or on one rank.
     """
-    if world != planned:
-        raise RequestError(f"sft.world: planned for {planned} rank(s), started on {world}; launch it on {planned}")
     if sharding == "none":
         return
     if not cuda:

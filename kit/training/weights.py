@@ -18,14 +18,13 @@ def attention_for(base: Path, packing: bool) -> str | None:
     Raises:
         RequestError: the base's folder holds no model, or packing is not known to be exact for it.
     """
-    import torch
     from transformers import AutoConfig
 
     try:
         config = AutoConfig.from_pretrained(base)
     except (OSError, ValueError) as error:
         raise RequestError(f"sft.base: {base} holds no model that transformers can read: {error}") from error
-    return kernel(config.model_type, torch.cuda.is_available(), packing)
+    return kernel(config.model_type, packing)
 
 
 def load(base: Path, params: SftParams, attention: str | None) -> Any:

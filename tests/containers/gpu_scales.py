@@ -62,8 +62,9 @@ def training(folder: Path, params: dict[str, Any]) -> dict[str, Any]:
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
+    world = params.pop("world", 1)  # the launcher's
     parsed = sft_params.parse(params)
-    made = training_arguments(parsed, params.get("world") or 1, folder, steps=10, cuda=False)
+    made = training_arguments(parsed, world, folder, steps=10, cuda=False)
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder))
     return {"parameters": model.num_parameters(), "bf16": made.bf16, "fsdp": bool(made.fsdp), "optim": str(made.optim)}
@@ -90,7 +91,7 @@ def main(scale: str, scratch: Path, *, split_by_three: bool) -> None:
         elif job.stage == "sft":
             name = model_name(plan.jobs[job.inputs["base"]].id)
             if name not in found["training"]:
-                found["training"][name] = attempt(training, scratch / name, job.params)
+                found["training"][name] = attempt(training, scratch / name, dict(job.params))
     print(json.dumps(found))
 
 

@@ -64,15 +64,13 @@ def test_every_missing_parameter_is_named(tmp_path: Path) -> None:
 
 
 def test_what_accelerate_made_is_compared_with_what_was_asked() -> None:
-    check_before("none", 1, 1, False)
-    check_before("fsdp", 8, 8, True)
+    check_before("none", 1, False)
+    check_before("fsdp", 8, True)
     check_after("none", 2, "MULTI_CPU", 2)
     check_after("fsdp", 8, "FSDP", 8)
     with pytest.raises(RequestError, match=r"^sft\.sharding: 'fsdp' over 1 rank shards nothing"):
-        check_before("fsdp", 1, 1, True)
+        check_before("fsdp", 1, True)
     with pytest.raises(KitError, match=r"^sft: sharding 'fsdp' was asked for, accelerate made MULTI_GPU"):
         check_after("fsdp", 8, "MULTI_GPU", 8)
-    with pytest.raises(RequestError, match=r"^sft\.world: planned for 8 rank\(s\), started on 1; launch it on 8$"):
-        check_before("fsdp", 1, 8, True)
     with pytest.raises(KitError, match=r"^sft: sharding 'none' was asked for, accelerate made FSDP"):
         check_after("none", 8, "FSDP", 8)
