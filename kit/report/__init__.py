@@ -119,7 +119,7 @@ def disclaimer(grid: Grid) -> str:
     if grid.table.paper is None:
         return "A table of one's own: the paper prints nothing to compare it with."
     if grid.scale == "paper":
-        return "The paper's models and data; `kit verify` judges each cell."
+        return "The paper's models and data; `kit verify` compares each cell and judges the table."
     return (
         f"Scale {grid.scale}: other models and fewer rows than the paper's. The numbers show that the pipeline works; "
         "they neither confirm nor refute the paper's cells, which stand beside them for orientation."
