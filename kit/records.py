@@ -197,7 +197,7 @@ def cluster_stderr(items: Sequence[tuple[int, int]]) -> float:
     Args:
         items: units right and units judged, one pair an item; at least one unit is judged.
     """
-    right, judged = (sum(column) for column in zip(*items, strict=True))
+    right, judged = sum(numerator for numerator, _ in items), sum(denominator for _, denominator in items)
     # times judged^2, so that whole numbers are summed: no order of the items and no rounding moves a digit
     squares = sum((numerator * judged - right * denominator) ** 2 for numerator, denominator in items)
     return math.sqrt(squares) / judged**2
