@@ -258,9 +258,12 @@ class Store:
             KitError: the disk is full, or a permission is gone; nothing is left behind.
         """
         try:
-            paths = sorted(p for p in folder.rglob("*") if p.is_file() or p.is_symlink())
-            if linked := [p for p in paths if p.is_symlink()]:
+            found = sorted(folder.rglob("*"))
+            if linked := [p for p in found if p.is_symlink()]:
                 raise KitError(f"{job.id}: {linked[0].name} is a link; an artifact holds plain files")
+            folders, paths = [p for p in found if p.is_dir()], [p for p in found if not p.is_dir()]
+            if odd := [p for p in paths if not p.is_file()]:
+                raise KitError(f"{job.id}: {odd[0].name} is no plain file; an artifact holds nothing else")
             if folder / HEAD in paths:
                 raise KitError(f"{job.id}: the name {HEAD} is the head's; give the file another name")
             files = {
@@ -276,7 +279,10 @@ class Store:
                 "provenance": dict(provenance),
             }
             for path in paths:
+                path.chmod(0o644)  # whatever the umask: a container's user reads it too
                 _sync(path)
+            for path in folders:
+                path.chmod(0o755)
             _replace(folder / HEAD, json.dumps(head, ensure_ascii=False, indent=1, sort_keys=True).encode())
             folder.chmod(0o755)
             folder.rename(self.root / "artifacts" / job.key)
@@ -291,7 +297,8 @@ class Store:
         """Keep why an attempt failed; a disk too full even for that is no further failure."""
         try:
             path = self.root / "failed" / f"{job.key}.json"
-            _replace(path, canonical({"id": job.id, "reason": reason}) + b"\n")
+            text = reason.encode("utf-8", "backslashreplace").decode()  # a worker's words may hold half a character
+            _replace(path, canonical({"id": job.id, "reason": text}) + b"\n")
         except OSError:
             return
 

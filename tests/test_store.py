@@ -173,6 +173,27 @@ def test_a_link_is_not_stored(store: Store):
     assert not store.has(made.key)
 
 
+def test_a_pipe_is_not_stored(store: Store):
+    # was passed over in silence, and lay in the artifact
+    made = job()
+    with store.scratch(made.key) as out:
+        os.mkfifo(out / "pipe")
+        text = refusal(lambda: store.commit(made, out, rows=0, facts={}, provenance={}))
+    assert text == "fetch/one: pipe is no plain file; an artifact holds nothing else"
+
+
+def test_every_user_may_read_an_artifact(store: Store):
+    # with umask 077 a container, which runs as another user, could read no input
+    before = os.umask(0o077)
+    try:
+        put(store, made := job(), {"a": "x", "deep/b": "y"})
+    finally:
+        os.umask(before)
+    folder = store.get(made.key).folder
+    modes = {str(path.relative_to(folder)): oct(path.stat().st_mode & 0o777) for path in folder.rglob("*")}
+    assert modes == {"a": "0o644", "deep": "0o755", "deep/b": "0o644", "artifact.json": "0o644"}
+
+
 def test_a_file_with_the_heads_name_is_not_stored(store: Store):
     # the head was written over it, and the artifact never passed its check
     made = job()
@@ -200,6 +221,13 @@ def test_a_failure_is_kept_until_the_job_succeeds(store: Store):
     assert store.failure(made.key) == "no luck"
     put(store, made, {"a": "x"})
     assert store.failure(made.key) is None
+
+
+def test_a_reason_that_is_no_text_is_kept_all_the_same(store: Store):
+    # ended the run in a UnicodeEncodeError
+    made = job()
+    store.record_failure(made, "no \ud800 luck")
+    assert store.failure(made.key) == "no \\ud800 luck"
 
 
 def test_remove_gives_back_the_bytes(store: Store):
