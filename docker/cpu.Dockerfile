@@ -49,6 +49,7 @@ ENV PATH=/opt/venv/bin:/usr/local/bin:/usr/bin:/bin \
 
 ARG REVISION=unknown
 ARG LOCK_SHA256=unknown
+ARG BASE_DIGEST=unknown
 ARG BASE_IMAGE
 LABEL org.opencontainers.image.title="evolkit cpu" \
       org.opencontainers.image.description="Engine and trainer of the kit, without a GPU" \
@@ -56,6 +57,7 @@ LABEL org.opencontainers.image.title="evolkit cpu" \
       org.opencontainers.image.revision="$REVISION" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.base.name="$BASE_IMAGE" \
+      org.opencontainers.image.base.digest="$BASE_DIGEST" \
       org.evolkit.environment="cpu" \
       org.evolkit.lock="$LOCK_SHA256"
 

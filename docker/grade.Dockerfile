@@ -16,7 +16,7 @@ RUN --mount=type=bind,from=debs,target=/debs \
     rm -rf /var/log/dpkg.log /var/log/alternatives.log /var/cache/ldconfig; \
     useradd --uid 10001 --user-group --no-log-init --home-dir /tmp --no-create-home --shell /usr/sbin/nologin kit
 
-# setuptools first (the cpu lock's): it builds the few pure-Python source packages of the lock.
+# setuptools first, the cpu lock's, as this one has none: it builds the few pure-Python source packages of the lock.
 RUN --mount=type=bind,source=requirements/grade.txt,target=/lock.txt \
     --mount=type=bind,source=requirements/cpu.txt,target=/tools.txt \
     --mount=type=bind,from=wheels,target=/wheels \
@@ -41,7 +41,7 @@ RUN set -eu; \
     rm -rf /tmp/*
 
 # HOME is the one place that a read-only container can write besides its output: a tmpfs, gone with the container.
-# LOGNAME: torch asks for the user's name, and a container may run as an id that has none.
+# LOGNAME: a container may run as an id that has no name, and libraries ask for one.
 ENV PATH=/opt/venv/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONDONTWRITEBYTECODE=1 \
     HOME=/tmp \
@@ -50,6 +50,7 @@ ENV PATH=/opt/venv/bin:/usr/local/bin:/usr/bin:/bin \
 
 ARG REVISION=unknown
 ARG LOCK_SHA256=unknown
+ARG BASE_DIGEST=unknown
 ARG BASE_IMAGE
 LABEL org.opencontainers.image.title="evolkit grade" \
       org.opencontainers.image.description="Graders and sandbox of the kit" \
@@ -57,6 +58,7 @@ LABEL org.opencontainers.image.title="evolkit grade" \
       org.opencontainers.image.revision="$REVISION" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.base.name="$BASE_IMAGE" \
+      org.opencontainers.image.base.digest="$BASE_DIGEST" \
       org.evolkit.environment="grade" \
       org.evolkit.lock="$LOCK_SHA256"
 

