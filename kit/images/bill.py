@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from kit.containers import PYTHON, image_name, outside_hybrid_cgroups
-from kit.images.running import CACHE, output, runtime_of
+from kit.containers import PYTHON, image_name
+from kit.images.builders import run_inside
+from kit.images.running import CACHE
 
 SCRIPT = """
 import importlib.metadata, json, subprocess
@@ -20,10 +21,12 @@ print(json.dumps([sorted(wheels), sorted(line.split() for line in debs.splitline
 
 
 def write_bill(builder: str, target: str, found: str) -> Path:
-    """Ask a container without network what is in its image, and write it down."""
-    words = [runtime_of(builder), "run", "--rm", "--pull=never", "--network=none", "--read-only", "--cap-drop=all"]
-    words += [f"--entrypoint={PYTHON}", image_name(target), "-c", SCRIPT]
-    wheels, debs = json.loads(output(outside_hybrid_cgroups(words) if builder != "docker" else words))
+    """Ask a container without network what is in its image, and write it down.
+
+    Raises:
+        KitError: the container could not be started, or its Python failed.
+    """
+    wheels, debs = json.loads(run_inside(builder, image_name(target), [PYTHON, "-c", SCRIPT]))
     path = CACHE / f"{target}.cdx.json"
     path.write_text(json.dumps(bill(target, found, wheels, debs), indent=1) + "\n", encoding="utf-8")
     return path

@@ -1,26 +1,14 @@
 """Commands that are run while images are built: what they print goes to ``.cache/images/build.log``."""
 
 import subprocess
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from kit.catalogue import ROOT
 from kit.containers import engine_environment
-from kit.errors import KitError
+from kit.errors import KitError, RequestError
 
 CACHE = ROOT / ".cache" / "images"
-
-
-def read_toml(name: str) -> dict[str, Any]:
-    """A file of ``docker/``."""
-    return tomllib.loads((ROOT / "docker" / name).read_text(encoding="utf-8"))
-
-
-def runtime_of(builder: str) -> str:
-    """What runs what was built: buildah and podman share their images."""
-    return "docker" if builder == "docker" else "podman"
 
 
 def say(text: str) -> None:
@@ -33,6 +21,7 @@ def run(words: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str]
 
     Raises:
         KitError: it failed; with the last lines it printed.
+        RequestError: it is not installed.
     """
     CACHE.mkdir(parents=True, exist_ok=True)
     log = CACHE / "build.log"
@@ -40,9 +29,12 @@ def run(words: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str]
         file.write(f"\n$ {' '.join(words)}\n")
         file.flush()
         began = file.tell()
-        code = subprocess.run(
-            words, cwd=cwd, env={**engine_environment(), **(env or {})}, stdout=file, stderr=file, check=False
-        ).returncode
+        try:
+            code = subprocess.run(
+                words, cwd=cwd, env={**engine_environment(), **(env or {})}, stdout=file, stderr=file, check=False
+            ).returncode
+        except FileNotFoundError as error:
+            raise _missing(words[0]) from error
     if code:
         with log.open(encoding="utf-8", errors="replace") as file:
             file.seek(began)
@@ -55,17 +47,36 @@ def output(words: Sequence[str], *, check: bool = True) -> str:
 
     Raises:
         KitError: it failed.
+        RequestError: it is not installed.
     """
-    found = subprocess.run(words, env=engine_environment(), text=True, capture_output=True, check=False)
+    return output_bytes(words, check=check).decode("utf-8", errors="replace")
+
+
+def output_bytes(words: Sequence[str], *, check: bool = True) -> bytes:
+    """What a command prints, as it is.
+
+    Raises:
+        KitError: it failed.
+        RequestError: it is not installed.
+    """
+    try:
+        found = subprocess.run(words, env=engine_environment(), capture_output=True, check=False)
+    except FileNotFoundError as error:
+        raise _missing(words[0]) from error
     if check and found.returncode:
-        raise KitError(f"{words[0]} ended with {found.returncode}: {found.stderr.strip()}")
+        reason = found.stderr.decode("utf-8", errors="replace").strip()
+        raise KitError(f"{words[0]} ended with {found.returncode}: {reason}")
     return found.stdout
 
 
 def succeeds(words: Sequence[str], timeout_s: float = 60.0) -> bool:
-    """Whether a command ends well."""
+    """Whether a command ends well, and in time."""
     try:
         found = subprocess.run(words, env=engine_environment(), capture_output=True, check=False, timeout=timeout_s)
-    except subprocess.TimeoutExpired:
+    except (FileNotFoundError, subprocess.TimeoutExpired):
         return False
     return found.returncode == 0
+
+
+def _missing(program: str) -> RequestError:
+    return RequestError(f"{program} is not installed here; install it (Debian: apt-get install -y {program})")
