@@ -175,7 +175,7 @@ class Experiment(Strict):
     """Models, by the paper's names; the scale says who plays them."""
     responder: str
     base: list[str] = Field(min_length=1)
-    rounds: int = Field(default=1, ge=1)
+    rounds: int = Field(default=1, ge=1, le=100)
     """Rounds of evolution; each is an artifact of its own."""
     train_round: int | None = None
     """The round whose instructions are answered and trained on; the last by default."""
@@ -294,7 +294,7 @@ class Column(Strict):
 
 
 class Table(Strict):
-    """What to print, from which results; rows are evolver by base."""
+    """What to print, from which results; rows are evolver by base, each named once."""
 
     schema_: int = Field(alias="schema")
     title: str
@@ -304,6 +304,17 @@ class Table(Strict):
     paper: str | None = None
     """File under ``manifests/paper`` with the printed numbers."""
     column: list[Column]
+
+    @model_validator(mode="after")
+    def _named_once(self) -> Self:
+        for field, names in (
+            ("evolvers", self.evolvers),
+            ("bases", self.bases),
+            ("column", [column.id for column in self.column]),
+        ):
+            if twice := [name for index, name in enumerate(names) if name in names[:index]]:
+                raise ValueError(f"{field}: {twice[0]!r} stands twice")
+        return self
 
 
 class ModelsFile(Strict):

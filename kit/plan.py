@@ -1,7 +1,9 @@
 """Manifest -> jobs, in an order in which each finds its inputs done. Pure: no store, no clock, no network."""
 
+import dataclasses
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -67,12 +69,15 @@ class Planner:
         self.locks = locks
         self.plan = Plan(scale=scale_name)
         self.hashes: dict[tuple[str, ...], str | None] = {}
+        self.ids: Counter[str] = Counter()
 
     # tables and experiments
 
     def add_table(self, name: str, table: Table) -> None:
         """Every cell of a table that this scale has players for."""
         self.plan.tables[name] = table
+        for column in table.column:
+            look_up(registry.load("benchmarks", column.benchmark).METRICS, column.id, f"{name}.toml: column", "metric")
         experiments = [
             look_up(self.catalogue.experiments, id, f"{name}.toml: experiments", "experiment")
             for id in table.experiments
@@ -93,14 +98,19 @@ class Planner:
 
     def cell(self, experiments: list[Experiment], evolver: str, base: str, column: Column, table: str) -> CellAddress:
         """The one experiment that gives a number, and the job that holds it."""
-        for experiment in experiments:
-            if evolver in experiment.evolver and base in experiment.base and column.benchmark in experiment.benchmarks:
-                key = self.grade(experiment, evolver, base, column.benchmark)
-                return CellAddress(evolver=evolver, base=base, column=column.id, key=key)
-        raise RequestError(
-            f"{table}.toml: column {column.id!r}: no experiment of the table evolves with {evolver!r}, trains {base!r} "
-            f"and tests on {column.benchmark!r}"
-        )
+        claims = [
+            experiment
+            for experiment in experiments
+            if evolver in experiment.evolver and base in experiment.base and column.benchmark in experiment.benchmarks
+        ]
+        if len(claims) != 1:
+            found = " and ".join(repr(claim.id) for claim in claims) or "none"
+            raise RequestError(
+                f"{table}.toml: column {column.id!r}: wanted one experiment of the table that evolves with "
+                f"{evolver!r}, trains {base!r} and tests on {column.benchmark!r}; found {found}"
+            )
+        key = self.grade(claims[0], evolver, base, column.benchmark)
+        return CellAddress(evolver=evolver, base=base, column=column.id, key=key)
 
     # the stages, last to first
 
@@ -140,9 +150,11 @@ class Planner:
         params = {
             **spec.model_dump(exclude={"lora"}),
             "lora": spec.lora.model_dump() if spec.lora else None,
-            "epochs": capped(spec.epochs, limits.epochs),
-            "global_batch_size": capped(spec.global_batch_size, limits.global_batch_size),
-            "max_length_tokens": capped(spec.max_length_tokens, limits.sft_max_length_tokens),
+            "epochs": self.capped("sft.epochs", spec.epochs, limits.epochs),
+            "global_batch_size": self.capped("sft.global_batch_size", spec.global_batch_size, limits.global_batch_size),
+            "max_length_tokens": self.capped(
+                "sft.max_length_tokens", spec.max_length_tokens, limits.sft_max_length_tokens
+            ),
             "seed": experiment.seed,
             **self.training(),
         }
@@ -156,7 +168,9 @@ class Planner:
         name = self.required_player(experiment.responder)
         last = experiment.train_round or experiment.rounds
         sampling = experiment.respond.model_dump()
-        sampling["max_tokens"] = capped(sampling["max_tokens"], self.scale.limits.respond_max_tokens)
+        sampling["max_tokens"] = self.capped(
+            "respond.max_tokens", sampling["max_tokens"], self.scale.limits.respond_max_tokens
+        )
         params = {
             "seed": experiment.seed,
             "sampling": sampling,
@@ -174,7 +188,9 @@ class Planner:
         name = self.required_player(evolver)
         scenario = registry.load("scenarios", experiment.scenario)
         sampling = experiment.evolve.model_dump()
-        sampling["max_tokens"] = capped(sampling["max_tokens"], self.scale.limits.evolve_max_tokens)
+        sampling["max_tokens"] = self.capped(
+            "evolve.max_tokens", sampling["max_tokens"], self.scale.limits.evolve_max_tokens
+        )
         params: dict[str, Any] = {
             "scenario": experiment.scenario,
             "round": round,
@@ -255,7 +271,10 @@ class Planner:
             inputs=dict(inputs),
             resources={"processes": params.get("world", 1), **(resources or {})},
         )
-        self.plan.jobs.setdefault(job.key, job)
+        if job.key not in self.plan.jobs:
+            self.ids[job_id] += 1  # two experiments that differ in a temperature have jobs of one name
+            number = self.ids[job_id]
+            self.plan.jobs[job.key] = dataclasses.replace(job, id=f"{job_id}~{number}") if number > 1 else job
         return job.key
 
     def engine(self, name: str) -> dict[str, Any]:
@@ -336,15 +355,18 @@ class Planner:
         known = self.catalogue.dataset(dataset, self.where).rows
         return min(rows or known or 0, known or rows or 0)
 
+    def capped(self, field: str, value: int, limit: int | None) -> int:
+        """What was asked for, or the scale's limit if that is less; a user's own number is not cut in silence."""
+        if limit is None or value <= limit:
+            return value
+        if self.catalogue.user is not None:
+            self.note(f"{field}: {value:,} asked for, scale {self.plan.scale} takes {limit:,} at most")
+        return limit
+
     def note(self, text: str) -> None:
         """Say something once."""
         if text not in self.plan.notes:
             self.plan.notes.append(text)
-
-
-def capped(value: int, limit: int | None) -> int:
-    """What was asked for, or the scale's limit if that is less."""
-    return value if limit is None else min(value, limit)
 
 
 def make_plan(
@@ -356,6 +378,9 @@ def make_plan(
         RequestError: a name that no manifest knows, or a table that its experiments can't fill; nothing has run.
     """
     planner = Planner(catalogue, scale, scale_name, locks)
+    for key, names in (("cast", scale.cast.values()), ("tensor_parallel", scale.tensor_parallel)):
+        for name in names:
+            look_up(catalogue.models, name, f"{planner.where}: {key}", "model")
     for name, table in tables.items():
         planner.add_table(name, table)
     return planner.plan

@@ -1,13 +1,15 @@
 """From what a user names (tables, a scale, a manifest file) to a plan."""
 
+from collections import Counter
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 from kit import registry
 from kit.catalogue import Catalogue, lock_hash, look_up, manifests_folder
 from kit.documents import read
 from kit.errors import RequestError, did_you_mean
-from kit.manifest import Column, Scale, Table, UserManifest
+from kit.manifest import Column, Experiment, Scale, Table, UserManifest
 from kit.plan import Plan, make_plan
 
 LOCKS = ("cpu", "cuda", "grade")
@@ -79,7 +81,7 @@ def table_name(catalogue: Catalogue, name: str) -> str:
 
 
 def plan_manifest(path: Path) -> Plan:
-    """The plan of a user's own manifest: every evolver by every base, every metric of every benchmark."""
+    """The plan of a user's own manifest."""
     user = read(UserManifest, path, str(path))
     catalogue = Catalogue(manifests_folder(), user, path.resolve().parent, str(path))
     base = catalogue.scale(user.scale) if isinstance(user.scale, str) else user.scale
@@ -87,7 +89,11 @@ def plan_manifest(path: Path) -> Plan:
     update = {"cast": {**base.cast, **user.cast}, "seeds": {**base.seeds, **user.seeds}}
     scale: Scale = base.model_copy(update=update)
     check_names(catalogue, scale, user)
-    return make_plan(catalogue, {path.stem: own_table(user)}, scale, scale_name, locks())
+    plan = make_plan(catalogue, own_tables(user, path.stem), scale, scale_name, locks())
+    for role, player in sorted(plan.cast.items()):
+        if role != player:
+            plan.notes.append(f"{role} is played by {player}, as scale {scale_name} casts it")
+    return plan
 
 
 def check_names(catalogue: Catalogue, scale: Scale, user: UserManifest) -> None:
@@ -110,9 +116,27 @@ def check_names(catalogue: Catalogue, scale: Scale, user: UserManifest) -> None:
                 look_up(known, name, f"{key}.{field}[{position}]", noun)
 
 
-def own_table(user: UserManifest) -> Table:
-    """The table of a user's manifest, which nobody has printed before."""
-    experiments = user.experiment
+def own_tables(user: UserManifest, name: str) -> dict[str, Table]:
+    """The tables of a user's manifest, which nobody has printed before.
+
+    One, if the experiments share it out between them as the paper's do: every cell has one experiment. Else one each,
+    so that two may differ in rounds or temperature alone.
+    """
+    claims: Counter[tuple[str, str, str]] = Counter()
+    for experiment in user.experiment:
+        claims.update(product(experiment.evolver, experiment.base, experiment.benchmarks))
+    whole = own_table(user.title, user.experiment)
+    benchmarks = dict.fromkeys(column.benchmark for column in whole.column)
+    if all(claims[cell] == 1 for cell in product(whole.evolvers, whole.bases, benchmarks)):
+        return {name: whole}
+    return {
+        f"{name}.{experiment.id}": own_table(f"{user.title}: {experiment.id}", [experiment])
+        for experiment in user.experiment
+    }
+
+
+def own_table(title: str, experiments: list[Experiment]) -> Table:
+    """Every evolver by every base, every metric of every benchmark."""
     benchmarks = dict.fromkeys(name for experiment in experiments for name in experiment.benchmarks)
     columns = [
         Column(id=metric, name=metric, benchmark=name)
@@ -121,7 +145,7 @@ def own_table(user: UserManifest) -> Table:
     ]
     return Table(
         schema=1,
-        title=user.title,
+        title=title,
         experiments=[experiment.id for experiment in experiments],
         evolvers=list(dict.fromkeys(name for experiment in experiments for name in experiment.evolver)),
         bases=list(dict.fromkeys(name for experiment in experiments for name in experiment.base)),

@@ -10,9 +10,11 @@ import yaml
 
 from kit import run
 from kit.catalogue import Catalogue, manifests_folder
+from kit.errors import RequestError
 from kit.launch import Shape
-from kit.plan import Plan, digest
-from kit.planning import Machine, largest_scale, plan_manifest, plan_tables
+from kit.manifest import Table
+from kit.plan import Plan, digest, make_plan
+from kit.planning import Machine, largest_scale, locks, plan_manifest, plan_tables
 from kit.store import Job, Store
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -146,6 +148,92 @@ def test_each_round_is_made_from_the_one_before(tmp_path: Path):
         inputs = plan.jobs[key].inputs
         assert ("seeds" in inputs, rounds.get(inputs.get("instructions", ""), 0)) == (round == 1, round - 1)
     assert {rounds[job.inputs["instructions"]] for job in stage(plan, "respond")} == {2}
+
+
+def own_plan(folder: Path, *edits: tuple[str, str], more: str = "") -> Plan:
+    """examples/two-evolvers.toml with some words exchanged, and its experiment once more with others."""
+    text = (ROOT / "examples" / "two-evolvers.toml").read_text(encoding="utf-8")
+    (folder / "my-seeds.json").write_text('[{"instruction": "a"}]', encoding="utf-8")
+    head, experiment = text.partition("[[experiment]]")[::2]
+    again = "[[experiment]]" + experiment.replace('id = "which-evolver"', more) if more else ""
+    for old, new in edits:
+        assert old in experiment
+        experiment = experiment.replace(old, new)
+    path = folder / "own.toml"
+    path.write_text(f"{head}[[experiment]]{experiment}\n{again}", encoding="utf-8")
+    return plan_manifest(path)
+
+
+def test_experiments_that_fill_the_same_cells_have_a_table_each(tmp_path: Path):
+    # the second was left out in silence
+    plan = own_plan(tmp_path, ("temperature = 0.7", "temperature = 0.2"), more='id = "warmer"')
+    titles = {name: table.title for name, table in plan.tables.items()}
+    assert titles == {
+        "own.which-evolver": "Two evolvers on ten seeds: which-evolver",
+        "own.warmer": "Two evolvers on ten seeds: warmer",
+    }
+    evolved = stage(plan, "evolve")
+    assert {job.params["sampling"]["temperature"] for job in evolved} == {0.2, 0.7}
+    ids = [job.id for job in plan.jobs.values()]
+    assert len(set(ids)) == len(ids)
+    assert {id for id in ids if "~" in id} >= {"evolve/my-seeds/smollm2-36l/round-1~2"}
+    assert not {cell.key for cell in plan.cells["own.warmer"]} & {cell.key for cell in plan.cells["own.which-evolver"]}
+
+
+def test_experiments_that_share_the_cells_out_have_one_table(tmp_path: Path):
+    edit = ('benchmarks = ["ifeval", "gsm8k"]', 'benchmarks = ["mbpp"]')
+    plan = own_plan(tmp_path, edit, more='id = "the-rest"')
+    assert [(name, table.experiments) for name, table in plan.tables.items()] == [
+        ("own", ["which-evolver", "the-rest"])
+    ]
+
+
+def test_experiments_that_leave_cells_open_have_a_table_each(tmp_path: Path):
+    # refused before: "no experiment of the table evolves with …"
+    edit = ('evolver = ["smollm2-135m-instruct", "smollm2-36l"]', 'evolver = ["smollm2-36l"]')
+    plan = own_plan(tmp_path, edit, ('["ifeval", "gsm8k"]', '["mbpp"]'), more='id = "the-rest"')
+    assert {name: len(cells) for name, cells in plan.cells.items()} == {"own.which-evolver": 1, "own.the-rest": 10}
+
+
+def test_what_a_scale_takes_less_of_than_was_asked_is_said(tmp_path: Path):
+    plan = own_plan(tmp_path, ("epochs = 1", "epochs = 5"), ('base = ["smollm2-29l"]', 'base = ["llama-3.2-3b"]'))
+    (tuned,) = {job.params["epochs"] for job in stage(plan, "sft")}
+    assert f"sft.epochs: 5 asked for, scale smoke takes {tuned} at most" in plan.notes
+    assert "llama-3.2-3b is played by smollm2-29l, as scale smoke casts it" in plan.notes
+    assert planned("2", "smoke").notes == [note for note in planned("2", "smoke").notes if "asked for" not in note]
+
+
+def table_2(**changes: Any) -> Plan:
+    catalogue = Catalogue(manifests_folder())
+    table = Table.model_validate(catalogue.table("2").model_dump(by_alias=True) | changes)
+    return make_plan(catalogue, {"table-2": table}, catalogue.scale("smoke"), "smoke", locks())
+
+
+def test_a_table_whose_experiments_are_at_odds():
+    twice = [*Catalogue(manifests_folder()).table("2").experiments] * 2
+    with pytest.raises(RequestError) as error:
+        table_2(experiments=twice)
+    assert str(error.value).startswith(
+        "table-2.toml: column 'ifeval_prompt_strict': wanted one experiment of the table"
+    )
+
+
+def test_a_column_that_no_benchmark_measures():
+    # it stayed `missing` after the whole run
+    columns = [{"id": "gsm8k_acuracy", "name": "GSM8K", "benchmark": "gsm8k"}]
+    with pytest.raises(RequestError, match=r"^table-2\.toml: column: no metric named 'gsm8k_acuracy'; known: gsm8k"):
+        table_2(column=columns)
+
+
+def test_a_scale_that_shares_a_model_nobody_knows():
+    # a misspelt name left the model on one GPU, and the estimate was six times what it should be
+    catalogue = Catalogue(manifests_folder())
+    scale = catalogue.scale("paper").model_copy(update={"tensor_parallel": {"qwen-2-72b-instrut": 8}})
+    with pytest.raises(RequestError) as error:
+        make_plan(catalogue, {"table-2": catalogue.table("2")}, scale, "paper", locks())
+    assert str(error.value).startswith(
+        "paper.toml: tensor_parallel: no model named 'qwen-2-72b-instrut'; did you mean 'qwen-2-72b-instruct'"
+    )
 
 
 MACHINES = {
