@@ -58,7 +58,7 @@ class Workbench:
             RequestError: neither; or a folder without what is needed.
         """
         if name in self.catalogue.models:
-            return self.planner.model(name)
+            return self.planner.model(name, chat=chat)
         folder = Path(name)
         if not folder.is_dir():
             look_up(self.catalogue.models, name, f"{name!r} is no folder", "model")
@@ -73,6 +73,7 @@ class Workbench:
         """One job a round."""
         module = registry.load("scenarios", scenario)
         keys: list[str] = []
+        model = self.model(evolver, chat=True)  # once: a folder's files are hashed for it
         for round in range(1, rounds + 1):
             params = {
                 "scenario": scenario,
@@ -80,7 +81,7 @@ class Workbench:
                 "breadth": options["breadth"],
                 **self.text_params(options, evolver, module.PROMPTS),
             }
-            inputs = {"model": self.model(evolver, chat=True), **self.planner.wording_inputs(options["prompts"])}
+            inputs = {"model": model, **self.planner.wording_inputs(options["prompts"])}
             if round == 1:
                 params |= {"seeds": seeds.stem, "format": "alpaca", "rows": options["rows"]}
                 inputs["seeds"] = self.file(seeds, "alpaca")

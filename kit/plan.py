@@ -10,7 +10,7 @@ from typing import Any
 
 from kit import costs, registry
 from kit.catalogue import Catalogue, look_up
-from kit.errors import RequestError
+from kit.errors import RequestError, did_you_mean
 from kit.manifest import Column, Experiment, Model, Scale, Table
 from kit.sources import data_source, model_source, paper_prompts_source
 from kit.store import Job
@@ -177,7 +177,7 @@ class Planner:
             **self.wording(self.scale.prompts, registry.load("stages", "respond").PROMPTS),
             **self.engine(name),
         }
-        inputs = {"instructions": self.evolve(experiment, evolver, last), "model": self.model(name)}
+        inputs = {"instructions": self.evolve(experiment, evolver, last), "model": self.model(name, chat=True)}
         inputs |= self.wording_inputs(self.scale.prompts)
         job_id = f"respond/{experiment.seeds}/{self.required_player(evolver)}/round-{last}"
         cost = costs.writing(self.catalogue, self.scale, name, self.seed_count(experiment), sampling["max_tokens"])
@@ -200,7 +200,7 @@ class Planner:
             **self.wording(self.scale.prompts, scenario.PROMPTS),
             **self.engine(name),
         }
-        inputs = {"model": self.model(name), **self.wording_inputs(self.scale.prompts)}
+        inputs = {"model": self.model(name, chat=True), **self.wording_inputs(self.scale.prompts)}
         if round == 1:
             rows = self.seed_rows(experiment)
             dataset = self.catalogue.dataset(rows.dataset, f"{self.where}: seeds.{experiment.seeds}")
@@ -213,9 +213,19 @@ class Planner:
         cost = costs.writing(self.catalogue, self.scale, name, self.seed_count(experiment), sampling["max_tokens"])
         return self.add("evolve", job_id, params, inputs, plugins=plugins, resources=cost)
 
-    def model(self, name: str) -> str:
-        """A plain model folder: fetched, then converted where it must be."""
+    def model(self, name: str, *, chat: bool = False) -> str:
+        """A plain model folder: fetched, then converted where it must be.
+
+        Raises:
+            RequestError: ``chat`` is asked for and the model comes without a chat template.
+        """
         model = self.plan.models[name] = self.catalogue.model(name, f"{self.where}: cast")
+        if chat and model.hub and not model.chat:
+            able = [known for known, other in self.catalogue.models.items() if other.chat]
+            raise RequestError(
+                f"{name} is a base model, without a chat template of its own; what evolves, responds or answers needs "
+                f"one{did_you_mean(name, able)}"
+            )
         if model.hub and model.hub.revision is None:
             self.note(
                 f"{name}: no revision of {model.hub.repo} is known; it can't be fetched until `kit pin` finds one"

@@ -203,6 +203,13 @@ def test_what_a_scale_takes_less_of_than_was_asked_is_said(tmp_path: Path):
     assert planned("2", "smoke").notes == [note for note in planned("2", "smoke").notes if "asked for" not in note]
 
 
+def test_a_base_model_neither_evolves_nor_responds(tmp_path: Path):
+    # it was fetched and its engine opened before the missing chat template was noticed
+    with pytest.raises(RequestError) as error:
+        own_plan(tmp_path, ('responder = "smollm2-135m-instruct"', 'responder = "qwen-2-7b"'))
+    assert str(error.value).startswith("qwen-2-7b is a base model, without a chat template of its own; what evolves")
+
+
 def table_2(**changes: Any) -> Plan:
     catalogue = Catalogue(manifests_folder())
     table = Table.model_validate(catalogue.table("2").model_dump(by_alias=True) | changes)

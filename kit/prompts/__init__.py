@@ -25,7 +25,7 @@ PLACEHOLDERS = frozenset(
         *("prompt", "entry_point", "text", "test_list", "question", "problem"),
     )
 )
-"""Every name that a template may hold in braces; all other braces (LaTeX, JSON, Python) are text."""
+"""Names in braces that have to be given a value; all other braces (LaTeX, JSON, Python) are text."""
 
 
 class Pack(Protocol):
@@ -137,14 +137,12 @@ def fill(turns: Sequence[Turn], values: Mapping[str, str]) -> tuple[Turn, ...]:
 
     Args:
         turns: a template.
-        values: placeholder -> text; one that the template does not use is left out.
+        values: placeholder -> text; one that the template does not use is left out. A benchmark may bring new names.
 
     Raises:
-        RequestError: the template has a placeholder without a value, or a value's name is no placeholder.
+        RequestError: the template has a placeholder without a value.
     """
-    if strange := sorted(set(values) - PLACEHOLDERS):
-        raise RequestError(f"no placeholder is named {strange[0]!r}{did_you_mean(strange[0], PLACEHOLDERS)}")
-    pattern = re.compile("{(" + "|".join(sorted(PLACEHOLDERS)) + ")}")
+    pattern = re.compile("{(" + "|".join(map(re.escape, sorted(PLACEHOLDERS | set(values)))) + ")}")
 
     def value(match: re.Match[str]) -> str:
         if match[1] not in values:
