@@ -3,7 +3,7 @@ import re
 import pytest
 
 from kit.errors import RequestError
-from kit.prompts import PLACEHOLDERS, Templates, fill, hash_of, load
+from kit.prompts import PLACEHOLDERS, fill, hash_of, load
 from kit.records import Turn
 
 EVOLVE = [
