@@ -53,11 +53,21 @@ def largest_scale(catalogue: Catalogue, machine: Machine) -> str:
 
 
 def plan_tables(names: list[str], scale: str) -> Plan:
-    """The plan of some tables at one scale; ``auto`` is the largest that fits this machine.
+    """The plan of some tables at one scale, or of a manifest of one's own.
+
+    Args:
+        names: tables (``2``, ``table-2``), or one path that ends in ``.toml``.
+        scale: a scale's name; ``auto`` is the largest that fits this machine, and a manifest's own.
 
     Raises:
         RequestError: a table or scale that is not there, or that the kit can't compute.
     """
+    if own := [name for name in names if name.endswith(".toml")]:
+        if len(names) > 1:
+            raise RequestError(f"{own[0]}: a manifest is planned by itself; it was named together with others")
+        if scale != "auto":
+            raise RequestError(f"{own[0]}: a manifest names its scale itself; leave --scale {scale} out, or edit it")
+        return plan_manifest(Path(own[0]))
     catalogue = Catalogue(manifests_folder())
     if scale == "auto":
         scale = largest_scale(catalogue, this_machine())

@@ -203,6 +203,20 @@ def test_what_a_scale_takes_less_of_than_was_asked_is_said(tmp_path: Path):
     assert planned("2", "smoke").notes == [note for note in planned("2", "smoke").notes if "asked for" not in note]
 
 
+def test_a_manifest_is_planned_wherever_a_table_is(tmp_path: Path):
+    # `kit plan own.toml`, `kit report own.toml`: "no table named"
+    plan = own_plan(tmp_path)
+    path = str(tmp_path / "own.toml")
+    assert plan_tables([path], "auto").jobs == plan.jobs
+    for names, scale, message in (
+        ([path, "2"], "auto", f"{path}: a manifest is planned by itself; it was named together with others"),
+        ([path], "mini", f"{path}: a manifest names its scale itself; leave --scale mini out, or edit it"),
+    ):
+        with pytest.raises(RequestError) as error:
+            plan_tables(names, scale)
+        assert str(error.value) == message
+
+
 def test_a_base_model_neither_evolves_nor_responds(tmp_path: Path):
     # it was fetched and its engine opened before the missing chat template was noticed
     with pytest.raises(RequestError) as error:
