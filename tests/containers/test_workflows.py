@@ -1,11 +1,15 @@
 """CI's workflows: actions by commit, no right that is not used, stale runs cancelled, only commands that are here."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+
+from kit.store import Job, Store
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"), key=str)
@@ -54,3 +58,76 @@ def test_the_gpu_runner_runs_table_2_in_containers_and_verifies_it() -> None:
     commands = [step["run"] for step in steps(ROOT / ".github" / "workflows" / "gpu.yml") if "run" in step]
     assert "make reproduce TABLE=2 SCALE=one-gpu RUNTIME=docker YES=1" in commands
     assert any(command.startswith(".venv/bin/nox -s verify") for command in commands)
+
+
+def test_the_gpu_runners_store_outlives_the_checkout() -> None:
+    # It was the workspace's store/, which the next run's checkout cleans away: everything was computed anew each week.
+    path = ROOT / ".github" / "workflows" / "gpu.yml"
+    commands = [step["run"] for step in steps(path) if "run" in step]
+    setting = 'echo "KIT_STORE=$HOME/kit-store" >>"$GITHUB_ENV"'
+    using = [
+        index for index, line in enumerate(commands) if re.search(r"make reproduce|nox -s verify|kit report", line)
+    ]
+    assert len(using) == 3 and commands.index(setting) < min(using)
+    assert not any("--store" in line or "STORE=" in line for line in commands if line != setting)
+    (upload,) = [step["with"]["path"] for step in steps(path) if "upload-artifact" in step.get("uses", "")]
+    assert all(line.startswith("${{ env.KIT_STORE }}/") for line in upload.splitlines())
+
+
+def test_the_images_are_tested_with_the_engine_that_built_them() -> None:
+    # The tests took podman where both are, found no image there, and skipped nearly all: green, and nothing was tested.
+    found = steps(ROOT / ".github" / "workflows" / "cpu.yml")
+    (tests,) = [step for step in found if "nox -s images" in step.get("run", "")]
+    assert tests["env"] == {"KIT_TEST_RUNTIME": "docker"}
+    assert "make images BUILDER=docker" in [step.get("run") for step in found]
+    assert not any("setup-buildx" in step.get("uses", "") for step in found)  # `make images` brings its own
+
+
+def test_the_smoke_scale_in_containers_is_compared_with_the_local_run() -> None:
+    found = steps(ROOT / ".github" / "workflows" / "cpu.yml")
+    stores = {step["env"]["KIT_STORE"]: step["run"] for step in found if "KIT_STORE" in step.get("env", {})}
+    assert stores == {
+        "in-containers": "make reproduce TABLE=2 SCALE=smoke RUNTIME=docker YES=1",
+        "here": "make reproduce TABLE=2 SCALE=smoke YES=1",
+    }
+    assert any(step.get("run", "").endswith("compare_stores.py in-containers here") for step in found)
+
+
+def store(root: Path, **files: str) -> Path:
+    """A store with one artifact, or none."""
+    made = Store.open(root)
+    job = Job(id="one", stage="fetch", version="fetch-1", environment="grade", lock="", params={}, inputs={})
+    if files:
+        with made.lock(job.key), made.scratch(job.key) as out:
+            for name, text in files.items():
+                (out / name).write_text(text)
+            made.commit(job, out, rows=1, facts={}, provenance={"started_at": str(root)})
+    return root
+
+
+@pytest.mark.parametrize(
+    ("other", "code", "said"),
+    [
+        ({"a": "1", "b": "2"}, 0, "1 artifacts, 2 files, the same in both"),
+        ({"a": "1", "b": "3"}, 1, "one: b differs"),
+        ({"a": "1"}, 1, "one: b differs"),
+        ({}, 1, " alone"),
+    ],
+    ids=["the same", "another content", "a file less", "an artifact less"],
+)
+def test_stores_are_compared_key_by_key_and_file_by_file(
+    other: dict[str, str], code: int, said: str, tmp_path: Path
+) -> None:
+    stores = [store(tmp_path / "left", a="1", b="2"), store(tmp_path / "right", **other)]
+    script = ROOT / "tests" / "containers" / "compare_stores.py"
+    done = subprocess.run([sys.executable, str(script), *stores], text=True, capture_output=True, check=False, cwd=ROOT)
+    assert (done.returncode, done.stdout.strip().endswith(said)) == (code, True), done.stdout + done.stderr
+
+
+def test_two_empty_stores_and_a_harmed_one_are_not_the_same(tmp_path: Path) -> None:
+    script = str(ROOT / "tests" / "containers" / "compare_stores.py")
+    empty, full = store(tmp_path / "empty"), store(tmp_path / "full", a="1")
+    assert subprocess.run([sys.executable, script, empty, empty], capture_output=True, check=False).returncode == 1
+    next(full.glob("artifacts/*/a")).write_text("2")
+    done = subprocess.run([sys.executable, script, full, full], text=True, capture_output=True, check=False)
+    assert (done.returncode, "a: changed (sha256 differs" in done.stderr) == (1, True)
