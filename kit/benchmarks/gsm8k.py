@@ -31,18 +31,23 @@ SOURCE = (
 )
 METRICS: Mapping[str, str] = {"gsm8k": "items"}
 RUNS_CODE = False
+NUMBER = r"-?\d+(?:\.\d+)?"
 
 
 def read(path: Path) -> list[Problem]:
     """The official ``test.jsonl``; the id is the position.
 
     Raises:
-        RequestError: not that format, or an answer without ``#### ``.
+        RequestError: not that format, or an answer without a number after ``#### ``.
     """
     rows = problems(path, {"question": str, "answer": str}, "id")
     for row in rows:
         if "#### " not in row.data["answer"]:
             raise RequestError(f"{path}: problem {row.id}: no '#### ' in its answer; is it another set?")
+        if not re.fullmatch(NUMBER, reference(row).strip()):
+            raise RequestError(
+                f"{path}: problem {row.id}: found {reference(row)[:60]!r} after '#### ', wanted a number and no more"
+            )
     return rows
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from kit.benchmarks._files import choose, problems
 from kit.benchmarks._latex import boxed, equivalent, normalised
+from kit.errors import RequestError
 from kit.prompts import Pack, fill
 from kit.records import Grade, Problem, Turn
 from kit.sandbox import Sandbox
@@ -34,9 +35,16 @@ def read(path: Path) -> list[Problem]:
     """A JSONL file with ``problem`` and ``solution``; the id is ``idx``, or else the position.
 
     Raises:
-        RequestError: not that format, or an id stands twice.
+        RequestError: not that format, an id stands twice, or a solution has no answer to compare with.
     """
-    return problems(path, {"problem": str, "solution": str}, "idx")
+    rows = problems(path, {"problem": str, "solution": str}, "idx")
+    for row in rows:
+        if not boxed(row.data["solution"]):
+            raise RequestError(
+                rf"{path}: problem {row.id}: no \boxed{{}} answer in its solution, so nothing could be right; "
+                "is it another set?"
+            )
+    return rows
 
 
 def turns(problem: Problem, pack: Pack) -> tuple[Turn, ...]:

@@ -52,14 +52,28 @@ def read(path: Path) -> list[Problem]:
     """The problems of ``HumanEval.jsonl`` or ``HumanEval.jsonl.gz``.
 
     Raises:
-        RequestError: not the benchmark's format, or an id stands twice.
+        RequestError: not the benchmark's format, an id stands twice, or a problem has nothing to be tested by.
     """
-    if path.suffix != ".gz":
-        return files.problems(path, FIELDS, "task_id")
+    problems = _unpacked(path) if path.suffix == ".gz" else files.problems(path, FIELDS, "task_id")
+    for problem in problems:
+        name = problem.data["entry_point"]
+        if not name.isidentifier():
+            raise RequestError(f"{path}: task {problem.id}: entry_point: found {name!r}, wanted a function's name")
+        if "def check" not in problem.data["test"]:
+            raise RequestError(f"{path}: task {problem.id}: test: no function 'check' in it, so nothing could pass")
+    return problems
+
+
+def _unpacked(path: Path) -> list[Problem]:
+    """The problems of a packed file."""
+    try:
+        packed = path.read_bytes()
+    except OSError as error:
+        raise RequestError(f"{path}: {error.strerror}") from error
     with tempfile.TemporaryDirectory() as folder:
         plain = Path(folder) / path.stem
         try:
-            plain.write_bytes(gzip.decompress(path.read_bytes()))
+            plain.write_bytes(gzip.decompress(packed))
             return files.problems(plain, FIELDS, "task_id")
         except (OSError, EOFError, zlib.error) as error:
             raise RequestError(f"{path}: cannot be unpacked ({error}); is the file cut off?") from error

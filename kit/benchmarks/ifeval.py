@@ -57,7 +57,7 @@ def read(path: Path) -> list[Problem]:
     """The official ``input_data.jsonl``; the id is ``key``.
 
     Raises:
-        RequestError: not that format, or a key stands twice.
+        RequestError: not that format, kwargs that are no objects, or a key stands twice.
     """
     rows = problems(path, {"key": int, "prompt": str, "instruction_id_list": list, "kwargs": list}, "key")
     for row in rows:
@@ -66,6 +66,12 @@ def read(path: Path) -> list[Problem]:
             raise RequestError(
                 f"{path}: key {row.id}: {len(ids)} instructions with {len(kwargs)} kwargs; wanted one each"
             )
+        for name, kinds in (("instruction_id_list", str), ("kwargs", dict)):
+            if strange := [value for value in row.data[name] if not isinstance(value, kinds)]:
+                raise RequestError(
+                    f"{path}: key {row.id}: {name}: found {type(strange[0]).__name__} in the list, "
+                    f"wanted {kinds.__name__}"
+                )
     return rows
 
 
@@ -114,7 +120,7 @@ def follows(problem: Problem, forms: Sequence[str], reading: str, checkers: Chec
         checkers: the official ones.
 
     Raises:
-        RequestError: the registry has no such instruction.
+        RequestError: the registry has no such instruction, or its checker can't take the kwargs.
     """
     followed = []
     written = [form for form in forms if form.strip()]
@@ -122,11 +128,18 @@ def follows(problem: Problem, forms: Sequence[str], reading: str, checkers: Chec
     for name, kwargs in zip(problem.data["instruction_id_list"], problem.data["kwargs"], strict=True):
         if name not in checkers.classes:
             raise RequestError(f"ifeval: key {problem.id}: no instruction {name!r} in the official registry")
-        checker = checkers.classes[name](name)
-        checker.build_description(**{key: value for key, value in kwargs.items() if value is not None})
-        if "prompt" in (checker.get_instruction_args() or {}):
-            checker.build_description(prompt=problem.data["prompt"])
-        followed.append(any(checker.check_following(form) for form in written))
+        given = {key: value for key, value in kwargs.items() if value is not None}
+        try:
+            checker = checkers.classes[name](name)
+            checker.build_description(**given)
+            if "prompt" in (checker.get_instruction_args() or {}):
+                checker.build_description(prompt=problem.data["prompt"])
+            followed.append(any(checker.check_following(form) for form in written))
+        except (TypeError, ValueError, AttributeError, KeyError, IndexError) as error:
+            raise RequestError(
+                f"ifeval: key {problem.id}: the official checker of {name!r} can't take kwargs {given}: {error}; "
+                "wanted those of the official input_data.jsonl"
+            ) from error
     return followed
 
 

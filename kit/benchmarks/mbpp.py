@@ -62,15 +62,22 @@ def read(path: Path) -> list[Problem]:
     """The problems of ``mbpp.jsonl``: the test set of the full file, all rows of another.
 
     Raises:
-        RequestError: not the benchmark's format, or an id stands twice.
+        RequestError: not the benchmark's format, an id stands twice, or a task has no assert.
     """
     problems = files.problems(path, {"text": str, "test_list": list}, "task_id")
     for problem in problems:
         try:
-            ast.parse(_tests(problem.data))
+            tests = ast.parse(_tests(problem.data))
         except (SyntaxError, ValueError, TypeError) as error:
             raise RequestError(f"{path}: task {problem.id}: test_list: not Python asserts ({error})") from error
+        if not any(isinstance(node, ast.Assert) for node in ast.walk(tests)):
+            raise RequestError(f"{path}: task {problem.id}: test_list: no assert in it, so nothing is tested")
     if len(problems) == FULL_ROWS:
+        if strange := [problem.id for problem in problems if not problem.id.isdecimal()]:
+            raise RequestError(
+                f"{path}: {FULL_ROWS} rows, as the full file has, and task_id {strange[0]!r}; wanted the numbers 1 to "
+                f"{FULL_ROWS}, by which the test set is told"
+            )
         return [problem for problem in problems if int(problem.id) in TEST_IDS]
     return problems
 

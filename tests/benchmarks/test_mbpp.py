@@ -136,6 +136,18 @@ def test_takes_all_rows_of_a_small_file(tmp_path: Path) -> None:
     assert mbpp.read(path) == [PROBLEM]
 
 
+def test_a_full_file_has_numbers_for_ids(tmp_path: Path) -> None:
+    # ended in a ValueError
+    path = tmp_path / "mbpp.jsonl"
+    path.write_text("".join(json.dumps(ROW | {"task_id": f"Mbpp/{n}"}) + "\n" for n in range(1, 975)))
+    with pytest.raises(RequestError) as error:
+        mbpp.read(path)
+    assert str(error.value) == (
+        f"{path}: 974 rows, as the full file has, and task_id 'Mbpp/1'; wanted the numbers 1 to 974, by which the test "
+        "set is told"
+    )
+
+
 def test_tests_must_be_python(tmp_path: Path) -> None:
     path = tmp_path / "mini.jsonl"
     path.write_text(json.dumps(ROW | {"test_list": ["assert ("]}) + "\n")
