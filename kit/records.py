@@ -222,7 +222,7 @@ def read_objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """The JSON objects of a JSONL file, each with its place (``file:line``); blank lines are skipped.
 
     Raises:
-        RequestError: the file is not UTF-8, a line is not JSON, or not an object.
+        RequestError: the file is not UTF-8, a line is not JSON or beyond what can be read, or not an object.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -238,9 +238,18 @@ def read_objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             value = json.loads(line)
         except json.JSONDecodeError as error:
             raise RequestError(f"{where}: not JSON: {error.msg}: column {error.colno}; is the file cut off?") from error
+        except (ValueError, RecursionError) as error:
+            raise RequestError(f"{where}: {beyond_json(error)}") from error
         if not isinstance(value, dict):
             raise RequestError(f"{where}: found {type(value).__name__}, wanted a JSON object")
         yield where, value
+
+
+def beyond_json(error: ValueError | RecursionError) -> str:
+    """What is wrong with JSON that is well formed and that Python can't hold: a number too long, or too deep a nest."""
+    if isinstance(error, RecursionError):
+        return "lists or objects nested too deep to read; wanted records of texts"
+    return "a whole number of more than 4,300 digits; wanted it as text, or rounded"
 
 
 def read_rows(path: Path, kind: type[Row]) -> list[Any]:

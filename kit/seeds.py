@@ -6,19 +6,21 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import RequestError
-from kit.records import Instruction, Pair, read_objects
+from kit.records import Instruction, Pair, beyond_json, read_objects
 
 FIELDS: Mapping[str, Mapping[str, str]] = {
     "alpaca": {"instruction": "instruction", "input": "input", "output": "output"},
     "gsm8k": {"instruction": "question", "output": "answer"},
 }
+LAYOUT = ("id", "instruction", "input", "output")
+"""What :func:`write_alpaca` gives each record: by these four the kit knows a file of its own."""
 
 
 def objects(path: Path) -> list[tuple[str, dict[str, Any]]]:
     """The records of a JSON list or a JSONL file, each with its place.
 
     Raises:
-        RequestError: the file is missing, is not UTF-8, is cut off, or holds something else than objects.
+        RequestError: the file is missing, is not UTF-8, is cut off, or holds something else than records.
     """
     try:
         data = path.read_bytes()
@@ -26,21 +28,48 @@ def objects(path: Path) -> list[tuple[str, dict[str, Any]]]:
         raise RequestError(f"{path}: {error.strerror}") from error
     if not data.strip():
         raise RequestError(f"{path}: empty; wanted a JSON list or JSONL of records")
-    if not data.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"["):
-        return list(read_objects(path))
     try:
-        rows = json.loads(data.decode("utf-8-sig"))
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise RequestError(f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8") from error
+    if not text.lstrip().startswith("["):
+        _no_wrapper(path, text)
+        return list(read_objects(path))
+    try:
+        rows = json.loads(text)
     except json.JSONDecodeError as error:
         place = f"line {error.lineno} column {error.colno}"
         raise RequestError(f"{path}: not JSON: {error.msg}: {place}; is the file cut off?") from error
+    except (ValueError, RecursionError) as error:
+        raise RequestError(f"{path}: {beyond_json(error)}") from error
     found = []
     for index, row in enumerate(rows):
         if not isinstance(row, dict):
             raise RequestError(f"{path}[{index}]: found {type(row).__name__}, wanted an object")
         found.append((f"{path}[{index}]", row))
     return found
+
+
+def _no_wrapper(path: Path, text: str) -> None:
+    """A file that is one JSON object: a record on a line of its own, or what somebody put around the records.
+
+    Raises:
+        RequestError: the latter.
+    """
+    try:
+        whole = json.loads(text)
+    except (ValueError, RecursionError):  # more than one line, or no JSON: the lines tell
+        return
+    if not isinstance(whole, dict):
+        return
+    lists = [name for name, value in whole.items() if isinstance(value, list) and value and isinstance(value[0], dict)]
+    if lists:
+        raise RequestError(
+            f"{path}: one JSON object, whose {lists[0]!r} holds a list of {len(whole[lists[0]]):,} objects; "
+            "wanted the list alone, or JSONL"
+        )
+    if "\n" in text.strip():
+        raise RequestError(f"{path}: one JSON object over several lines; wanted a JSON list of records, or JSONL")
 
 
 def read_instructions(path: Path, format: str, name: str, rows: int | None = None) -> list[Instruction]:
@@ -53,7 +82,8 @@ def read_instructions(path: Path, format: str, name: str, rows: int | None = Non
         rows: the first so many; all by default.
 
     Raises:
-        RequestError: an unknown format, no record, a record without an instruction, or an id that stands twice.
+        RequestError: an unknown format, no record, a record without an instruction, or an id that stands twice. A blank
+            instruction is let through where the kit wrote it: a model may have said nothing.
     """
     if format not in FIELDS:
         raise RequestError(f"{path}: no seed format {format!r}; known: {', '.join(FIELDS)}")
@@ -63,12 +93,17 @@ def read_instructions(path: Path, format: str, name: str, rows: int | None = Non
     for index, (where, row) in enumerate(objects(path)):
         if rows is not None and index >= rows:
             break
+        if columns["instruction"] not in row:
+            raise RequestError(
+                f"{where}: no {columns['instruction']!r}; found {', '.join(sorted(row)) or 'no field'}, "
+                f"wanted {', '.join(columns.values())}"
+            )
         texts = {field: _text(row, column, where) for field, column in columns.items()}
-        id = str(row.get("id", f"{name}/{index}"))
+        id = f"{name}/{index}" if row.get("id") is None else str(row["id"])
         if id in seen:
             raise RequestError(f"{where}: id {id!r} stands twice, first at {seen[id]}; ids must differ")
         seen[id] = where
-        if not texts["instruction"].strip():
+        if not texts["instruction"].strip() and not all(field in row for field in LAYOUT):
             raise RequestError(f"{where}: {columns['instruction']!r} is empty; every record needs an instruction")
         found.append(Instruction(id=id, **texts))
     if not found:
