@@ -167,7 +167,7 @@ SEEDS = {
     "no record": (b"[]", "seeds.json: no record; the seed set is empty"),
     "no instruction": (
         b'[{"prompt": "a"}]',
-        "seeds.json[0]: 'instruction': found nothing, wanted text",
+        "seeds.json[0]: no 'instruction'; found prompt, wanted instruction, input, output",
     ),
     "instruction is blank": (
         b'[{"instruction": " "}]',
@@ -182,7 +182,28 @@ SEEDS = {
     "not UTF-8, JSONL": (b'{"instruction": "caf\xe9"}', "seeds.json: byte 20 is not UTF-8; save the file as UTF-8"),
     "one object over many lines": (
         b'{\n"instruction": "a"\n}\n',
-        "seeds.json:1: not JSON: Expecting property name enclosed in double quotes: column 2; is the file cut off?",
+        "seeds.json: one JSON object over several lines; wanted a JSON list of records, or JSONL",
+    ),
+    "a list inside an object": (
+        b'{"results": [{"instruction": "a"}, {"instruction": "b"}]}',
+        "seeds.json: one JSON object, whose 'results' holds a list of 2 objects; wanted the list alone, or JSONL",
+    ),
+    # ended in tracebacks
+    "a number too long": (
+        b'[{"instruction": "a", "n": ' + 5000 * b"9" + b"}]",
+        "seeds.json: a whole number of more than 4,300 digits; wanted it as text, or rounded",
+    ),
+    "a number too long, JSONL": (
+        b'{"instruction": "a"}\n{"instruction": "a", "n": ' + 5000 * b"9" + b"}",
+        "seeds.json:2: a whole number of more than 4,300 digits; wanted it as text, or rounded",
+    ),
+    "nested too deep": (
+        100_000 * b"[" + 100_000 * b"]",
+        "seeds.json: lists or objects nested too deep to read; wanted records of texts",
+    ),
+    "nested too deep, JSONL": (
+        b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
+        "seeds.json:1: lists or objects nested too deep to read; wanted records of texts",
     ),
 }
 
@@ -214,17 +235,36 @@ COMPLETIONS = {
     ),
     "a number for a text": (
         lines([{"id": 0, "output": "1"}, {"id": 1, "output": 2}]),
-        "c.jsonl:2: output: found int, wanted text",
+        "c.jsonl:2: output: found int, wanted text, an empty one if the model said nothing",
     ),
     "no id": (
         lines([{"says": "1"}]),
-        "c.jsonl: the first record has says; wanted an id (task_id, id, key, question_id, problem_id, name) or the "
+        "c.jsonl:1: found says; wanted an id (task_id, id, key, question_id, problem_id, name) or the "
         "problem's text (prompt, question, problem, instruction, text, query)",
     ),
     "a later record without an id": (
         lines([{"id": 0, "output": "1"}, {"output": "1"}]),
         "c.jsonl:2: no field 'id'; it has output",
     ),
+    "ids and texts of another set": (
+        lines([{"id": "3f", "question": "What is 9 + 1?", "output": "1"}]),
+        "c.jsonl:1: id '3f' and question 'What is 9 + 1?' belong to no problem; is it another benchmark's or split's?",
+    ),
+    # each was graded as the model's text: 100 %
+    "the benchmark's own file": (
+        lines(PROBLEMS),
+        "c.jsonl: no text but the benchmark's own (answer); wanted a model's, by --field if need be",
+    ),
+    "two texts": (
+        lines([{"id": n, "answer": str(n + 1), "prediction": "1"} for n in range(3)]),
+        "c.jsonl: the text may be in 'answer' or 'prediction'; say which with --field",
+    ),
+    # "wanted the text in one of completion, response, output, ...": it was looked for in the first record alone
+    "null at first": (
+        '{"id": 0, "output": null}\n{"id": 1, "output": "2"}',
+        "c.jsonl:1: output: found null, wanted text, an empty one if the model said nothing",
+    ),
+    "no record": ("[]", "c.jsonl: no record; wanted one completion a problem"),
     "cut off": (
         '{"id": 0, "output": "1"}\n{"id": 1, "outp',
         "c.jsonl:2: not JSON: Unterminated string starting at: column 11; is the file cut off?",
@@ -248,6 +288,121 @@ def test_problems_of_another_benchmark(folder: Path, kit: Callable[[str], tuple[
     (folder / "c.jsonl").write_text(lines([{"id": 0, "output": "1"}]), encoding="utf-8")
     words = "grade humaneval --completions c.jsonl --data problems.jsonl"
     assert refused(kit, words).startswith("problems.jsonl:1: field ")
+
+
+DATA: dict[str, tuple[str, dict[str, Any], str]] = {
+    # each was asked or graded all the same, and scored 0 %
+    "MATH, no answer": (
+        "math",
+        {"problem": "1 + 1?", "solution": "It is 2.", "idx": 7},
+        "problem 7: no \\boxed{} answer in its solution, so nothing could be right; is it another set?",
+    ),
+    "MBPP, no assert": (
+        "mbpp",
+        {"task_id": 7, "text": "Double it.", "test_list": []},
+        "task 7: test_list: no assert in it, so nothing is tested",
+    ),
+    "HumanEval, no function": (
+        "humaneval",
+        {"task_id": "H/7", "prompt": "def f():", "entry_point": "", "test": "def check(candidate): pass"},
+        "task H/7: entry_point: found '', wanted a function's name",
+    ),
+    "HumanEval, no test": (
+        "humaneval",
+        {"task_id": "H/7", "prompt": "def f():", "entry_point": "f", "test": ""},
+        "task H/7: test: no function 'check' in it, so nothing could pass",
+    ),
+    # ended in tracebacks
+    "GSM8K, no number": (
+        "gsm8k",
+        {"question": "1 + 1?", "answer": "#### two"},
+        "problem 0: found 'two' after '#### ', wanted a number and no more",
+    ),
+    "IFEval, kwargs no object": (
+        "ifeval",
+        {"key": 7, "prompt": "p", "instruction_id_list": ["punctuation:no_comma"], "kwargs": ["x"]},
+        "key 7: kwargs: found str in the list, wanted dict",
+    ),
+    "IFEval, ids no texts": (
+        "ifeval",
+        {"key": 7, "prompt": "p", "instruction_id_list": [["x"]], "kwargs": [{}]},
+        "key 7: instruction_id_list: found list in the list, wanted str",
+    ),
+}
+
+
+@pytest.mark.parametrize("benchmark, row, message", DATA.values(), ids=list(DATA))
+def test_problems_that_cannot_be_graded(
+    benchmark: str, row: dict[str, Any], message: str, folder: Path, kit: Callable[[str], tuple[int, str]]
+):
+    (folder / "data.jsonl").write_text(lines([row]), encoding="utf-8")
+    (folder / "c.jsonl").write_text(lines([{"id": 0, "output": "1"}]), encoding="utf-8")
+    assert refused(kit, f"grade {benchmark} --completions c.jsonl --data data.jsonl") == f"data.jsonl: {message}"
+    # the model was loaded first
+    words = f"answer {benchmark} --model smollm2-135m-instruct --data data.jsonl --out o.jsonl"
+    assert refused(kit, words) == f"data.jsonl: {message}"
+
+
+def test_kwargs_that_the_official_checker_cannot_take(folder: Path, kit: Callable[[str], tuple[int, str]]):
+    # ended in a traceback
+    row = {"key": 7, "prompt": "p", "instruction_id_list": ["punctuation:no_comma"], "kwargs": [{"commas": 1}]}
+    (folder / "data.jsonl").write_text(lines([row]), encoding="utf-8")
+    (folder / "c.jsonl").write_text(lines([{"key": 7, "output": "1"}]), encoding="utf-8")
+    text = refused(kit, "grade ifeval --completions c.jsonl --data data.jsonl")
+    assert text.startswith(
+        "ifeval: key 7: the official checker of 'punctuation:no_comma' can't take kwargs {'commas': 1}"
+    )
+
+
+def test_a_mirror_that_is_not_there_is_told_where_it_is_not_needed(folder: Path, kit: Callable[[str], tuple[int, str]]):
+    # passed where the data were at hand
+    (folder / "c.jsonl").write_text(lines([{"id": 0, "output": "1"}]), encoding="utf-8")
+    words = "grade gsm8k --completions c.jsonl --data problems.jsonl --mirror nope"
+    assert refused(kit, words) == "--mirror nope: no such folder"
+
+
+TEMPLATES = {
+    # the base was loaded and the job failed
+    "does not compile": ("{% for m in messages %}{{ m.content }", "line 1: unexpected '}'"),
+    "refuses a chat": ("{{ raise_exception('only system turns') }}", "only system turns"),
+}
+
+
+@pytest.mark.parametrize("template, message", TEMPLATES.values(), ids=list(TEMPLATES))
+def test_chat_templates(template: str, message: str, folder: Path, kit: Callable[[str], tuple[int, str]]):
+    (folder / "pairs.json").write_text(json.dumps([{"instruction": "a", "output": "b"}]), encoding="utf-8")
+    (folder / "t.jinja").write_text(template, encoding="utf-8")
+    assert refused(kit, "sft --pairs pairs.json --base smollm2-29l --out tuned --chat-template t.jinja") == (
+        f"--chat-template t.jinja: {message}; wanted a Jinja template that renders a user's and an assistant's turn"
+    )
+
+
+def test_an_out_that_cannot_be_made(folder: Path, kit: Callable[[str], tuple[int, str]]):
+    # told after the job, with exit code 1 and the name of a hidden file
+    name = 252 * "o"
+    text = refused(kit, f"respond --instructions seeds.json --responder smollm2-135m-instruct --out {name}")
+    assert text == f"--out {name}: File name too long; name one that can be written"
+    (folder / "link.json").symlink_to("nowhere")
+    text = refused(kit, "respond --instructions seeds.json --responder smollm2-135m-instruct --out link.json")
+    assert text == "--out link.json: is there already; name another, or remove it"
+
+
+STORES = {
+    # each was taken for an empty store
+    "report of a store that is not there": "report 2 --scale smoke --store stroe",
+    "verify of a store that is not there": "verify 2 --scale smoke --store stroe",
+    "report of a file": "report 2 --scale smoke --store done.txt",
+    "plan into a file": "plan 2 --scale smoke --store done.txt",
+    "plan into another folder": "plan 2 --scale smoke --store base",
+    "dry run into another folder": "reproduce 2 --scale smoke --dry-run --store base",
+}
+
+
+@pytest.mark.parametrize("words", STORES.values(), ids=list(STORES))
+def test_stores_that_are_none(words: str, folder: Path, kit: Callable[[str], tuple[int, str]]):
+    (folder / "base" / "config.json").write_text("{}")
+    name = words.rpartition(" ")[2]
+    assert refused(kit, words) == f"store {name}: no store there; name the folder that a run wrote with --store"
 
 
 def test_completions_that_are_not_there_are_told_before_the_data_are_fetched(

@@ -3,11 +3,14 @@
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kit.errors import KitError
+from kit.errors import KitError, RequestError
+
+if TYPE_CHECKING:
+    from kit.store import Store
 
 app = typer.Typer(
     name="kit",
@@ -35,6 +38,15 @@ DEFAULT_STORE = Path("store")
 STOPPED = "stopped; what is committed stays, and the same command goes on from there"
 
 
+def _say_version(wanted: bool) -> None:
+    """``--version``."""
+    from kit import __version__
+
+    if wanted:
+        typer.echo(f"kit {__version__}")
+        raise typer.Exit
+
+
 def main() -> None:
     """Run the command; exit 0 if it is done, 1 if a job or a check failed, 2 if the request was wrong."""
     from kit.cli import files, jobs, stores, tables  # noqa: F401  # they add their commands to the app
@@ -58,6 +70,44 @@ def main() -> None:
         cure = "what is committed stays, and the same command goes on from there"
         say_error(f"{error.filename or 'disk'}: {error.strerror}; {cure}")
         sys.exit(1)
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_say_version, help="Print the kit's version, and end")
+    ] = False,
+) -> None:
+    """A reproducible benchmark of instruction evolution (arXiv 2412.11231)."""
+
+
+def check_mirror(mirror: Path | None) -> None:
+    """A mirror that is named must be there."""
+    if mirror is not None and not mirror.is_dir():
+        raise RequestError(f"--mirror {mirror}: no such folder")
+
+
+def store_to_read(path: Path) -> "Store":
+    """The store at ``path``; the default one may be missing, which is as good as empty.
+
+    Raises:
+        RequestError: there is no store at a path that somebody named.
+    """
+    from kit.store import Store
+
+    return Store(path) if path == DEFAULT_STORE and not path.exists() else Store.existing(path)
+
+
+def store_to_plan(path: Path) -> "Store":
+    """The store at ``path``, or what will be one.
+
+    Raises:
+        RequestError: something else is there.
+    """
+    from kit.store import Store
+
+    new = not path.exists() or (path.is_dir() and not any(path.iterdir()))
+    return Store(path) if new else Store.existing(path)
 
 
 def say_error(text: str) -> None:

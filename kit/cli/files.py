@@ -2,27 +2,28 @@
 
 import contextlib
 import json as json_module
+import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kit.cli import DEFAULT_STORE, AsJson, MirrorDir, StoreDir, UnsafeExec, app
-from kit.errors import RequestError
+from kit.cli import DEFAULT_STORE, AsJson, MirrorDir, StoreDir, UnsafeExec, app, check_mirror
+from kit.errors import KitError, RequestError
 
 if TYPE_CHECKING:
     from kit.adhoc import Workbench
     from kit.store import Artifact
 
-Out = Annotated[Path, typer.Option("--out", help="File (sft: folder) to write; it must not be there yet")]
+AlpacaOut = Annotated[Path, typer.Option("--out", help="Alpaca JSON to write; it must not be there yet")]
 Rows = Annotated[int | None, typer.Option("--rows", min=1, help="The first so many rows")]
-Seed = Annotated[int, typer.Option("--seed")]
+Seed = Annotated[int, typer.Option("--seed", help="Of every random draw; the same seed, the same output")]
 Temperature = Annotated[float, typer.Option("--temperature", help="0 is greedy")]
-TopP = Annotated[float, typer.Option("--top-p")]
-MaxTokens = Annotated[int, typer.Option("--max-tokens")]
+TopP = Annotated[float, typer.Option("--top-p", help="Draw from the likeliest tokens of this total probability")]
+MaxTokens = Annotated[int, typer.Option("--max-tokens", help="A text is cut after so many tokens")]
 Hardware = Annotated[
     str, typer.Option("--scale", help="Whose engine and training settings to use; auto fits this machine")
 ]
@@ -33,9 +34,11 @@ MODEL_HELP = "A name of manifests/models.toml, or a model folder"
 def evolve(
     seeds: Annotated[Path, typer.Option("--seeds", help="Alpaca JSON or JSONL")],
     evolver: Annotated[str, typer.Option("--evolver", help=MODEL_HELP)],
-    out: Out,
-    scenario: Annotated[str, typer.Option("--scenario")] = "evol_instruct",
-    rounds: Annotated[int, typer.Option("--rounds")] = 1,
+    out: AlpacaOut,
+    scenario: Annotated[
+        str, typer.Option("--scenario", help="How to evolve: a file of kit/scenarios")
+    ] = "evol_instruct",
+    rounds: Annotated[int, typer.Option("--rounds", help="How often each instruction is rewritten")] = 1,
     breadth: Annotated[
         bool, typer.Option("--breadth/--no-breadth", help="The breadth operator beside the depth ones")
     ] = True,
@@ -58,10 +61,11 @@ def evolve(
     bench = Workbench(scale)
     options = text_options(seed, temperature, top_p, max_tokens, rows) | {"breadth": breadth}
     keys = bench.evolve(seeds, scenario, evolver, rounds, options)
-    artifact = run_bench(bench, keys, store)
-    rows_out = read_rows(artifact.folder / "instructions.jsonl", Instruction)
+    artifacts = run_bench(bench, keys, store)
+    rows_out = read_rows(artifacts[-1].folder / "instructions.jsonl", Instruction)
     place(out, lambda path: write_alpaca(path, rows_out))
-    typer.echo(f"{artifact.rows:,} instructions after {rounds} round(s): {out}")
+    after = f" after {rounds} rounds" if rounds > 1 else ""
+    typer.echo(f"{len(rows_out):,} instructions{after}{cut(artifacts, max_tokens)}: {out}")
 
 
 @app.command()
@@ -70,7 +74,7 @@ def respond(
         Path, typer.Option("--instructions", help="Alpaca JSON or JSONL, as `kit evolve` writes it")
     ],
     responder: Annotated[str, typer.Option("--responder", help=MODEL_HELP)],
-    out: Out,
+    out: AlpacaOut,
     rows: Rows = None,
     seed: Seed = 42,
     temperature: Temperature = 0.0,
@@ -89,21 +93,23 @@ def respond(
     read_instructions(instructions, "alpaca", instructions.stem, rows)
     bench = Workbench(scale)
     key = bench.respond(instructions, responder, text_options(seed, temperature, top_p, max_tokens, rows))
-    artifact = run_bench(bench, [key], store)
-    rows_out = read_rows(artifact.folder / "pairs.jsonl", Pair)
+    artifacts = run_bench(bench, [key], store)
+    rows_out = read_rows(artifacts[-1].folder / "pairs.jsonl", Pair)
     place(out, lambda path: write_alpaca(path, rows_out))
-    typer.echo(f"{artifact.rows:,} pairs: {out}")
+    empty = artifacts[-1].facts.get("empty", 0)
+    silent = f", {empty:,} with no response" if empty else ""
+    typer.echo(f"{len(rows_out):,} pairs{cut(artifacts, max_tokens)}{silent}: {out}")
 
 
 @app.command()
 def sft(
     pairs: Annotated[Path, typer.Option("--pairs", help="Alpaca JSON or JSONL with outputs")],
     base: Annotated[str, typer.Option("--base", help=MODEL_HELP)],
-    out: Out,
-    learning_rate: Annotated[float, typer.Option("--learning-rate")] = 2e-5,
-    epochs: Annotated[int, typer.Option("--epochs")] = 3,
-    global_batch_size: Annotated[int, typer.Option("--global-batch-size")] = 64,
-    warmup_ratio: Annotated[float, typer.Option("--warmup-ratio")] = 0.03,
+    out: Annotated[Path, typer.Option("--out", help="Folder to make for the tuned model; it must not be there yet")],
+    learning_rate: Annotated[float, typer.Option("--learning-rate", help="The highest; a cosine leads to 0")] = 2e-5,
+    epochs: Annotated[int, typer.Option("--epochs", help="How often each pair is seen")] = 3,
+    global_batch_size: Annotated[int, typer.Option("--global-batch-size", help="Pairs a step, on all devices")] = 64,
+    warmup_ratio: Annotated[float, typer.Option("--warmup-ratio", help="Share of the steps that warm up")] = 0.03,
     max_length: Annotated[int, typer.Option("--max-length", help="Longest example, tokens")] = 2048,
     lora_rank: Annotated[int, typer.Option("--lora-rank", help="0 tunes every weight")] = 0,
     chat_template: Annotated[
@@ -137,17 +143,20 @@ def sft(
         "max_length_tokens": max_length,
         "seed": seed,
     }
-    artifact = run_bench(bench, [bench.sft(pairs, base, options, chat_template, end_of_turn)], store)
+    key = bench.sft(pairs, base, options, chat_template, end_of_turn)
+    if chat_template is not None:
+        check_template(chat_template)
+    (artifact,) = run_bench(bench, [key], store)
     ignore = shutil.ignore_patterns("artifact.json")
     place(out, lambda path: shutil.copytree(artifact.folder, path, ignore=ignore))
-    typer.echo(f"tuned model: {out}")
+    typer.echo(f"{trained(artifact.facts, max_length)}: {out}")
 
 
 @app.command()
 def answer(
     benchmark: Annotated[str, typer.Argument(help="ifeval, gsm8k, math, humaneval, mbpp")],
     model: Annotated[str, typer.Option("--model", help=MODEL_HELP)],
-    out: Out,
+    out: Annotated[Path, typer.Option("--out", help="JSONL file of completions to write; it must not be there yet")],
     data: Annotated[Path | None, typer.Option("--data", help="The benchmark's file; the pinned one by default")] = None,
     prompts: Annotated[str, typer.Option("--prompts", help="kit, or opencompass as in the paper")] = "kit",
     rows: Rows = None,
@@ -158,16 +167,20 @@ def answer(
     store: StoreDir = DEFAULT_STORE,
 ) -> None:
     """A model + a benchmark's problems -> completions, greedy."""
+    from kit import registry
     from kit.adhoc import Workbench, benchmark_name, check_sampling
 
     check_sampling(0.0, 1.0, max_tokens)
     check_out(out)
+    check_mirror(mirror)
     name = benchmark_name(benchmark)
+    if data is not None:
+        registry.load("benchmarks", name).read(data)
     bench = Workbench(scale)
     options = text_options(seed, 0.0, 1.0, max_tokens, rows) | {"prompts": prompts}
-    artifact = run_bench(bench, [bench.answer(name, model, data, options)], store, mirror)
-    place(out, lambda path: shutil.copyfile(artifact.folder / "completions.jsonl", path))
-    typer.echo(f"{artifact.rows:,} completions: {out}")
+    artifacts = run_bench(bench, [bench.answer(name, model, data, options)], store, mirror)
+    place(out, lambda path: shutil.copyfile(artifacts[-1].folder / "completions.jsonl", path))
+    typer.echo(f"{artifacts[-1].rows:,} completions{cut(artifacts, max_tokens)}: {out}")
 
 
 @app.command()
@@ -180,7 +193,9 @@ def grade(
     ] = "default",
     field: Annotated[str | None, typer.Option("--field", help="Where the text is, dots for nested records")] = None,
     rows: Rows = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Write every grade to this JSONL file")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="JSONL file of grades to write; it must not be there")
+    ] = None,
     mirror: MirrorDir = None,
     store: StoreDir = DEFAULT_STORE,
     json: AsJson = False,
@@ -191,6 +206,7 @@ def grade(
     from kit.adhoc import Workbench, benchmark_name
     from kit.completions import read_completions
     from kit.records import results, write_rows
+    from kit.report import plain
     from kit.seeds import objects
     from kit.stages import only_file
 
@@ -199,13 +215,16 @@ def grade(
     name = benchmark_name(benchmark)
     if out is not None:
         check_out(out)
-    objects(completions)  # an unreadable file is told before anything is fetched
+    check_mirror(mirror)
+    if not objects(completions):  # told before anything is fetched
+        raise RequestError(f"{completions}: no record; wanted one completion a problem")
     module = registry.load("benchmarks", name)
     if data is None:
         bench = Workbench("smoke")
-        data = only_file(run_bench(bench, [bench.data(name, None)], store, mirror, quiet=json).folder)
-    problems = module.read(data)[:rows]
-    texts = read_completions(completions, problems, field)
+        data = only_file(run_bench(bench, [bench.data(name, None)], store, mirror, quiet=json)[-1].folder)
+    problems = module.read(data)
+    texts, read_from = read_completions(completions, problems, field, rows)
+    problems = problems[:rows]
     with contextlib.ExitStack() as stack:
         sandbox = None
         if module.RUNS_CODE:
@@ -218,14 +237,23 @@ def grade(
         place(out, lambda path: write_rows(path, grades))
     tier = sandbox.tier if sandbox else None
     if json:
-        document = {"benchmark": name, "protocol": protocol, "version": module.VERSION, "sandbox": tier}
-        typer.echo(json_module.dumps(document | {"results": [result.to_json() for result in found]}, indent=1))
+        document = {
+            "schema": 1,
+            "benchmark": name,
+            "protocol": protocol,
+            "version": module.VERSION,
+            "field": read_from,
+            "sandbox": tier,
+            "results": [result.to_json() for result in found],
+        }
+        typer.echo(json_module.dumps(document, indent=1))
         return
     for result in found:
         right = round(result.value * result.n)
         share = f"{100 * result.value:6.2f} % ±{100 * result.stderr:.2f}"
         typer.echo(f"{result.metric:28} {right:>6,} of {result.n:,} {result.unit:13} {share}")
-    typer.echo(f"protocol {protocol}, {name} v{module.VERSION}" + (f", sandbox {tier}" if tier else ""))
+    how = f"protocol {protocol}, {name} v{module.VERSION}" + (f", sandbox {tier}" if tier else "")
+    typer.echo(plain(f"{how}, texts read from {read_from!r}"))
 
 
 def text_options(seed: int, temperature: float, top_p: float, max_tokens: int, rows: int | None) -> dict[str, Any]:
@@ -234,26 +262,96 @@ def text_options(seed: int, temperature: float, top_p: float, max_tokens: int, r
     return {"seed": seed, "rows": rows, "prompts": "kit", **sampling}
 
 
+def cut(artifacts: list["Artifact"], max_tokens: int) -> str:
+    """How many texts ran into the limit, a round after the other: they end in the middle of a sentence."""
+    counts = [int(artifact.facts.get("cut_at_limit", 0)) for artifact in artifacts]
+    if not any(counts):
+        return ""
+    rounds = f" in rounds 1 to {len(counts)}" if len(counts) > 1 else ""
+    return f", {', '.join(f'{count:,}' for count in counts)} cut at {max_tokens:,} tokens (--max-tokens){rounds}"
+
+
+def trained(facts: Mapping[str, Any], max_length: int) -> str:
+    """What became of the pairs and of the loss."""
+    parts = [f"tuned on {facts['examples']:,} pairs in {facts['steps']:,} steps"]
+    parts += [f"loss {facts['loss_first']:.3f} to {facts['loss_last']:.3f}"]
+    if facts["truncated"]:
+        parts.append(f"{facts['truncated']:,} cut at {max_length:,} tokens (--max-length)")
+    parts += [f"{count:,} left out: {reason}" for reason, count in facts["dropped"].items() if count]
+    if facts["empty_responses"]:
+        parts.append(f"{facts['empty_responses']:,} with no response")
+    return ", ".join(parts)
+
+
 def check_out(out: Path) -> None:
-    """Nothing that is there is overwritten."""
-    if out.exists():
+    """Nothing that is there is overwritten, and what is not there can be made.
+
+    Raises:
+        RequestError: it is there, or can't be.
+    """
+    if out.is_symlink() or os.path.exists(out):  # noqa: PTH110  # Path.exists raises on a name that is too long
         raise RequestError(f"--out {out}: is there already; name another, or remove it")
     if not out.resolve().parent.is_dir():
         raise RequestError(f"--out {out}: no folder {out.resolve().parent}")
+    try:
+        partial(out).touch()
+        partial(out)
+    except OSError as error:
+        raise RequestError(f"--out {out}: {error.strerror}; name one that can be written") from error
+
+
+def check_template(path: Path) -> None:
+    """A chat template must render a chat of one turn each, before a model is loaded for it.
+
+    Raises:
+        RequestError: it does not compile, or refuses that chat.
+    """
+    from jinja2 import TemplateError
+    from transformers.utils.chat_template_utils import render_jinja_template
+
+    chat = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Hi"}]
+    tokens = dict.fromkeys(("bos_token", "eos_token", "pad_token", "unk_token"), "")
+    try:
+        render_jinja_template(conversations=[chat], chat_template=path.read_text(encoding="utf-8"), **tokens)
+    except TemplateError as error:
+        line = getattr(error, "lineno", None)
+        place = f"line {line}: " if line else ""
+        raise RequestError(
+            f"--chat-template {path}: {place}{error.message}; wanted a Jinja template that renders a user's and an "
+            "assistant's turn"
+        ) from error
+
+
+def partial(out: Path) -> Path:
+    """Where ``out`` is written before it is renamed; nothing is left there of a run that was killed."""
+    path = out.with_name(f".{out.name}.partial")
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+    return path
 
 
 def place(out: Path, write: Callable[[Path], object]) -> None:
-    """Write beside ``out`` and rename: it is there whole, or not at all."""
-    partial = out.with_name(f".{out.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    write(partial)
-    partial.rename(out)
+    """Write beside ``out`` and rename: it is there whole, or not at all.
+
+    Raises:
+        KitError: the disk is full, or a permission is gone.
+    """
+    try:
+        path = partial(out)
+        write(path)
+        path.rename(out)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            partial(out)
+        raise KitError(f"--out {out}: {error.strerror or error}; nothing was written there") from error
 
 
 def run_bench(
     bench: "Workbench", keys: list[str], store_path: Path, mirror: Path | None = None, *, quiet: bool = False
-) -> "Artifact":
-    """Run the jobs, and give the last one's artifact; exit 1 if one failed."""
+) -> list["Artifact"]:
+    """Run the jobs, and give the artifacts of ``keys``; exit 1 if one failed."""
     from rich.console import Console
 
     from kit.launch import Options
@@ -261,15 +359,16 @@ def run_bench(
     from kit.run import execute
     from kit.store import Store
 
-    if mirror is not None and not mirror.is_dir():
-        raise RequestError(f"--mirror {mirror}: no such folder")
     store = Store.open(store_path)
     options = Options(store=store_path.resolve(), mirror=mirror.resolve() if mirror else None)
     console = Console(stderr=True, quiet=quiet)
     with terminal.Live(console, len(bench.plan.jobs)) as live:
         outcome = execute(bench.plan.jobs, store, options, live)
     for key, reason in outcome.failed.items():
-        typer.echo(plain(f"error: {bench.plan.jobs[key].id}: {reason}"), err=True)
+        if quiet:  # else its line has said so
+            typer.echo(plain(f"error: {bench.plan.jobs[key].id}: {reason}"), err=True)
+        if str(store.log_path(key)) not in reason:
+            typer.echo(f"log of {plain(bench.plan.jobs[key].id)}: {store.log_path(key)}", err=True)
     if outcome.failed or outcome.blocked:
         sys.exit(1)
-    return store.get(keys[-1])
+    return [store.get(key) for key in keys]

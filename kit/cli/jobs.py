@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from kit.cli import DEFAULT_STORE, AsJson, MirrorDir, RuntimeName, StoreDir, UnsafeExec, app
+from kit.cli import DEFAULT_STORE, AsJson, MirrorDir, RuntimeName, StoreDir, UnsafeExec, app, check_mirror
 
 
 @app.command()
@@ -19,7 +19,6 @@ def job(
     """Run one planned job: the same on a host, in a container, on a cluster."""
     from rich.console import Console
 
-    from kit.cli.tables import check_mirror
     from kit.containers import prepare
     from kit.launch import Options
     from kit.report import plain, terminal

@@ -1,13 +1,26 @@
 """``kit reproduce``, ``plan``, ``verify``, ``report``, ``fetch``, ``run``: a table, or a manifest of one's own."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kit.cli import DEFAULT_STORE, AsJson, MirrorDir, RuntimeName, ScaleName, StoreDir, Tables, UnsafeExec, app
+from kit.cli import (
+    DEFAULT_STORE,
+    AsJson,
+    MirrorDir,
+    RuntimeName,
+    ScaleName,
+    StoreDir,
+    Tables,
+    UnsafeExec,
+    app,
+    check_mirror,
+    store_to_plan,
+    store_to_read,
+)
 from kit.errors import RequestError
 
 if TYPE_CHECKING:
@@ -15,7 +28,7 @@ if TYPE_CHECKING:
 
     from kit.plan import Plan
     from kit.run import Outcome
-    from kit.store import Store
+    from kit.store import Job, Store
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the jobs and run none")]
 Yes = Annotated[bool, typer.Option("--yes", help="Don't ask before more than one GPU-hour")]
@@ -95,13 +108,9 @@ def run_plan(
     console = terminal.console()
     plan = make()
     check_mirror(mirror)
-    if auto:
-        why = "no GPU here" if plan.scale == "smoke" else "the largest that this machine holds"
-        console.print(Text(f"scale {plan.scale}: {why}; --scale (make: SCALE=) names another"), soft_wrap=True)
-    for note in plan.notes:
-        console.print(Text(f"note: {plain(note)}", style="dim"), soft_wrap=True)
+    say_choices(console, plan, auto=auto)
     if dry_run:
-        show_plan(console, plan, Store(store_path))
+        show_plan(console, plan, store_to_plan(store_path))
         return
     store = Store.open(store_path)
     before_running(plan, store, ask=not yes)
@@ -138,10 +147,17 @@ def name_interruptions(console: "Console", plan: "Plan", outcome: "Outcome") -> 
         console.print(Text(text, style="yellow"), soft_wrap=True)
 
 
-def check_mirror(mirror: Path | None) -> None:
-    """A mirror that is named must be there."""
-    if mirror is not None and not mirror.is_dir():
-        raise RequestError(f"--mirror {mirror}: no such folder")
+def say_choices(console: "Console", plan: "Plan", *, auto: bool) -> None:
+    """The scale, if nobody named it, and what a reader must know of the plan."""
+    from rich.text import Text
+
+    from kit.report import plain
+
+    if auto:
+        why = "no GPU here" if plan.scale == "smoke" else "the largest that this machine holds"
+        console.print(Text(f"scale {plan.scale}: {why}; --scale (make: SCALE=) names another"), soft_wrap=True)
+    for note in plan.notes:
+        console.print(Text(f"note: {plain(note)}", style="dim"), soft_wrap=True)
 
 
 def before_running(plan: "Plan", store: "Store", *, ask: bool) -> None:
@@ -184,11 +200,13 @@ def plan(
     from kit.store import Store
 
     found = plan_tables(tables, scale)
-    opened = Store.open(store) if write else Store(store)
+    opened = Store.open(store) if write else store_to_plan(store)
     for job in found.jobs.values() if write else ():
         opened.plan(job)
     if not json:
-        show_plan(Console(), found, opened)
+        console = Console(highlight=False)
+        say_choices(console, found, auto=scale == "auto")
+        show_plan(console, found, opened)
         return
     import json as json_module
 
@@ -208,39 +226,54 @@ def plan(
 
 
 def formula() -> str:
-    """How costs are estimated, in words."""
+    """How costs are estimated, in words; what each argument of the functions is left out."""
+    import re
+
     from kit import costs
 
-    return costs.FORMULA.strip()
+    return re.sub(r"\n +Args:\n(?: {8}.*\n)*", "", costs.FORMULA).strip()
 
 
 def totals(plan: "Plan") -> dict[str, float]:
-    """Jobs a stage, and the estimated GPU-hours and disk of all."""
+    """Jobs a stage, and the estimated GPU-hours, seconds one after the other and disk of all."""
     stages: dict[str, float] = {}
     for job in plan.jobs.values():
         stages[job.stage] = stages.get(job.stage, 0) + 1
-    hours = sum(float(job.resources.get("gpu_hours", 0)) for job in plan.jobs.values())
-    disk = sum(float(job.resources.get("disk_bytes", 0)) for job in plan.jobs.values())
-    return {**stages, "gpu_hours": round(hours, 1), "disk_bytes": disk}
+    hours, seconds, disk = (estimated(plan.jobs.values(), name) for name in ("gpu_hours", "wall_s", "disk_bytes"))
+    return {**stages, "gpu_hours": round(hours, 1), "wall_s": round(seconds, 1), "disk_bytes": disk}
+
+
+def estimated(jobs: "Iterable[Job]", name: str) -> float:
+    """One resource of some jobs, summed."""
+    return sum(float(job.resources.get(name, 0)) for job in jobs)
+
+
+def price(jobs: "Iterable[Job]") -> str:
+    """GPU-hours where GPUs are used, else the time; empty for what costs next to nothing."""
+    jobs = list(jobs)
+    if hours := estimated(jobs, "gpu_hours"):
+        return f"{hours:,.1f} GPU-h"
+    seconds = estimated(jobs, "wall_s")
+    return f"{seconds / 60:,.1f} min" if seconds >= 3 else ""
 
 
 def show_plan(console: "Console", plan: "Plan", store: "Store") -> None:
     """One line a job, and the sums."""
     from rich.text import Text
 
+    from kit.report import plain
+
+    width = max((len(job.id) for job in plan.jobs.values()), default=0)
     for key, job in plan.jobs.items():
         state = "cached" if store.has(key) else "to do"
-        hours = job.resources.get("gpu_hours", 0)
-        cost = f"{hours:,.1f} GPU-h" if hours else ""
-        console.print(Text(f"{state:8}{key[:10]}  {job.id:62} {cost}"), soft_wrap=True)
+        console.print(Text(f"{state:7}{key[:10]} {plain(job.id):{width}} {price([job])}".rstrip()), soft_wrap=True)
     sums = totals(plan)
-    stages = ", ".join(
-        f"{int(count)} {name}" for name, count in sums.items() if name not in ("gpu_hours", "disk_bytes")
-    )
-    text = (
-        f"{len(plan.jobs)} jobs: {stages}; about {sums['gpu_hours']:,.1f} GPU-hours, {sums['disk_bytes'] / 1e9:,.1f} GB"
-    )
-    console.print(Text(text, style="bold"), soft_wrap=True)
+    estimates = ("gpu_hours", "wall_s", "disk_bytes")
+    stages = ", ".join(f"{int(count)} {name}" for name, count in sums.items() if name not in estimates)
+    text = f"{len(plan.jobs)} jobs: {stages}; about {price(plan.jobs.values()) or '0 min'}"
+    todo = [job for key, job in plan.jobs.items() if not store.has(key)]
+    left = f"; to do: {len(todo)}, about {price(todo) or '0 min'}" if len(todo) < len(plan.jobs) else ""
+    console.print(Text(f"{text}, {sums['disk_bytes'] / 1e9:,.1f} GB{left}", style="bold"), soft_wrap=True)
 
 
 @app.command()
@@ -253,18 +286,20 @@ def report(
     """Print tables from what the store has."""
     from kit.planning import plan_tables
     from kit.report import as_csv, make_grid, markdown, terminal
-    from kit.store import Store
 
     if format not in ("terminal", "markdown", "csv"):
         raise RequestError(f"--format {format}: known: terminal, markdown, csv")
+    opened = store_to_read(store)
     found = plan_tables(tables, scale)
     console = terminal.console()
-    for name in found.tables:
-        grid = make_grid(name, found, Store(store))
+    for index, name in enumerate(found.tables):
+        grid = make_grid(name, found, opened)
         if format == "terminal":
             console.print(terminal.grid_table(grid, console.width))
-        else:
-            typer.echo(markdown(grid) if format == "markdown" else as_csv(grid), nl=False)
+        elif format == "markdown":
+            typer.echo(markdown(grid), nl=False)
+        else:  # one file of CSV has one header
+            typer.echo(as_csv(grid) if index == 0 else as_csv(grid).partition("\n")[2], nl=False)
 
 
 @app.command()
@@ -330,9 +365,8 @@ def verify(
 
     from kit import verify as checks
     from kit.planning import plan_tables
-    from kit.store import Store
 
-    opened = Store(store)
+    opened = store_to_read(store)
     found = plan_tables(tables or stored_tables(opened, scale), scale)
     if record:
         for path in checks.record(found, opened):
