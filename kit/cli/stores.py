@@ -1,25 +1,33 @@
 """``kit store``: look at artifacts, check them, throw away what nobody needs."""
 
+import contextlib
 import json as json_module
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kit.cli import DEFAULT_STORE, AsJson, ScaleName, StoreDir, app
+from kit.cli import DEFAULT_STORE, StoreDir, app
+from kit.errors import RequestError
+
+if TYPE_CHECKING:
+    from kit.store import Artifact, Store
 
 store_app = typer.Typer(no_args_is_help=True, help="Look at artifacts, check them, throw away what nobody needs.")
 app.add_typer(store_app, name="store")
 
 
 @store_app.command("list")
-def list_artifacts(store: StoreDir = DEFAULT_STORE, json: AsJson = False) -> None:
+def list_artifacts(
+    store: StoreDir = DEFAULT_STORE,
+    json: Annotated[bool, typer.Option("--json", help="JSONL: one JSON object an artifact")] = False,
+) -> None:
     """One line an artifact: key, rows, bytes, when, what."""
     from kit.report import plain
     from kit.store import Store
 
     for artifact in Store.existing(store).artifacts():
-        size = sum(int(file["size_bytes"]) for file in artifact.files.values())
+        size = size_of(artifact)
         if json:
             line = {"key": artifact.key, "id": artifact.job.id, "rows": artifact.rows, "size_bytes": size}
             typer.echo(json_module.dumps(line))
@@ -73,24 +81,77 @@ def gc(
     keep: Annotated[
         list[str] | None, typer.Option(help="Tables whose artifacts stay; without it all artifacts stay")
     ] = None,
-    scale: ScaleName = "auto",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go")] = False,
+    scale: Annotated[
+        str | None, typer.Option(help="Keep the tables' artifacts of this scale alone; of every scale by default")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, and remove nothing")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Don't ask before artifacts are removed")] = False,
 ) -> None:
     """Remove what dead runs left behind; with --keep also every artifact that those tables don't need."""
-    from kit.planning import plan_tables
     from kit.report import plain
     from kit.store import Store
 
     opened = Store.existing(store)
-    for key in opened.interrupted():
-        typer.echo(f"removed a half-written {key[:10]}")
-    if not keep:
+    doomed = not_needed(opened, keep, scale) if keep else []
+    verb = "would remove" if dry_run else "removed"
+    leftovers = half_written(opened, remove=not dry_run)
+    for key, size in leftovers.items():
+        typer.echo(f"{verb} a half-written {key[:10]}  {megabytes(size)}")
+    if not doomed:
+        if keep:
+            typer.echo("no artifact to remove: the tables need all that are there")
+        elif not leftovers:
+            typer.echo("nothing to remove")
         return
-    needed = set(plan_tables(keep, scale).jobs)
-    doomed = [artifact for artifact in opened.artifacts() if artifact.key not in needed]
-    freed = 0
+    total = f"{len(doomed)} artifacts, {megabytes(sum(map(size_of, doomed)))}"
     for artifact in doomed:
-        size = sum(int(file["size_bytes"]) for file in artifact.files.values())
-        freed += size if dry_run else opened.remove(artifact.key)
-        typer.echo(plain(f"{'would remove' if dry_run else 'removed'} {artifact.key[:10]}  {artifact.job.id}"))
-    typer.echo(f"{len(doomed)} artifacts, {freed / 1e6:,.1f} MB")
+        line = f"{artifact.key[:10]}  {megabytes(size_of(artifact)):>12}  {artifact.job.id}"
+        typer.echo(plain(f"{'would remove' if dry_run else 'to remove'} {line}"))
+    if dry_run:
+        typer.echo(f"would remove {total}")
+        return
+    if not yes:
+        if not sys.stdin.isatty():
+            raise RequestError(f"store {store}: {total} to remove, for good; say --yes to do it")
+        typer.confirm(f"Remove {total}, for good?", abort=True)
+    for artifact in doomed:
+        opened.remove(artifact.key)
+    typer.echo(f"removed {total}")
+
+
+def not_needed(store: "Store", tables: list[str], scale: str | None) -> list["Artifact"]:
+    """The artifacts that these tables don't need, at one scale or at any.
+
+    Raises:
+        RequestError: no such table or scale; or a table that can't be planned at it.
+    """
+    from kit.catalogue import Catalogue, manifests_folder
+    from kit.planning import plan_tables
+
+    scales = [scale] if scale else Catalogue(manifests_folder()).names("scales")
+    needed = {key for name in scales for key in plan_tables(tables, name).jobs}
+    return [artifact for artifact in store.artifacts() if artifact.key not in needed]
+
+
+def half_written(store: "Store", *, remove: bool) -> dict[str, int]:
+    """What dead runs left half-written: key -> bytes; what a run is at work on is none of it."""
+    from kit.store import BusyError
+
+    found: dict[str, int] = {}
+    for key in sorted({folder.name.partition(".")[0] for folder in (store.root / "tmp").iterdir()}):
+        with contextlib.suppress(BusyError), store.lock(key):
+            files = (path for folder in (store.root / "tmp").glob(f"{key}.*") for path in folder.rglob("*"))
+            found[key] = sum(path.lstat().st_size for path in files if not path.is_dir())
+            if remove:
+                store.clear(key)
+    return found
+
+
+def size_of(artifact: "Artifact") -> int:
+    """Bytes of an artifact's files."""
+    return sum(int(file["size_bytes"]) for file in artifact.files.values())
+
+
+def megabytes(size: int) -> str:
+    """Bytes as they are read."""
+    return f"{size / 1e6:,.1f} MB" if size >= 1e5 else f"{size:,} bytes"
