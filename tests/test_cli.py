@@ -1,7 +1,9 @@
 """The command line: what each command prints, and the exit codes that scripts go by."""
 
+import errno
 import io
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -9,10 +11,12 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from kit.cli import main
+from kit.cli import files, main
+from kit.errors import KitError
 from kit.planning import plan_tables
 from kit.store import Job, Store
 
@@ -62,6 +66,12 @@ def test_help_of_a_command(command: str, kit: Kit):
     assert (code, out.startswith("Usage: "), f" {command} [OPTIONS]" in out) == (0, True, True)
 
 
+def test_version(kit: Kit):
+    from kit import __version__
+
+    assert kit("--version") == (0, f"kit {__version__}\n", "")
+
+
 USAGE = {
     "no such command": (("reprodue",), "No such command 'reprodue'"),
     "no such option": (("plan", "2", "--sclae", "smoke"), "No such option"),
@@ -83,7 +93,9 @@ def test_plan_is_one_json_document(kit: Kit, tmp_path: Path):
     assert (counts["evolve"], counts["respond"], counts["sft"]) == (6, 6, 36)
     assert {name: document["totals"][name] for name in counts} == counts
     assert document["totals"]["gpu_hours"] > 100
-    assert "formula" in document
+    assert "memory per device" in document["formula"]
+    assert "Args:" not in document["formula"]
+    assert "tokens_per_row: mean length" not in document["formula"]
     fields = {"id", "key", "stage", "version", "environment", "lock", "params", "inputs", "resources", "cached"}
     assert all(set(job) == fields and not job["cached"] for job in document["jobs"])
     sft = next(job for job in document["jobs"] if job["stage"] == "sft")
@@ -98,6 +110,14 @@ def test_plan_and_dry_run_show_one_line_a_job(kit: Kit):
         lines = [line for line in out.splitlines() if line.startswith("to do")]
         assert (code, [line.split()[3] for line in lines]) == (0, [job.id for job in jobs])
         assert f"{len(jobs)} jobs: " in out
+        # "about 0.0 GPU-hours", and no word of the rows that are left out
+        assert re.search(r"; about \d+\.\d min, \d+\.\d GB$", out.rstrip())
+        assert "\nnote: table-2: no player at scale smoke for mistral-7b-v0.3" in f"\n{out}"
+
+
+def test_plan_names_the_scale_that_auto_took(kit: Kit, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    assert kit("plan", "2")[1].startswith("scale smoke: no GPU here; --scale (make: SCALE=) names another\n")
 
 
 def test_more_than_a_gpu_hour_is_asked_for(kit: Kit, monkeypatch: pytest.MonkeyPatch):
@@ -158,16 +178,38 @@ def test_store_list_show_check_gc(kit: Kit, tmp_path: Path):
         "",
     )
     (tmp_path / "store" / "tmp" / f"{first.key}.x").mkdir()
-    assert kit("store", "gc") == (0, f"removed a half-written {first.key[:10]}\n", "")
+    # a dry run removed it
+    for _ in range(2):
+        said = f"would remove a half-written {first.key[:10]}  0 bytes\n"
+        assert kit("store", "gc", "--dry-run") == (0, said, "")
+    assert kit("store", "gc") == (0, f"removed a half-written {first.key[:10]}  0 bytes\n", "")
+    assert kit("store", "gc") == (0, "nothing to remove\n", "")
     assert len(list(Store(tmp_path / "store").artifacts())) == 2
-    code, out, _ = kit("store", "gc", "--keep", "2", "--scale", "smoke", "--dry-run")
-    assert (code, out.splitlines()[-1], len(list(Store(tmp_path / "store").artifacts()))) == (
-        0,
-        "2 artifacts, 0.0 MB",
+
+
+def test_gc_keeps_what_tables_need_at_any_scale(kit: Kit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    # `--keep 2` took the scale of this machine, smoke, and removed what paper had cost days for
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    store = Store.open(tmp_path / "store")
+    needed = next(job for job in plan_tables(["2"], "paper").jobs.values() if job.stage == "sft")
+    for job in (needed, committed(tmp_path / "store", "a")):
+        if not store.has(job.key):
+            with store.scratch(job.key) as out:
+                store.commit(job, out, rows=0, facts={}, provenance={})
+    code, out, _ = kit("store", "gc", "--keep", "2", "--dry-run")
+    size = len(b'{"text":"\\u001b[31m"}\n{"text":"\x1b[31m"}\n')
+    assert (code, out.splitlines()[-1]) == (0, f"would remove 1 artifacts, {size} bytes")
+    code, out, err = kit("store", "gc", "--keep", "2")
+    assert (code, err) == (
         2,
+        f"error: store store: 1 artifacts, {size} bytes to remove, for good; say --yes to do it\n",
     )
-    assert kit("store", "gc", "--keep", "2", "--scale", "smoke")[0] == 0
-    assert list(Store(tmp_path / "store").artifacts()) == []
+    assert len(list(store.artifacts())) == 2
+    assert kit("store", "gc", "--keep", "2", "--yes")[0] == 0
+    assert [artifact.key for artifact in store.artifacts()] == [needed.key]
+    assert kit("store", "gc", "--keep", "2") == (0, "no artifact to remove: the tables need all that are there\n", "")
+    code, out, _ = kit("store", "gc", "--keep", "2", "--scale", "smoke", "--dry-run")
+    assert (code, out.splitlines()[-1]) == (0, "would remove 1 artifacts, 0 bytes")
 
 
 def test_a_job_whose_inputs_are_not_made(kit: Kit, tmp_path: Path):
@@ -180,6 +222,8 @@ def test_a_job_whose_inputs_are_not_made(kit: Kit, tmp_path: Path):
     code, out, _ = kit("job", made.key[:12])
     assert code == 1
     assert out.endswith("grade/x: its inputs are not made yet: data\n")
+    # "which failed", and nothing had failed
+    assert f"needs job {'d' * 10}, which is not made yet" in out
 
 
 def test_a_damaged_file_of_the_mirror_fails_its_job(kit: Kit, tmp_path: Path):
@@ -188,9 +232,47 @@ def test_a_damaged_file_of_the_mirror_fails_its_job(kit: Kit, tmp_path: Path):
     (tmp_path / "c.jsonl").write_text('{"id": 0, "output": "1"}\n')
     code, _, err = kit("grade", "gsm8k", "--completions", "c.jsonl", "--mirror", "mirror")
     assert code == 1
+    assert err.count("the file is damaged") == err.count("log of fetch/gsm8k-test: ") == 1  # the reason stood twice
     pinned = "3730d312f6e3440559ace48831e51066acaca737f6eabec99bccb9e4b3c39d14"
-    assert f"the manifest pins {pinned}; the file is damaged or is not the pinned revision\n" in err
+    assert f"the manifest pins {pinned}; the file is damaged or is not the pinned revision" in err
     assert list(Store(tmp_path / "store").artifacts()) == []
+
+
+def test_own_files_say_what_was_cut(kit: Kit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    # "2 instructions after 2 round(s)": that 7 of them end in the middle of a sentence stood in the store alone
+    store = Store.open(tmp_path / "store")
+
+    def made(bench: Any, keys: list[str], *_: object) -> list[Any]:
+        for cut, key in enumerate(keys):
+            with store.scratch(key) as out:
+                (out / "instructions.jsonl").write_text('{"id":"s/0","instruction":"Go on"}\n')
+                store.commit(bench.plan.jobs[key], out, rows=1, facts={"cut_at_limit": cut}, provenance={})
+        return [store.get(key) for key in keys]
+
+    monkeypatch.setattr("kit.cli.files.run_bench", made)
+    (tmp_path / "s.json").write_text('[{"instruction": "Go"}]')
+    words = ("evolve", "--seeds", "s.json", "--evolver", "smollm2-135m-instruct", "--scale", "smoke", "--out", "o.json")
+    assert kit(*words, "--rounds", "2") == (
+        0,
+        "1 instructions after 2 rounds, 0, 1 cut at 512 tokens (--max-tokens) in rounds 1 to 2: o.json\n",
+        "",
+    )
+    facts = {"examples": 9, "steps": 3, "loss_first": 2.5, "loss_last": 0.25, "truncated": 2}
+    assert files.trained(facts | {"dropped": {"no room": 1, "empty": 0}, "empty_responses": 0}, 2048) == (
+        "tuned on 9 pairs in 3 steps, loss 2.500 to 0.250, 2 cut at 2,048 tokens (--max-length), 1 left out: no room"
+    )
+
+
+def test_a_disk_that_fills_up_under_out(tmp_path: Path):
+    # "the same command goes on from there", and the name of a hidden file
+    def full(path: Path) -> None:
+        path.write_text("half")
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    with pytest.raises(KitError) as error:
+        files.place(tmp_path / "o.json", full)
+    assert str(error.value) == f"--out {tmp_path}/o.json: No space left on device; nothing was written there"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_reports_of_a_store_with_nothing_in_it(kit: Kit, tmp_path: Path):
@@ -198,6 +280,9 @@ def test_reports_of_a_store_with_nothing_in_it(kit: Kit, tmp_path: Path):
     code, out, _ = kit("report", "2", "--scale", "smoke", "--format", "csv")
     assert code == 0
     assert len(out.splitlines()) == 1 + len(plan_tables(["2"], "smoke").cells["table-2"])
+    both = kit("report", "1", "2", "--scale", "smoke", "--format", "csv")[1]
+    assert both.count("table,scale,evolver") == 1
+    assert both.endswith(out.partition("\n")[2])
     assert kit("report", "2", "--scale", "smoke", "--format", "markdown")[1].count("missing") == 32
     assert kit("verify", "2", "--scale", "smoke")[0] == 1
     assert list(tmp_path.iterdir()) == []

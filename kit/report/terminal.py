@@ -81,6 +81,7 @@ class Live:
         self.console = console
         self.total = total
         self.settled = 0
+        self.failed: set[str] = set()
         self.started = time.monotonic()
         self.job_started = self.started
         self.bar = Progress(
@@ -139,8 +140,10 @@ class Live:
                 tail += ", by another run" if fields.get("shared") else ""
         elif event == "failed":
             tail = plain(str(fields["reason"]))
+            self.failed.add(job.id)
         elif event == "blocked":
-            tail = f"needs {plain(str(fields['by']))}, which failed"
+            state = "failed" if fields["by"] in self.failed else "is not made yet"
+            tail = f"needs {plain(str(fields['by']))}, which {state}"
         text = Text.assemble((f"{event:8}", STYLES[event]), f"{job.key[:10]}  {plain(job.id):62} ", (tail, "dim"))
         self.console.print(text, soft_wrap=True)
 
