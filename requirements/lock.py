@@ -2,13 +2,21 @@
 
     python requirements/lock.py [--find-links DIR] [NAME ...]
 
-Needs uv. ``--find-links`` names a folder with the CPU wheel of torch where the index does not carry it. The ``files-*``
-extras are wheels installed for the files they carry; they are resolved without their requirements.
+Needs uv. torch's CPU build is on no ordinary index: it comes from PyTorch's own page, or from a folder that
+``--find-links`` (or ``UV_FIND_LINKS``) names. The ``files-*`` extras are wheels installed for the files they carry;
+they are resolved without their requirements. Prints which packages moved.
 """
 
 import argparse
+import hashlib
+import os
+import re
+import shutil
 import subprocess
 import sys
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -18,6 +26,8 @@ LOCKS: dict[str, dict[str, tuple[str, ...]]] = {
     "dev": {"extras": ("cpu", "grade", "dev"), "files": ("files-grade", "files-cpu"), "pinned_by": ("cpu",)},
     "cuda": {"extras": ("cuda", "grade"), "files": ("files-grade",), "pinned_by": ()},
 }
+TORCH_PAGE = "https://download.pytorch.org/whl/cpu/torch/"
+"""Lists torch's CPU builds and nothing else, so that every other package still comes from the user's own index."""
 HEADER = """\
 # {name}: the complete environment for Python 3.11 on Linux x86_64; install with --no-deps --require-hashes.
 # Written by requirements/lock.py; do not edit.
@@ -26,7 +36,7 @@ HEADER = """\
 
 def compile_extras(extras: tuple[str, ...], *options: str) -> list[str]:
     """The requirement blocks (name==version with its hashes) that uv resolves for the extras."""
-    command = ["uv", "pip", "compile", "--quiet", "--python-version", "3.11", "--generate-hashes", "--no-header"]
+    command = [find_uv(), "pip", "compile", "--quiet", "--python-version", "3.11", "--generate-hashes", "--no-header"]
     command += ["--no-annotate", "--python-platform", "x86_64-manylinux_2_28", *options]
     command += [word for extra in extras for word in ("--extra", extra)]
     text = subprocess.run(
@@ -43,31 +53,116 @@ def compile_extras(extras: tuple[str, ...], *options: str) -> list[str]:
     return blocks
 
 
+def find_uv() -> str:
+    """The user's uv, this Python's, or the one that requirements/setup.sh fetched.
+
+    Raises:
+        FileNotFoundError: there is none; the message has the cure.
+    """
+    fetched = HERE.parent / ".cache" / "uv"
+    for path in (None, Path(sys.executable).parent, fetched / "bin"):
+        if found := shutil.which("uv", path=path):
+            return found
+    cure = f"python3 -m pip install --require-hashes --no-deps --target {fetched} -r {HERE / 'uv.txt'}"
+    raise FileNotFoundError(f"uv is not installed here; install it: {cure}")
+
+
+def torch_places(find_links: list[str]) -> list[str]:
+    """The folders that are named, and PyTorch's page if none of them has torch's CPU build."""
+    named = [*find_links, *filter(None, map(str.strip, os.environ.get("UV_FIND_LINKS", "").split(",")))]
+    return named if any(list(Path(folder).glob("torch-*+cpu-*.whl")) for folder in named) else [*named, TORCH_PAGE]
+
+
+def hashed(block: str, places: list[str]) -> str:
+    """A requirement with the hash that uv leaves out where a wheel comes from a folder or a page.
+
+    Raises:
+        LookupError: no place has the wheel.
+    """
+    if "--hash=" in block:
+        return block
+    name, _, version = block.strip().partition("==")
+    wheel = f"{name}-{version}-cp311-cp311-manylinux_2_28_x86_64.whl"
+    for place in places:
+        if found := wheel_hash(place, wheel):
+            return f"{name}=={version} \\\n    --hash=sha256:{found}\n"
+    raise LookupError(f"{name}=={version}: no sha256 of {wheel} in {' or '.join(places)}")
+
+
+def wheel_hash(place: str, wheel: str) -> str | None:
+    """sha256 of a wheel in a folder, or what a page says of it."""
+    if "://" not in place:
+        path = Path(place) / wheel
+        return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else None
+    with urllib.request.urlopen(place, timeout=60) as page:
+        listed = urllib.parse.unquote(page.read().decode("utf-8"))
+    found = re.search(rf"{re.escape(wheel)}#sha256=([0-9a-f]{{64}})", listed)
+    return found[1] if found else None
+
+
+def versions(text: str) -> dict[str, str]:
+    """Name -> version of a lock's packages."""
+    return dict(re.findall(r"^([\w.-]+)==(\S+)", text, flags=re.MULTILINE))
+
+
+def moves(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[str]:
+    """``numpy 2.3.4 -> 2.3.5``: a line for each package that moved, came (from none) or went (to none)."""
+    for name in sorted({*before, *after}):
+        old, new = before.get(name), after.get(name)
+        if old != new:
+            yield f"{name} {old or 'none'} -> {new or 'none'}"
+
+
 def write(name: str, find_links: list[str]) -> None:
-    """Resolve one lock and replace its file."""
-    spec = LOCKS[name]
-    options = [f"--override={HERE / 'overrides.txt'}"] if name != "cuda" else []
-    options += [f"--find-links={folder}" for folder in find_links if name != "cuda"]
+    """Resolve one lock, replace its file, and print what moved in it.
+
+    Raises:
+        FileNotFoundError: there is no uv.
+        LookupError: no place has a wheel's hash.
+        subprocess.CalledProcessError: uv could not resolve it.
+    """
+    spec, path = LOCKS[name], HERE / f"{name}.txt"
+    options, places = [], []
+    if name != "cuda":
+        places = torch_places(find_links)
+        options = [f"--override={HERE / 'overrides.txt'}", *(f"--find-links={place}" for place in places)]
     options += [f"--constraint={HERE / pin}.txt" for pin in spec.get("pinned_by", ())]
     blocks = compile_extras(spec["extras"], *options)
     have = {block.partition("==")[0] for block in blocks}
     carried = compile_extras(spec["files"], "--no-deps")
     blocks += [block for block in carried if block.partition("==")[0] not in have]
-    (HERE / f"{name}.txt").write_text(HEADER.format(name=name) + "".join(sorted(blocks)), encoding="utf-8")
-    print(f"requirements/{name}.txt: {len(blocks)} packages")
+    blocks = [hashed(block, places) for block in blocks]
+    before = path.read_text(encoding="utf-8") if path.exists() else ""
+    after = HEADER.format(name=name) + "".join(sorted(blocks))
+    path.write_text(after, encoding="utf-8")
+    moved = list(moves(versions(before), versions(after)))
+    hashes = "; other hashes" if before != after and not moved else ""
+    print(f"requirements/{name}.txt: {len(blocks)} packages, {len(moved)} moved{hashes}")
+    print("".join(f"  {line}\n" for line in moved), end="")
 
 
 def main() -> int:
-    """Write the named locks, or all."""
+    """Write the named locks, or all; 2 if the request was wrong."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", default=list(LOCKS))
     parser.add_argument("--find-links", action="append", default=[])
     arguments = parser.parse_args()
-    for name in arguments.names:
-        if name not in LOCKS:
-            print(f"no lock named {name!r}; there are {', '.join(LOCKS)}", file=sys.stderr)
-            return 2
-        write(name, arguments.find_links)
+    try:
+        for name in arguments.names:
+            if name not in LOCKS:
+                print(f"error: no lock named {name!r}; there are {', '.join(LOCKS)}", file=sys.stderr)
+                return 2
+        for name in arguments.names:
+            write(name, arguments.find_links)
+    except FileNotFoundError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except (LookupError, OSError) as error:
+        print(f"error: {name}: {error}; its lock is as it was", file=sys.stderr)
+        return 1
+    except subprocess.CalledProcessError:
+        print(f"error: {name}: uv could not resolve it, for the reason above; its lock is as it was", file=sys.stderr)
+        return 1
     return 0
 
 

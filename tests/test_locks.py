@@ -1,10 +1,14 @@
 """The locks: complete, hashed, of one mind, and free of index addresses."""
 
+import hashlib
 import importlib.metadata
+import importlib.util
 import re
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from packaging.requirements import Requirement
@@ -137,3 +141,103 @@ def test_the_lock_has_what_pyproject_pins(extra: str, lock: str) -> None:
     exact = dict(re.findall(r"^([\w.-]+)==(\S+)$", "\n".join(project["optional-dependencies"][extra]), re.MULTILINE))
     found = pins(lock)
     assert {name: found[name][0] for name in exact} == exact
+
+
+# What writes them: requirements/lock.py.
+
+WHEEL = "torch-2.13.0+cpu-cp311-cp311-manylinux_2_28_x86_64.whl"
+
+
+@pytest.fixture
+def lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """requirements/lock.py, at work in a folder with one small lock."""
+    spec = importlib.util.spec_from_file_location("lock", REQUIREMENTS / "lock.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(module, "HERE", tmp_path / "requirements")
+    monkeypatch.delenv("UV_FIND_LINKS", raising=False)
+    (tmp_path / "requirements").mkdir()
+    (tmp_path / "requirements" / "cpu.txt").write_text("gone==1 \\\nkept==1 \\\nmoved==1 \\\n")
+    return module
+
+
+def uv(folder: Path, monkeypatch: pytest.MonkeyPatch, printed: str) -> Path:
+    """A made-up uv on the PATH; where it notes what it is told."""
+    (folder / "uv").write_text(f"#!/bin/sh\necho \"$*\" >>{folder}/log\ncat <<'END'\n{printed}END\n")
+    (folder / "uv").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+    return folder / "log"
+
+
+def test_what_moved_is_printed_from_what_to_what(
+    lock: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # It printed how many packages there are.
+    monkeypatch.setattr(sys, "argv", ["lock.py", "cpu"])
+    hashed = " \\\n    --hash=sha256:0\n"
+    uv(tmp_path, monkeypatch, "".join(f"{name}{hashed}" for name in ("come==1", "kept==1", "moved==2")))
+    assert lock.main() == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "requirements/cpu.txt: 3 packages, 3 moved",
+        "  come none -> 1",
+        "  gone 1 -> none",
+        "  moved 1 -> 2",
+    ]
+
+
+@pytest.mark.parametrize("where", ["a folder", "PyTorch's page"])
+def test_torchs_cpu_build_is_found_and_hashed_and_no_address_gets_into_the_lock(
+    where: str, lock: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # No ordinary index has it, so `make lock` failed on a networked machine; and uv gives no hash of what it finds
+    # through --find-links, so that a lock made with a folder had torch without one.
+    log = uv(tmp_path, monkeypatch, "torch==2.13.0+cpu\n")
+    content, page = b"wheel", tmp_path / "page.html"
+    sha256 = hashlib.sha256(content).hexdigest()
+    other = WHEEL.replace("cp311", "cp312")
+    names = [name.replace("+", "%2B") for name in (other, WHEEL)]
+    page.write_text(f'<a href="/whl/{names[0]}#sha256={"0" * 64}"><a href="/whl/{names[1]}#sha256={sha256}">')
+    monkeypatch.setattr(lock, "TORCH_PAGE", page.as_uri())
+    if where == "a folder":
+        (tmp_path / WHEEL).write_bytes(content)
+    lock.write("cpu", [str(tmp_path)])
+    written = (tmp_path / "requirements" / "cpu.txt").read_text()
+    assert written.endswith(f"\ntorch==2.13.0+cpu \\\n    --hash=sha256:{sha256}\n")
+    assert "://" not in written
+    assert (f"--find-links={page.as_uri()}" in log.read_text()) == (where != "a folder")
+    assert not re.search(r"--(extra-)?index", log.read_text())  # another index would change other packages' hashes
+
+
+def test_a_package_without_a_hash_is_no_lock(
+    lock: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["lock.py", "cpu", "--find-links", str(tmp_path)])
+    (tmp_path / WHEEL).touch()
+    uv(tmp_path, monkeypatch, "other==1\n")
+    assert lock.main() == 1
+    assert capsys.readouterr().err == (
+        f"error: cpu: other==1: no sha256 of other-1-cp311-cp311-manylinux_2_28_x86_64.whl in {tmp_path}; "
+        "its lock is as it was\n"
+    )
+    assert (tmp_path / "requirements" / "cpu.txt").read_text().startswith("gone==1")
+
+
+def test_without_uv_it_says_how_to_install_it(
+    lock: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["lock.py"])
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert lock.main() == 2
+    cure = f"--target {tmp_path}/.cache/uv -r {tmp_path}/requirements/uv.txt"
+    wanted = f"error: uv is not installed here; install it: python3 -m pip install --require-hashes --no-deps {cure}\n"
+    assert capsys.readouterr().err == wanted
+
+
+def test_an_unknown_lock_is_refused_before_anything_is_written(
+    lock: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["lock.py", "cpu", "tpu"])
+    assert lock.main() == 2
+    assert capsys.readouterr().err == "error: no lock named 'tpu'; there are cpu, grade, dev, cuda\n"
