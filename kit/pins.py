@@ -3,14 +3,16 @@
 Nothing is guessed: a pin is written only after the hub, the registry or the file itself has said it.
 """
 
+import functools
 import hashlib
+import lzma
 import re
 import shutil
 import subprocess
 import tomllib
 import urllib.error
 import urllib.request
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -27,16 +29,17 @@ class Pin:
     """One thing that a manifest pins, or should."""
 
     kind: str
-    """``model``, ``data set`` or ``image``."""
+    """``model``, ``data set``, ``image`` or ``Debian package``."""
     name: str
+    """Its own; a Debian package's with the image it is for: ``cpu/libnuma1``."""
     source: str
-    """Repository, address, or image with its tag."""
+    """Repository, address, image with its tag, or package."""
     file: Path
     """The manifest."""
     key: str
-    """``hub.revision``, ``sha256``, or the image's own key."""
+    """``hub.revision``, ``sha256``, the image's or the package's own key."""
     found: str | None
-    """What stands there; None if nothing does."""
+    """What stands there; None if nothing does. Of a Debian package ``<version> <sha256>``."""
 
 
 class Network(Protocol):
@@ -52,6 +55,10 @@ class Network(Protocol):
 
     def digest(self, image: str) -> str:
         """Of an image's tag, ``sha256:`` and 64 hex digits."""
+        ...
+
+    def package(self, name: str) -> str:
+        """Version and sha256 of the newest build of a Debian package."""
         ...
 
 
@@ -87,6 +94,20 @@ def pins(root: Path = ROOT) -> list[Pin]:
     for name, base in tomllib.loads(images.read_text(encoding="utf-8"))["base"].items():
         tag, _, digest = str(base).partition("@")
         found.append(Pin(kind="image", name=name, source=tag, file=images, key=name, found=digest or None))
+    debs = root / "docker" / "debs.toml"
+    for image, packages in tomllib.loads(debs.read_text(encoding="utf-8")).items():
+        if isinstance(packages, Mapping):
+            found += [
+                Pin(
+                    kind="Debian package",
+                    name=f"{image}/{name}",
+                    source=name,
+                    file=debs,
+                    key=name,
+                    found=f"{pin['version']} {pin['sha256']}",
+                )
+                for name, pin in packages.items()
+            ]
     return found
 
 
@@ -129,9 +150,13 @@ def refresh(network: Network, *, move: bool, root: Path = ROOT) -> Iterable[str]
 
 def ask(network: Network, pin: Pin) -> str:
     """What the network says of one pin."""
-    if pin.kind == "model":
-        return network.revision(pin.source)
-    return network.sha256(pin.source) if pin.kind == "data set" else network.digest(pin.source)
+    asked = {
+        "model": network.revision,
+        "data set": network.sha256,
+        "image": network.digest,
+        "Debian package": network.package,
+    }
+    return asked[pin.kind](pin.source)
 
 
 def write(pin: Pin, value: str) -> None:
@@ -141,7 +166,13 @@ def write(pin: Pin, value: str) -> None:
         KitError: the manifest has no place for it.
     """
     text = pin.file.read_text(encoding="utf-8")
-    if pin.kind == "image":
+    if pin.kind == "Debian package":
+        image = pin.name.partition("/")[0]
+        version, _, sha256 = value.partition(" ")
+        before, mark, rest = text.partition(f"\n[{image}]\n")
+        line = f'"{pin.key}" = {{ version = "{version}", sha256 = "{sha256}" }}'
+        changed = before + mark + re.sub(rf'^"{re.escape(pin.key)}" = .*$', line, rest, count=1, flags=re.MULTILINE)
+    elif pin.kind == "image":
         changed = re.sub(rf'^({pin.key} = "[^"@]*)(@[^"]*)?"', rf'\1@{value}"', text, count=1, flags=re.MULTILINE)
         for recipe in (pin.file.parent / f"{pin.name}.Dockerfile",):
             words = recipe.read_text(encoding="utf-8")
@@ -166,8 +197,16 @@ def write(pin: Pin, value: str) -> None:
     pin.file.write_text(changed, encoding="utf-8")
 
 
+ARCHIVES = (
+    "https://deb.debian.org/debian/dists/bookworm/main/binary-amd64/Packages.xz",
+    "https://deb.debian.org/debian/dists/bookworm-updates/main/binary-amd64/Packages.xz",
+    "https://deb.debian.org/debian-security/dists/bookworm-security/main/binary-amd64/Packages.xz",
+)
+"""Debian's lists of what it serves now, with each file's sha256."""
+
+
 class Online:
-    """The hub, the data sets' addresses and the images' registry, over the network."""
+    """The hub, the data sets' addresses, the images' registry and Debian's archive, over the network."""
 
     def revision(self, repo: str) -> str:
         """The commit at the head of a hub repository."""
@@ -205,6 +244,57 @@ class Online:
             reason = (found.stderr.strip() or "no digest").splitlines()[-1]
             raise KitError(f"{image}: the registry could not be asked ({reason}); {NETWORK}")
         return digest
+
+    def package(self, name: str) -> str:
+        """Version and sha256 of the newest build of a Debian package."""
+        if name not in self._packages:
+            raise KitError(f"{name}: no Debian package of that name in bookworm; write its line by hand")
+        return self._packages[name]
+
+    @functools.cached_property
+    def _packages(self) -> dict[str, str]:
+        """What Debian's archive holds, read once."""
+        lists = []
+        for url in ARCHIVES:
+            try:
+                with urllib.request.urlopen(url, timeout=TIMEOUT_S) as response:
+                    lists.append(lzma.decompress(response.read()).decode("utf-8"))
+            except (urllib.error.URLError, TimeoutError, ConnectionError, lzma.LZMAError) as error:
+                raise KitError(f"{url}: could not be read ({getattr(error, 'reason', error)}); {NETWORK}") from error
+        return newest(lists)
+
+
+def newest(lists: Iterable[str]) -> dict[str, str]:
+    """Name -> version and sha256 of the newest build in Debian's lists of packages."""
+    found: dict[str, tuple[str, str]] = {}
+    for stanza in "\n\n".join(lists).split("\n\n"):
+        fields = dict(re.findall(r"^(Package|Version|SHA256): (\S+)$", stanza, flags=re.MULTILINE))
+        if len(fields) == 3:
+            name, version = fields["Package"], fields["Version"]
+            if name not in found or order(version) > order(found[name][0]):
+                found[name] = version, fields["SHA256"]
+    return {name: " ".join(pin) for name, pin in found.items()}
+
+
+def order(version: str) -> tuple[list[tuple[list[int], int]], ...]:
+    """Sorts Debian versions as dpkg does: epoch, upstream, revision; ``~`` before the end, letters before signs.
+
+    Source:
+        deb-version(7).
+    """
+    epoch, _, rest = version.rpartition(":")
+    upstream, _, revision = rest.rpartition("-") if "-" in rest else (rest, "", "0")
+    parts = []
+    for part in (epoch or "0", upstream, revision):
+        pieces = re.findall(r"(\D*)(\d*)", part)
+        weighed = [([_weight(sign) for sign in signs] + [0], int(digits or 0)) for signs, digits in pieces]
+        parts.append(weighed)
+    return tuple(parts)
+
+
+def _weight(sign: str) -> int:
+    """Of a character that is no digit; 0 is the end of a run of them."""
+    return -1 if sign == "~" else ord(sign) if sign.isalpha() else ord(sign) + 256
 
 
 NETWORK = "`kit pin` wants a machine with a network; what it had found before this is written"

@@ -2,7 +2,9 @@
 
 import difflib
 import shutil
+import subprocess
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -23,7 +25,7 @@ class Same:
     def revision(self, repo: str) -> str:
         return self.known[repo]
 
-    sha256 = digest = revision
+    sha256 = digest = package = revision
 
 
 @pytest.fixture
@@ -85,6 +87,66 @@ def test_other_bytes_at_a_pinned_address_are_an_error(tree: Path) -> None:
         list(pins.refresh(Same(tree, **{pin.source: "f" * 64}), move=True, root=tree))
 
 
-def test_without_a_network_it_says_so() -> None:
+def test_a_debian_package_names_its_successor_and_moves_wherever_it_is_pinned(tree: Path) -> None:
+    # docker/debs.toml said that `kit pin` does so, and it never looked there.
+    list(pins.refresh(Same(tree), move=False, root=tree))
+    before, sha256 = texts(tree), "e" * 64
+    old = next(pin.found for pin in pins.pins(tree) if pin.name == "cpu/libseccomp2")
+    network = Same(tree, libseccomp2=f"9.9-1+deb12u9 {sha256}")
+    said = [f"Debian package {image}/libseccomp2: moved from {old} to 9.9-1+deb12u9 {sha256}"
+            for image in ("cpu", "cuda", "grade")]  # fmt: skip
+    left = list(pins.refresh(network, move=False, root=tree))
+    assert left == [f"{line}; left as it is (--move)" for line in said]
+    assert changes(before, tree) == []
+    assert list(pins.refresh(network, move=True, root=tree)) == said
+    version, _, old_sha256 = str(old).partition(" ")
+    assert changes(before, tree) == 3 * [
+        f'-"libseccomp2" = {{ version = "{version}", sha256 = "{old_sha256}" }}',
+        f'+"libseccomp2" = {{ version = "9.9-1+deb12u9", sha256 = "{sha256}" }}',
+    ]
+
+
+def test_a_name_with_a_plus_is_written_to_its_own_line(tree: Path) -> None:
+    list(pins.refresh(Same(tree), move=False, root=tree))
+    before = texts(tree)
+    list(pins.refresh(Same(tree, **{"g++": f"4:13-1 {'e' * 64}"}), move=True, root=tree))
+    new = f'+"g++" = {{ version = "4:13-1", sha256 = "{"e" * 64}" }}'
+    assert [line for line in changes(before, tree) if line[0] == "+"] == [new]
+
+
+def test_the_newest_build_is_taken_from_debians_lists() -> None:
+    stanza = "Package: {}\nArchitecture: amd64\nVersion: {}\nDescription: x\n two lines\nSHA256: {}\n"
+    main = "\n".join(stanza.format(*build) for build in (("a", "1.2-9", "1"), ("b", "1:1-1", "2")))
+    security = "\n".join(stanza.format(*build) for build in (("a", "1.2-10", "3"), ("b", "9-1", "4")))
+    assert pins.newest([main, security]) == {"a": "1.2-10 3", "b": "1:1-1 2"}
+    assert pins.newest([security, main]) == {"a": "1.2-10 3", "b": "1:1-1 2"}
+
+
+@pytest.mark.parametrize(
+    ("older", "newer"),
+    [
+        ("1.2-9", "1.2-10"),
+        ("9-1", "1:1-1"),
+        ("3.0.22-1~deb12u2", "3.0.22-1"),
+        ("2.5.4-1", "2.5.4-1+deb12u1"),
+        ("2.36-9+deb12u9", "2.36-9+deb12u14"),
+        ("1.0~rc1", "1.0"),
+        ("1.0", "1.0a"),
+        ("1.0a", "1.0+b"),
+        ("1:1.2.13.dfsg-1", "1:1.2.13.dfsg-1+b1"),
+        ("6.1.99-1", "6.1.192-2"),
+    ],
+)
+def test_debian_versions_are_ordered_as_dpkg_orders_them(older: str, newer: str) -> None:
+    assert pins.order(older) < pins.order(newer)
+    if shutil.which("dpkg"):
+        assert subprocess.run(["dpkg", "--compare-versions", older, "lt", newer], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "ask", [lambda online: online.sha256("http://127.0.0.1:9/x"), lambda online: online.package("a")]
+)
+def test_without_a_network_it_says_so(ask: Callable[[pins.Online], str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pins, "ARCHIVES", ("http://127.0.0.1:9/Packages.xz",))
     with pytest.raises(KitError, match=r"could not be read .* wants a machine with a network"):
-        pins.Online().sha256("http://127.0.0.1:9/none")
+        ask(pins.Online())
