@@ -81,7 +81,6 @@ class Live:
         self.console = console
         self.total = total
         self.settled = 0
-        self.failed: set[str] = set()
         self.started = time.monotonic()
         self.job_started = self.started
         self.bar = Progress(
@@ -140,10 +139,9 @@ class Live:
                 tail += ", by another run" if fields.get("shared") else ""
         elif event == "failed":
             tail = plain(str(fields["reason"]))
-            self.failed.add(job.id)
         elif event == "blocked":
-            state = "failed" if fields["by"] in self.failed else "is not made yet"
-            tail = f"needs {plain(str(fields['by']))}, which {state}"
+            by = plain(str(fields["by"]))  # a key where it is no job of this run
+            tail = f"needs {by}, which {'is not made yet' if by.startswith('job ') else 'failed'}"
         text = Text.assemble((f"{event:8}", STYLES[event]), f"{job.key[:10]}  {plain(job.id):62} ", (tail, "dim"))
         self.console.print(text, soft_wrap=True)
 
