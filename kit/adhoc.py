@@ -16,14 +16,7 @@ from kit.planning import largest_scale, locks, this_machine
 from kit.sources import folder_source
 
 BENCHMARK_NAMES = {"math": "hendrycks_math"}
-DATASETS = {
-    "ifeval": "ifeval",
-    "gsm8k": "gsm8k-test",
-    "hendrycks_math": "math-test",
-    "humaneval": "humaneval",
-    "mbpp": "mbpp",
-}
-"""The data set that a benchmark takes by default."""
+"""Other names that a benchmark goes by."""
 
 
 class Workbench:
@@ -125,7 +118,7 @@ class Workbench:
         """A benchmark's file: the user's, or the pinned one."""
         if path is not None:
             return self.file(path, benchmark)
-        return self.planner.data(look_up(DATASETS, benchmark, "--data", "pinned file for the benchmark"))
+        return self.planner.data(registry.load("benchmarks", benchmark).DATASET)
 
     def text_params(self, options: dict[str, Any], model: str, templates: Sequence[str]) -> dict[str, Any]:
         """Seed, sampling, wording and engine of a job in which a model writes text."""

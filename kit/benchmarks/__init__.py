@@ -16,6 +16,8 @@ class Benchmark(Protocol):
     """Raised when the same completion gets another grade; nothing has to be asked again."""
     ASKS: int
     """Raised when the same problem is asked in another way: what ``read`` or ``turns`` give has changed."""
+    DATASET: str
+    """The file that it asks where no other is named, of ``manifests/datasets.toml``."""
     PROMPTS: Sequence[str]
     """Ids of the templates that ``turns`` may use; none if the pack does not matter."""
     SOURCE: str

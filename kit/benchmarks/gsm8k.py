@@ -24,6 +24,7 @@ from kit.sandbox import Sandbox
 
 VERSION = 1
 ASKS = 1
+DATASET = "gsm8k-test"
 PROMPTS = ("gsm8k",)
 SOURCE = (
     "https://github.com/openai/grade-school-math/blob/3101c7d5072418e28b9008a6636bde82a006892c/"

@@ -25,6 +25,7 @@ from kit.sandbox import Sandbox
 
 VERSION = 1
 ASKS = 1
+DATASET = "math-test"
 PROMPTS = ("math",)
 SOURCE = "https://github.com/hendrycks/math/blob/357963a7f5501a6c1708cf3f3fb0cdf525642761/modeling/math_equivalence.py"
 METRICS: Mapping[str, str] = {"math": "items"}

@@ -39,6 +39,7 @@ from kit.sandbox import Program, Sandbox, source
 
 VERSION = 1
 ASKS = 1
+DATASET = "humaneval"
 PROMPTS = ("humaneval",)
 SOURCE = "https://github.com/openai/human-eval/blob/6d43fb980f9fee3c892a914eda09951f772ad10d/human_eval/execution.py"
 METRICS: Mapping[str, str] = {"humaneval": "items"}

@@ -36,6 +36,7 @@ from kit.sandbox import Sandbox
 
 VERSION = 1
 ASKS = 1
+DATASET = "ifeval"
 PROMPTS: tuple[str, ...] = ()
 SOURCE = (
     "https://github.com/google-research/google-research/blob/d76be322625d4401655660f0f02681f96eb6783a/"

@@ -36,6 +36,7 @@ from kit.sandbox import Program, Sandbox, source
 
 VERSION = 1
 ASKS = 1
+DATASET = "mbpp"
 PROMPTS = ("mbpp",)
 SOURCE = "https://github.com/open-compass/opencompass/blob/0.3.3/opencompass/datasets/mbpp.py"
 METRICS: Mapping[str, str] = {"mbpp": "items"}

@@ -13,6 +13,7 @@ import typer
 
 from kit.cli import DEFAULT_STORE, AsJson, MirrorDir, StoreDir, UnsafeExec, app, check_mirror
 from kit.errors import KitError, RequestError
+from kit.registry import names
 
 if TYPE_CHECKING:
     from kit.adhoc import Workbench
@@ -27,6 +28,7 @@ MaxTokens = Annotated[int, typer.Option("--max-tokens", help="A text is cut afte
 Hardware = Annotated[
     str, typer.Option("--scale", help="Whose engine and training settings to use; auto fits this machine")
 ]
+BENCHMARKS = ", ".join(names("benchmarks"))
 MODEL_HELP = "A name of manifests/models.toml, or a model folder"
 
 
@@ -154,7 +156,7 @@ def sft(
 
 @app.command()
 def answer(
-    benchmark: Annotated[str, typer.Argument(help="ifeval, gsm8k, math, humaneval, mbpp")],
+    benchmark: Annotated[str, typer.Argument(help=BENCHMARKS)],
     model: Annotated[str, typer.Option("--model", help=MODEL_HELP)],
     out: Annotated[Path, typer.Option("--out", help="JSONL file of completions to write; it must not be there yet")],
     data: Annotated[Path | None, typer.Option("--data", help="The benchmark's file; the pinned one by default")] = None,
@@ -185,7 +187,7 @@ def answer(
 
 @app.command()
 def grade(
-    benchmark: Annotated[str, typer.Argument(help="ifeval, gsm8k, math, humaneval, mbpp")],
+    benchmark: Annotated[str, typer.Argument(help=BENCHMARKS)],
     completions: Annotated[Path, typer.Option("--completions", help="JSONL or JSON: id or prompt, and a text")],
     data: Annotated[Path | None, typer.Option("--data", help="The benchmark's file; the pinned one by default")] = None,
     protocol: Annotated[
@@ -267,8 +269,10 @@ def cut(artifacts: list["Artifact"], max_tokens: int) -> str:
     counts = [int(artifact.facts.get("cut_at_limit", 0)) for artifact in artifacts]
     if not any(counts):
         return ""
-    rounds = f" in rounds 1 to {len(counts)}" if len(counts) > 1 else ""
-    return f", {', '.join(f'{count:,}' for count in counts)} cut at {max_tokens:,} tokens (--max-tokens){rounds}"
+    limit = f"cut at {max_tokens:,} tokens (--max-tokens)"
+    if len(counts) == 1:
+        return f", {counts[0]:,} {limit}"
+    return f", {limit}: " + ", ".join(f"{count:,} in round {round}" for round, count in enumerate(counts, 1))
 
 
 def trained(facts: Mapping[str, Any], max_length: int) -> str:
