@@ -254,7 +254,7 @@ def test_own_files_say_what_was_cut(kit: Kit, tmp_path: Path, monkeypatch: pytes
     words = ("evolve", "--seeds", "s.json", "--evolver", "smollm2-135m-instruct", "--scale", "smoke", "--out", "o.json")
     assert kit(*words, "--rounds", "2") == (
         0,
-        "1 instructions after 2 rounds, 0, 1 cut at 512 tokens (--max-tokens) in rounds 1 to 2: o.json\n",
+        "1 instructions after 2 rounds, cut at 512 tokens (--max-tokens): 0 in round 1, 1 in round 2: o.json\n",
         "",
     )
     facts = {"examples": 9, "steps": 3, "loss_first": 2.5, "loss_last": 0.25, "truncated": 2}
