@@ -1,11 +1,47 @@
-"""What a worker says while it works: one JSON object a line, marked, so that no log line is taken for one."""
+"""What a worker says while it works: one JSON object a line, marked, so that no log line is taken for one.
+
+A worker in a container is not to be trusted: what is no event to the letter is log text.
+"""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TextIO
 
 MARK = "\x1ekit "
-KINDS = ("start", "progress", "computed", "done", "failed", "blocked")
+LONGEST = 1 << 24
+"""Characters of a line; a longer one is log text, in pieces."""
+DEEPEST = 32
+"""Values in values that an event holds."""
+LARGEST = 1 << 63
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and 0 <= value < LARGEST  # no bool, no NaN, nothing that is endless to print
+
+
+def _is_count(value: Any) -> bool:
+    return _is_number(value) and type(value) is int
+
+
+def _is_text(value: Any) -> bool:
+    return type(value) is str
+
+
+def _is_object(value: Any) -> bool:
+    return type(value) is dict
+
+
+Fields = Mapping[str, Callable[[Any], bool]]
+KINDS: Mapping[str, Fields] = {
+    "start": {},
+    "progress": {"done": _is_count, "total": _is_count, "tokens": _is_number},
+    "computed": {"rows": _is_count, "facts": _is_object, "provenance": _is_object},
+    "done": {"rows": _is_count, "seconds": _is_number},
+    "failed": {"reason": _is_text},
+    "blocked": {},
+}
+"""Kind -> the fields that it has beside its job's key."""
+OPTIONAL: Fields = {"tokens": _is_number, "shared": lambda value: type(value) is bool}
 
 
 def sender(stream: TextIO) -> Callable[..., None]:
@@ -25,7 +61,17 @@ def parse(line: str) -> dict[str, Any] | None:
         return None
     try:
         value = json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):  # ValueError: no JSON, or a number of thousands of digits
         return None
-    known = isinstance(value, dict) and value.get("event") in KINDS and isinstance(value.get("key"), str)
-    return value if known else None
+    if type(value) is not dict or not _is_text(value.get("key")) or not _is_shallow(value, DEEPEST):
+        return None
+    kind = value.get("event")
+    fields = KINDS.get(kind) if isinstance(kind, str) else None
+    if fields is None or not all(name in value and fits(value[name]) for name, fits in fields.items()):
+        return None
+    return value if all(fits(value[name]) for name, fits in OPTIONAL.items() if name in value) else None
+
+
+def _is_shallow(value: Any, levels: int) -> bool:
+    inner = value.values() if type(value) is dict else value if type(value) is list else ()
+    return levels > 0 and all(_is_shallow(one, levels - 1) for one in inner)

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kit.containers import PYTHON, Containers, Request
+from kit.containers import KEY_LABEL, PYTHON, STORE_LABEL, Containers, Request, store_mark
 from kit.containers import command as container_command
+from kit.errors import RequestError
 from kit.handover import Exchange
 from kit.store import Job
 
@@ -97,8 +98,27 @@ def command_in_container(
         environment=settings(shape, cpu=cpu) | {"KIT_IMAGE_DIGEST": image.digest, "KIT_COMMIT": image.revision},
         gpu=not cpu and shape.group in ACCELERATED,
         memory_cap=containers.memory_cap,
+        name=exchange.name,
+        labels={STORE_LABEL: store_mark(exchange.store), KEY_LABEL: keys[0]},
+        workdir=str(exchange.workdir),
+        rootless=containers.rootless,
     )
     return container_command(containers.runtime, request)
+
+
+def check_folders(options: Options) -> None:
+    """Every folder that a container is to see can be named to its runtime.
+
+    Raises:
+        RequestError: a name holds what parts one folder from the next there.
+    """
+    mounts = [Path(here) for here, _ in options.containers.mounts] if options.containers else []
+    for folder in (options.store, options.mirror, *mounts):
+        if folder and options.containers and any(sign in str(folder) for sign in ":,"):
+            raise RequestError(
+                f"--runtime {options.containers.runtime}: {folder}: a path with a colon or a comma can't be given to a "
+                "container; take another folder (--store, --mirror), or --runtime local"
+            )
 
 
 def _words(shape: Shape, keys: Sequence[str], options: Options, places: Sequence[str], *, cpu: bool) -> list[str]:

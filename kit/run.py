@@ -2,22 +2,28 @@
 
 import contextlib
 import os
+import signal
 import subprocess
+import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import IO, Any
 
 from kit import events
-from kit.containers import client_environment
+from kit.containers import client_environment, end_container, end_left_over
 from kit.handover import Exchange, exchange
-from kit.launch import GROUPS, Options, Shape, command, command_in_container, environment
+from kit.launch import GROUPS, Options, Shape, check_folders, command, command_in_container, environment
 from kit.locks import check_installed
 from kit.store import Job, Store
 
 ORDER = ("fetch", "convert", "text", "train", "grade")
 Listener = Callable[[str, Job, Mapping[str, Any]], None]
 """Called with (event, job, its fields): ``cached``, ``start``, ``progress``, ``done``, ``failed``, ``blocked``."""
+START_S, ROW_S = 900.0, 60.0
+"""How long a ``grade`` container may take for a job: to start, and for each row, twice what a program may."""
+LONGEST_REASON = 4000
+"""Characters of a worker's words that are kept."""
 
 
 @dataclass(slots=True)
@@ -35,15 +41,39 @@ class Outcome:
     wall_s: float = 0.0
 
 
+@dataclass(slots=True, kw_only=True)
+class Caps:
+    """What one worker is held to; nothing, where it is no container of ``grade``."""
+
+    memory: str = ""
+    wall_s: float = 0.0
+    rows: int = 0
+    late: threading.Event = field(default_factory=threading.Event)
+    """Set when its time was up."""
+
+    @classmethod
+    def of(cls, shape: Shape, jobs: Iterable[Job], options: Options) -> "Caps":
+        """Those of one worker."""
+        if options.containers is None or shape.group != "grade":
+            return cls()
+        rows = [int(job.params.get("rows", 0)) for job in jobs]
+        wall_s = START_S * len(rows) + ROW_S * sum(rows)
+        return cls(memory=options.containers.memory_cap, wall_s=wall_s, rows=sum(rows))
+
+
 def execute(jobs: Mapping[str, Job], store: Store, options: Options, listen: Listener) -> Outcome:
     """Run what the store lacks, in as few worker starts as the stages allow.
 
     A failed job doesn't stop those that don't need it. Whatever is committed stays, however this process ends.
 
     Raises:
-        RequestError: jobs would run here, and this Python has other packages than their locks.
+        RequestError: jobs would run here, and this Python has other packages than their locks; or a container can't be
+            given a folder of that name.
     """
     started = time.monotonic()
+    check_folders(options)
+    if options.containers and any(not store.has(key) for key in jobs):
+        end_left_over(options.containers.runtime, store)  # before what it was writing is cleared away
     outcome = Outcome(interrupted=[key for key in store.interrupted() if key in jobs and not store.has(key)])
     pending: dict[str, Job] = {}
     for key, job in jobs.items():
@@ -127,24 +157,49 @@ def _run_worker(
     listen: Listener,
 ) -> None:
     """Start one worker, follow its events, and take every job off ``pending`` that it settled."""
+    caps = Caps.of(shape, [pending[key] for key in keys], options)
     with contextlib.ExitStack() as stack:
         hand = None
         if options.containers:
-            hand = stack.enter_context(exchange(store, keys, as_root=os.geteuid() == 0))
+            image = options.containers.image(shape.group, shape.environment)
+            observed = {"image": image.digest, "commit": image.revision or None, "dirty": None}
+            theirs = os.geteuid() == 0 and not options.containers.rootless
+            copies = shape.group == "grade"  # it alone runs what a model wrote
+            hand = stack.enter_context(exchange(store, keys, other_user=theirs, copies=copies, observed=observed))
         process = _start(shape, keys, options, hand)
-        if hand:
-            stack.callback(_end, process)
-        _attend(
-            process, shape, keys, hand, pending=pending, store=store, options=options, outcome=outcome, listen=listen
-        )
+        if hand and options.containers:
+            stack.callback(_end, process, options.containers.runtime, hand.name)
+            if caps.wall_s:
+                timer = threading.Timer(caps.wall_s, _stop_late, (caps, process, options.containers.runtime, hand.name))
+                timer.daemon = True
+                timer.start()
+                stack.callback(timer.cancel)
+        _attend(process, keys, hand, caps, pending=pending, store=store, outcome=outcome, listen=listen)
 
 
-def _end(process: subprocess.Popen[str]) -> None:
-    """See a runtime's client out, however this run ends: the container's folder goes next."""
-    try:
+def _stop_late(caps: Caps, process: subprocess.Popen[str], runtime: str, name: str) -> None:
+    """What happens when a container's time is up."""
+    caps.late.set()
+    end_container(runtime, name)
+    if runtime == "apptainer":
+        _kill(process)
+
+
+def _end(process: subprocess.Popen[str], runtime: str, name: str) -> None:
+    """See a container and its client out, however this run ends: the container's folder goes next."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(timeout=10)
-    except subprocess.TimeoutExpired:
-        process.kill()
+    if process.returncode != 0:  # the client may be gone, or deaf, and the container at work
+        end_container(runtime, name)
+    if process.returncode is None:
+        _kill(process)
+        process.wait()
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    """End a process and all that it started in its session."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _start(shape: Shape, keys: list[str], options: Options, hand: Exchange | None) -> subprocess.Popen[str]:
@@ -170,13 +225,12 @@ def _start(shape: Shape, keys: list[str], options: Options, hand: Exchange | Non
 
 def _attend(
     process: subprocess.Popen[str],
-    shape: Shape,
     keys: list[str],
     hand: Exchange | None,
+    caps: Caps,
     *,
     pending: dict[str, Job],
     store: Store,
-    options: Options,
     outcome: Outcome,
     listen: Listener,
 ) -> None:
@@ -186,23 +240,10 @@ def _attend(
     settled = False
     try:
         assert process.stdout is not None
-        for at, event in _follow(process.stdout, keys[0], store, tail):
+        for at, event in _follow(process.stdout, keys, store, tail):
             current = at
-            job = pending.get(event["key"])
-            if job is None:
-                continue
-            if event["event"] == "computed" and hand:
-                hand.take(job, event)
-                continue
-            settled = settled or event["event"] in ("blocked", "done", "failed")
-            if event["event"] == "done":
-                outcome.done.append(pending.pop(job.key).key)
-            if event["event"] == "failed":
-                outcome.failed[job.key] = str(event["reason"])
-                del pending[job.key]
-                store.record_failure(job, outcome.failed[job.key])  # a worker in a container could not
-            if event["event"] != "blocked":  # an input failed before it in this worker; the end of the run says so
-                listen(event["event"], job, event)
+            if event["key"] in pending:
+                settled |= _hear(event, hand, pending=pending, store=store, outcome=outcome, listen=listen)
         code = process.wait()
     except BaseException:
         process.terminate()
@@ -214,22 +255,49 @@ def _attend(
     # Only the job that was at work is to blame, or the first where none had begun; the others get another worker.
     victim = current if current in pending else None if settled else next((k for k in keys if k in pending), None)
     if victim is not None:
-        capped = options.containers.memory_cap if options.containers and shape.group == "grade" else ""
-        reason = _why(code, tail, store, victim, capped)
+        reason = _why(code, tail, store, victim, caps)
         job = pending.pop(victim)
         outcome.failed[victim] = reason
         store.record_failure(job, reason)
         listen("failed", job, {"reason": reason})
 
 
-def _follow(lines: IO[str], first: str, store: Store, tail: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The events of a worker's output, each with the job it is at; other lines go to that job's log."""
-    current = first
-    for line in lines:
+def _hear(
+    event: dict[str, Any],
+    hand: Exchange | None,
+    *,
+    pending: dict[str, Job],
+    store: Store,
+    outcome: Outcome,
+    listen: Listener,
+) -> bool:
+    """Act on one event of a pending job; whether the worker is through with the job."""
+    kind, job = event["event"], pending[event["key"]]
+    if kind == "computed" and hand:
+        hand.take(job, event)
+    if kind == "computed" or (kind == "done" and not store.has(job.key)):  # the store has the last word
+        return False
+    if kind == "done":
+        outcome.done.append(pending.pop(job.key).key)
+    if kind == "failed":
+        event["reason"] = outcome.failed[job.key] = _readable(event["reason"])
+        del pending[job.key]
+        store.record_failure(job, outcome.failed[job.key])  # a worker in a container could not
+    if kind != "blocked":  # an input failed before it in this worker; the end of the run says so
+        listen(kind, job, event)
+    return kind in ("blocked", "done", "failed")
+
+
+def _follow(
+    lines: IO[str], keys: Collection[str], store: Store, tail: list[str]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The events of a worker's output on its own jobs, each with the job it is at; all else goes to that job's log."""
+    current = next(iter(keys))
+    while line := lines.readline(events.LONGEST):
         event = events.parse(line)
-        if event is None:
+        if event is None or event["key"] not in keys:
             _log(store, current, line)
-            tail.append(line.strip())
+            tail.append(line.strip()[:LONGEST_REASON])
             del tail[:-20]
             continue
         if event["event"] == "start":
@@ -248,10 +316,18 @@ def _log(store: Store, key: str, line: str) -> None:
         log.write(line)
 
 
-def _why(code: int, tail: list[str], store: Store, key: str, capped: str = "") -> str:
-    """Why a worker ended before its jobs did; ``capped``: the memory that its container may use."""
-    if code in (-9, 137) and capped:
-        return f"the worker was killed (signal 9): its container is held to {capped} of memory; or by hand"
+def _readable(text: str) -> str:
+    """A worker's words as text that can be written anywhere."""
+    return text[:LONGEST_REASON].encode("utf-8", "backslashreplace").decode()
+
+
+def _why(code: int, tail: list[str], store: Store, key: str, caps: Caps) -> str:
+    """Why a worker ended before its jobs did."""
+    if caps.late.is_set():
+        held = f"to {caps.wall_s:,.0f} s, the most that grading {caps.rows:,} rows may take"
+        return f"the worker was killed: its container is held {held} (log: {store.log_path(key)})"
+    if code in (-9, 137) and caps.memory:
+        return f"the worker was killed (signal 9): its container is held to {caps.memory} of memory; or by hand"
     if code in (-9, 137):
         return "the worker was killed (signal 9): out of memory, or by hand"
     if code < 0:

@@ -1,5 +1,6 @@
 """A worker that may not commit and a host that does: whatever the worker's side leaves, the store stays sound."""
 
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -7,11 +8,20 @@ from typing import Any
 
 import pytest
 
+from kit import handover
 from kit.errors import KitError
 from kit.handover import Exchange, Handover, exchange
 from kit.store import BusyError, Job, Store
 
 JOB = Job(id="a job", stage="grade", version="grade-1", environment="grade", lock="", params={}, inputs={})
+
+PROVENANCE = {
+    "started_at": "2026-11-22T00:00:00+00:00",
+    "wall_s": 1.0,
+    "python": "3.11.2",
+    "packages": {},
+    "machine": {},
+}
 
 
 @pytest.fixture
@@ -33,7 +43,7 @@ def worker(store: Store, host: Exchange, fill: Callable[[Path], Any]) -> list[st
         try:
             with seen.lock(JOB.key), seen.scratch(JOB.key) as out:
                 fill(out)
-                seen.commit(JOB, out, rows=1, facts={"tokens": 2}, provenance={"image": "sha256:1"})
+                seen.commit(JOB, out, rows=1, facts={"tokens": 2}, provenance=PROVENANCE | {"image": "a lie"})
         except KitError as error:
             failures.append(str(error))
 
@@ -46,13 +56,27 @@ def worker(store: Store, host: Exchange, fill: Callable[[Path], Any]) -> list[st
     return failures
 
 
-def test_the_host_commits_what_the_worker_computed(store: Store) -> None:
-    with exchange(store, [JOB.key], as_root=False) as host:
-        assert worker(store, host, lambda out: (out / "rows.jsonl").write_text("{}\n")) == []
+@pytest.mark.parametrize("copies", [True, False])
+def test_the_host_commits_what_the_worker_computed(store: Store, copies: bool) -> None:
+    def fill(out: Path) -> None:
+        (out / "rows.jsonl").write_text("{}\n")
+        (out / "deep").mkdir(mode=0o700)
+        (out / "deep" / "b").write_bytes(b"b" * 100_000)
+        (out / "rows.jsonl").chmod(0o600)
+
+    observed = {"image": "sha256:1", "commit": "abc", "dirty": None}
+    with exchange(store, [JOB.key], other_user=False, copies=copies, observed=observed) as host:
+        assert worker(store, host, fill) == []
         assert list(host.out.iterdir()) == []  # out of the worker's reach
     artifact = store.get(JOB.key)
-    assert (artifact.rows, artifact.facts, artifact.provenance) == (1, {"tokens": 2}, {"image": "sha256:1"})
+    assert (artifact.rows, artifact.facts) == (1, {"tokens": 2})
+    # the image, and with it the commit, was what the container said it was
+    assert artifact.provenance == PROVENANCE | observed | {"environment": "grade"}
+    assert {name: file["size_bytes"] for name, file in artifact.files.items()} == {"rows.jsonl": 3, "deep/b": 100_000}
     assert store.check(JOB.key) == []
+    paths = [artifact.folder, *artifact.folder.rglob("*")]
+    assert {path.stat().st_uid for path in paths} == {os.geteuid()}
+    assert {oct(path.stat().st_mode & 0o777) for path in paths} == {"0o644", "0o755"}
     assert list((store.root / "tmp").iterdir()) == []
 
 
@@ -61,6 +85,23 @@ def replace_by_link(out: Path) -> None:
     out.symlink_to("/etc")
 
 
+def name_twice(out: Path) -> None:
+    (out / "rows").write_text("good")
+    os.link(out / "rows", out.parent / "spare")
+
+
+def nest(out: Path) -> None:
+    (out / "/".join("d" * 20)).mkdir(parents=True)
+
+
+def misspell(out: Path) -> None:
+    (out / "r\udcffws").write_text("")
+
+
+PLAIN = "is no plain file with one name; an artifact holds nothing else"
+
+
+@pytest.mark.parametrize("copies", [True, False])
 @pytest.mark.parametrize(
     ("fill", "reason"),
     [
@@ -68,26 +109,120 @@ def replace_by_link(out: Path) -> None:
         (lambda out: (out / "artifact.json").write_text("{}"), "a job: the name artifact.json is the head's; "),
         (replace_by_link, "a job: its container left no output folder"),
         (lambda out: out.rmdir(), "a job: its container left no output folder"),
+        (lambda out: os.mkfifo(out / "pipe"), f"a job: pipe {PLAIN}"),
+        (name_twice, f"a job: rows {PLAIN}"),
+        (nest, "a job: more than 16 folders in each other"),
+        (misspell, "a job: a malformed event: UnicodeEncodeError("),  # ended the run
     ],
-    ids=["a link", "a head of its own", "the folder is a link", "no folder"],
+    ids=[
+        "a link",
+        "a head of its own",
+        "the folder is a link",
+        "no folder",
+        "a pipe",
+        "a hard link",
+        "a deep folder",
+        "a name that is no text",
+    ],
 )
-def test_what_the_host_refuses_is_told_and_not_kept(store: Store, fill: Callable[[Path], Any], reason: str) -> None:
-    with exchange(store, [JOB.key], as_root=False) as host:
+def test_what_the_host_refuses_is_told_and_not_kept(
+    store: Store, fill: Callable[[Path], Any], reason: str, copies: bool
+) -> None:
+    with exchange(store, [JOB.key], other_user=False, copies=copies) as host:
         (told,) = worker(store, host, fill)
     assert told.startswith(reason)
     assert not store.has(JOB.key)
 
 
-def test_an_event_that_lacks_a_part_is_refused(store: Store) -> None:
-    with exchange(store, [JOB.key], as_root=False) as host:
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({}, "a job: a malformed event: KeyError('provenance')"),
+        ({"provenance": {}}, "a job: a malformed event: KeyError('started_at')"),
+        ({"provenance": PROVENANCE | {"started_at": "\x1b[2J"}}, "a job: a malformed event: ValueError("),
+    ],
+    ids=["nothing", "no time", "no time but an escape"],
+)
+def test_an_event_that_lacks_a_part_is_refused(store: Store, fields: dict[str, Any], reason: str) -> None:
+    with exchange(store, [JOB.key], other_user=False) as host:
         (host.out / JOB.key).mkdir()
-        host.take(JOB, {"event": "computed", "key": JOB.key})
-        assert (host.said / JOB.key).exists()
+        host.take(JOB, {"event": "computed", "key": JOB.key, "rows": 1, "facts": {}} | fields)
+        assert (host.said / JOB.key).read_text().startswith(reason)
     assert not store.has(JOB.key)
 
 
+def test_a_folder_that_is_changed_while_it_is_taken_leads_nowhere(store: Store, tmp_path: Path) -> None:
+    # a link in place of the folder, put there while files were hashed: what it led to was chmodded, renamed, written to
+    victim = tmp_path / "victim"
+    victim.mkdir(mode=0o700)
+    (victim / "zz").write_text("theirs")
+    real = handover._copy
+
+    def swap(source: int, size_bytes: int, target: Path) -> None:
+        if target.name == "a":
+            folder = host.out / JOB.key
+            folder.rename(host.out / "aside")
+            folder.symlink_to(victim)
+        real(source, size_bytes, target)
+
+    with exchange(store, [JOB.key], other_user=False) as host, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(handover, "_copy", swap)
+        (host.out / JOB.key).mkdir()
+        (host.out / JOB.key / "a").write_text("a")
+        (host.out / JOB.key / "zz").write_text("ours")
+        host.take(JOB, {"event": "computed", "key": JOB.key, "rows": 1, "facts": {}, "provenance": PROVENANCE})
+    folder = store.get(JOB.key).folder
+    assert ((folder / "zz").read_text(), folder.is_symlink()) == ("ours", False)
+    assert ([path.name for path in victim.iterdir()], oct(victim.stat().st_mode & 0o777)) == (["zz"], "0o700")
+
+
+def test_what_was_taken_of_a_model_s_code_stays_as_it_is(store: Store) -> None:
+    # a held descriptor of the folder put another head into the artifact, one of a file another text
+    with exchange(store, [JOB.key], other_user=False) as host:
+        out = host.out / JOB.key
+        out.mkdir()
+        (out / "rows").write_text("good")
+        folder, file = os.open(out, os.O_RDONLY), os.open(out / "rows", os.O_WRONLY)
+        try:
+            host.take(JOB, {"event": "computed", "key": JOB.key, "rows": 1, "facts": {}, "provenance": PROVENANCE})
+            os.write(file, b"forged")
+            os.close(os.open("artifact.json", os.O_CREAT | os.O_WRONLY, dir_fd=folder))
+        finally:
+            os.close(folder)
+            os.close(file)
+    assert (store.get(JOB.key).folder / "rows").read_text() == "good"
+    assert store.check(JOB.key) == []
+
+
+def test_a_job_whose_process_was_killed_for_memory_fails(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    # the worker lived, and wrote "no verdict" for the program that was killed
+    counts = iter((3, 5))
+    monkeypatch.setattr(handover, "memory_kills", lambda: next(counts))
+    monkeypatch.setattr(handover, "memory_limit", lambda: 4 << 30)
+    seen = Handover(store.root, store.root, store.root, lambda *_, **__: pytest.fail("it was handed over"))
+    with pytest.raises(
+        KitError, match=r"^a job: the kernel killed 2 of its processes: its container is held to 4\.0 GiB"
+    ):
+        seen.commit(JOB, store.root, rows=1, facts={}, provenance={})
+
+
+def test_whatever_the_umask_another_user_may_read(store: Store) -> None:
+    # umask 077 closed every folder that the container was to read
+    if os.geteuid() != 0:
+        pytest.skip("root alone gives folders away")
+    before = os.umask(0o077)
+    try:
+        with exchange(store, [JOB.key], other_user=True) as host:
+            opened = (host.folder, host.said, store.root / "artifacts", store.root / "jobs")
+            assert {oct(path.stat().st_mode & 0o777) for path in opened} == {"0o755"}
+            host.take(JOB, {"event": "computed", "key": JOB.key})
+            assert oct((host.said / JOB.key).stat().st_mode & 0o777) == "0o644"
+    finally:
+        os.umask(before)
+
+
 def test_the_host_holds_the_locks_while_the_container_runs(store: Store) -> None:
-    with exchange(store, [JOB.key], as_root=False):
+    with exchange(store, [JOB.key], other_user=False):
         with pytest.raises(BusyError), store.lock(JOB.key):
             pass
         assert store.interrupted() == []  # another run leaves the folder alone

@@ -1,13 +1,18 @@
 """Running a plan with a worker in this process: what is skipped, what is said, what goes into a log."""
 
 import io
+import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kit import events, registry, run
-from kit.errors import KitError
+from kit.containers import Containers, Image
+from kit.errors import KitError, RequestError
+from kit.launch import Options
 from kit.stages import Summary
 from kit.store import Job, Store
 from kit.worker import JobContext, run_job
@@ -117,16 +122,51 @@ def test_a_job_without_its_inputs_is_blocked_not_failed(
     assert (said.lines, stage.runs, store.failure(made.key)) == ([("blocked", {"key": made.key})], 0, None)
 
 
+DONE = {"event": "done", "key": "k", "rows": 1, "seconds": 0.5}
+PROGRESS = {"event": "progress", "key": "k", "done": 1, "total": 2, "tokens": 3}
+
+
+def marked(value: Any) -> str:
+    return f"\x1ekit {json.dumps(value)}\n"
+
+
 LINES = {
-    "event": ('\x1ekit {"event": "done", "key": "k"}\n', {"event": "done", "key": "k"}),
-    "event behind an unfinished line": ('50%\x1ekit {"event": "done", "key": "k"}\n', {"event": "done", "key": "k"}),
+    "event": (marked(DONE), DONE),
+    "event behind an unfinished line": ("50%" + marked(DONE), DONE),
+    "event with more": (marked(DONE | {"tokens": 1, "shared": True}), DONE | {"tokens": 1, "shared": True}),
+    "progress": (marked(PROGRESS), PROGRESS),
     "log": ("done k\n", None),
     "JSON without the mark": ('{"event": "done", "key": "k"}\n', None),
     "half an event": ('\x1ekit {"event": "do', None),
     "unknown kind": ('\x1ekit {"event": "reboot", "key": "k"}\n', None),
-    # ended the run in a KeyError
+    # each ended the run: in a KeyError
     "no key": ('\x1ekit {"event": "done"}\n', None),
     "no object": ("\x1ekit [1]\n", None),
+    "no reason": (marked({"event": "failed", "key": "k"}), None),
+    "no rows": (marked({"event": "done", "key": "k"}), None),
+    "a kind that is a list": (marked({"event": [], "key": "k"}), None),
+    # in a RecursionError
+    "brackets": ("\x1ekit " + "[" * 200_000 + "\n", None),
+    "deep facts": (
+        marked(
+            {
+                "event": "computed",
+                "key": "k",
+                "rows": 1,
+                "facts": {"a": json.loads("[" * 99 + "]" * 99)},
+                "provenance": {},
+            }
+        ),
+        None,
+    ),
+    # in a ValueError
+    "endless number": ('\x1ekit {"event": "done", "key": "k", "rows": ' + "9" * 5000 + ', "seconds": 1}\n', None),
+    "rows that are no number": (marked(DONE | {"rows": "many"}), None),
+    "rows that are true": (marked(DONE | {"rows": True}), None),
+    "rows below none": (marked(DONE | {"rows": -1}), None),
+    "no time at all": ('\x1ekit {"event": "done", "key": "k", "rows": 1, "seconds": NaN}\n', None),
+    "endless time": ('\x1ekit {"event": "done", "key": "k", "rows": 1, "seconds": Infinity}\n', None),
+    "a share that is a text": (marked(DONE | {"tokens": "x"}), None),
 }
 
 
@@ -143,8 +183,6 @@ def test_what_is_sent_is_parsed_back():
 
 
 def test_a_plan_with_everything_cached_starts_no_worker(store: Store, monkeypatch: pytest.MonkeyPatch):
-    from kit.launch import Options
-
     monkeypatch.setattr(run, "command", lambda *_, **__: pytest.fail("a worker was started"))
     made = job("fetch", "x")
     with store.scratch(made.key) as out:
@@ -171,3 +209,79 @@ def test_a_model_that_waits_for_another_comes_after_it():
     third = job("respond", "3", {"model": "b"})
     jobs = {made.key: made for made in (third, second, first)}
     assert [jobs[key].id for key in run.by_model(list(jobs), jobs)] == ["evolve/1", "respond/3", "respond/2"]
+
+
+def run_printed(text: str, jobs: list[Job], store: Store, monkeypatch: pytest.MonkeyPatch) -> run.Outcome:
+    """A run whose workers print this text and end."""
+    (store.root / "text").write_text(text, errors="surrogateescape")
+    script = "import sys; sys.stdout.buffer.write(open(sys.argv[1], 'rb').read())"
+    monkeypatch.setattr(run, "command", lambda *_, **__: [sys.executable, "-c", script, str(store.root / "text")])
+    monkeypatch.setattr(run, "check_installed", lambda *_: None)
+    return run.execute({made.key: made for made in jobs}, store, Options(store=store.root), lambda *_: None)
+
+
+def test_done_is_believed_of_what_the_store_has(store: Store, monkeypatch: pytest.MonkeyPatch):
+    # the run ended well without an artifact
+    made = job("grade", "x")
+    outcome = run_printed(marked(DONE | {"key": made.key}), [made], store, monkeypatch)
+    assert outcome.done == []
+    assert outcome.failed[made.key].startswith("the worker ended with exit code 0: it printed nothing")
+
+
+def test_a_worker_speaks_of_its_own_jobs_alone(store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    # its log went to whatever file a key named; and it failed, or finished, jobs that others were to do
+    first, second = job("fetch", "x"), job("grade", "y")
+    outside = tmp_path / "outside"
+    text = marked({"event": "start", "key": str(outside)}) + "a line\n"
+    text += marked({"event": "failed", "key": second.key, "reason": "sabotage"})
+    text += marked({"event": "start", "key": "a\0b"})
+    outcome = run_printed(text, [first, second], store, monkeypatch)
+    assert not outside.with_suffix(".log").exists()
+    assert "a line" in store.log_path(first.key).read_text()
+    assert list(outcome.failed) == [first.key, second.key]  # the second by its own worker
+    assert outcome.failed[first.key].startswith("the worker ended with exit code 0: ")
+
+
+def test_a_reason_that_is_no_text_ends_nothing(store: Store, monkeypatch: pytest.MonkeyPatch):
+    made = job("grade", "x")
+    text = marked({"event": "failed", "key": made.key, "reason": "half a \ud800" + "x" * 9000})
+    outcome = run_printed(text, [made], store, monkeypatch)
+    assert outcome.failed[made.key].startswith("half a \\ud800xxx")
+    assert len(outcome.failed[made.key]) < 4100
+
+
+IMAGE = Image(name="localhost/kit-grade", digest="sha256:1", revision="", lock="")
+
+
+@pytest.mark.parametrize("name", ["a:b", "a,b"])
+def test_a_folder_that_no_container_can_be_given(name: str, tmp_path: Path):
+    store = Store.open(tmp_path / name)
+    options = Options(store=store.root, containers=Containers(runtime="podman", images={"grade": IMAGE}))
+    with pytest.raises(RequestError) as error:
+        run.execute({}, store, options, lambda *_: None)
+    assert str(error.value) == (
+        f"--runtime podman: {store.root}: a path with a colon or a comma can't be given to a container; "
+        "take another folder (--store, --mirror), or --runtime local"
+    )
+
+
+def test_a_client_that_is_gone_or_deaf_takes_its_container_along(monkeypatch: pytest.MonkeyPatch):
+    # a container went on after kill -9 of its client, and after the ten seconds that a deaf one was given
+    ended: list[str] = []
+    monkeypatch.setattr(run, "end_container", lambda runtime, name: ended.append(name))
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], text=True, start_new_session=True)
+    process.kill()
+    run._end(process, "podman", "kit-1")
+    assert (ended, process.returncode) == (["kit-1"], -9)
+    process = subprocess.Popen([sys.executable, "-c", ""], text=True, start_new_session=True)
+    run._end(process, "podman", "kit-2")
+    assert ended == ["kit-1"]
+
+
+def test_grading_in_a_container_has_a_time_that_grows_with_its_rows():
+    shape = run.Shape(group="grade", environment="grade", world=1)
+    options = Options(store=Path("store"), containers=Containers(runtime="docker", images={"grade": IMAGE}))
+    jobs = [job("grade", "x", rows=164), job("grade", "y", rows=500)]
+    caps = run.Caps.of(shape, jobs, options)
+    assert (caps.wall_s, caps.rows) == (2 * 900 + 664 * 60, 664)
+    assert run.Caps.of(shape, jobs, Options(store=Path("store"))).wall_s == 0

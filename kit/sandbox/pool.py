@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import kit
+from kit.containers import memory_limit
 from kit.errors import KitError, RequestError
 from kit.sandbox import Calls, Program, Reply, Verdict, lock, seccomp, selftest, wire
 
@@ -299,10 +300,15 @@ def plan_of(tier: int, abi: int) -> dict[str, Any]:
     }
 
 
+def _fitting(memory_bytes: int | None) -> int:
+    """How many programs fit at a time into the memory that this process is held to, 1 GiB left for the kit."""
+    return sys.maxsize if memory_bytes is None else memory_bytes // lock.MEMORY_BYTES - 1
+
+
 def open_pool(*, workers: int | None, unsafe: bool, force_tier: int | None) -> Pool:
     """See :func:`kit.sandbox.open_sandbox`."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-    count = max(1, min(workers or cores, cores))
+    count = max(1, min(workers or cores, cores, _fitting(memory_limit())))
     if unsafe:
         return Pool(plan_of(3, 0), count, "unsafe")
     if sys.platform != "linux":

@@ -15,7 +15,9 @@ from kit.handover import exchange
 from kit.launch import Options, Shape, command_in_container
 from kit.store import Job, Store
 
-IMAGE = Image(name="localhost/kit-cpu", digest="sha256:" + "1" * 64, revision="", lock="2" * 64)
+IMAGE = Image(
+    name="localhost/kit-cpu", digest="sha256:" + "1" * 64, revision="", lock="2" * 64, id="sha256:" + "4" * 64
+)
 
 
 def line(runtime: str, group: str, **fields: Any) -> list[str]:
@@ -44,7 +46,12 @@ def test_everything_is_closed_but_what_the_job_needs(runtime: str, group: str) -
     assert any(word.startswith("--memory=") for word in words) == (group == "grade")
     assert any(word.startswith("--pids-limit=") for word in words) == (group == "grade")
     assert not any(word.startswith(("--gpus", "--device", "--privileged")) for word in words)
-    assert words[-4:] == ["--entrypoint=/opt/venv/bin/python", IMAGE.name, "-u", "x"]
+    assert words[-4:] == [
+        "--entrypoint=/opt/venv/bin/python",
+        IMAGE.id,
+        "-u",
+        "x",
+    ]  # not its name, which may mean another by now
 
 
 @pytest.mark.parametrize(
@@ -65,6 +72,89 @@ def test_root_takes_the_images_user_and_others_stay_who_they_are(monkeypatch: py
     assert {"--userns=keep-id", "--user=1234:5678"} <= set(line("podman", "text"))
 
 
+def test_rootless_dockers_root_is_who_started_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    # as any other user it could not write to /out
+    monkeypatch.setattr(os, "geteuid", lambda: 1234)
+    assert "--user=0:0" in line("docker", "text", rootless=True)
+    assert "--cap-drop=all" in line("docker", "text", rootless=True)
+
+
+@pytest.mark.parametrize("runtime", ["docker", "podman"])
+def test_a_container_has_a_name_to_be_ended_by(runtime: str) -> None:
+    words = line(runtime, "text", name="kit-1", labels={"b": "2", "a": "1"})
+    assert [word for word in words if word.startswith(("--name", "--label="))] == [
+        "--name=kit-1",
+        "--label=a=1",
+        "--label=b=2",
+    ]
+
+
+def test_proxies_go_to_fetch_alone_and_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    # podman gave each container the host's proxy variables, passwords included
+    monkeypatch.setenv("https_proxy", "http://user:secret@proxy:1")
+    assert "--http-proxy=false" in line("podman", "text")
+    assert "--env=https_proxy" in line("podman", "fetch")
+    assert not any("proxy" in word for word in line("docker", "text"))
+    assert not any("secret" in word for word in line("podman", "fetch") + line("docker", "fetch"))
+
+
+@pytest.mark.parametrize(("cores", "cap"), [(1, "3g"), (2, "4g"), (64, "66g"), (512, "251g")])
+def test_the_memory_of_grade_grows_with_the_cores(cores: int, cap: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # 4g on each machine: on one of 64 cores the kernel killed programs of 1 GiB each
+    monkeypatch.setattr(os, "sysconf", lambda name: {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 65_800_000}[name])
+    assert containers.memory_cap(cores) == cap
+
+
+CGROUPS = {
+    "v2, in a container": (
+        "0::/\n",
+        {"memory.max": "4294967296\n", "memory.events": "oom 1\noom_kill 2\n"},
+        4 << 30,
+        2,
+    ),
+    "v2, on a host": ("0::/a/b\n", {"a/b/memory.max": "max\n", "a/b/memory.events": "oom_kill 2\n"}, None, 0),
+    "v2, capped": ("0::/a/b\n", {"a/b/memory.max": "1073741824", "a/b/memory.events": "oom_kill 1\n"}, 1 << 30, 1),
+    "v1, in a container": (
+        "9:cpu:/x\n8:memory:/libpod/x\n0::/x\n",
+        {"memory/memory.limit_in_bytes": "268435456\n", "memory/memory.oom_control": "under_oom 0\noom_kill 3\n"},
+        256 << 20,
+        3,
+    ),
+    "v1, on a host": ("8:memory:/\n", {"memory/memory.limit_in_bytes": "9223372036854771712\n"}, None, 0),
+    "none": ("", {}, None, 0),
+}
+
+
+@pytest.mark.parametrize(("own", "files", "limit", "kills"), CGROUPS.values(), ids=list(CGROUPS))
+def test_what_a_control_group_says_of_memory(
+    own: str, files: dict[str, str], limit: int | None, kills: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    real = containers._read
+    monkeypatch.setattr(containers, "CGROUPS", tmp_path)
+    monkeypatch.setattr(containers, "_read", lambda path: own if str(path) == "/proc/self/cgroup" else real(path))
+    assert (containers.memory_limit(), containers.memory_kills()) == (limit, kills)
+
+
+ROOT_ITSELF, HELD_ROOT = "Name:\tx\nCapEff:\t000001ffffffffff\n", "Name:\tx\nCapEff:\t000001fffeffffff\n"
+
+
+def test_podman_is_told_of_limits_only_where_it_can_not_raise_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    # a healthy machine's hard limit of 524,288 files was reason enough
+    monkeypatch.setattr("resource.getrlimit", lambda kind: (1024, 4096))
+    limits = {"default_ulimits": ["nofile=4096:4096", "nproc=4096:4096"]}
+    one_tree = {"runtime": "crun", "cgroup_manager": "cgroupfs", "events_logger": "none"}
+    assert containers.configuration(ROOT_ITSELF, hybrid=False) == {}
+    assert containers.configuration(ROOT_ITSELF, hybrid=True) == {"engine": one_tree}
+    assert containers.configuration(HELD_ROOT, hybrid=False) == {
+        "containers": limits,
+        "engine": {"events_logger": "none"},
+    }
+    assert containers.configuration(HELD_ROOT, hybrid=True) == {"containers": limits, "engine": one_tree}
+
+
 def test_a_token_goes_to_fetch_alone_and_its_value_stands_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "very-secret")
     assert "--env=HF_TOKEN" in line("docker", "fetch")
@@ -73,7 +163,8 @@ def test_a_token_goes_to_fetch_alone_and_its_value_stands_nowhere(monkeypatch: p
 
 
 def test_apptainer_is_closed_too() -> None:
-    words = line("apptainer", "grade")
+    words = line("apptainer", "grade", workdir="/s/tmp/1/workdir")
+    assert "--workdir=/s/tmp/1/workdir" in words  # /tmp was 64 MB in memory
     assert {"--containall", "--no-home", "--cleanenv", "--no-privs", "--network=none"} <= set(words)
     assert "--bind=/s/artifacts:/store/artifacts:ro" in words
 
@@ -95,8 +186,9 @@ def job(environment: str = "cpu", stage: str = "answer") -> Job:
 
 
 INSPECT = (
-    'case "$*" in *inspect*) echo \'[{"Digest": "sha256:1", "Config": {"Labels": {"org.evolkit.lock": "%s"}}}]\';; '
-    '*info*) echo "Server Version: 1";; esac'
+    'case "$*" in *inspect*) echo \'[{"Id": "5", "Digest": "sha256:1", "Config": {"Labels": '
+    '{"org.evolkit.lock": "%s", "org.opencontainers.image.revision": ""}}}]\';; '
+    '*info*) echo \'{"ServerVersion": "1", "SecurityOptions": ["name=seccomp", "name=rootless"]}\';; esac'
 )
 
 
@@ -121,12 +213,25 @@ def test_local_looks_at_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
         ),
         (
             "docker",
-            {"docker": "echo Client; exit 1"},
-            "--runtime docker: the client is here, no engine answers; start it with: systemctl start docker",
+            {"docker": "echo '{}'; echo Cannot connect to the daemon. >&2; exit 1"},
+            "--runtime docker: the client is here, no engine answers (Cannot connect to the daemon.); "
+            "mend it with: systemctl start docker",
+        ),
+        (
+            "docker",
+            # older clients say so on the way and end with 0
+            {"docker": """echo '{"ServerErrors": ["permission denied while trying to connect"]}'"""},
+            "--runtime docker: the client is here, no engine answers (permission denied while trying to connect); "
+            "mend it with: sudo usermod -aG docker $USER, then log in again; or take --runtime podman",
         ),
         (
             "podman",
-            {"podman": "exit 125"},
+            {"podman": "printf 'one\\nno subuid ranges\\n' >&2; exit 125"},
+            "--runtime podman: it doesn't work here: no subuid ranges; what it needs is said by: podman info",
+        ),
+        (
+            "podman",
+            {"podman": 'case "$*" in *inspect*) exit 125;; esac'},
             "--runtime podman: no image localhost/kit-cpu; build it with: make images",
         ),
         (
@@ -136,7 +241,16 @@ def test_local_looks_at_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
             "build it again with: make images",
         ),
     ],
-    ids=["unknown", "not installed", "another is", "no engine", "no image", "stale image"],
+    ids=[
+        "unknown",
+        "not installed",
+        "another is",
+        "no engine",
+        "no right to it",
+        "podman ails",
+        "no image",
+        "stale image",
+    ],
 )
 def test_what_is_missing_is_said_at_once_with_the_cure(
     runtime: str, scripts: dict[str, str], message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -177,15 +291,124 @@ def test_a_made_up_cdi_spec_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     programs(tmp_path / "bin", monkeypatch, podman=INSPECT % ("2" * 64), **SMI)
     found = containers.prepare("podman", [job("cuda")])
     assert found is not None
-    assert found.images["cuda"].digest == "sha256:1"
+    assert (found.images["cuda"].digest, found.images["cuda"].id, found.rootless) == ("sha256:1", "5", False)
+
+
+def test_rootless_docker_is_seen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    programs(tmp_path / "bin", monkeypatch, docker=INSPECT % ("2" * 64))
+    found = containers.prepare("docker", [job()])
+    assert found is not None
+    assert found.rootless
 
 
 def test_fetch_takes_the_image_with_the_hubs_client(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     programs(tmp_path / "bin", monkeypatch, podman=INSPECT % ("2" * 64))
+    monkeypatch.setattr(containers, "lock_hash", lambda name: "2" * 64)
     found = containers.prepare("podman", [job("grade", "grade"), job("grade", "fetch")])
     assert found is not None
     assert found.image("fetch", "grade").name == "localhost/kit-cpu"
     assert found.image("grade", "grade").name == "localhost/kit-grade"
+    # where only cuda was built, cpu was asked for
+    only_cuda = 'case "$*" in *inspect*kit-cpu*) exit 125;; esac; ' + INSPECT % ("2" * 64)
+    programs(tmp_path / "bin", monkeypatch, podman=only_cuda)
+    found = containers.prepare("podman", [job("grade", "fetch")])
+    assert found is not None
+    assert found.image("fetch", "grade").name == "localhost/kit-cuda"
+
+
+def test_an_image_that_only_fetches_is_checked_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    programs(tmp_path / "bin", monkeypatch, podman=INSPECT % ("2" * 64))
+    monkeypatch.setattr(containers, "lock_hash", lambda name: "3" * 64)
+    with pytest.raises(RequestError, match=r"^localhost/kit-cpu: built from another lock \(222222222222\)"):
+        containers.prepare("podman", [job("grade", "fetch")])
+
+
+@pytest.mark.parametrize(
+    ("git", "message"),
+    [
+        (
+            "exit 1",
+            "localhost/kit-cpu: built from commit abc, and kit/ or manifests/ differ here; commit what is to run and "
+            "build it again with: make images",
+        ),
+        (
+            "echo fatal: bad object abc >&2; exit 128",
+            "localhost/kit-cpu: git can't compare its commit abc with this checkout (fatal: bad object abc); "
+            "git fetch --all, or build it again with: make images",
+        ),
+        (
+            "echo 'fatal: detected dubious ownership in repository' >&2; exit 128",
+            "localhost/kit-cpu: git can't compare its commit abc with this checkout "
+            "(fatal: detected dubious ownership in repository); git config --global --add safe.directory ROOT",
+        ),
+    ],
+    ids=["it differs", "unknown", "not ours"],
+)
+def test_an_image_of_another_commit(git: str, message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    # each was said to differ
+    (tmp_path / ".git").mkdir()
+    monkeypatch.setattr(containers, "ROOT", tmp_path)
+    of_abc = (INSPECT % ("2" * 64)).replace('revision": ""', 'revision": "abc"')
+    programs(tmp_path / "bin", monkeypatch, podman=of_abc, git=git)
+    with pytest.raises(RequestError) as caught:
+        containers.prepare("podman", [job()])
+    assert str(caught.value) == message.replace("ROOT", str(tmp_path))
+
+
+def test_apptainers_image_is_made_and_read_or_its_cure_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    # a folder that was not there failed the cure, a broken file ended in a traceback
+    monkeypatch.setattr(containers, "ROOT", tmp_path)
+    programs(tmp_path / "bin", monkeypatch, apptainer="echo FATAL: no SIF >&2; exit 255")
+    path = tmp_path / "images" / "cpu.sif"
+    with pytest.raises(RequestError) as caught:
+        containers.prepare("apptainer", [job()])
+    assert f"&& mkdir -p {path.parent} && apptainer build {path} docker-archive:kit.tar" in str(caught.value)
+    path.parent.mkdir()
+    path.write_text("no image")
+    with pytest.raises(RequestError) as caught:
+        containers.prepare("apptainer", [job()])
+    assert str(caught.value) == (
+        f"--runtime apptainer: {path} can't be read (FATAL: no SIF); remove it and make it again"
+    )
+
+
+def test_apptainer_can_cap_where_groups_are_handed_over(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1234)
+    with pytest.raises(RequestError, match=r"^--runtime apptainer: this user can't cap memory and pids of a container"):
+        containers.check_delegation(tmp_path)
+    handed = tmp_path / "user.slice/user-1234.slice/user@1234.service/cgroup.controllers"
+    handed.parent.mkdir(parents=True)
+    handed.write_text("cpu memory pids\n")
+    containers.check_delegation(tmp_path)
+
+
+LEFT = """
+echo "$*" >> "$CALLS"
+case "$*" in
+ps*) echo kit-1;;
+*inspect*) echo '[{"Config": {"Labels": {"org.evolkit.key": "k1"}}}]';;
+esac
+"""
+
+
+def test_what_a_dead_run_left_is_ended_and_a_live_one_left_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # after kill -9 of the kit its containers went on, for ever
+    store = Store.open(tmp_path / "store")
+    calls = tmp_path / "calls"
+    monkeypatch.setenv("CALLS", str(calls))
+    programs(tmp_path / "bin", monkeypatch, docker=LEFT)
+    with store.lock("k1"):
+        assert containers.end_left_over("docker", store) == []
+    assert containers.end_left_over("docker", store) == ["kit-1"]
+    mark = containers.store_mark(store)
+    assert calls.read_text().splitlines()[-4:] == [
+        f"ps --all --filter=label=org.evolkit.store={mark} --format={{{{.Names}}}}",
+        "container inspect kit-1",
+        "kill kit-1",
+        "rm --force kit-1",
+    ]
 
 
 def test_the_command_line_says_it_with_exit_code_2(tmp_path: Path) -> None:
@@ -199,7 +422,7 @@ def test_a_worker_in_a_container_sees_the_store_and_writes_to_its_own_folder(tmp
     store = Store.open(tmp_path / "store")
     shape = Shape(group="text", environment="cpu", world=1)
     where = Containers(runtime="docker", images={"cpu": IMAGE})
-    with exchange(store, ["k1", "k2"], as_root=False) as hand:
+    with exchange(store, ["k1", "k2"], other_user=False) as hand:
         options = Options(store=store.root, mirror=tmp_path / "mirror")
         words = command_in_container(shape, ["k1", "k2"], options, where, hand, cpu=True)
         volumes = [word.removeprefix("--volume=") for word in words if word.startswith("--volume=")]
@@ -209,7 +432,9 @@ def test_a_worker_in_a_container_sees_the_store_and_writes_to_its_own_folder(tmp
             f"{hand.said}:/said:ro",
             f"{hand.out}:/out:rw",
         ]
-    inside = words[words.index(IMAGE.name) + 1 :]
+        assert {f"--name={hand.name}", "--label=org.evolkit.key=k1"} <= set(words)
+        assert hand.name.startswith("kit-k1.")
+    inside = words[words.index(IMAGE.id) + 1 :]
     assert inside[:3] == ["-u", "-m", "accelerate.commands.launch"]
     places = ["--store", "/store", "--out", "/out", "--said", "/said", "--world", "1", "--lifeline", "k1", "k2"]
     assert inside[inside.index("kit.worker") :] == ["kit.worker", *places]
