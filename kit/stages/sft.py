@@ -59,7 +59,8 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, contex
         arguments = training_arguments(asked, context.world, out, steps=len(steps))
         work = Work(steps=steps, examples=encoded.examples, kernel=attention, rank=context.rank, world=context.world)
         log = _Log(steps, context)
-        trainer = make_trainer(load(inputs["base"], asked, attention), arguments, work, log.add)
+        model = load(inputs["base"], asked, attention, context.rank)
+        trainer = make_trainer(model, arguments, work, log.add)
         accelerator = trainer.accelerator
         check_after(asked.sharding, context.world, accelerator.distributed_type.value, accelerator.num_processes)
         started = time.perf_counter()
@@ -71,7 +72,7 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, contex
         accelerator.wait_for_everyone()
         trainable = sum(weight.numel() for weight in trainer.model.parameters() if weight.requires_grad)
         # The Trainer is full of cycles; the next job of this process needs the memory.
-        del trainer, accelerator
+        del model, trainer, accelerator
         gc.collect()
     facts = {**_facts(encoded, steps, log, wall_s), "attention": attention or "padded", "trainable": trainable}
     return Summary(rows=tensors, facts=facts)

@@ -44,8 +44,9 @@ def training_arguments(params: SftParams, world: int, out: Path, *, steps: int =
     """The Trainer's arguments for a job; making them validates them, and needs neither model nor GPU.
 
     The accumulation is ours (:func:`accumulate`): the Trainer sees one batch a step. AdamW's betas and epsilon and the
-    gradient's clip are LLaMA-Factory's defaults. ``bfloat16`` means fp32 weights and optimiser with bf16 autocast; the
-    paper's DeepSpeed keeps fp32 master weights and optimiser under its bf16 too.
+    gradient's clip are LLaMA-Factory's defaults. ``bfloat16`` means fp32 weights and optimiser, and layers in bf16: by
+    autocast, under FSDP by :func:`_fsdp_precision`. The paper's DeepSpeed keeps fp32 master weights and optimiser under
+    its bf16 too.
 
     Args:
         params: the job's.
@@ -63,7 +64,7 @@ def training_arguments(params: SftParams, world: int, out: Path, *, steps: int =
     on_gpu = torch.cuda.is_available() if cuda is None else cuda
     fsdp = params.sharding == "fsdp"
     try:
-        return TrainingArguments(
+        arguments = TrainingArguments(
             output_dir=str(out),
             max_steps=steps,
             per_device_train_batch_size=1,
@@ -96,17 +97,30 @@ def training_arguments(params: SftParams, world: int, out: Path, *, steps: int =
         )
     except (ValueError, ImportError) as error:
         raise RequestError(f"sft: transformers refuses the arguments: {error}") from error
+    if fsdp and arguments.bf16:
+        arguments.fsdp_plugin_args["mixed_precision_policy"] = _fsdp_precision()
+    return arguments
 
 
 def _fsdp_config(params: SftParams) -> dict[str, Any]:
-    """FULL_SHARD, the counterpart of ZeRO stage 3, one unit a transformer layer."""
+    """FULL_SHARD, the counterpart of ZeRO stage 3, one unit a transformer layer; the first rank's weights for all."""
     return {
         "version": 2,
         "auto_wrap_policy": "TRANSFORMER_BASED_WRAP",
         "reshard_after_forward": True,
         "state_dict_type": "FULL_STATE_DICT",
+        "cpu_ram_efficient_loading": True,
         "activation_checkpointing": params.gradient_checkpointing,
     }
+
+
+def _fsdp_precision() -> Any:
+    """Layers compute in bf16, gradients are summed over the ranks in fp32; accelerate's own choice is bf16 for both."""
+    import torch
+    from torch.distributed.fsdp import MixedPrecisionPolicy
+
+    half = torch.bfloat16
+    return MixedPrecisionPolicy(param_dtype=half, reduce_dtype=torch.float32, output_dtype=half)
 
 
 def response_loss(model: Any, batch: MicroBatch) -> Any:
@@ -119,7 +133,7 @@ def response_loss(model: Any, batch: MicroBatch) -> Any:
 
     logits = model(**batch.inputs, use_cache=False).logits.flatten(0, 1)
     if not len(batch.targets):
-        return logits.sum() * 0.0
+        return logits.sum(dtype=torch.float32) * 0.0  # the other ranks' is fp32, and the two are added
     chosen = logits if len(logits) == len(batch.rows) else logits[batch.rows]
     return torch.nn.functional.cross_entropy(chosen.float(), batch.targets, reduction="sum")
 

@@ -27,13 +27,25 @@ def attention_for(base: Path, packing: bool) -> str | None:
     return kernel(config.model_type, packing)
 
 
-def load(base: Path, params: SftParams, attention: str | None) -> Any:
-    """The base in fp32 (master weights), with a fresh adapter when LoRA is asked for."""
+def load(base: Path, params: SftParams, attention: str | None, rank: int = 0) -> Any:
+    """The base in fp32 (master weights), with a fresh adapter when LoRA is asked for.
+
+    Under FSDP the first rank alone reads weights, and gives the others their shards when the trainer wraps the model
+    (``cpu_ram_efficient_loading``). The others' are memory that is never touched: eight ranks of an 8B base would take
+    256 GB. They are no meta tensors, which accelerate could not tell apart by their addresses.
+    """
     import torch
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers.initialization import no_init_weights
 
     chosen = {"attn_implementation": attention} if attention else {}
-    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32, **chosen)
+    if params.sharding == "fsdp" and rank:
+        with no_init_weights():
+            config = AutoConfig.from_pretrained(base)
+            model = AutoModelForCausalLM.from_config(config, dtype=torch.float32, **chosen)
+        model.tie_weights()
+    else:
+        model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32, **chosen)
     return model if params.lora is None else _with_adapter(model, params.lora, params.seed)
 
 
@@ -92,7 +104,9 @@ def _write(model: Any, state: dict[str, Any] | None, tokenizer: Any, precision: 
     if state is None:
         model.to(dtype)
     else:
-        state = {name: tensor.to(dtype) for name, tensor in state.items()}
+        # A head that is the embedding came back from the shards as a tensor of its own.
+        tied = model.all_tied_weights_keys
+        state = {name: tensor.to(dtype) for name, tensor in state.items() if name not in tied}
         model.config.dtype = dtype
     model.config.use_cache = True  # the Trainer turns it off
     model.save_pretrained(out, state_dict=state)

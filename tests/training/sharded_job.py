@@ -1,69 +1,56 @@
-"""A job's steps under torch's ``fully_shard`` over gloo, a unit a layer: ``sharded_job.py params.json pairs base out``.
+"""One SFT job sharded over gloo, as accelerate shards it over GPUs: ``sharded_job.py params.json pairs base out``.
 
-On a CPU accelerate ignores FSDP, so this drives the plan and the loss itself; only accelerate's wrapping stays untried.
+On a CPU accelerate and the kit refuse FSDP; here both are told that this is the place for it.
 """
 
 import json
 import os
-import random
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
-import torch
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import fully_shard
-from transformers import AutoModelForCausalLM, get_cosine_schedule_with_warmup
+from accelerate.state import AcceleratorState, PartialState
+from accelerate.utils import DistributedType
+from transformers import AutoModelForCausalLM
 
-from kit.records import Pair, read_rows
-from kit.training.attention import VARLEN, register
-from kit.training.examples import chat_tokenizer, encode
-from kit.training.packing import plan
-from kit.training.params import parse
-from kit.training.trainer import Work, accumulate
+from kit.stages import sft
+from kit.training import weights
+
+
+def state_of_a_gpu(made: Any) -> Any:
+    """What accelerate does where it sees a GPU, done where it sees none."""
+
+    def __init__(self: Any, *arguments: Any, fsdp_plugin: Any = None, **options: Any) -> None:  # noqa: N807
+        made(self, *arguments, fsdp_plugin=fsdp_plugin, **options)
+        if fsdp_plugin is not None:
+            self.distributed_type = PartialState._shared_state["distributed_type"] = DistributedType.FSDP
+            self.fsdp_plugin = fsdp_plugin
+            if self._mixed_precision != "no":
+                fsdp_plugin.set_mixed_precision(self._mixed_precision)
+
+    return __init__
+
 
 if __name__ == "__main__":
-    path, pairs, base, out = map(Path, sys.argv[1:])
-    params = parse(json.loads(path.read_text()))
+    params, pairs, base, out = map(Path, sys.argv[1:])
     rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-    mesh = init_device_mesh("cpu", (world,))
-    register()
-    tokenizer, end_of_turn = chat_tokenizer(base, params.chat_template, params.end_of_turn)
-    examples = encode(
-        read_rows(pairs / "pairs.jsonl", Pair)[: params.rows],
-        tokenizer,
-        end_of_turn=end_of_turn,
-        max_length_tokens=params.max_length_tokens,
-    ).examples
-    steps = plan(
-        examples,
-        epochs=params.epochs,
-        global_batch_size=params.global_batch_size,
-        world=world,
-        rng=random.Random(params.seed),
-        batch_size=1,
-        budget=params.tokens_per_micro_batch,
-    )
-    work = Work(steps=steps, examples=examples, kernel=VARLEN, rank=rank, world=world)
-    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32, attn_implementation=VARLEN)
-    names = model._no_split_modules
-    for module in [module for module in model.modules() if type(module).__name__ in names]:
-        fully_shard(module, mesh=mesh, reshard_after_forward=True)
-    fully_shard(model, mesh=mesh)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=params.learning_rate, weight_decay=0.0)
-    schedule = get_cosine_schedule_with_warmup(optimizer, 1, len(steps))
-    lines = []
-    for step in steps:
-        batches = work.micro_batches(step, "cpu")
-        loss = accumulate(
-            model, batches, response_tokens=step.response_tokens, world=world, backward=lambda loss: loss.backward()
-        )
-        torch.distributed.all_reduce(loss)
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        optimizer.zero_grad()
-        lines.append(json.dumps({"loss": loss.item(), "sharded": type(next(model.parameters())).__name__}))
-    if rank == 0:
-        out.mkdir()
-        (out / "train_log.jsonl").write_text("\n".join(lines))
-    torch.distributed.destroy_process_group()
+    AcceleratorState.__init__ = state_of_a_gpu(AcceleratorState.__init__)  # type: ignore[method-assign]
+    sft.check_before = lambda *_asked: None  # type: ignore[assignment]
+    seen: dict[str, Any] = {"read": 0}
+    save, read = weights.save, AutoModelForCausalLM.from_pretrained
+
+    def counted(*arguments: Any, **options: Any) -> Any:
+        seen["read"] += 1
+        return read(*arguments, **options)
+
+    def noted(trainer: Any, *arguments: Any, **options: Any) -> int:
+        seen["sharded"] = sorted({type(weight).__name__ for weight in trainer.model.parameters()})
+        policy = trainer.accelerator.state.fsdp_plugin.mixed_precision_policy
+        seen["policy"] = policy and [str(policy.param_dtype), str(policy.reduce_dtype), str(policy.output_dtype)]
+        return save(trainer, *arguments, **options)
+
+    AutoModelForCausalLM.from_pretrained, weights.save = counted, noted
+    context = SimpleNamespace(rank=rank, world=world, progress=lambda *_numbers: None)
+    sft.run(json.loads(params.read_text()), {"pairs": pairs, "base": base}, out, context)  # type: ignore[arg-type]
+    out.with_suffix(f".{rank}").write_text(json.dumps(seen))

@@ -121,6 +121,15 @@ def test_the_loss_of_response_positions_is_the_stock_loss(inputs: dict[str, Path
         torch.testing.assert_close(mine.grad, other.grad, **CLOSE)
 
 
+def test_an_empty_micro_batchs_loss_is_fp32_like_the_others(inputs: dict[str, Path], params: dict[str, Any]) -> None:
+    # Under FSDP's bf16 it was bf16, so a rank without a row added two bytes to the other ranks' four.
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(inputs["base"], dtype=torch.bfloat16)
+    filler = examples_of(inputs, params)[0]
+    assert response_loss(model, collate([], kernel=None, filler=filler, device="cpu")).dtype is torch.float32
+
+
 def test_an_empty_micro_batch_leaves_the_gradients_at_zero(inputs: dict[str, Path], params: dict[str, Any]) -> None:
     from transformers import AutoModelForCausalLM
 

@@ -206,4 +206,6 @@ def test_the_papers_configurations_are_valid(params: dict[str, Any], extra: dict
     assert arguments.fsdp_plugin_args["fsdp_version"] == 2
     assert arguments.fsdp_plugin_args["reshard_after_forward"] is True
     assert arguments.fsdp_plugin_args["activation_checkpointing"] is True
+    assert arguments.fsdp_plugin_args["cpu_ram_efficient_loading"] is True
+    assert arguments.fsdp_plugin_args["mixed_precision_policy"].reduce_dtype is torch.float32
     assert (arguments.bf16, arguments.max_grad_norm, arguments.report_to) == (True, 1.0, [])
