@@ -11,7 +11,7 @@ from typing import Any
 from kit import costs, registry
 from kit.catalogue import Catalogue, look_up
 from kit.errors import RequestError, did_you_mean
-from kit.manifest import Column, Experiment, Model, Scale, Table
+from kit.manifest import Column, Experiment, Hardware, Model, Scale, Table
 from kit.sources import data_source, model_source, paper_prompts_source
 from kit.store import Job
 
@@ -35,6 +35,8 @@ class Plan:
     """The jobs of some tables at one scale."""
 
     scale: str
+    hardware: Hardware
+    """What a machine must have to run it."""
     jobs: dict[str, Job] = field(default_factory=dict)
     """key -> job; each stands after its inputs."""
     cells: dict[str, list[CellAddress]] = field(default_factory=dict)
@@ -67,7 +69,7 @@ class Planner:
         self.scale = scale
         self.where = catalogue.where or f"{scale_name}.toml"
         self.locks = locks
-        self.plan = Plan(scale=scale_name)
+        self.plan = Plan(scale=scale_name, hardware=scale.hardware)
         self.hashes: dict[tuple[str, ...], str | None] = {}
         self.ids: Counter[str] = Counter()
 

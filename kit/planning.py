@@ -52,6 +52,22 @@ def largest_scale(catalogue: Catalogue, machine: Machine) -> str:
     return best
 
 
+def check_machine(plan: Plan, machine: Machine) -> None:
+    """The machine has the GPUs that the plan's scale is written for.
+
+    Raises:
+        RequestError: it has fewer, or smaller ones.
+    """
+    wanted = plan.hardware
+    if wanted.gpus > machine.gpus or (wanted.gpus and wanted.gpu_memory_gib > machine.gpu_memory_gib):
+        what = "GPU" if wanted.gpus == 1 else "GPUs"
+        has = f"{machine.gpus} of {machine.gpu_memory_gib} GB" if machine.gpus else "none that nvidia-smi names"
+        raise RequestError(
+            f"scale {plan.scale} wants {wanted.gpus} {what} of {wanted.gpu_memory_gib} GB, this machine has {has}; "
+            "take a smaller --scale (make: SCALE=), or run it where they are; --dry-run lists the jobs anywhere"
+        )
+
+
 def plan_tables(names: list[str], scale: str) -> Plan:
     """The plan of some tables at one scale, or of a manifest of one's own.
 
@@ -87,7 +103,8 @@ def table_name(catalogue: Catalogue, name: str) -> str:
         raise RequestError(
             f"{full}: the paper's numbers are here, the kit can't compute it yet; it computes {', '.join(known)}"
         )
-    raise RequestError(f"no table named {name!r}{did_you_mean(full, known)}")
+    hint = f"; known: {', '.join(known)}" if name.isdigit() else did_you_mean(full, known)
+    raise RequestError(f"no table named {name!r}{hint}")
 
 
 def plan_manifest(path: Path) -> Plan:

@@ -17,7 +17,7 @@ import pytest
 
 from kit.cli import files, main
 from kit.errors import KitError
-from kit.planning import plan_tables
+from kit.planning import Machine, plan_tables
 from kit.store import Job, Store
 
 Kit = Callable[..., tuple[int, str, str]]
@@ -120,6 +120,12 @@ def test_plan_names_the_scale_that_auto_took(kit: Kit, monkeypatch: pytest.Monke
     assert kit("plan", "2")[1].startswith("scale smoke: no GPU here; --scale (make: SCALE=) names another\n")
 
 
+@pytest.fixture
+def eight_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kit.planning.this_machine", lambda: Machine(gpus=8, gpu_memory_gib=80, memory_gib=512))
+
+
+@pytest.mark.usefixtures("eight_gpus")
 def test_more_than_a_gpu_hour_is_asked_for(kit: Kit, monkeypatch: pytest.MonkeyPatch):
     from kit import run
 
@@ -132,6 +138,17 @@ def test_more_than_a_gpu_hour_is_asked_for(kit: Kit, monkeypatch: pytest.MonkeyP
     assert err.endswith(" GPU-hours at scale paper; say --yes (make: YES=1) to begin\n")
 
 
+def test_gpus_are_looked_for_before_anything_is_fetched(kit: Kit, monkeypatch: pytest.MonkeyPatch):
+    from kit import run
+
+    monkeypatch.setattr(run, "command", lambda *_, **__: pytest.fail("a worker was started"))
+    monkeypatch.setattr("kit.planning.this_machine", lambda: Machine(gpus=0, gpu_memory_gib=0, memory_gib=24))
+    code, _, err = kit("reproduce", "2", "--scale", "one-gpu", "--yes")
+    assert code == 2
+    assert err.startswith("error: scale one-gpu wants 1 GPU of 24 GB, this machine has none that nvidia-smi names; ")
+
+
+@pytest.mark.usefixtures("eight_gpus")
 def test_too_little_disk_is_told_before(kit: Kit, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 10**9}))
     code, _, err = kit("reproduce", "2", "--scale", "paper", "--yes")

@@ -14,7 +14,7 @@ from kit.errors import RequestError
 from kit.launch import Shape
 from kit.manifest import Table
 from kit.plan import Plan, digest, make_plan
-from kit.planning import Machine, largest_scale, locks, plan_manifest, plan_tables
+from kit.planning import Machine, check_machine, largest_scale, locks, plan_manifest, plan_tables
 from kit.store import Job, Store
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -264,6 +264,22 @@ MACHINES = {
     "two of 80 GB": (2, 80, "one-gpu"),
     "eight of 80 GB": (8, 80, "paper"),
 }
+
+
+TOO_SMALL = {
+    "no GPU": (0, 0, "one-gpu wants 1 GPU of 24 GB, this machine has none that nvidia-smi names; take a smaller"),
+    "a small GPU": (1, 12, "one-gpu wants 1 GPU of 24 GB, this machine has 1 of 12 GB; take a smaller"),
+    "one of eight": (1, 80, "paper wants 8 GPUs of 80 GB, this machine has 1 of 80 GB; take a smaller"),
+}
+
+
+@pytest.mark.parametrize("gpus, memory, message", TOO_SMALL.values(), ids=list(TOO_SMALL))
+def test_a_machine_that_is_too_small_is_refused(gpus: int, memory: int, message: str):
+    # its models were fetched first: 34 GB, or 2 TB
+    plan = planned("2", message.partition(" ")[0])
+    with pytest.raises(RequestError, match=f"^scale {message}"):
+        check_machine(plan, Machine(gpus=gpus, gpu_memory_gib=memory, memory_gib=64))
+    check_machine(plan, Machine(gpus=8, gpu_memory_gib=80, memory_gib=64))
 
 
 @pytest.mark.parametrize("gpus, memory, scale", MACHINES.values(), ids=list(MACHINES))

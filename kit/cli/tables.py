@@ -101,6 +101,7 @@ def run_plan(
 
     from kit.containers import prepare
     from kit.launch import Options
+    from kit.planning import check_machine, this_machine
     from kit.report import make_grid, plain, terminal
     from kit.run import execute
     from kit.store import Store
@@ -113,12 +114,15 @@ def run_plan(
         show_plan(console, plan, store_to_plan(store_path))
         return
     store = Store.open(store_path)
+    todo = [job for key, job in plan.jobs.items() if not store.has(key)]
+    if any(job.stage in ("evolve", "respond", "sft", "answer") for job in todo):
+        check_machine(plan, this_machine())
     before_running(plan, store, ask=not yes)
     options = Options(
         store=store_path.resolve(),
         mirror=mirror.resolve() if mirror else None,
         unsafe_exec=unsafe,
-        containers=prepare(runtime, (job for key, job in plan.jobs.items() if not store.has(key))),
+        containers=prepare(runtime, todo),
     )
     with terminal.Live(console, len(plan.jobs)) as live:
         outcome = execute(plan.jobs, store, options, live)
