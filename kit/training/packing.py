@@ -1,8 +1,9 @@
 """Which rows make a step, which rank takes them, and how they lie in a micro-batch. Pure but for :func:`collate`.
 
-The steps are LLaMA-Factory's (and transformers'): every epoch is a fresh shuffle cut into global batches, the last of
-which takes what is left, so ``ceil(rows / global_batch_size)`` steps an epoch. They depend on neither the ranks nor
-the packing. Where those two repeat rows to fill the last batch of every rank, no row counts twice here.
+Every epoch is a fresh shuffle cut into global batches, the last of which takes what is left: ``ceil(rows / batch)``
+steps an epoch, as in the transformers that is locked here. They depend on neither the ranks nor the packing, and no row
+is repeated to fill a rank's last batch. The transformers that LLaMA-Factory 0.9.1 allows (4.46.1 at most) counts
+``floor`` steps an epoch, and a step may run on from one epoch into the next: see docs/deviations.md.
 """
 
 import random
