@@ -122,14 +122,9 @@ class Store:
             ) from error
         if not os.access(root / "tmp", os.W_OK):
             raise RequestError(f"store {root}: no permission to write; name a folder that you may write with --store")
-        mark = root / "format"
-        if not mark.exists():
-            _replace(mark, f"{FORMAT}\n".encode())
-        found = mark.read_text().strip()
-        if found != str(FORMAT):
-            raise RequestError(
-                f"store {root}: laid out as format {found}, this kit writes {FORMAT}; name another --store"
-            )
+        if not (root / "format").exists():
+            _replace(root / "format", f"{FORMAT}\n".encode())
+        _check_format(root)
         return cls(root)
 
     @classmethod
@@ -137,10 +132,11 @@ class Store:
         """A store that is there, to look at: nothing is made, so a folder that may only be read will do.
 
         Raises:
-            RequestError: there is none.
+            RequestError: there is none, or another version of the kit laid it out.
         """
         if not (root / "artifacts").is_dir():
             raise RequestError(f"store {root}: no store there; name the folder that a run wrote with --store")
+        _check_format(root)
         return cls(root)
 
     # reading
@@ -158,27 +154,35 @@ class Store:
         folder = self.root / "artifacts" / key
         try:
             head = json.loads((folder / HEAD).read_text(encoding="utf-8"))
+            job, files = Job.from_json(head["job"]), {name: dict(file) for name, file in head["files"].items()}
+            return Artifact(
+                key=key,
+                folder=folder,
+                job=job,
+                files=files,
+                rows=int(head["rows"]),
+                facts=head["facts"],
+                provenance=head["provenance"],
+            )
         except FileNotFoundError as error:
             raise KitError(f"store {self.root}: no artifact {key[:12]}; run the job that makes it") from error
-        except (OSError, json.JSONDecodeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise KitError(
-                f"store {self.root}: the head of {key[:12]} can't be read: {error}; remove it and run again"
+                f"store {self.root}: the head of {key[:12]} can't be read: {type(error).__name__}: {error}; remove "
+                f"{folder} and run again"
             ) from error
-        return Artifact(
-            key=key,
-            folder=folder,
-            job=Job.from_json(head["job"]),
-            files=head["files"],
-            rows=head["rows"],
-            facts=head["facts"],
-            provenance=head["provenance"],
-        )
+
+    def committed(self) -> list[str]:
+        """Every committed artifact's key, sorted; no head is read."""
+        return sorted(folder.name for folder in (self.root / "artifacts").iterdir() if (folder / HEAD).exists())
 
     def artifacts(self) -> Iterator[Artifact]:
-        """Every committed artifact, by key; reads heads only."""
-        for folder in sorted((self.root / "artifacts").iterdir()):
-            if (folder / HEAD).exists():
-                yield self.get(folder.name)
+        """Every committed artifact, by key; reads heads only.
+
+        Raises:
+            KitError: a head can't be read.
+        """
+        yield from map(self.get, self.committed())
 
     def find(self, prefix: str) -> str:
         """The one key that starts with ``prefix``.
@@ -190,12 +194,18 @@ class Store:
         if len(keys) == 1:
             return keys[0]
         if not keys:
-            raise RequestError(f"store {self.root}: no job {prefix!r}; `kit plan` and `kit store list` print the keys")
+            raise RequestError(
+                f"store {self.root}: no job {prefix!r}; `kit store list` prints the keys of what is there, "
+                "`kit plan TABLE --write` puts the jobs of a table there"
+            )
         raise RequestError(f"store {self.root}: {prefix!r} is the start of {len(keys)} keys; give more of it")
 
     def check(self, key: str) -> list[str]:
-        """What is wrong with an artifact: files missing, added or changed; empty if nothing."""
-        artifact = self.get(key)
+        """What is wrong with an artifact: its head, or files missing, added or changed; empty if nothing."""
+        try:
+            artifact = self.get(key)
+        except KitError as error:
+            return [str(error)]
         faults = []
         present = {str(p.relative_to(artifact.folder)) for p in artifact.folder.rglob("*") if p.is_file()} - {HEAD}
         for name in sorted(present | set(artifact.files)):
@@ -216,6 +226,10 @@ class Store:
             return Job.from_json(json.loads(path.read_text(encoding="utf-8")))
         except FileNotFoundError as error:
             raise RequestError(f"store {self.root}: no job {key[:12]}; a run writes down the jobs it plans") from error
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise KitError(
+                f"{path}: not a job ({type(error).__name__}: {error}); remove it and plan again: kit plan TABLE --write"
+            ) from error
 
     # writing
 
@@ -344,6 +358,18 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _check_format(root: Path) -> None:
+    """A store is laid out as this kit writes it; one without a mark was never written to.
+
+    Raises:
+        RequestError: it is of another version.
+    """
+    mark = root / "format"
+    found = mark.read_text(encoding="utf-8").strip() if mark.exists() else str(FORMAT)
+    if found != str(FORMAT):
+        raise RequestError(f"store {root}: laid out as format {found}, this kit reads {FORMAT}; name another --store")
 
 
 def _replace(path: Path, data: bytes) -> None:

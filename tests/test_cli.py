@@ -204,6 +204,20 @@ def test_store_list_show_check_gc(kit: Kit, tmp_path: Path):
     assert len(list(Store(tmp_path / "store").artifacts())) == 2
 
 
+def test_a_damaged_head_is_one_fault_among_others(kit: Kit, tmp_path: Path):
+    first, second = committed(tmp_path / "store", "a"), committed(tmp_path / "store", "b")
+    (tmp_path / "store" / "artifacts" / first.key / "artifact.json").write_text("{}")
+    (tmp_path / "store" / "artifacts" / second.key / "rows.jsonl").write_text("harmed")
+    code, out, err = kit("store", "list")
+    assert (code, [line.split("  ")[-1] for line in out.splitlines()]) == (0, ["fetch/b"])
+    assert err.startswith(f"{first.key[:10]}  damaged: store ")
+    code, out, err = kit("store", "check")
+    lines = sorted(out.splitlines())
+    assert (code, err, lines[0]) == (1, "", "2 artifacts checked, 2 faults")
+    assert f"{second.key[:10]}  fetch/b: rows.jsonl: changed (sha256 differs from the head's)" in lines
+    assert any(line.startswith(f"{first.key[:10]}  store ") for line in lines)
+
+
 def test_gc_keeps_what_tables_need_at_any_scale(kit: Kit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     # `--keep 2` took the scale of this machine, smoke, and removed what paper had cost days for
     monkeypatch.setattr(sys, "stdin", io.StringIO())

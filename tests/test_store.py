@@ -130,7 +130,8 @@ def test_messages(store: Store):
         f"store {store.root}: no job {key}; a run writes down the jobs it plans"
     )
     assert refusal(lambda: store.find("00")) == (
-        f"store {store.root}: no job '00'; `kit plan` and `kit store list` print the keys"
+        f"store {store.root}: no job '00'; `kit store list` prints the keys of what is there, "
+        "`kit plan TABLE --write` puts the jobs of a table there"
     )
     store.plan(made)
     store.plan(job("two"))
@@ -141,18 +142,33 @@ def test_messages(store: Store):
 def test_a_head_that_cannot_be_read(store: Store):
     made = job()
     put(store, made, {"a": "x"})
-    (store.get(made.key).folder / "artifact.json").write_text('{"job": ')
-    assert refusal(lambda: store.get(made.key)) == (
-        f"store {store.root}: the head of {made.key[:12]} can't be read: Expecting value: line 1 column 9 (char 8); "
-        "remove it and run again"
+    folder = store.get(made.key).folder
+    (folder / "artifact.json").write_text('{"job": ')
+    message = (
+        f"store {store.root}: the head of {made.key[:12]} can't be read: JSONDecodeError: Expecting value: "
+        f"line 1 column 9 (char 8); remove {folder} and run again"
     )
+    assert refusal(lambda: store.get(made.key)) == message
+    assert store.check(made.key) == [message]
+
+
+@pytest.mark.parametrize("head", ["{}", "[]", '{"job": {}}', '{"job": [], "files": 1}', "1" * 5000])
+def test_a_head_of_another_shape(store: Store, head: str):
+    # a KeyError's trace ended `kit store check`, which is there to find this
+    made = job()
+    put(store, made, {"a": "x"})
+    (store.get(made.key).folder / "artifact.json").write_text(head)
+    assert refusal(lambda: store.get(made.key)).startswith(f"store {store.root}: the head of {made.key[:12]} can't be")
+    (store.root / "jobs" / f"{made.key}.json").write_text(head)
+    assert "not a job" in refusal(lambda: store.job(made.key))
 
 
 def test_a_store_of_another_format(store: Store):
     (store.root / "format").write_text("9\n")
-    assert refusal(lambda: Store.open(store.root)) == (
-        f"store {store.root}: laid out as format 9, this kit writes 1; name another --store"
-    )
+    for look in (Store.open, Store.existing):
+        assert refusal(lambda look=look: look(store.root)) == (
+            f"store {store.root}: laid out as format 9, this kit reads 1; name another --store"
+        )
 
 
 def test_looking_at_a_store_makes_none(tmp_path: Path):
