@@ -432,7 +432,7 @@ def command(runtime: str, request: Request) -> list[str]:
     return outside_hybrid_cgroups(words) if runtime == "podman" else words
 
 
-def _user(runtime: str, *, rootless: bool) -> list[str]:
+def _user(runtime: str, *, rootless: bool = False) -> list[str]:
     """Who the container runs as: the images' user where root starts it, else whoever starts it."""
     if rootless:
         return ["--user=0:0"]

@@ -20,8 +20,9 @@ from typing import Literal
 
 from kit import locks
 from kit.catalogue import Catalogue, manifests_folder
-from kit.containers import DRIVER, find_image
-from kit.errors import KitError
+from kit.containers import DRIVER, check_runtime, find_image
+from kit.containers import RUNTIMES as KNOWN_RUNTIMES
+from kit.errors import KitError, RequestError
 from kit.planning import largest_scale, plan_tables, this_machine
 
 PUNKT = "llama_index/core/_static/nltk_cache/tokenizers/punkt_tab/english/collocations.tab"
@@ -294,9 +295,26 @@ def gpu_check(printed: str) -> Check:
 
 def containers() -> list[Check]:
     """Container runtimes, and the images that they have; none is needed on one machine."""
-    found = [name + images(name) for name in RUNTIMES if shutil.which(name)]
-    wanted = "optional: docker, podman or apptainer; images by `make images`"
-    return [Check(name="containers", status="ok", found=", ".join(found) or "none", wanted=wanted)]
+    found, cures = [], []
+    for name in RUNTIMES:
+        if not shutil.which(name):
+            continue
+        try:
+            if name in KNOWN_RUNTIMES:
+                check_runtime(name)
+            found.append(name + images(name))
+        except RequestError as error:
+            found.append(f"{name} (does not work)")
+            cures.append(str(error))
+    return [
+        Check(
+            name="containers",
+            status="warn" if cures and len(cures) == len(found) else "ok",
+            found=", ".join(found) or "none",
+            wanted="optional: docker, podman or apptainer; images by `make images`",
+            cure="; ".join(cures),
+        )
+    ]
 
 
 def images(runtime: str) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from kit import doctor
+from kit.errors import RequestError
 
 
 @pytest.mark.parametrize(
@@ -54,6 +55,29 @@ def test_a_file_that_a_wheel_should_carry() -> None:
     check = doctor.carried("a file", "pytest", "no/such/file", "a test", "warn")
     assert (check.status, check.wanted, check.cure) == ("warn", "pytest, for a test", doctor.REINSTALL)
     assert check.found == f"pytest {pytest.__version__} without no/such/file"
+
+
+@pytest.mark.parametrize(
+    ("installed", "ailing", "status", "found"),
+    [
+        ((), (), "ok", "none"),
+        (("podman",), (), "ok", "podman (cpu)"),
+        (("docker", "podman"), ("docker",), "ok", "docker (does not work), podman (cpu)"),
+        (("docker",), ("docker",), "warn", "docker (does not work)"),  # was listed as if it worked
+    ],
+)
+def test_container_runtimes(
+    installed: tuple[str, ...], ailing: tuple[str, ...], status: str, found: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def check(name: str) -> None:
+        if name in ailing:
+            raise RequestError(f"{name}: mend it")
+
+    monkeypatch.setattr(doctor.shutil, "which", lambda name: name if name in installed else None)
+    monkeypatch.setattr(doctor, "check_runtime", check)
+    monkeypatch.setattr(doctor, "images", lambda name: " (cpu)")
+    (told,) = doctor.containers()
+    assert (told.status, told.found, told.cure) == (status, found, "".join(f"{name}: mend it" for name in ailing))
 
 
 def test_the_whole(capsys: pytest.CaptureFixture[str]) -> None:
