@@ -112,12 +112,15 @@ def check_folders(options: Options) -> None:
     Raises:
         RequestError: a name holds what parts one folder from the next there.
     """
-    mounts = [Path(here) for here, _ in options.containers.mounts] if options.containers else []
-    for folder in (options.store, options.mirror, *mounts):
-        if folder and options.containers and any(sign in str(folder) for sign in ":,"):
+    if options.containers is None:
+        return
+    runtime = options.containers.runtime
+    sign = "colon or a comma" if runtime == "apptainer" else "colon"
+    for folder in (options.store, options.mirror, *(here for here, _ in options.containers.mounts)):
+        if ":" in str(folder) or (runtime == "apptainer" and "," in str(folder)):
             raise RequestError(
-                f"--runtime {options.containers.runtime}: {folder}: a path with a colon or a comma can't be given to a "
-                "container; take another folder (--store, --mirror), or --runtime local"
+                f"--runtime {runtime}: {folder}: a path with a {sign} can't be given to a container; "
+                "take another folder (--store, --mirror), or --runtime local"
             )
 
 

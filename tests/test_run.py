@@ -253,14 +253,17 @@ def test_a_reason_that_is_no_text_ends_nothing(store: Store, monkeypatch: pytest
 IMAGE = Image(name="localhost/kit-grade", digest="sha256:1", revision="", lock="")
 
 
-@pytest.mark.parametrize("name", ["a:b", "a,b"])
-def test_a_folder_that_no_container_can_be_given(name: str, tmp_path: Path):
+@pytest.mark.parametrize(
+    ("runtime", "name", "sign"),
+    [("podman", "a:b", "colon"), ("docker", "a:b", "colon"), ("apptainer", "a,b", "colon or a comma")],
+)
+def test_a_folder_that_no_container_can_be_given(runtime: str, name: str, sign: str, tmp_path: Path):
     store = Store.open(tmp_path / name)
-    options = Options(store=store.root, containers=Containers(runtime="podman", images={"grade": IMAGE}))
+    options = Options(store=store.root, containers=Containers(runtime=runtime, images={"grade": IMAGE}))
     with pytest.raises(RequestError) as error:
         run.execute({}, store, options, lambda *_: None)
     assert str(error.value) == (
-        f"--runtime podman: {store.root}: a path with a colon or a comma can't be given to a container; "
+        f"--runtime {runtime}: {store.root}: a path with a {sign} can't be given to a container; "
         "take another folder (--store, --mirror), or --runtime local"
     )
 
