@@ -46,7 +46,10 @@ def runtime() -> str:
             reasons.append(str(error))
             continue
         return name
-    (pytest.fail if asked else pytest.skip)(f"nothing was tested in an image: {'; '.join(reasons)}")
+    why = f"nothing was tested in an image: {'; '.join(reasons)}"
+    if asked:
+        pytest.fail(why)
+    pytest.skip(why)
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +70,8 @@ def deed(what: str, **inputs: str) -> Job:
 
 
 def with_stand_in(request: Request) -> Request:
-    mounts = [f"--volume={KIT}:/opt/kit/kit:ro", f"--volume={STAND_IN}:/opt/kit/kit/stages/grade.py:ro"]
+    mounts = [f"--volume={KIT}:/opt/kit/kit:ro"]
+    mounts += [f"--volume={STAND_IN}:/opt/kit/kit/stages/{stage}.py:ro" for stage in ("grade", "convert")]
     return dataclasses.replace(request, extra=[*request.extra, *mounts])
 
 
@@ -127,6 +131,15 @@ def test_nothing_but_plain_files_with_one_name_is_taken(closed: Containers, stor
     }
     outcome = run_all([deed(name) for name in wanted], store, closed)
     assert sorted(outcome.failed.values()) == sorted(wanted.values())
+
+
+def test_files_of_trusted_stages_are_moved_and_ours(closed: Containers, store: Store) -> None:
+    good, bad = (dataclasses.replace(deed(what), stage="convert") for what in ("behave", "leave a hard link"))
+    outcome = run_all([good, bad], store, closed)
+    assert (outcome.done, list(outcome.failed)) == ([good.key], [bad.key])
+    assert store.check(good.key) == []
+    folder = store.get(good.key).folder
+    assert {(path.stat().st_uid, path.stat().st_mode & 0o777) for path in folder.iterdir()} == {(os.geteuid(), 0o644)}
 
 
 def test_words_of_a_container_are_text(closed: Containers, store: Store, tmp_path: Path) -> None:
