@@ -20,8 +20,8 @@ from typing import Literal
 
 from kit import locks
 from kit.catalogue import Catalogue, manifests_folder
-from kit.containers import DRIVER, check_runtime, find_image
 from kit.containers import RUNTIMES as KNOWN_RUNTIMES
+from kit.containers.preparing import DRIVER, check_runtime, find_image
 from kit.errors import KitError, RequestError
 from kit.planning import largest_scale, plan_tables, this_machine
 

@@ -24,7 +24,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from kit.containers import UID, memory_kills, memory_limit
+from kit.cgroups import memory_kills, memory_limit
+from kit.containers import UID
 from kit.errors import KitError
 from kit.store import Job, Store
 

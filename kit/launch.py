@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kit.containers import KEY_LABEL, PYTHON, STORE_LABEL, Containers, Request, store_mark
-from kit.containers import command as container_command
+from kit.containers import PYTHON, Containers, Request
+from kit.containers.client import KEY_LABEL, STORE_LABEL, store_mark
+from kit.containers.command_line import command as container_command
 from kit.errors import RequestError
 from kit.handover import Exchange
 from kit.store import Job

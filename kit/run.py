@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import IO, Any
 
 from kit import events
-from kit.containers import client_environment, end_container, end_left_over
+from kit.containers.client import client_environment, end_container, end_left_over
 from kit.handover import Exchange, exchange
 from kit.launch import GROUPS, Options, Shape, check_folders, command, command_in_container, environment
 from kit.locks import check_installed

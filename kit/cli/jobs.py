@@ -19,7 +19,7 @@ def job(
     """Run one planned job: the same on a host, in a container, on a cluster."""
     from rich.console import Console
 
-    from kit.containers import prepare
+    from kit.containers.preparing import prepare
     from kit.launch import Options
     from kit.report import plain, terminal
     from kit.run import execute

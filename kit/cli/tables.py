@@ -99,7 +99,7 @@ def run_plan(
     """Plan, ask if it is dear, run, and print every table; exit 1 if a job failed."""
     from rich.text import Text
 
-    from kit.containers import prepare
+    from kit.containers.preparing import prepare
     from kit.launch import Options
     from kit.planning import check_machine, this_machine
     from kit.report import make_grid, plain, terminal

@@ -6,7 +6,7 @@ import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from kit.containers import outside_hybrid_cgroups
+from kit.containers.client import outside_hybrid_cgroups
 from kit.errors import RequestError
 from kit.images.running import output, run, succeeds
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from kit.catalogue import ROOT
-from kit.containers import engine_environment
+from kit.containers.client import engine_environment
 from kit.errors import KitError, RequestError
 
 CACHE = ROOT / ".cache" / "images"

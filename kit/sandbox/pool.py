@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import kit
-from kit.containers import memory_limit
+from kit.cgroups import memory_limit
 from kit.errors import KitError, RequestError
 from kit.sandbox import Calls, Program, Reply, Verdict, lock, seccomp, selftest, wire
 

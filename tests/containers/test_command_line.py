@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from kit import containers
-from kit.containers import Containers, Image, Request
+from kit import cgroups, containers
+from kit.containers import Containers, Image, Request, client, command_line, preparing
 from kit.errors import RequestError
 from kit.handover import exchange
 from kit.launch import Options, Shape, command_in_container
@@ -30,7 +30,7 @@ def line(runtime: str, group: str, **fields: Any) -> list[str]:
         environment={"A": "1"},
         **fields,
     )
-    return containers.command(runtime, request)
+    return command_line.command(runtime, request)
 
 
 @pytest.mark.parametrize("runtime", ["docker", "podman"])
@@ -132,10 +132,10 @@ def test_what_a_control_group_says_of_memory(
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
-    real = containers._read
-    monkeypatch.setattr(containers, "CGROUPS", tmp_path)
-    monkeypatch.setattr(containers, "_read", lambda path: own if str(path) == "/proc/self/cgroup" else real(path))
-    assert (containers.memory_limit(), containers.memory_kills()) == (limit, kills)
+    real = cgroups._read
+    monkeypatch.setattr(cgroups, "CGROUPS", tmp_path)
+    monkeypatch.setattr(cgroups, "_read", lambda path: own if str(path) == "/proc/self/cgroup" else real(path))
+    assert (cgroups.memory_limit(), cgroups.memory_kills()) == (limit, kills)
 
 
 ROOT_ITSELF, HELD_ROOT = "Name:\tx\nCapEff:\t000001ffffffffff\n", "Name:\tx\nCapEff:\t000001fffeffffff\n"
@@ -146,13 +146,13 @@ def test_podman_is_told_of_limits_only_where_it_can_not_raise_them(monkeypatch: 
     monkeypatch.setattr("resource.getrlimit", lambda kind: (1024, 4096))
     limits = {"default_ulimits": ["nofile=4096:4096", "nproc=4096:4096"]}
     one_tree = {"runtime": "crun", "cgroup_manager": "cgroupfs", "events_logger": "none"}
-    assert containers.configuration(ROOT_ITSELF, hybrid=False) == {}
-    assert containers.configuration(ROOT_ITSELF, hybrid=True) == {"engine": one_tree}
-    assert containers.configuration(HELD_ROOT, hybrid=False) == {
+    assert client.configuration(ROOT_ITSELF, hybrid=False) == {}
+    assert client.configuration(ROOT_ITSELF, hybrid=True) == {"engine": one_tree}
+    assert client.configuration(HELD_ROOT, hybrid=False) == {
         "containers": limits,
         "engine": {"events_logger": "none"},
     }
-    assert containers.configuration(HELD_ROOT, hybrid=True) == {"containers": limits, "engine": one_tree}
+    assert client.configuration(HELD_ROOT, hybrid=True) == {"containers": limits, "engine": one_tree}
 
 
 def test_a_token_goes_to_fetch_alone_and_its_value_stands_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,7 +194,7 @@ INSPECT = (
 
 def test_local_looks_at_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     programs(tmp_path / "bin", monkeypatch)
-    assert containers.prepare("local", [job()]) is None
+    assert preparing.prepare("local", [job()]) is None
 
 
 @pytest.mark.parametrize(
@@ -257,7 +257,7 @@ def test_what_is_missing_is_said_at_once_with_the_cure(
 ) -> None:
     programs(tmp_path / "bin", monkeypatch, **scripts)
     with pytest.raises(RequestError) as caught:
-        containers.prepare(runtime, [job()])
+        preparing.prepare(runtime, [job()])
     assert str(caught.value) == message
 
 
@@ -277,50 +277,50 @@ SMI = {"nvidia-smi": "echo 580.65.06"}
 def test_a_gpu_that_can_not_be_had_is_said_at_once(
     runtime: str, scripts: dict[str, str], message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(containers, "CDI_FOLDERS", (tmp_path / "none",))
+    monkeypatch.setattr(preparing, "CDI_FOLDERS", (tmp_path / "none",))
     programs(tmp_path / "bin", monkeypatch, **{runtime: INSPECT % ("2" * 64)}, **scripts)
     with pytest.raises(RequestError) as caught:
-        containers.prepare(runtime, [job("cuda")])
+        preparing.prepare(runtime, [job("cuda")])
     assert str(caught.value).startswith(message)
 
 
 def test_a_made_up_cdi_spec_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "cdi").mkdir()
     (tmp_path / "cdi" / "nvidia.yaml").write_text("cdiVersion: 0.5.0\nkind: nvidia.com/gpu\ndevices: []\n")
-    monkeypatch.setattr(containers, "CDI_FOLDERS", (tmp_path / "none", tmp_path / "cdi"))
+    monkeypatch.setattr(preparing, "CDI_FOLDERS", (tmp_path / "none", tmp_path / "cdi"))
     programs(tmp_path / "bin", monkeypatch, podman=INSPECT % ("2" * 64), **SMI)
-    found = containers.prepare("podman", [job("cuda")])
+    found = preparing.prepare("podman", [job("cuda")])
     assert found is not None
     assert (found.images["cuda"].digest, found.images["cuda"].id, found.rootless) == ("sha256:1", "5", False)
 
 
 def test_rootless_docker_is_seen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     programs(tmp_path / "bin", monkeypatch, docker=INSPECT % ("2" * 64))
-    found = containers.prepare("docker", [job()])
+    found = preparing.prepare("docker", [job()])
     assert found is not None
     assert found.rootless
 
 
 def test_fetch_takes_the_image_with_the_hubs_client(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     programs(tmp_path / "bin", monkeypatch, podman=INSPECT % ("2" * 64))
-    monkeypatch.setattr(containers, "lock_hash", lambda name: "2" * 64)
-    found = containers.prepare("podman", [job("grade", "grade"), job("grade", "fetch")])
+    monkeypatch.setattr(preparing, "lock_hash", lambda name: "2" * 64)
+    found = preparing.prepare("podman", [job("grade", "grade"), job("grade", "fetch")])
     assert found is not None
     assert found.image("fetch", "grade").name == "localhost/kit-cpu"
     assert found.image("grade", "grade").name == "localhost/kit-grade"
     # where only cuda was built, cpu was asked for
     only_cuda = 'case "$*" in *inspect*kit-cpu*) exit 125;; esac; ' + INSPECT % ("2" * 64)
     programs(tmp_path / "bin", monkeypatch, podman=only_cuda)
-    found = containers.prepare("podman", [job("grade", "fetch")])
+    found = preparing.prepare("podman", [job("grade", "fetch")])
     assert found is not None
     assert found.image("fetch", "grade").name == "localhost/kit-cuda"
 
 
 def test_an_image_that_only_fetches_is_checked_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     programs(tmp_path / "bin", monkeypatch, podman=INSPECT % ("2" * 64))
-    monkeypatch.setattr(containers, "lock_hash", lambda name: "3" * 64)
+    monkeypatch.setattr(preparing, "lock_hash", lambda name: "3" * 64)
     with pytest.raises(RequestError, match=r"^localhost/kit-cpu: built from another lock \(222222222222\)"):
-        containers.prepare("podman", [job("grade", "fetch")])
+        preparing.prepare("podman", [job("grade", "fetch")])
 
 
 @pytest.mark.parametrize(
@@ -347,26 +347,26 @@ def test_an_image_that_only_fetches_is_checked_too(monkeypatch: pytest.MonkeyPat
 def test_an_image_of_another_commit(git: str, message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     # each was said to differ
     (tmp_path / ".git").mkdir()
-    monkeypatch.setattr(containers, "ROOT", tmp_path)
+    monkeypatch.setattr(preparing, "ROOT", tmp_path)
     of_abc = (INSPECT % ("2" * 64)).replace('revision": ""', 'revision": "abc"')
     programs(tmp_path / "bin", monkeypatch, podman=of_abc, git=git)
     with pytest.raises(RequestError) as caught:
-        containers.prepare("podman", [job()])
+        preparing.prepare("podman", [job()])
     assert str(caught.value) == message.replace("ROOT", str(tmp_path))
 
 
 def test_apptainers_image_is_made_and_read_or_its_cure_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     # a folder that was not there failed the cure, a broken file ended in a traceback
-    monkeypatch.setattr(containers, "ROOT", tmp_path)
+    monkeypatch.setattr(preparing, "ROOT", tmp_path)
     programs(tmp_path / "bin", monkeypatch, apptainer="echo FATAL: no SIF >&2; exit 255")
     path = tmp_path / "images" / "cpu.sif"
     with pytest.raises(RequestError) as caught:
-        containers.prepare("apptainer", [job()])
+        preparing.prepare("apptainer", [job()])
     assert f"&& mkdir -p {path.parent} && apptainer build {path} docker-archive:kit.tar" in str(caught.value)
     path.parent.mkdir()
     path.write_text("no image")
     with pytest.raises(RequestError) as caught:
-        containers.prepare("apptainer", [job()])
+        preparing.prepare("apptainer", [job()])
     assert str(caught.value) == (
         f"--runtime apptainer: {path} can't be read (FATAL: no SIF); remove it and make it again"
     )
@@ -375,11 +375,11 @@ def test_apptainers_image_is_made_and_read_or_its_cure_is_said(monkeypatch: pyte
 def test_apptainer_can_cap_where_groups_are_handed_over(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1234)
     with pytest.raises(RequestError, match=r"^--runtime apptainer: this user can't cap memory and pids of a container"):
-        containers.check_delegation(tmp_path)
+        preparing.check_delegation(tmp_path)
     handed = tmp_path / "user.slice/user-1234.slice/user@1234.service/cgroup.controllers"
     handed.parent.mkdir(parents=True)
     handed.write_text("cpu memory pids\n")
-    containers.check_delegation(tmp_path)
+    preparing.check_delegation(tmp_path)
 
 
 LEFT = """
@@ -400,9 +400,9 @@ def test_what_a_dead_run_left_is_ended_and_a_live_one_left_alone(
     monkeypatch.setenv("CALLS", str(calls))
     programs(tmp_path / "bin", monkeypatch, docker=LEFT)
     with store.lock("k1"):
-        assert containers.end_left_over("docker", store) == []
-    assert containers.end_left_over("docker", store) == ["kit-1"]
-    mark = containers.store_mark(store)
+        assert client.end_left_over("docker", store) == []
+    assert client.end_left_over("docker", store) == ["kit-1"]
+    mark = client.store_mark(store)
     assert calls.read_text().splitlines()[-4:] == [
         f"ps --all --filter=label=org.evolkit.store={mark} --format={{{{.Names}}}}",
         "container inspect kit-1",

@@ -20,7 +20,7 @@ import pytest
 import kit.run
 from kit import containers
 from kit.catalogue import lock_hash
-from kit.containers import Containers, Request
+from kit.containers import Containers, Request, client, command_line, preparing
 from kit.errors import RequestError
 from kit.launch import Options
 from kit.run import Outcome, execute
@@ -40,8 +40,8 @@ def runtime() -> str:
     reasons = []
     for name in (asked,) if asked else ("podman", "docker"):
         try:
-            containers.check_runtime(name)
-            containers.find_image(name, "grade")
+            preparing.check_runtime(name)
+            preparing.find_image(name, "grade")
         except RequestError as error:
             reasons.append(str(error))
             continue
@@ -54,7 +54,7 @@ def runtime() -> str:
 
 @pytest.fixture(scope="module")
 def grade(runtime: str) -> containers.Image:
-    return containers.find_image(runtime, "grade")
+    return preparing.find_image(runtime, "grade")
 
 
 def deed(what: str, **inputs: str) -> Job:
@@ -77,7 +77,7 @@ def with_stand_in(request: Request) -> Request:
 
 @pytest.fixture
 def closed(runtime: str, grade: containers.Image, monkeypatch: pytest.MonkeyPatch) -> Containers:
-    real = containers.command
+    real = command_line.command
     monkeypatch.setattr("kit.launch.container_command", lambda name, request: real(name, with_stand_in(request)))
     return Containers(runtime=runtime, images={"grade": grade}, memory_cap="512m")
 
@@ -94,11 +94,11 @@ def run_all(jobs: list[Job], store: Store, closed: Containers) -> Outcome:
 
 def alive(runtime: str, store: Store) -> list[str]:
     """The containers on a store."""
-    return containers._ask(
+    return client._ask(
         runtime,
         "ps",
         "--all",
-        f"--filter=label={containers.STORE_LABEL}={containers.store_mark(store)}",
+        f"--filter=label={client.STORE_LABEL}={client.store_mark(store)}",
         "--format={{.Names}}",
     )
 
@@ -226,7 +226,7 @@ def start_run(job: Job, store: Store, grade: containers.Image, runtime: str) -> 
         from kit.run import execute
         from kit.store import Job, Store
         from tests.containers.test_hostile import with_stand_in
-        real = containers.command
+        real = command_line.command
         launch.container_command = lambda name, request: real(name, with_stand_in(request))
         job = Job.from_json(json.loads(sys.argv[3]))
         image = containers.Image(**json.loads(sys.argv[4]))
@@ -293,8 +293,8 @@ def test_no_proxy_variable_gets_in(runtime: str, grade: containers.Image, monkey
         writable=[],
     )
     done = subprocess.run(
-        containers.command(runtime, request),
-        env=containers.client_environment(runtime, "grade"),
+        command_line.command(runtime, request),
+        env=client.client_environment(runtime, "grade"),
         stdin=subprocess.DEVNULL,
         text=True,
         capture_output=True,

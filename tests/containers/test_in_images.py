@@ -16,7 +16,7 @@ import pytest
 
 from kit import containers, images
 from kit.catalogue import lock_hash
-from kit.containers import Containers, Request
+from kit.containers import Containers, Request, client, command_line, preparing
 from kit.errors import KitError, RequestError
 from kit.images import builders, fetching
 from kit.images.builders import engine
@@ -50,8 +50,8 @@ def runtime() -> str:
     reasons = []
     for name in (os.environ.get(ASKED),) if os.environ.get(ASKED) else ("podman", "docker"):
         try:
-            containers.check_runtime(str(name))
-            containers.find_image(str(name), "grade")
+            preparing.check_runtime(str(name))
+            preparing.find_image(str(name), "grade")
         except RequestError as error:
             reasons.append(str(error))
             continue
@@ -62,7 +62,7 @@ def runtime() -> str:
 def built(runtime: str, environment: str) -> containers.Image:
     """An image that `make images` built."""
     try:
-        return containers.find_image(runtime, environment)
+        return preparing.find_image(runtime, environment)
     except RequestError as error:
         untested(str(error))
 
@@ -78,8 +78,8 @@ def inside(runtime: str, image: containers.Image, code: str, **fields: Any) -> s
     words = [containers.PYTHON, "-c", f"{code}\nprint({ENDED!r})"]
     request = Request(**({"group": "grade", "readable": [], "writable": []} | fields), image=image, words=words)
     done = subprocess.run(
-        containers.command(runtime, request),
-        env=containers.client_environment(runtime, request.group),
+        command_line.command(runtime, request),
+        env=client.client_environment(runtime, request.group),
         stdin=subprocess.DEVNULL,
         text=True,
         capture_output=True,
@@ -113,7 +113,7 @@ def deed(what: str, **inputs: str) -> Job:
 @pytest.fixture
 def closed(runtime: str, grade: containers.Image, monkeypatch: pytest.MonkeyPatch) -> Containers:
     """The grade image with a stage that does as it is told, and little memory."""
-    real = containers.command
+    real = command_line.command
 
     def with_stand_in(name: str, request: Request) -> list[str]:
         mount = f"--volume={STAND_IN}:/opt/kit/kit/stages/grade.py:ro"
@@ -228,7 +228,7 @@ def test_what_is_installed_is_the_lock_and_nothing_else(runtime: str, environmen
     installed = {normal(name): version for name, version in printed.items()}
     locked = pins((ROOT / "requirements" / f"{environment}.txt").read_text(encoding="utf-8"))
     missing = {name for name in locked if installed.get(name) != locked[name]}
-    assert missing == (set(containers.CARRIERS) if environment == "cpu" else set())
+    assert missing == (set(preparing.CARRIERS) if environment == "cpu" else set())
     assert installed.keys() - locked.keys() == {"evolkit", "pip"} | ({"setuptools"} - locked.keys())
 
 
@@ -239,7 +239,7 @@ def test_pip_check_says_what_the_table_says(runtime: str, environment: str) -> N
     wanted = [
         f"{name} {versions[name]} requires {needed}, which is not installed."
         for name, missing in table["not-installed"][environment].items()
-        if name not in containers.CARRIERS
+        if name not in preparing.CARRIERS
         for needed in missing
     ]
     code = "import subprocess, sys; subprocess.run([sys.executable, '-m', 'pip', 'check'])"
@@ -285,11 +285,11 @@ def test_the_entry_point_is_kit_job(runtime: str, grade: containers.Image, tmp_p
             shutil.chown(path, containers.UID, containers.UID)
     source = fetched.resources["source"]["path"]
     words = [runtime, "run", "--rm", "--pull=never", "--read-only", "--cap-drop=all", "--network=none", "--tmpfs=/tmp"]
-    words += ["--security-opt=label=disable", *containers._user(runtime)]
+    words += ["--security-opt=label=disable", *command_line._user(runtime)]
     words += [f"--volume={store.root}:/store:rw", f"--volume={source}:{source}:ro", grade.name, fetched.key[:16]]
     done = subprocess.run(
         engine(words),
-        env=containers.engine_environment(),
+        env=client.engine_environment(),
         text=True,
         capture_output=True,
         check=False,
@@ -302,7 +302,7 @@ def test_a_made_up_gpu_reaches_the_container(
     runtime: str, grade: containers.Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It proves our arguments, and nothing about CUDA."""
-    if runtime != "podman" or os.geteuid() != 0 or containers.has_cdi_spec(containers.CDI_FOLDERS):
+    if runtime != "podman" or os.geteuid() != 0 or preparing.has_cdi_spec(preparing.CDI_FOLDERS):
         pytest.skip("needs podman, root, and a machine without a CDI spec of its own")
     folder = Path("/var/run/cdi")
     made = not folder.exists()
@@ -313,7 +313,7 @@ def test_a_made_up_gpu_reaches_the_container(
     devices = [{"name": "all", "containerEdits": edits}]
     spec.write_text(json.dumps({"cdiVersion": "0.5.0", "kind": "nvidia.com/gpu", "devices": devices}))
     try:
-        assert containers.has_cdi_spec(containers.CDI_FOLDERS)
+        assert preparing.has_cdi_spec(preparing.CDI_FOLDERS)
         code = "import os; print(os.environ['MADE_UP_GPU'], os.path.exists('/dev/nvidia-made-up'))"
         assert inside(runtime, grade, code, group="text", gpu=True).strip() == "1 True"
     finally:
@@ -343,7 +343,7 @@ def test_in_containers_every_stage_gives_the_local_keys_and_bytes(
     images_of = {"cpu": built(runtime, "cpu"), "grade": grade}
     try:
         for environment, image in images_of.items():
-            containers.check_image(environment, image, lock_hash(environment))
+            preparing.check_image(environment, image, lock_hash(environment))
     except RequestError as error:
         untested(str(error))
     store, local = tiny(runtime, tmp_path / "store"), request.getfixturevalue("locally")
@@ -390,7 +390,7 @@ def test_images_that_differ_are_told_apart_by_whoever_built_them(builder: str) -
     words = [builder, "build", "--quiet", "--tag", name, "--file", "-", "."]
     try:
         subprocess.run(
-            builders.engine(words), input=recipe, env=containers.engine_environment(), cwd=ROOT, text=True, check=True
+            builders.engine(words), input=recipe, env=client.engine_environment(), cwd=ROOT, text=True, check=True
         )
         found = differences(builder, containers.image_name("grade"), name, limit=99)
         assert "configuration: config" in found

