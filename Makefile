@@ -33,9 +33,9 @@ plan: setup ## TABLE=2 SCALE=paper: list its jobs, with GPU-hours, disk and what
 verify: setup ## TABLE=2: check what was computed: artifacts unharmed, numbers within their tolerance
 	$(KIT) verify $(TABLE) $(scale) $(store)
 
-images: ## build the container images cpu and grade (IMAGES=cuda: that one) with docker, podman or buildah
+images: ## build the container images cpu and grade (IMAGES=cuda: that one; BUILDER=docker|podman|buildah)
 	$(SETUP) smoke
-	@.venv/bin/python -m kit.images $(or $(IMAGES),cpu grade)
+	@.venv/bin/python -m kit.images $(or $(IMAGES),cpu grade) $(if $(BUILDER),--builder '$(BUILDER)')
 
 doctor: setup ## what this machine can run, and what is missing with the command that installs it
 	$(KIT) doctor

