@@ -21,6 +21,12 @@ def memory_limit() -> int | None:
     return None
 
 
+def memory_bytes() -> int:
+    """Memory of the machine, or what this process's group may use if that is less."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min(total, memory_limit() or total)
+
+
 def memory_kills() -> int:
     """How many processes of a group that is held to some memory were killed for it so far."""
     if memory_limit() is None:

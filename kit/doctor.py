@@ -20,6 +20,7 @@ from typing import Literal
 
 from kit import locks
 from kit.catalogue import Catalogue, manifests_folder
+from kit.cgroups import memory_bytes
 from kit.containers import RUNTIMES as KNOWN_RUNTIMES
 from kit.containers.preparing import DRIVER, check_runtime, find_image
 from kit.errors import KitError, RequestError
@@ -158,7 +159,7 @@ def room() -> list[Check]:
     store = Path(os.environ.get("KIT_STORE", "store")).resolve()
     there = next(folder for folder in (store, *store.parents) if folder.is_dir())
     free = shutil.disk_usage(there).free / 1e9
-    memory = memory_gib()
+    memory = memory_bytes() / 2**30
     return [
         Check(
             name="memory",
@@ -175,16 +176,6 @@ def room() -> list[Check]:
             cure="" if free >= disk else "kit store gc, or another --store (make: STORE=)",
         ),
     ]
-
-
-def memory_gib() -> float:
-    """Memory of the machine, or what its control group allows if that is less."""
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    try:
-        limit = Path("/sys/fs/cgroup/memory.max").read_text(encoding="utf-8").strip()
-    except OSError:
-        limit = "max"
-    return min(total, int(limit) if limit.isdigit() else total) / 2**30
 
 
 def packages(environment: str) -> list[Check]:

@@ -222,6 +222,11 @@ class Planner:
             RequestError: ``chat`` is asked for and the model comes without a chat template.
         """
         model = self.plan.models[name] = self.catalogue.model(name, f"{self.where}: cast")
+        if chat and model.hub and not model.chat and self.catalogue.user and name in self.catalogue.user.models:
+            raise RequestError(
+                f"{self.where}: models.{name}: it evolves, responds or answers, which takes a chat template; "
+                "set chat = true if its folder brings one"
+            )
         if chat and model.hub and not model.chat:
             able = [known for known, other in self.catalogue.models.items() if other.chat]
             raise RequestError(

@@ -20,7 +20,7 @@ from kit.store import Job, Store
 ORDER = ("fetch", "convert", "text", "train", "grade")
 Listener = Callable[[str, Job, Mapping[str, Any]], None]
 """Called with (event, job, its fields): ``cached``, ``start``, ``progress``, ``done``, ``failed``, ``blocked``."""
-START_S, ROW_S = 900.0, 60.0
+START_S, ROW_S = 900.0, 120.0
 """How long a ``grade`` container may take for a job: to start, and for each row, twice what a program may."""
 LONGEST_REASON = 4000
 """Characters of a worker's words that are kept."""
@@ -52,13 +52,13 @@ class Caps:
     """Set when its time was up."""
 
     @classmethod
-    def of(cls, shape: Shape, jobs: Iterable[Job], options: Options) -> "Caps":
-        """Those of one worker."""
+    def of(cls, shape: Shape, jobs: Iterable[Job], options: Options, store: Store) -> "Caps":
+        """Those of one worker; its time goes with the completions that are there to be graded."""
         if options.containers is None or shape.group != "grade":
             return cls()
-        rows = [int(job.params.get("rows", 0)) for job in jobs]
-        wall_s = START_S * len(rows) + ROW_S * sum(rows)
-        return cls(memory=options.containers.memory_cap, wall_s=wall_s, rows=sum(rows))
+        made = [[store.get(key).rows for key in job.inputs.values() if store.has(key)] for job in jobs]
+        rows = sum(max(counts, default=0) for counts in made)
+        return cls(memory=options.containers.memory_cap, wall_s=START_S * len(made) + ROW_S * rows, rows=rows)
 
 
 def execute(jobs: Mapping[str, Job], store: Store, options: Options, listen: Listener) -> Outcome:
@@ -74,7 +74,8 @@ def execute(jobs: Mapping[str, Job], store: Store, options: Options, listen: Lis
     check_folders(options)
     if options.containers and any(not store.has(key) for key in jobs):
         end_left_over(options.containers.runtime, store)  # before what it was writing is cleared away
-    outcome = Outcome(interrupted=[key for key in store.interrupted() if key in jobs and not store.has(key)])
+    left = store.half_written(remove=True)
+    outcome = Outcome(interrupted=[key for key in left if key in jobs and not store.has(key)])
     pending: dict[str, Job] = {}
     for key, job in jobs.items():
         store.plan(job)
@@ -157,7 +158,7 @@ def _run_worker(
     listen: Listener,
 ) -> None:
     """Start one worker, follow its events, and take every job off ``pending`` that it settled."""
-    caps = Caps.of(shape, [pending[key] for key in keys], options)
+    caps = Caps.of(shape, [pending[key] for key in keys], options, store)
     with contextlib.ExitStack() as stack:
         hand = None
         if options.containers:

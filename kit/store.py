@@ -16,7 +16,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -114,7 +114,7 @@ class Store:
             RequestError: the folder can't be made or written, or another version of the kit laid it out.
         """
         try:
-            for name in ("jobs", "artifacts", "tmp", "locks", "logs", "failed"):
+            for name in ("artifacts", "jobs", "tmp", "locks", "logs", "failed"):
                 (root / name).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RequestError(
@@ -330,16 +330,15 @@ class Store:
         for folder in (self.root / "tmp").glob(f"{key}.*"):
             shutil.rmtree(folder, ignore_errors=True)
 
-    def interrupted(self) -> list[str]:
-        """Remove what dead runs left half-written, and give the keys."""
-        found = []
+    def half_written(self, *, remove: bool) -> dict[str, int]:
+        """What dead runs left half-written, key -> bytes; what a run is at work on is none of it."""
+        found: dict[str, int] = {}
         for key in sorted({folder.name.partition(".")[0] for folder in (self.root / "tmp").iterdir()}):
-            try:
-                with self.lock(key):
+            with suppress(BusyError), self.lock(key):
+                files = (path for folder in (self.root / "tmp").glob(f"{key}.*") for path in folder.rglob("*"))
+                found[key] = sum(path.lstat().st_size for path in files if not path.is_dir())
+                if remove:
                     self.clear(key)
-            except BusyError:
-                continue
-            found.append(key)
         return found
 
     def remove(self, key: str) -> int:

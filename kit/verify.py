@@ -320,11 +320,11 @@ def verdict(plan: Plan, findings: list[Finding]) -> str:
         if failed:
             return "The paper's tables are not reproduced: see what failed."
         return "The paper's tables are reproduced, as far as these checks go."
-    if failed:
-        return f"Scale {plan.scale} does not give what was recorded."
     if not compared:
-        return f"Nothing is recorded for scale {plan.scale} to compare with; it says nothing about the paper's numbers."
-    return f"Scale {plan.scale} gives what was recorded; it says nothing about the paper's numbers."
+        said = f"Nothing is recorded for scale {plan.scale} to compare with"
+    else:
+        said = f"Scale {plan.scale} {'does not give' if failed else 'gives'} what was recorded"
+    return f"{said}; it says nothing about the paper's numbers."
 
 
 def _grades(name: str, plan: Plan) -> list[str]:

@@ -68,7 +68,7 @@ NAMES = {
     "mirror of a single job": ("job abc --mirror nowhere", "--mirror nowhere: no such folder"),
     "store that is a file": (
         "reproduce 2 --scale smoke --store done.txt",
-        "store done.txt: Not a directory; name a folder that you may write with --store",
+        "store done.txt: something else is there; name a store, or a new folder, with --store",
     ),
     "store to look at": (
         "store list --store nowhere",
@@ -402,7 +402,11 @@ STORES = {
 def test_stores_that_are_none(words: str, folder: Path, kit: Callable[[str], tuple[int, str]]):
     (folder / "base" / "config.json").write_text("{}")
     name = words.rpartition(" ")[2]
-    assert refused(kit, words) == f"store {name}: no store there; name the folder that a run wrote with --store"
+    messages = {
+        True: f"store {name}: no store there; name the folder that a run wrote with --store",
+        False: f"store {name}: something else is there; name a store, or a new folder, with --store",
+    }
+    assert refused(kit, words) == messages[words.startswith(("report", "verify"))]
 
 
 def test_completions_that_are_not_there_are_told_before_the_data_are_fetched(

@@ -115,6 +115,12 @@ def test_plan_and_dry_run_show_one_line_a_job(kit: Kit):
         assert "\nnote: table-2: no player at scale smoke for mistral-7b-v0.3" in f"\n{out}"
 
 
+def test_a_manifest_names_its_scale_itself(kit: Kit):
+    # "scale smoke: no GPU here; --scale names another", which is refused
+    code, out, _ = kit("plan", str(Path(__file__).parent / "data" / "tiny.toml"))
+    assert (code, "no GPU here" in out, out.startswith("to do")) == (0, False, True)
+
+
 def test_plan_names_the_scale_that_auto_took(kit: Kit, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("shutil.which", lambda name: None)
     assert kit("plan", "2")[1].startswith("scale smoke: no GPU here; --scale (make: SCALE=) names another\n")

@@ -150,7 +150,7 @@ def test_each_round_is_made_from_the_one_before(tmp_path: Path):
     assert {rounds[job.inputs["instructions"]] for job in stage(plan, "respond")} == {2}
 
 
-def own_plan(folder: Path, *edits: tuple[str, str], more: str = "") -> Plan:
+def own_plan(folder: Path, *edits: tuple[str, str], more: str = "", models: str = "") -> Plan:
     """examples/two-evolvers.toml with some words exchanged, and its experiment once more with others."""
     text = (ROOT / "examples" / "two-evolvers.toml").read_text(encoding="utf-8")
     (folder / "my-seeds.json").write_text('[{"instruction": "a"}]', encoding="utf-8")
@@ -160,7 +160,7 @@ def own_plan(folder: Path, *edits: tuple[str, str], more: str = "") -> Plan:
         assert old in experiment
         experiment = experiment.replace(old, new)
     path = folder / "own.toml"
-    path.write_text(f"{head}[[experiment]]{experiment}\n{again}", encoding="utf-8")
+    path.write_text(f"{head}{models}\n[[experiment]]{experiment}\n{again}", encoding="utf-8")
     return plan_manifest(path)
 
 
@@ -222,6 +222,21 @@ def test_a_base_model_neither_evolves_nor_responds(tmp_path: Path):
     with pytest.raises(RequestError) as error:
         own_plan(tmp_path, ('responder = "smollm2-135m-instruct"', 'responder = "qwen-2-7b"'))
     assert str(error.value).startswith("qwen-2-7b is a base model, without a chat template of its own; what evolves")
+
+
+def test_a_model_of_ones_own_is_asked_for_its_chat_template(tmp_path: Path):
+    # it was called a base model, whatever its folder holds
+    sizes = "parameters = 1\nlayers = 1\nhidden = 1\nintermediate = 1\nheads = 1\nkv_heads = 1\nvocab = 1\ncontext = 9"
+    hub = 'hub = { repo = "me/mine", revision = "' + "0" * 40 + '" }'
+    model = f'[models.mine]\n{hub}\n{sizes}\nlicence = "mine"\n'
+    edit = ('responder = "smollm2-135m-instruct"', 'responder = "mine"')
+    with pytest.raises(RequestError) as error:
+        own_plan(tmp_path, edit, models=model)
+    assert str(error.value).endswith(
+        "own.toml: models.mine: it evolves, responds or answers, which takes a chat template; "
+        "set chat = true if its folder brings one"
+    )
+    assert stage(own_plan(tmp_path, edit, models=f"{model}chat = true\n"), "respond")
 
 
 def table_2(**changes: Any) -> Plan:

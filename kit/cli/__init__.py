@@ -107,6 +107,8 @@ def store_to_plan(path: Path) -> "Store":
     from kit.store import Store
 
     new = not path.exists() or (path.is_dir() and not any(path.iterdir()))
+    if not new and not (path / "artifacts").is_dir():
+        raise RequestError(f"store {path}: something else is there; name a store, or a new folder, with --store")
     return Store(path) if new else Store.existing(path)
 
 

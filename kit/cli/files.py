@@ -293,7 +293,7 @@ def check_out(out: Path) -> None:
     Raises:
         RequestError: it is there, or can't be.
     """
-    if out.is_symlink() or os.path.exists(out):  # noqa: PTH110  # Path.exists raises on a name that is too long
+    if os.path.lexists(out):  # Path.exists raises on a name that is too long
         raise RequestError(f"--out {out}: is there already; name another, or remove it")
     if not out.resolve().parent.is_dir():
         raise RequestError(f"--out {out}: no folder {out.resolve().parent}")

@@ -1,6 +1,5 @@
 """``kit store``: look at artifacts, check them, throw away what nobody needs."""
 
-import contextlib
 import json as json_module
 import sys
 from typing import TYPE_CHECKING, Annotated
@@ -100,7 +99,7 @@ def gc(
     opened = Store.existing(store)
     doomed = not_needed(opened, keep, scale) if keep else []
     verb = "would remove" if dry_run else "removed"
-    leftovers = half_written(opened, remove=not dry_run)
+    leftovers = opened.half_written(remove=not dry_run)
     for key, size in leftovers.items():
         typer.echo(f"{verb} a half-written {key[:10]}  {megabytes(size)}")
     if not doomed:
@@ -138,20 +137,6 @@ def not_needed(store: "Store", tables: list[str], scale: str | None) -> list["Ar
     scales = [scale] if scale else ["auto"] if own else Catalogue(manifests_folder()).names("scales")
     needed = {key for name in scales for key in plan_tables(tables, name).jobs}
     return [artifact for artifact in store.artifacts() if artifact.key not in needed]
-
-
-def half_written(store: "Store", *, remove: bool) -> dict[str, int]:
-    """What dead runs left half-written: key -> bytes; what a run is at work on is none of it."""
-    from kit.store import BusyError
-
-    found: dict[str, int] = {}
-    for key in sorted({folder.name.partition(".")[0] for folder in (store.root / "tmp").iterdir()}):
-        with contextlib.suppress(BusyError), store.lock(key):
-            files = (path for folder in (store.root / "tmp").glob(f"{key}.*") for path in folder.rglob("*"))
-            found[key] = sum(path.lstat().st_size for path in files if not path.is_dir())
-            if remove:
-                store.clear(key)
-    return found
 
 
 def name_of(store: "Store", key: str) -> str:

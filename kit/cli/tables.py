@@ -26,6 +26,7 @@ from kit.errors import RequestError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from kit.containers import Containers
     from kit.plan import Plan
     from kit.run import Outcome
     from kit.store import Job, Store
@@ -56,7 +57,7 @@ def reproduce(
         dry_run=dry_run,
         yes=yes,
         unsafe=unsafe_exec,
-        auto=scale == "auto",
+        auto=chosen_here(tables, scale),
         runtime=runtime,
     )
 
@@ -99,9 +100,7 @@ def run_plan(
     """Plan, ask if it is dear, run, and print every table; exit 1 if a job failed."""
     from rich.text import Text
 
-    from kit.containers.preparing import prepare
     from kit.launch import Options
-    from kit.planning import check_machine, this_machine
     from kit.report import make_grid, plain, terminal
     from kit.run import execute
     from kit.store import Store
@@ -113,16 +112,16 @@ def run_plan(
     if dry_run:
         show_plan(console, plan, store_to_plan(store_path))
         return
-    store = Store.open(store_path)
+    store = store_to_plan(store_path)
     todo = [job for key, job in plan.jobs.items() if not store.has(key)]
-    if any(job.stage in ("evolve", "respond", "sft", "answer") for job in todo):
-        check_machine(plan, this_machine())
-    before_running(plan, store, ask=not yes)
+    containers = where_to_run(plan, todo, runtime)
+    store = Store.open(store_path)
+    before_running(todo, store, plan.scale, ask=not yes)
     options = Options(
         store=store_path.resolve(),
         mirror=mirror.resolve() if mirror else None,
         unsafe_exec=unsafe,
-        containers=prepare(runtime, todo),
+        containers=containers,
     )
     with terminal.Live(console, len(plan.jobs)) as live:
         outcome = execute(plan.jobs, store, options, live)
@@ -135,6 +134,22 @@ def run_plan(
         for key in outcome.failed:
             console.print(Text(f"log of {plain(plan.jobs[key].id)}: {store.log_path(key)}"), soft_wrap=True)
         sys.exit(1)
+
+
+def where_to_run(plan: "Plan", todo: "list[Job]", runtime: str) -> "Containers | None":
+    """What the jobs to do run in, looked up before the first of them starts; None for this environment.
+
+    Raises:
+        RequestError: the machine or the runtime is not what the jobs need.
+    """
+    if not todo and runtime == "local":
+        return None
+    from kit.containers.preparing import prepare
+    from kit.planning import check_machine, this_machine
+
+    if any(job.stage in ("evolve", "respond", "sft", "answer") for job in todo):
+        check_machine(plan, this_machine())
+    return prepare(runtime, todo)
 
 
 def name_interruptions(console: "Console", plan: "Plan", outcome: "Outcome") -> None:
@@ -151,6 +166,11 @@ def name_interruptions(console: "Console", plan: "Plan", outcome: "Outcome") -> 
         console.print(Text(text, style="yellow"), soft_wrap=True)
 
 
+def chosen_here(tables: list[str], scale: str) -> bool:
+    """Whether this machine decides on the scale: nobody named one, and a manifest names its own."""
+    return scale == "auto" and not any(name.endswith(".toml") for name in tables)
+
+
 def say_choices(console: "Console", plan: "Plan", *, auto: bool) -> None:
     """The scale, if nobody named it, and what a reader must know of the plan."""
     from rich.text import Text
@@ -164,7 +184,7 @@ def say_choices(console: "Console", plan: "Plan", *, auto: bool) -> None:
         console.print(Text(f"note: {plain(note)}", style="dim"), soft_wrap=True)
 
 
-def before_running(plan: "Plan", store: "Store", *, ask: bool) -> None:
+def before_running(todo: "list[Job]", store: "Store", scale: str, *, ask: bool) -> None:
     """Refuse what can't end well, and ask before what is dear.
 
     Raises:
@@ -172,7 +192,6 @@ def before_running(plan: "Plan", store: "Store", *, ask: bool) -> None:
     """
     import shutil
 
-    todo = [job for key, job in plan.jobs.items() if not store.has(key)]
     need = sum(int(job.resources.get("disk_bytes", 0)) for job in todo)
     free = shutil.disk_usage(store.root).free
     if need > free:
@@ -182,7 +201,7 @@ def before_running(plan: "Plan", store: "Store", *, ask: bool) -> None:
         )
     hours = sum(float(job.resources.get("gpu_hours", 0)) for job in todo)
     if hours > GPU_HOURS_WITHOUT_ASKING and ask:
-        text = f"this needs about {hours:,.0f} GPU-hours at scale {plan.scale}"
+        text = f"this needs about {hours:,.0f} GPU-hours at scale {scale}"
         if not sys.stdin.isatty():
             raise RequestError(f"{text}; say --yes (make: YES=1) to begin")
         typer.confirm(f"{text}. Begin?", abort=True)
@@ -209,7 +228,7 @@ def plan(
         opened.plan(job)
     if not json:
         console = Console(highlight=False)
-        say_choices(console, found, auto=scale == "auto")
+        say_choices(console, found, auto=chosen_here(tables, scale))
         show_plan(console, found, opened)
         return
     import json as json_module

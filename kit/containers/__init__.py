@@ -11,6 +11,8 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from kit.cgroups import memory_bytes
+
 RUNTIMES = ("local", "docker", "podman", "apptainer")
 PYTHON = "/opt/venv/bin/python"
 SITE_PACKAGES = "/opt/venv/lib/python3.11/site-packages"
@@ -43,8 +45,7 @@ def memory_cap(cores: int | None = None) -> str:
     Args:
         cores: programs at a time; this process's if left out.
     """
-    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 30
-    return f"{max(1, min(2 + (cores or len(os.sched_getaffinity(0))), machine))}g"
+    return f"{max(1, min(2 + (cores or len(os.sched_getaffinity(0))), memory_bytes() >> 30))}g"
 
 
 def processes_cap() -> int:

@@ -113,7 +113,7 @@ def docker_facts() -> dict[str, Any]:
         cure = "sudo usermod -aG docker $USER, then log in again; or take --runtime podman"
     else:
         cure = "systemctl start docker"
-    raise RequestError(f"--runtime docker: the client is here, no engine answers ({said}); mend it with: {cure}")
+    raise RequestError(f"docker: the client is here, no engine answers ({said}); mend it with: {cure}")
 
 
 def _last(text: str) -> str:

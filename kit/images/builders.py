@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kit.containers.client import outside_hybrid_cgroups
+from kit.containers.preparing import docker_facts
 from kit.errors import RequestError
 from kit.images.running import output, run, succeeds
 
@@ -24,10 +25,16 @@ def find_builder(wanted: str | None = None) -> str:
     if wanted not in (None, *BUILDERS):
         raise RequestError(f"no builder named {wanted!r}; there are {', '.join(BUILDERS)}")
     for name in (wanted,) if wanted else BUILDERS:
-        if shutil.which(name) and (name != "docker" or "Server Version" in output(["docker", "info"], check=False)):
+        if not shutil.which(name):
+            continue
+        if name != "docker":
             return name
-    if wanted == "docker" and shutil.which("docker"):
-        raise RequestError("docker: the client is here, no engine answers; start it with: systemctl start docker")
+        try:
+            docker_facts()
+            return name
+        except RequestError:
+            if wanted:
+                raise
     if wanted:
         raise RequestError(f"{wanted} is not installed here; install it (Debian: apt-get install -y {wanted})")
     raise RequestError(

@@ -214,14 +214,14 @@ def test_local_looks_at_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
         (
             "docker",
             {"docker": "echo '{}'; echo Cannot connect to the daemon. >&2; exit 1"},
-            "--runtime docker: the client is here, no engine answers (Cannot connect to the daemon.); "
+            "docker: the client is here, no engine answers (Cannot connect to the daemon.); "
             "mend it with: systemctl start docker",
         ),
         (
             "docker",
             # older clients say so on the way and end with 0
             {"docker": """echo '{"ServerErrors": ["permission denied while trying to connect"]}'"""},
-            "--runtime docker: the client is here, no engine answers (permission denied while trying to connect); "
+            "docker: the client is here, no engine answers (permission denied while trying to connect); "
             "mend it with: sudo usermod -aG docker $USER, then log in again; or take --runtime podman",
         ),
         (

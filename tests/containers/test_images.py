@@ -328,7 +328,9 @@ def test_the_named_builder_is_taken_and_a_dead_engine_is_not(tmp_path: Path, mon
     record(tmp_path / "bin", monkeypatch, docker="", buildah="", podman="")
     assert images.find_builder() == "buildah"
     assert images.find_builder("podman") == "podman"
-    with pytest.raises(RequestError, match=r"^docker: the client is here, no engine answers; start it with: systemctl"):
+    with pytest.raises(
+        RequestError, match=r"^docker: the client is here, no engine answers .*; mend it with: systemctl"
+    ):
         images.find_builder("docker")
 
 
