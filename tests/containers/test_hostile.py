@@ -27,7 +27,7 @@ from kit.run import Outcome, execute
 from kit.store import Job, Store
 
 pytestmark = pytest.mark.images
-KIT = Path(containers.__file__).parent
+KIT = Path(__file__).resolve().parents[2] / "kit"
 STAND_IN = Path(__file__).parent / "misbehaving_stage.py"
 ASKED = "KIT_TEST_RUNTIME"
 """docker or podman: the runtime to test with. Where it is set, what can't be tested is an error and no skip."""
