@@ -223,6 +223,7 @@ def start_run(job: Job, store: Store, grade: containers.Image, runtime: str) -> 
         sys.path.insert(0, sys.argv[1])
         from pathlib import Path
         from kit import containers, launch
+        from kit.containers import command_line
         from kit.run import execute
         from kit.store import Job, Store
         from tests.containers.test_hostile import with_stand_in

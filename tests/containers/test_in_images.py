@@ -95,7 +95,7 @@ def test_code_that_does_not_end_well_inside_is_an_error(runtime: str, grade: con
         with pytest.raises(AssertionError):
             inside(runtime, grade, code)
     with pytest.raises(AssertionError):
-        inside(runtime, dataclasses.replace(grade, name="localhost/kit-none"), "print(1)")
+        inside(runtime, dataclasses.replace(grade, id="", name="localhost/kit-none"), "print(1)")
 
 
 def deed(what: str, **inputs: str) -> Job:
