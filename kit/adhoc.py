@@ -11,7 +11,8 @@ from kit.catalogue import Catalogue, look_up, manifests_folder
 from kit.engines import Sampling
 from kit.errors import RequestError
 from kit.manifest import Dataset, Scale
-from kit.plan import Plan, Planner
+from kit.plan import Plan
+from kit.planner import Planner
 from kit.planning import largest_scale, locks, this_machine
 from kit.sources import folder_source
 

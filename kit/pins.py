@@ -3,9 +3,7 @@
 Nothing is guessed: a pin is written only after the hub, the registry or the file itself has said it.
 """
 
-import functools
 import hashlib
-import lzma
 import re
 import shutil
 import subprocess
@@ -17,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from kit import debian
 from kit.catalogue import ROOT, Catalogue
 from kit.errors import KitError
 
@@ -197,16 +196,8 @@ def write(pin: Pin, value: str) -> None:
     pin.file.write_text(changed, encoding="utf-8")
 
 
-ARCHIVES = (
-    "https://deb.debian.org/debian/dists/bookworm/main/binary-amd64/Packages.xz",
-    "https://deb.debian.org/debian/dists/bookworm-updates/main/binary-amd64/Packages.xz",
-    "https://deb.debian.org/debian-security/dists/bookworm-security/main/binary-amd64/Packages.xz",
-)
-"""Debian's lists of what it serves now, with each file's sha256."""
-
-
 class Online:
-    """The hub, the data sets' addresses, the images' registry and Debian's archive, over the network."""
+    """The hub, the data sets' addresses and the images' registry, over the network; Debian's packages, by apt."""
 
     def revision(self, repo: str) -> str:
         """The commit at the head of a hub repository."""
@@ -247,54 +238,7 @@ class Online:
 
     def package(self, name: str) -> str:
         """Version and sha256 of the newest build of a Debian package."""
-        if name not in self._packages:
-            raise KitError(f"{name}: no Debian package of that name in bookworm; write its line by hand")
-        return self._packages[name]
-
-    @functools.cached_property
-    def _packages(self) -> dict[str, str]:
-        """What Debian's archive holds, read once."""
-        lists = []
-        for url in ARCHIVES:
-            try:
-                with urllib.request.urlopen(url, timeout=TIMEOUT_S) as response:
-                    lists.append(lzma.decompress(response.read()).decode("utf-8"))
-            except (urllib.error.URLError, TimeoutError, ConnectionError, lzma.LZMAError) as error:
-                raise KitError(f"{url}: could not be read ({getattr(error, 'reason', error)}); {NETWORK}") from error
-        return newest(lists)
-
-
-def newest(lists: Iterable[str]) -> dict[str, str]:
-    """Name -> version and sha256 of the newest build in Debian's lists of packages."""
-    found: dict[str, tuple[str, str]] = {}
-    for stanza in "\n\n".join(lists).split("\n\n"):
-        fields = dict(re.findall(r"^(Package|Version|SHA256): (\S+)$", stanza, flags=re.MULTILINE))
-        if len(fields) == 3:
-            name, version = fields["Package"], fields["Version"]
-            if name not in found or order(version) > order(found[name][0]):
-                found[name] = version, fields["SHA256"]
-    return {name: " ".join(pin) for name, pin in found.items()}
-
-
-def order(version: str) -> tuple[list[tuple[list[int], int]], ...]:
-    """Sorts Debian versions as dpkg does: epoch, upstream, revision; ``~`` before the end, letters before signs.
-
-    Source:
-        deb-version(7).
-    """
-    epoch, _, rest = version.rpartition(":")
-    upstream, _, revision = rest.rpartition("-") if "-" in rest else (rest, "", "0")
-    parts = []
-    for part in (epoch or "0", upstream, revision):
-        pieces = re.findall(r"(\D*)(\d*)", part)
-        weighed = [([_weight(sign) for sign in signs] + [0], int(digits or 0)) for signs, digits in pieces]
-        parts.append(weighed)
-    return tuple(parts)
-
-
-def _weight(sign: str) -> int:
-    """Of a character that is no digit; 0 is the end of a run of them."""
-    return -1 if sign == "~" else ord(sign) if sign.isalpha() else ord(sign) + 256
+        return debian.newest(name)
 
 
 NETWORK = "`kit pin` wants a machine with a network; what it had found before this is written"

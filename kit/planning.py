@@ -10,7 +10,8 @@ from kit.catalogue import Catalogue, lock_hash, look_up, manifests_folder
 from kit.documents import read
 from kit.errors import RequestError, did_you_mean
 from kit.manifest import Column, Experiment, Scale, Table, UserManifest
-from kit.plan import Plan, make_plan
+from kit.plan import Plan
+from kit.planner import make_plan
 
 LOCKS = ("cpu", "cuda", "grade")
 

@@ -13,7 +13,8 @@ from kit.catalogue import Catalogue, manifests_folder
 from kit.engines import vllm
 from kit.errors import RequestError
 from kit.manifest import Dataset, Experiment, Model, Scale
-from kit.plan import Plan, make_plan
+from kit.plan import Plan
+from kit.planner import make_plan
 from kit.prompts import pins
 from kit.scenarios import evol_instruct
 from kit.stages import answer, convert, evolve, fetch, grade, respond, sft

@@ -13,7 +13,8 @@ from kit.catalogue import Catalogue, manifests_folder
 from kit.errors import RequestError
 from kit.launch import Shape
 from kit.manifest import Table
-from kit.plan import Plan, digest, make_plan
+from kit.plan import Plan, digest
+from kit.planner import make_plan
 from kit.planning import Machine, check_machine, largest_scale, locks, plan_manifest, plan_tables
 from kit.store import Job, Store
 

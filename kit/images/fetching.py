@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from kit.debian import is_debian_12
 from kit.errors import KitError, RequestError
 from kit.images.builders import has_image, run_inside
 from kit.images.running import CACHE, output, run, say, succeeds
@@ -129,15 +130,6 @@ def fetch_debs(builder: str, tree: Path, target: str, base: str) -> Path:
     if missing or len(found) != len(pins):
         raise KitError(f"docker/debs.toml: {target}: sha256 differs from the pinned one: {', '.join(missing)}")
     return folder
-
-
-def is_debian_12() -> bool:
-    """Whether this machine's apt knows the packages of ``docker/debs.toml``."""
-    try:
-        text = Path("/etc/os-release").read_text(encoding="utf-8")
-    except OSError:
-        return False
-    return "VERSION_CODENAME=bookworm" in text and shutil.which("apt-get") is not None
 
 
 def find_base(builder: str, tree: Path, target: str, base_epoch: str) -> str:

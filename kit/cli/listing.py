@@ -1,0 +1,61 @@
+"""A plan as it is listed: one line a job, and what all of them are estimated to take."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from kit.plan import Plan
+    from kit.store import Job, Store
+
+
+def formula() -> str:
+    """How costs are estimated, in words; what each argument of the functions is left out."""
+    import re
+
+    from kit import costs
+
+    return re.sub(r"\n +Args:\n(?: {8}.*\n)*", "", costs.FORMULA).strip()
+
+
+def totals(plan: "Plan") -> dict[str, float]:
+    """Jobs a stage, and the estimated GPU-hours, seconds one after the other and disk of all."""
+    stages: dict[str, float] = {}
+    for job in plan.jobs.values():
+        stages[job.stage] = stages.get(job.stage, 0) + 1
+    hours, seconds, disk = (estimated(plan.jobs.values(), name) for name in ("gpu_hours", "wall_s", "disk_bytes"))
+    return {**stages, "gpu_hours": round(hours, 1), "wall_s": round(seconds, 1), "disk_bytes": disk}
+
+
+def estimated(jobs: "Iterable[Job]", name: str) -> float:
+    """One resource of some jobs, summed."""
+    return sum(float(job.resources.get(name, 0)) for job in jobs)
+
+
+def price(jobs: "Iterable[Job]") -> str:
+    """GPU-hours where GPUs are used, else the time; empty for what costs next to nothing."""
+    jobs = list(jobs)
+    if hours := estimated(jobs, "gpu_hours"):
+        return f"{hours:,.1f} GPU-h"
+    seconds = estimated(jobs, "wall_s")
+    return f"{seconds / 60:,.1f} min" if seconds >= 3 else ""
+
+
+def show_plan(console: "Console", plan: "Plan", store: "Store") -> None:
+    """One line a job, and the sums."""
+    from rich.text import Text
+
+    from kit.report import plain
+
+    width = max((len(job.id) for job in plan.jobs.values()), default=0)
+    for key, job in plan.jobs.items():
+        state = "cached" if store.has(key) else "to do"
+        console.print(Text(f"{state:7}{key[:10]} {plain(job.id):{width}} {price([job])}".rstrip()), soft_wrap=True)
+    sums = totals(plan)
+    estimates = ("gpu_hours", "wall_s", "disk_bytes")
+    stages = ", ".join(f"{int(count)} {name}" for name, count in sums.items() if name not in estimates)
+    text = f"{len(plan.jobs)} jobs: {stages}; about {price(plan.jobs.values()) or '0 min'}"
+    todo = [job for key, job in plan.jobs.items() if not store.has(key)]
+    left = f"; to do: {len(todo)}, about {price(todo) or '0 min'}" if len(todo) < len(plan.jobs) else ""
+    console.print(Text(f"{text}, {sums['disk_bytes'] / 1e9:,.1f} GB{left}", style="bold"), soft_wrap=True)

@@ -1,0 +1,256 @@
+"""What containers need is looked up before the first one starts, and what is missing is said with its cure."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from kit.containers import Image, client, preparing
+from kit.errors import RequestError
+from kit.store import Job, Store
+
+IMAGE = Image(
+    name="localhost/kit-cpu", digest="sha256:" + "1" * 64, revision="", lock="2" * 64, id="sha256:" + "4" * 64
+)
+
+
+def programs(folder: Path, monkeypatch: pytest.MonkeyPatch, **scripts: str) -> None:
+    """A PATH of made-up programs."""
+    folder.mkdir(exist_ok=True)
+    for name, script in scripts.items():
+        path = folder / name
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder))
+
+
+def job(environment: str = "cpu", stage: str = "answer") -> Job:
+    return Job(
+        id="x", stage=stage, version="x-1", environment=environment, lock="2" * 64, params={}, inputs={}, resources={}
+    )
+
+
+INSPECT = (
+    'case "$*" in *inspect*) echo \'[{"Id": "5", "Digest": "sha256:1", "Config": {"Labels": '
+    '{"org.evolkit.lock": "%s", "org.opencontainers.image.revision": ""}}}]\';; '
+    '*info*) echo \'{"ServerVersion": "1", "SecurityOptions": ["name=seccomp", "name=rootless"]}\';; esac'
+)
+
+
+def test_local_looks_at_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    programs(tmp_path / "bin", monkeypatch)
+    assert preparing.prepare("local", [job()]) is None
+
+
+@pytest.mark.parametrize(
+    ("runtime", "scripts", "message"),
+    [
+        ("pod", {}, "--runtime pod: known: local, docker, podman, apptainer"),
+        (
+            "podman",
+            {},
+            "--runtime podman: it is not installed; install podman, or take --runtime local",
+        ),
+        (
+            "podman",
+            {"docker": "true"},
+            "--runtime podman: it is not installed; install podman, or take --runtime docker (make: RUNTIME=docker)",
+        ),
+        (
+            "docker",
+            {"docker": "echo '{}'; echo Cannot connect to the daemon. >&2; exit 1"},
+            "docker: the client is here, no engine answers (Cannot connect to the daemon.); "
+            "mend it with: systemctl start docker",
+        ),
+        (
+            "docker",
+            # older clients say so on the way and end with 0
+            {"docker": """echo '{"ServerErrors": ["permission denied while trying to connect"]}'"""},
+            "docker: the client is here, no engine answers (permission denied while trying to connect); "
+            "mend it with: sudo usermod -aG docker $USER, then log in again; or take --runtime podman",
+        ),
+        (
+            "podman",
+            {"podman": "printf 'one\\nno subuid ranges\\n' >&2; exit 125"},
+            "--runtime podman: it doesn't work here: no subuid ranges; what it needs is said by: podman info",
+        ),
+        (
+            "podman",
+            {"podman": 'case "$*" in *inspect*) exit 125;; esac'},
+            "--runtime podman: no image localhost/kit-cpu; build it with: make images",
+        ),
+        (
+            "podman",
+            {"podman": INSPECT % ("3" * 64)},
+            "localhost/kit-cpu: built from another lock (333333333333) than requirements/cpu.txt (222222222222); "
+            "build it again with: make images",
+        ),
+    ],
+    ids=[
+        "unknown",
+        "not installed",
+        "another is",
+        "no engine",
+        "no right to it",
+        "podman ails",
+        "no image",
+        "stale image",
+    ],
+)
+def test_what_is_missing_is_said_at_once_with_the_cure(
+    runtime: str, scripts: dict[str, str], message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    programs(tmp_path / "bin", monkeypatch, **scripts)
+    with pytest.raises(RequestError) as caught:
+        preparing.prepare(runtime, [job()])
+    assert str(caught.value) == message
+
+
+SMI = {"nvidia-smi": "echo 580.65.06"}
+
+
+@pytest.mark.parametrize(
+    ("runtime", "scripts", "message"),
+    [
+        ("podman", {}, "this scale needs an NVIDIA GPU, and nvidia-smi names none"),
+        ("podman", {"nvidia-smi": "echo 570.1"}, "driver 570.1: the cuda image holds CUDA 13 and wants 580 or newer"),
+        ("podman", SMI, "--runtime podman: no CDI spec of nvidia.com/gpu in"),
+        ("docker", SMI, "--runtime docker: it can't hand over GPUs here"),
+    ],
+    ids=["no GPU", "old driver", "no CDI spec", "no toolkit"],
+)
+def test_a_gpu_that_can_not_be_had_is_said_at_once(
+    runtime: str, scripts: dict[str, str], message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(preparing, "CDI_FOLDERS", (tmp_path / "none",))
+    programs(tmp_path / "bin", monkeypatch, **{runtime: INSPECT % ("2" * 64)}, **scripts)
+    with pytest.raises(RequestError) as caught:
+        preparing.prepare(runtime, [job("cuda")])
+    assert str(caught.value).startswith(message)
+
+
+def test_a_made_up_cdi_spec_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "cdi").mkdir()
+    (tmp_path / "cdi" / "nvidia.yaml").write_text("cdiVersion: 0.5.0\nkind: nvidia.com/gpu\ndevices: []\n")
+    monkeypatch.setattr(preparing, "CDI_FOLDERS", (tmp_path / "none", tmp_path / "cdi"))
+    programs(tmp_path / "bin", monkeypatch, podman=INSPECT % ("2" * 64), **SMI)
+    found = preparing.prepare("podman", [job("cuda")])
+    assert found is not None
+    assert (found.images["cuda"].digest, found.images["cuda"].id, found.rootless) == ("sha256:1", "5", False)
+
+
+def test_rootless_docker_is_seen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    programs(tmp_path / "bin", monkeypatch, docker=INSPECT % ("2" * 64))
+    found = preparing.prepare("docker", [job()])
+    assert found is not None
+    assert found.rootless
+
+
+def test_fetch_takes_the_image_with_the_hubs_client(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    programs(tmp_path / "bin", monkeypatch, podman=INSPECT % ("2" * 64))
+    monkeypatch.setattr(preparing, "lock_hash", lambda name: "2" * 64)
+    found = preparing.prepare("podman", [job("grade", "grade"), job("grade", "fetch")])
+    assert found is not None
+    assert found.image("fetch", "grade").name == "localhost/kit-cpu"
+    assert found.image("grade", "grade").name == "localhost/kit-grade"
+    # where only cuda was built, cpu was asked for
+    only_cuda = 'case "$*" in *inspect*kit-cpu*) exit 125;; esac; ' + INSPECT % ("2" * 64)
+    programs(tmp_path / "bin", monkeypatch, podman=only_cuda)
+    found = preparing.prepare("podman", [job("grade", "fetch")])
+    assert found is not None
+    assert found.image("fetch", "grade").name == "localhost/kit-cuda"
+
+
+def test_an_image_that_only_fetches_is_checked_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    programs(tmp_path / "bin", monkeypatch, podman=INSPECT % ("2" * 64))
+    monkeypatch.setattr(preparing, "lock_hash", lambda name: "3" * 64)
+    with pytest.raises(RequestError, match=r"^localhost/kit-cpu: built from another lock \(222222222222\)"):
+        preparing.prepare("podman", [job("grade", "fetch")])
+
+
+@pytest.mark.parametrize(
+    ("git", "message"),
+    [
+        (
+            "exit 1",
+            "localhost/kit-cpu: built from commit abc, and kit/ or manifests/ differ here; commit what is to run and "
+            "build it again with: make images",
+        ),
+        (
+            "echo fatal: bad object abc >&2; exit 128",
+            "localhost/kit-cpu: git can't compare its commit abc with this checkout (fatal: bad object abc); "
+            "git fetch --all, or build it again with: make images",
+        ),
+        (
+            "echo 'fatal: detected dubious ownership in repository' >&2; exit 128",
+            "localhost/kit-cpu: git can't compare its commit abc with this checkout "
+            "(fatal: detected dubious ownership in repository); git config --global --add safe.directory ROOT",
+        ),
+    ],
+    ids=["it differs", "unknown", "not ours"],
+)
+def test_an_image_of_another_commit(git: str, message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    # each was said to differ
+    (tmp_path / ".git").mkdir()
+    monkeypatch.setattr(preparing, "ROOT", tmp_path)
+    of_abc = (INSPECT % ("2" * 64)).replace('revision": ""', 'revision": "abc"')
+    programs(tmp_path / "bin", monkeypatch, podman=of_abc, git=git)
+    with pytest.raises(RequestError) as caught:
+        preparing.prepare("podman", [job()])
+    assert str(caught.value) == message.replace("ROOT", str(tmp_path))
+
+
+def test_apptainers_image_is_made_and_read_or_its_cure_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    # a folder that was not there failed the cure, a broken file ended in a traceback
+    monkeypatch.setattr(preparing, "ROOT", tmp_path)
+    programs(tmp_path / "bin", monkeypatch, apptainer="echo FATAL: no SIF >&2; exit 255")
+    path = tmp_path / "images" / "cpu.sif"
+    with pytest.raises(RequestError) as caught:
+        preparing.prepare("apptainer", [job()])
+    assert f"&& mkdir -p {path.parent} && apptainer build {path} docker-archive:kit.tar" in str(caught.value)
+    path.parent.mkdir()
+    path.write_text("no image")
+    with pytest.raises(RequestError) as caught:
+        preparing.prepare("apptainer", [job()])
+    assert str(caught.value) == (
+        f"--runtime apptainer: {path} can't be read (FATAL: no SIF); remove it and make it again"
+    )
+
+
+def test_apptainer_can_cap_where_groups_are_handed_over(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1234)
+    with pytest.raises(RequestError, match=r"^--runtime apptainer: this user can't cap memory and pids of a container"):
+        preparing.check_delegation(tmp_path)
+    handed = tmp_path / "user.slice/user-1234.slice/user@1234.service/cgroup.controllers"
+    handed.parent.mkdir(parents=True)
+    handed.write_text("cpu memory pids\n")
+    preparing.check_delegation(tmp_path)
+
+
+LEFT = """
+echo "$*" >> "$CALLS"
+case "$*" in
+ps*) echo kit-1;;
+*inspect*) echo '[{"Config": {"Labels": {"org.evolkit.key": "k1"}}}]';;
+esac
+"""
+
+
+def test_what_a_dead_run_left_is_ended_and_a_live_one_left_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # after kill -9 of the kit its containers went on, for ever
+    store = Store.open(tmp_path / "store")
+    calls = tmp_path / "calls"
+    monkeypatch.setenv("CALLS", str(calls))
+    programs(tmp_path / "bin", monkeypatch, docker=LEFT)
+    with store.lock("k1"):
+        assert client.end_left_over("docker", store) == []
+    assert client.end_left_over("docker", store) == ["kit-1"]
+    mark = client.store_mark(store)
+    assert calls.read_text().splitlines()[-4:] == [
+        f"ps --all --filter=label=org.evolkit.store={mark} --format={{{{.Names}}}}",
+        "container inspect kit-1",
+        "kill kit-1",
+        "rm --force kit-1",
+    ]
