@@ -152,6 +152,7 @@ def _collate_packed(examples: Sequence[Example], filler: Example, device: Any) -
         "position_ids": torch.tensor([[i for length in lengths for i in range(length)]], device=device),
         "logits_to_keep": torch.tensor(keep, device=device),
         "example_lengths": lengths,
+        "example_ends": torch.tensor([*starts, sum(lengths)], dtype=torch.int32, device=device),
     }
     return MicroBatch(
         inputs=inputs,
