@@ -128,10 +128,10 @@ class TransformersEngine:
                 input_ids=ids, attention_mask=mask, position_ids=places, past_key_values=cache, logits_to_keep=1
             )
             cache = output.past_key_values
-            logits = output.logits[:, -1].float().cpu()
+            tokens = _next_tokens(output.logits[:, -1].float(), sampling, generators)
             ids = torch.zeros_like(ids[:, :1])
             for row in sorted(live):
-                token = _draw(logits[row], sampling, generators[row])
+                token = tokens[row]
                 texts[row].append(token)
                 ids[row, 0] = token
                 if token in self._chat.stop_ids or len(texts[row]) >= prompts[row].max_tokens:
@@ -163,13 +163,20 @@ def _padded(rows: Sequence[Sequence[int]], device: Any, *, left: bool) -> "tuple
     return ids.to(device), mask.to(device)
 
 
-def _draw(logits: "torch.Tensor", sampling: Sampling, generator: Any) -> int:
-    """The next token of one row, logits of shape (vocabulary,)."""
+def _next_tokens(logits_BV: "torch.Tensor", sampling: Sampling, generators: Sequence[Any]) -> list[int]:  # noqa: N803
+    """Return the next token of every row, greedy ones found on the device, drawn ones on the CPU."""
+    if sampling.temperature == 0:
+        greedy: list[int] = logits_BV.argmax(dim=-1).tolist()
+        return greedy
+    rows = zip(logits_BV.cpu(), generators, strict=True)
+    return [_draw(logits_V, sampling, generator) for logits_V, generator in rows]
+
+
+def _draw(logits_V: "torch.Tensor", sampling: Sampling, generator: Any) -> int:  # noqa: N803
+    """Draw the next token of one row."""
     import torch
 
-    if sampling.temperature == 0:
-        return int(logits.argmax())
-    shares = (logits / sampling.temperature).softmax(dim=-1)
+    shares = (logits_V / sampling.temperature).softmax(dim=-1)
     if sampling.top_p < 1:
         ordered, places = shares.sort(descending=True)
         # The smallest set that reaches top_p: a token is out if those before it reach it already.
