@@ -41,6 +41,8 @@ def tuning(catalogue: Catalogue, scale: Scale, name: str, rows: int, params: Map
         checkpointing=params["gradient_checkpointing"],
         hardware=_machine(scale.hardware.machine),
         tokens_per_micro_batch=params["tokens_per_micro_batch"],
+        lora_rank=params["lora"]["rank"] if params["lora"] else None,
+        sharded=params["sharding"] == "fsdp",
     )
     return _resources(scale, cost, 1)
 

@@ -17,8 +17,11 @@ from kit.manifest import Model
 
 SECONDS_PER_HOUR = 3600.0
 BYTES_PER_NUMBER = {"bfloat16": 2, "float32": 4}
-TRAINING_BYTES_PER_WEIGHT = 16
-"""fp32 weight 4, gradient 4, AdamW's two moments 8: Rajbhandari et al. 2020 (arXiv 1910.02054), section 3.1."""
+WEIGHT_BYTES = 4
+"""Of a weight while a model is trained: fp32, trained or frozen."""
+TRAINED_BYTES = 12
+"""What training adds to a weight: gradient 4, AdamW's two moments 8, in fp32: Rajbhandari et al. 2020 (arXiv
+1910.02054), section 3.1."""
 MEMORY_SHARE = 0.9
 """Part of a device's memory that a job may take; the rest is the driver's and the framework's."""
 TEXT_BYTES_PER_TOKEN = 5
@@ -98,6 +101,13 @@ def parameters(model: Model, *, qkv_bias: bool = False) -> int:
     return model.layers * layer + embeddings + hidden
 
 
+def adapter_parameters(model: Model, rank: int) -> int:
+    """Weights of a LoRA adapter on every linear layer: ``rank * (inputs + outputs)`` of each, seven a layer."""
+    hidden, kv = model.hidden, model.kv_heads * (model.hidden // model.heads)
+    attention = 2 * (hidden + hidden) + 2 * (hidden + kv)
+    return model.layers * rank * (attention + 3 * (hidden + model.intermediate))
+
+
 def weight_bytes(model: Model, dtype: str) -> int:
     """Size of the weights on disk or in memory: ``parameters * bytes of one number``."""
     return model.parameters * BYTES_PER_NUMBER[dtype]
@@ -162,18 +172,27 @@ def training(
     checkpointing: bool,
     hardware: Machine,
     tokens_per_micro_batch: int = 4096,
+    lora_rank: int | None = None,
+    sharded: bool | None = None,
 ) -> Cost:
-    """Full fine-tuning with AdamW, everything sharded over ``gpus`` devices (FSDP, ZeRO stage 3).
+    """Estimate fine-tuning with AdamW: of every weight, or of a LoRA adapter; alone, or sharded (FSDP, ZeRO stage 3).
 
-    With P weights and T = tokens_per_micro_batch:
+    With P weights, A of them trained (all, or the adapter's), and T = tokens_per_micro_batch:
 
-    - time is ``6 * P * tokens / (gpus * flops * training_utilisation)``, times 4/3 where activations are computed a
-      second time (``checkpointing``), for ``tokens = rows * tokens_per_row * epochs``;
-    - memory per device is ``16 * P / gpus`` (weights, gradients, two moments, in fp32), plus the largest piece gathered
-      whole (a layer or the embeddings), plus activations: with checkpointing a layer's input for each layer,
-      ``layers * T * hidden``, and one layer in full, else every layer in full, where a layer in full is
-      ``T * (10 * hidden + 4 * intermediate)`` numbers; plus ``8 * T * vocab`` for the fp32 logits and their gradient;
+    - time is ``6 * P * tokens / (gpus * flops * training_utilisation)`` for ``rows * tokens_per_row * epochs`` tokens:
+      2 forward, 2 back to the inputs, 2 to the weights. An adapter leaves out the last 2, ``checkpointing`` adds a
+      second 2 forward;
+    - memory per device is ``(4 * P + 12 * A) / gpus`` (fp32 weights; gradients and two moments of what is trained),
+      plus bf16 copies, plus activations, plus ``8 * T * vocab`` for the fp32 logits and their gradient;
+    - bf16 copies are the largest piece gathered whole (a layer or the embeddings) where the model is sharded, and of
+      every weight, ``2 * P``, where autocast makes and keeps them: not for the frozen weights of an adapter's base with
+      checkpointing;
+    - activations are, with checkpointing, a layer's input for each layer, ``layers * T * hidden``, and one layer in
+      full, else every layer in full, where a layer in full is ``T * (10 * hidden + 4 * intermediate)`` numbers;
+      under autocast, which keeps fp32 beside bf16, ``T * (16 * hidden + 4 * intermediate)``;
     - disk is the tuned model in the machine's dtype, ``P * bytes of one number``.
+
+    The peaks of five runs on an H100 were 0.95 to 1.00 of this (docs/gpu.md).
 
     Args:
         model: the base.
@@ -184,14 +203,21 @@ def training(
         checkpointing: whether activations are dropped and computed again.
         hardware: what the devices are.
         tokens_per_micro_batch: tokens that one device has in flight.
+        lora_rank: of the adapter that is trained; None for full fine-tuning.
+        sharded: whether weights, gradients and moments are split over the devices; None: where there are several.
     """
     number = BYTES_PER_NUMBER[hardware.dtype]
-    flops = 6 * model.parameters * rows * tokens_per_row * epochs * (4 / 3 if checkpointing else 1)
+    sharded = gpus > 1 if sharded is None else sharded
+    passes = 2 + (lora_rank is None) + checkpointing
+    flops = 2 * passes * model.parameters * rows * tokens_per_row * epochs
     wall_s = flops / (gpus * hardware.flops * hardware.training_utilisation)
-    memory = TRAINING_BYTES_PER_WEIGHT * model.parameters / gpus + number * _largest_piece(model)
-    memory += (
-        number * _activations(model, tokens_per_micro_batch, checkpointing) + 8 * tokens_per_micro_batch * model.vocab
-    )
+    trained = model.parameters if lora_rank is None else adapter_parameters(model, lora_rank)
+    autocast = hardware.dtype == "bfloat16" and not sharded
+    copied = autocast and (lora_rank is None or not checkpointing)
+    memory = (WEIGHT_BYTES * model.parameters + TRAINED_BYTES * trained) / (gpus if sharded else 1)
+    memory += number * (model.parameters if copied else _largest_piece(model))
+    memory += number * _activations(model, tokens_per_micro_batch, checkpointing, autocast)
+    memory += 8 * tokens_per_micro_batch * model.vocab
     return Cost(
         gpu_hours=gpus * wall_s / SECONDS_PER_HOUR,
         wall_s=wall_s,
@@ -205,6 +231,7 @@ def _largest_piece(model: Model) -> int:
     return max(embeddings, (model.parameters - embeddings * (1 if model.tied_embeddings else 2)) // model.layers)
 
 
-def _activations(model: Model, tokens: int, checkpointing: bool) -> int:
-    one_layer = tokens * (10 * model.hidden + 4 * model.intermediate)
+def _activations(model: Model, tokens: int, checkpointing: bool, autocast: bool) -> int:
+    """Numbers kept for the backward pass."""
+    one_layer = tokens * ((16 if autocast else 10) * model.hidden + 4 * model.intermediate)
     return model.layers * tokens * model.hidden + one_layer if checkpointing else model.layers * one_layer

@@ -4,7 +4,17 @@ import pytest
 
 from kit.catalogue import Catalogue, manifests_folder
 from kit.errors import RequestError
-from kit.estimate import Cost, Machine, cache_bytes_per_token, generation, machine, training, weight_bytes
+from kit.estimate import (
+    Cost,
+    Machine,
+    adapter_parameters,
+    cache_bytes_per_token,
+    generation,
+    machine,
+    parameters,
+    training,
+    weight_bytes,
+)
 from kit.manifest import Model
 
 CATALOGUE = Catalogue(manifests_folder())
@@ -101,6 +111,66 @@ def test_training_without_checkpointing_is_quicker_and_keeps_more():
     assert cost.wall_s == pytest.approx(1.08)
     # activations: 2 x 5 x (80 + 64) = 1440 numbers = 2880 bytes
     assert cost.memory_bytes_per_gpu == 8000 + 840 + 2880 + 400
+
+
+def test_training_alone_under_autocast():
+    cost = training(tiny(), 6, 10, 3, gpus=1, checkpointing=True, hardware=plain(), tokens_per_micro_batch=5)
+    # 16 x 1000; a bf16 copy of every weight, 2 x 1000; activations: 2 x 5 x 8 + 5 x (16 x 8 + 4 x 16) = 1040 numbers
+    assert cost.memory_bytes_per_gpu == 16_000 + 2000 + 2080 + 400
+    # 8 x 1000 x 180 FLOP at 1e6 x 0.5 a second
+    assert cost.wall_s == pytest.approx(2.88)
+
+
+def test_training_in_float32_keeps_no_copies():
+    hardware = plain(dtype="float32")
+    cost = training(tiny(), 6, 10, 3, gpus=1, checkpointing=True, hardware=hardware, tokens_per_micro_batch=5)
+    # the largest piece is 420 weights; activations as sharded, 800 numbers of 4 bytes
+    assert cost.memory_bytes_per_gpu == 16_000 + 1680 + 3200 + 400
+
+
+def test_two_devices_that_do_not_shard_hold_the_model_each():
+    cost = training(
+        tiny(), 6, 10, 3, gpus=2, checkpointing=True, hardware=plain(), tokens_per_micro_batch=5, sharded=False
+    )
+    assert cost.memory_bytes_per_gpu == 16_000 + 2000 + 2080 + 400
+    assert cost.wall_s == pytest.approx(1.44)
+
+
+def test_an_adapter_by_hand():
+    # A layer's linears: q and o 8 + 8, k and v 8 + 4, three of 8 + 16; 2 layers, rank 2
+    assert adapter_parameters(tiny(), 2) == 2 * 2 * (2 * 16 + 2 * 12 + 3 * 24) == 512
+    asked = {"gpus": 1, "hardware": plain(), "tokens_per_micro_batch": 5, "lora_rank": 2}
+    recomputed = training(tiny(), 6, 10, 3, checkpointing=True, **asked)
+    # Frozen weights are cast layer by layer: no copy of all, one of the largest piece.
+    assert recomputed.memory_bytes_per_gpu == 4000 + 12 * 512 + 840 + 2080 + 400
+    assert recomputed.wall_s == pytest.approx(6 * 1000 * 180 / 5e5)
+    kept = training(tiny(), 6, 10, 3, checkpointing=False, **asked)
+    # The backward pass needs the bf16 weights: they are kept. 2 x 5 x (128 + 64) numbers of activations
+    assert kept.memory_bytes_per_gpu == 4000 + 12 * 512 + 2000 + 3840 + 400
+    assert kept.wall_s == pytest.approx(4 * 1000 * 180 / 5e5)
+
+
+def test_the_parameters_of_a_layout_by_hand():
+    # 2 layers of 2 x 64 + 2 x 8 x 4 + 3 x 8 x 16 + 2 x 8 = 592; embeddings and head 2 x 80; the last norm 8
+    assert parameters(tiny()) == 2 * 592 + 160 + 8
+    assert parameters(tiny(tied_embeddings=True)) == 2 * 592 + 80 + 8
+    # biases of queries 8, of keys and values 4 each
+    assert parameters(tiny(), qkv_bias=True) == 2 * (592 + 16) + 160 + 8
+
+
+# Peaks of docs/gpu.md, bytes: packed, micro-batches of 4,096 tokens at most, on one H100.
+@pytest.mark.parametrize(
+    ("name", "asked", "measured"),
+    [
+        pytest.param("llama-3.2-3b", {"checkpointing": True}, 60_213_898_752, id="full"),
+        pytest.param("llama-3.2-3b", {"checkpointing": False}, 80_776_075_264, id="nothing-recomputed"),
+        pytest.param("llama-3.2-3b", {"checkpointing": True, "sharded": True}, 57_250_243_072, id="fsdp"),
+        pytest.param("qwen-2.5-7b", {"checkpointing": True, "lora_rank": 8}, 38_766_109_184, id="lora"),
+    ],
+)
+def test_the_memory_formula_gives_back_what_an_h100_took(name: str, asked: dict[str, object], measured: int):
+    cost = training(CATALOGUE.models[name], 1, 1, 1, gpus=1, hardware=machine("h100-80gb"), **asked)
+    assert cost.memory_bytes_per_gpu == pytest.approx(measured, rel=0.06)
 
 
 @pytest.mark.parametrize("name", ["llama-3.1-70b-instruct", "qwen-2-72b-instruct", "qwen-2.5-72b-instruct"])
