@@ -1,0 +1,317 @@
+"""What one NVIDIA card does with our trainer and engine: its speed, its memory, and the same numbers as a CPU.
+
+    python perf/gpu.py                       every part, under 8 minutes on an H100
+    python perf/gpu.py curves engine         some of them
+    python perf/gpu.py --device cpu          tiny shapes on a CPU, to see that every part works
+
+Needs torch, transformers, accelerate, peft and pydantic; no network, and no vLLM (its part is left out aloud). Weights
+are random, shapes those of manifests/models.toml. Every measurement is a process of its own (perf/gpu_tasks.py). Prints
+Markdown, for docs/gpu.md, and exits with 1 where a check does not hold.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[0] = str(ROOT)  # this script's folder is no place to import from
+
+from kit import estimate  # noqa: E402
+from kit.catalogue import Catalogue, manifests_folder  # noqa: E402
+from kit.manifest import Model  # noqa: E402
+
+MEMORY_WITHIN = 0.15
+"""How far a measured peak may be from the estimate, as a share of the estimate."""
+SAME_CURVE = {"float32": 1e-3, "bfloat16": 2e-2}
+"""Largest relative difference of a step's loss from the CPU's in float32."""
+TINY = Model(
+    folder="tiny", parameters=1, layers=2, hidden=64, intermediate=128, heads=4, kv_heads=2, vocab=512, context=2048,
+    tied_embeddings=True, licence="none",
+)  # fmt: skip
+SMALL = TINY.model_copy(update={"layers": 4, "hidden": 256, "intermediate": 704, "vocab": 4096})
+
+
+class Report:
+    """Markdown of what was measured, printed as it comes, and the checks that did not hold."""
+
+    def __init__(self) -> None:
+        self.failed: list[str] = []
+
+    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+        """Print a titled table."""
+        cells = [columns, ["---"] * len(columns), *rows]
+        lines = ("| " + " | ".join(map(str, row)) + " |" for row in cells)
+        print(f"\n### {title}\n", *lines, sep="\n", flush=True)
+
+    def check(self, text: str, holds: bool) -> None:
+        """Print whether a check holds, and remember it if it does not."""
+        print(f"\n{'ok' if holds else 'FAILED'}: {text}", flush=True)
+        if not holds:
+            self.failed.append(text)
+
+
+class MeasurementError(Exception):
+    """A measuring process ended before it had measured; holds what it printed."""
+
+
+class Bench:
+    """Where measurements run: the device, a folder for models, and the processes."""
+
+    def __init__(self, device: str, folder: Path) -> None:
+        self.device = device
+        self.folder = folder
+        self.on_gpu = device == "cuda"
+        self._card: dict[str, Any] = {}
+
+    def measure(self, task: str, *, device: str = "", variables: dict[str, str] | None = None, **asked: Any) -> Any:
+        """Run one task of perf/gpu_tasks.py in a process of its own and return what it found."""
+        started = time.perf_counter()
+        environment = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_WAIT_POLICY": "passive"} | (variables or {})
+        if (device or self.device) == "cpu":
+            environment |= {"CUDA_VISIBLE_DEVICES": "", "ACCELERATE_USE_CPU": "true"}
+        words = [sys.executable, str(ROOT / "perf/gpu_tasks.py"), task, json.dumps(asked)]
+        done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise MeasurementError(f"{task} {asked}\n{done.stdout[-1000:]}\n{done.stderr[-4000:]}")
+        print(f"<!-- {task}: {time.perf_counter() - started:.0f} s -->", flush=True)
+        return json.loads(done.stdout.splitlines()[-1])
+
+    def card(self) -> dict[str, Any]:
+        """Return the card's name, software, memory and measured peaks."""
+        self._card = self._card or self.measure("card")
+        return self._card
+
+    def model(self, name: str, shape: Model, *, family: str, dtype: str) -> str:
+        """Return the folder of a model with random weights, made at the first call."""
+        folder = self.folder / f"{name}-{dtype}"
+        if not folder.exists():
+            self.measure("make", folder=str(folder), shape=shape.model_dump(), family=family, dtype=dtype)
+        return str(folder)
+
+
+# parts
+
+
+def card(bench: Bench, report: Report) -> None:
+    """The card, its software, and what a large product and a large copy reach on it."""
+    report.table("The machine", ["what", "value"], list(bench.card().items()))
+
+
+def curves(bench: Bench, report: Report) -> None:
+    """One loss curve, whatever packs, pads, recomputes, adapts or shards; in float32 it is the CPU's."""
+    base = bench.model("small", SMALL if bench.on_gpu else TINY, family="llama", dtype="float32")
+    lora = {"tuning": "lora", "learning_rate": 1e-3, "lora": {"rank": 8, "alpha": 16}}
+    runs: list[tuple[str, dict[str, Any]]] = [
+        ("packed", {}),
+        ("padded", {"packing": False, "per_device_batch_size": 4}),
+        ("checkpointing", {"gradient_checkpointing": True}),
+        ("LoRA", lora),
+        ("packed, bf16", {"dtype": "bfloat16"}),
+    ]
+    if bench.on_gpu:
+        runs += [("FSDP on one rank", {"sharding": "fsdp"})]
+        runs += [("FSDP on one rank, bf16", {"sharding": "fsdp", "dtype": "bfloat16", "gradient_checkpointing": True})]
+    else:
+        print("\nleft out on a CPU: FSDP (tests/training/test_ranks.py shards over gloo)")
+    cpu = dict(zip(("full", "lora"), bench.measure("curves", device="cpu", base=base, changes=[{}, lora]), strict=True))
+    alone = [change for _, change in runs if "sharding" not in change]
+    losses = bench.measure("curves", base=base, changes=alone)
+    for _, change in runs[len(alone) :]:
+        losses += bench.measure("curves", variables=ONE_RANK, base=base, changes=[change])
+    table = []
+    for (name, change), found in zip(runs, losses, strict=True):
+        wanted = cpu[change.get("tuning", "full")]
+        apart = max(abs(a - b) / b for a, b in zip(found, wanted, strict=True))
+        limit = SAME_CURVE[change.get("dtype", "float32")]
+        table.append([name, len(wanted), f"{wanted[-1]:.5f}", f"{found[-1]:.5f}", f"{apart:.1e}", limit])
+        report.check(f"the loss of {name} is within {limit} of the CPU's at every step", apart <= limit)
+        report.check(f"{name} learns: the last loss is below the first", found[-1] < found[0])
+    columns = ["run", "steps", "CPU, float32: last loss", "here", "largest relative difference", "allowed"]
+    report.table("Loss curves against the CPU's", columns, table)
+
+
+def training(bench: Bench, report: Report) -> None:
+    """Tokens a second, share of the card's bf16 peak and memory, at the paper's settings where a model fits."""
+    peak = bench.card()["bf16 product, TFLOP/s"] if bench.on_gpu else 0.0
+    memory = 0.97 * 2**30 * bench.card()["memory, GiB"] if bench.on_gpu else 2.0**40
+    table, curves = [], {}
+    for name, shape, family, change in _training_runs(bench):
+        budget = change.get("tokens_per_micro_batch", 4096)
+        cost = estimate.training(
+            shape, 1, 1, 1, gpus=1, checkpointing=change["gradient_checkpointing"], hardware=_hardware(bench),
+            tokens_per_micro_batch=budget, lora_rank=change.get("lora", {}).get("rank"), sharded="sharding" in change,
+        )  # fmt: skip
+        wanted = cost.memory_bytes_per_gpu
+        if wanted > memory:
+            table.append([name, "", "", f"{wanted / 1e9:.1f}", "", f"does not fit {memory / 1e9:.0f} GB"])
+            continue
+        base = bench.model(_name(shape), shape, family=family, dtype="bfloat16" if bench.on_gpu else "float32")
+        rows = 6 * 64 if bench.on_gpu else 24
+        save = name.startswith("full, packed:")
+        ranks = ONE_RANK if "sharding" in change else {}
+        try:
+            found = bench.measure("training", variables=ranks, base=base, rows=rows, change=change, save=save)
+        except MeasurementError as error:  # out of memory, say: the other runs are still worth having
+            report.check(f"{name} runs: {error}", False)
+            continue
+        reached = (4 if "lora" in change else 6) * shape.parameters * found["tokens_per_s"] / 1e12
+        share = f"{reached:.0f} = {reached / peak:.0%}" if peak else ""
+        ratio, packed = found["peak_bytes"] / wanted, change.get("packing", True)
+        table.append([name, f"{found['tokens_per_s']:,.0f}", share, f"{wanted / 1e9:.1f}" if packed else ""])
+        table[-1] += [f"{found['peak_bytes'] / 1e9:.1f}", f"{ratio:.2f}" if packed else ""]
+        if bench.on_gpu and packed:
+            report.check(
+                f"{name}: peak memory within {MEMORY_WITHIN:.0%} of the estimate", abs(ratio - 1) <= MEMORY_WITHIN
+            )
+        curves[name] = found["losses"]
+    columns = ["run", "tokens/s", "TFLOP/s (6 P a token, LoRA 4 P), of the measured product"]
+    report.table("Training", [*columns, "memory estimated, GB", "peak, GB", "peak / estimate"], table)
+    first, *others = [(name, losses) for name, losses in curves.items() if name.startswith("full")]
+    for name, losses in others:
+        apart = max(abs(a - b) / b for a, b in zip(losses, first[1], strict=True))
+        report.check(
+            f"{name}: losses within {SAME_CURVE['bfloat16']} of the packed run's ({apart:.1e})",
+            apart <= SAME_CURVE["bfloat16"],
+        )
+
+
+def _training_runs(bench: Bench) -> list[tuple[str, Model, str, dict[str, Any]]]:
+    """Runs of :func:`training`: name, shape, family, and what differs from the paper's settings."""
+    plain: dict[str, Any] = {"dtype": "bfloat16", "gradient_checkpointing": True}
+    lora = {"tuning": "lora", "learning_rate": 1e-4, "lora": {"rank": 8, "alpha": 16}}
+    if not bench.on_gpu:
+        plain |= {"dtype": "float32", "global_batch_size": 8, "tokens_per_micro_batch": 2048}
+        return [("full, packed", TINY, "llama", plain), ("LoRA, packed", TINY, "llama", plain | lora)]
+    catalogue = Catalogue(manifests_folder())
+    llama, qwen = (catalogue.model(name, "perf/gpu.py") for name in ("llama-3.2-3b", "qwen-2.5-7b"))
+    return [
+        ("full, packed: Llama-3.2-3B", llama, "llama", plain),
+        ("full, padded by 4: Llama-3.2-3B", llama, "llama", plain | {"packing": False, "per_device_batch_size": 4}),
+        ("full, packed, no recomputing: Llama-3.2-3B", llama, "llama", plain | {"gradient_checkpointing": False}),
+        ("full, packed, FSDP on one rank: Llama-3.2-3B", llama, "llama", plain | {"sharding": "fsdp"}),
+        ("full, packed: Qwen2.5-7B", qwen, "qwen2", plain),
+        ("LoRA, packed: Qwen2.5-7B", qwen, "qwen2", plain | lora),
+    ]
+
+
+def engine(bench: Bench, report: Report) -> None:
+    """The transformers engine: its contract, the CPU's texts and likelihoods, its speed and memory."""
+    tiny = bench.model("tiny", TINY, family="llama", dtype="float32")
+    here = bench.measure("observe", engine="transformers", model=tiny)
+    cpu = bench.measure("observe", device="cpu", engine="transformers", model=tiny)
+    _check_contract(report, "transformers", here)
+    report.check(
+        "greedy texts are the CPU's", [row["text"] for row in here["greedy"]] == [r["text"] for r in cpu["greedy"]]
+    )
+    apart = max(
+        abs(a - b)
+        for ours, theirs in zip(here["loglikelihood"], cpu["loglikelihood"], strict=True)
+        for a, b in zip(ours, theirs, strict=True)
+    )
+    report.check(f"log-likelihoods are the CPU's within 1e-3 nats a token (found {apart:.1e})", apart <= 1e-3)
+    shape, dtype = (
+        (Catalogue(manifests_folder()).model("llama-3.2-3b", ""), "bfloat16") if bench.on_gpu else (TINY, "float32")
+    )
+    model = bench.model(_name(shape), shape, family="llama", dtype=dtype)
+    rows, prompt, text = (64, 200, 128) if bench.on_gpu else (4, 50, 8)
+    found = bench.measure("speed", model=model, dtype=dtype, rows=rows, prompt=prompt, text=text)
+    cost = estimate.generation(shape, rows, found["prompt_tokens"] / rows, text, gpus=1, hardware=_hardware(bench))
+    ratio = found["peak_bytes"] / cost.memory_bytes_per_gpu
+    columns = [
+        "model",
+        "rows",
+        "written, tokens/s",
+        "scored, tokens/s",
+        "memory estimated, GB",
+        "peak, GB",
+        "peak / estimate",
+    ]
+    sizes = [f"{cost.memory_bytes_per_gpu / 1e9:.2f}", f"{found['peak_bytes'] / 1e9:.2f}", f"{ratio:.2f}"]
+    speeds = [f"{found['tokens_per_s']:,.0f}", f"{found['scored_per_s']:,.0f}"]
+    report.table("The transformers engine", columns, [[_name(shape), rows, *speeds, *sizes]])
+    if bench.on_gpu:
+        report.check(
+            f"generation's peak memory within {MEMORY_WITHIN:.0%} of the estimate", abs(ratio - 1) <= MEMORY_WITHIN
+        )
+
+
+def vllm(bench: Bench, report: Report) -> None:
+    """The vLLM engine's contract where vLLM is installed, and its batch-invariant mode on a GPU."""
+    from importlib.util import find_spec
+
+    if find_spec("vllm") is None:
+        print("\nleft out: vLLM is not installed here")
+        return
+    tiny = bench.model("tiny", TINY, family="llama", dtype="float32")
+    _check_contract(report, "vllm", bench.measure("observe", engine="vllm", model=tiny))
+    if not bench.on_gpu:
+        print("\nleft out on a CPU: vLLM's batch-invariant mode")
+        return
+    seen = bench.measure("invariant", model=tiny)
+    report.check("batch-invariant: a text alone is the text among 64 others", seen["alone"] == seen["among"])
+
+
+ONE_RANK = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29517"}
+"""The variables that ``accelerate launch`` would set for one sharded rank."""
+
+PARTS: dict[str, Callable[[Bench, Report], None]] = {
+    part.__name__: part for part in (card, curves, training, engine, vllm)
+}
+
+
+def _check_contract(report: Report, name: str, seen: dict[str, Any]) -> None:
+    """Check what tests/engines/test_contract.py asks of every engine and any model, random weights too."""
+    texts = [row["text"] for row in seen["greedy"]]
+    other = [row["text"] for row in seen["drawn_other_seed"]]
+    long = seen["too_long"][1]
+    checks = {
+        "results come in input order": [row["id"] for row in seen["greedy"]] == [f"row/{i}" for i in range(8)],
+        "the same prompt gives the same greedy text": texts[:4] == texts[4:],
+        "a greedy text is the same alone": seen["alone"] == [seen["greedy"][2]],
+        "the seed decides a drawn text, whatever the order": seen["drawn"] == seen["drawn_again"],
+        "another seed gives another text": other != [seen["drawn"][0]["text"], seen["drawn"][2]["text"]],
+        "a prompt without room gets an empty text": (long["text"], long["finish_reason"]) == ("", "too_long"),
+        "log-likelihoods are at most 0": all(value <= 0 for row in seen["loglikelihood"] for value in row),
+        "an engine opens after another was closed": seen["second_engine"] == seen["greedy"],
+    }
+    for text, holds in checks.items():
+        report.check(f"{name}: {text}", holds)
+
+
+def _name(shape: Model) -> str:
+    """Return the last part of a model's repository, or its folder's name."""
+    return shape.hub.repo.rpartition("/")[2] if shape.hub else str(shape.folder)
+
+
+def _hardware(bench: Bench) -> estimate.Machine:
+    """Return the machine whose number types an estimate is made for."""
+    return estimate.machine("h100-80gb" if bench.on_gpu else "cpu-2-cores")
+
+
+def main() -> None:
+    """Run the parts that are named, or all."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", choices=[[], *PARTS], metavar="PART", help=f"any of: {', '.join(PARTS)}")
+    parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
+    arguments = parser.parse_args()
+    report, started = Report(), time.perf_counter()
+    with tempfile.TemporaryDirectory(prefix="kit-gpu-") as folder:
+        bench = Bench(arguments.device, Path(folder))
+        for name in arguments.parts or PARTS:
+            try:
+                PARTS[name](bench, report)
+            except MeasurementError as error:
+                report.check(f"part {name} runs: {error}", False)
+    print(f"\n{time.perf_counter() - started:.0f} s in all; checks that did not hold: {len(report.failed)}")
+    sys.exit(bool(report.failed))
+
+
+if __name__ == "__main__":
+    main()
