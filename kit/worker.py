@@ -21,6 +21,7 @@ from kit import events, provenance, registry
 from kit.engines import Engine, EngineSettings
 from kit.errors import KitError
 from kit.handover import Handover
+from kit.network import Unreachable
 from kit.prompts import Pack
 from kit.sandbox import Sandbox
 from kit.store import BusyError, Job, Store
@@ -39,6 +40,7 @@ class JobContext:
     emit: Emit
     source: Mapping[str, Any] = field(default_factory=dict)
     key: str = ""
+    unreachable: Unreachable = field(default_factory=Unreachable)
     _engine: tuple[Path, EngineSettings, Engine] | None = None
     _sandbox: Sandbox | None = None
     _said: float = 0.0
