@@ -21,6 +21,7 @@ from kit import events, provenance, registry
 from kit.engines import Engine, EngineSettings
 from kit.errors import KitError
 from kit.handover import Handover
+from kit.launch import GROUPS
 from kit.network import Unreachable
 from kit.prompts import Pack
 from kit.sandbox import Sandbox
@@ -44,11 +45,13 @@ class JobContext:
     _engine: tuple[Path, EngineSettings, Engine] | None = None
     _sandbox: Sandbox | None = None
     _said: float = 0.0
+    _in_phase: bool = False
 
     def engine(self, model: Path, settings: EngineSettings) -> Engine:
         """The engine of a model folder, opened once for all jobs in a row that ask for it."""
         if self._engine and self._engine[:2] == (model, settings):
             return self._engine[2]
+        self.phase(f"starting the engine {settings.name}")
         if self._engine and self._engine[1] == settings and self._engine[2].swap(model):
             self._engine = (model, settings, self._engine[2])
             return self._engine[2]
@@ -79,17 +82,24 @@ class JobContext:
     def sandbox(self) -> Sandbox:
         """The sandbox, started once."""
         if self._sandbox is None:
+            self.phase("starting the sandbox")
             from kit.sandbox import open_sandbox
 
             self._sandbox = open_sandbox(unsafe=self.unsafe_exec)
         return self._sandbox
 
     def progress(self, done: int, total: int, tokens: int = 0) -> None:
-        """Say how far the job is, at most five times a second."""
+        """Say how far the job is, at most five times a second; the first word after a phase is always said."""
         now = time.monotonic()
-        if self.rank == 0 and (done == total or now - self._said > 0.2):
-            self._said = now
+        if self.rank == 0 and (done == total or self._in_phase or now - self._said > 0.2):
+            self._said, self._in_phase = now, False
             self.emit("progress", key=self.key, done=done, total=total, tokens=tokens)
+
+    def phase(self, text: str) -> None:
+        """Say what is going on where nothing can be counted yet: an engine or a trainer that starts."""
+        if self.rank == 0:
+            self._in_phase = True
+            self.emit("progress", key=self.key, done=0, total=0, tokens=0, phase=text)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -148,6 +158,8 @@ def _compute_and_commit(store: Store, job: Job, out: Path, context: JobContext) 
     context.key, context.source = job.key, job.resources.get("source", {})
     inputs = {role: store.root / "artifacts" / needed for role, needed in job.inputs.items()}
     params = {name: value for name, value in job.params.items() if name != "world"}  # the launcher's
+    if GROUPS.get(job.stage) == "train":
+        context.phase("starting the trainer")
     summary = registry.load("stages", job.stage).run(params, inputs, out, context)
     if context.rank:
         return
