@@ -21,6 +21,8 @@ LOOK_S = 1.0
 """How often it is looked whether a line is due."""
 
 
+NAME_WIDTH, REST_WIDTH = 16, 66
+"""Columns of the changing line: the least for a job's name, and what the rest of it takes."""
 AT_WORK = "at work"
 Clock = Callable[[], float]
 
@@ -58,14 +60,19 @@ class Work:
             return f"{self.phase}, {seconds:,.0f} s"
         parts = [f"{self.done:,}/{self.total:,}"]
         if rows and seconds > 0:
-            parts.append(f"{rows / seconds:,.1f} rows/s")
+            parts.append(f"{rate(rows / seconds, 1)} rows/s")
             if self.tokens > self.first_tokens:
-                parts.append(f"{(self.tokens - self.first_tokens) / seconds:,.0f} tok/s")
+                parts.append(f"{rate((self.tokens - self.first_tokens) / seconds, 0)} tok/s")
             if self.done < self.total:
                 parts.append(f"{seconds / rows * (self.total - self.done):,.0f} s left")
         else:
             parts.append(f"{seconds:,.0f} s")
         return ", ".join(parts)
+
+
+def rate(value: float, digits: int) -> str:
+    """Return so many a second with so many digits; two that count where it is less than one."""
+    return f"{value:,.{digits}f}" if value >= 1 else f"{value:.2g}"
 
 
 class StateColumn(ProgressColumn):
@@ -91,9 +98,10 @@ class Live:
         self.lock = threading.RLock()
         self.over = threading.Event()
         self.thread = threading.Thread(target=self._watch, daemon=True)
+        name = Column(no_wrap=True, overflow="ellipsis", max_width=max(NAME_WIDTH, console.width - REST_WIDTH))
         self.bar = Progress(
-            TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
-            BarColumn(bar_width=16),
+            TextColumn("{task.description}", markup=False, table_column=name),
+            BarColumn(bar_width=10),
             StateColumn(table_column=Column(no_wrap=True)),
             TimeElapsedColumn(),
             console=console,
