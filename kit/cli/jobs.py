@@ -75,7 +75,7 @@ def list_unpinned(*, as_json: bool) -> None:
         typer.echo(describe(pin))
     checked = sum(pin.git_blob is not None for pin in found)
     count = f"{len(found) - checked} of {len(pins())} are not pinned"
-    count += f", {checked} by their git blob id alone" * bool(checked)
+    count += f", {checked} by a git blob id alone" * bool(checked)
     typer.echo(count + "; a networked machine finds them: kit pin" * bool(found))
 
 
