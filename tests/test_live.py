@@ -59,6 +59,11 @@ STATES: dict[str, tuple[Events, float, str]] = {
         12,
         "starting the engine vllm, 3 s",
     ),
+    "at work on something else, after rows": (
+        [(0, count(0, 4)), (8, count(4, 4)), (20, phase("at work"))],
+        25,
+        "at work, 5 s",
+    ),
     "over a thousand seconds": ([(0, phase("starting the trainer"))], 1234.4, "starting the trainer, 1,234 s"),
     "no row yet": ([(0, phase("starting the engine vllm")), (50, count(0, 541))], 62, "0/541, 12 s"),
     # the engine's start was counted as if rows had been answered meanwhile: 1.0 rows/s, 421 s left

@@ -26,6 +26,12 @@ def answered(code: int) -> urllib.error.HTTPError:
     return urllib.error.HTTPError("https://a.example/x", code, "no", Message(), None)
 
 
+def after(error: Exception, earlier: Exception) -> Exception:
+    """An error raised while an earlier one was handled."""
+    error.__context__ = earlier
+    return error
+
+
 NO_NAME = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 NO_SERVER = socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
 REFUSED = ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
@@ -57,6 +63,7 @@ def test_no_network_reaches_the_host(error: Exception, fault: OSError, everywher
 # The host itself said so, or the trouble came after it was reached: another fetch may well succeed.
 REACHED = {
     "not found": answered(404),
+    "not found, after a first try that was refused": after(answered(404), REFUSED),
     "forbidden": answered(403),
     "a server in trouble": answered(503),
     "a proxy that forbids": urllib.error.URLError(OSError("Tunnel connection failed: 403 Forbidden")),
