@@ -13,6 +13,8 @@ LONGEST = 1 << 24
 DEEPEST = 32
 """Values in values that an event holds."""
 LARGEST = 1 << 63
+LONGEST_PHASE = 100
+"""Characters."""
 
 
 def _is_number(value: Any) -> bool:
@@ -31,6 +33,10 @@ def _is_object(value: Any) -> bool:
     return type(value) is dict
 
 
+def _is_phrase(value: Any) -> bool:
+    return type(value) is str and len(value) <= LONGEST_PHASE and value.isprintable()  # no line break, no escape
+
+
 Fields = Mapping[str, Callable[[Any], bool]]
 KINDS: Mapping[str, Fields] = {
     "start": {},
@@ -41,7 +47,8 @@ KINDS: Mapping[str, Fields] = {
     "blocked": {},
 }
 """Kind -> the fields that it has beside its job's key."""
-OPTIONAL: Fields = {"tokens": _is_number, "shared": lambda value: type(value) is bool}
+OPTIONAL: Fields = {"tokens": _is_number, "shared": lambda value: type(value) is bool, "phase": _is_phrase}
+"""``phase``, of ``progress``: what is going on where nothing can be counted yet, ``starting the engine vllm``."""
 
 
 def sender(stream: TextIO) -> Callable[..., None]:

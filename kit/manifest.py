@@ -1,13 +1,15 @@
 """What a manifest may say: the strict types of every TOML file under ``manifests/``, and of a user's own."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from kit.documents import Strict
 
-Sha256 = str
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 """64 lower-case hex digits."""
+GitBlob = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
+"""40 lower-case hex digits: sha1 of ``blob <size>``, a zero byte, and the bytes."""
 
 
 MODEL_FILES = ("*.json", "*.safetensors", "*.model", "*.jinja", "tokenizer*", "LICENSE*")
@@ -113,7 +115,9 @@ class Dataset(Strict):
     file: str | None = None
     """A file of the user's own, relative to the manifest."""
     sha256: Sha256 | None = None
-    """Of the bytes; null while unknown: then the address holds a commit, and the hash is recorded when fetched."""
+    """Of the bytes; null while unknown: then it is noted when the file is first fetched, and ``kit pin`` writes it."""
+    git_blob: GitBlob | None = None
+    """The id of the bytes in their git repository, which is a hash too: it is checked while the sha256 is unknown."""
     rows: int | None = None
     """Rows in the file, for estimates; null where nobody has counted them."""
     licence: str

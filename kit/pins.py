@@ -3,10 +3,11 @@
 Nothing is guessed: a pin is written only after the hub, the registry or the file itself has said it.
 """
 
-import hashlib
+import http.client
 import re
 import shutil
 import subprocess
+import tempfile
 import tomllib
 import urllib.error
 import urllib.request
@@ -17,6 +18,7 @@ from typing import Protocol
 
 from kit import debian
 from kit.catalogue import ROOT, Catalogue
+from kit.checksums import FileHashes, file_hashes
 from kit.errors import KitError
 
 TIMEOUT_S = 60
@@ -39,6 +41,8 @@ class Pin:
     """``hub.revision``, ``sha256``, the image's or the package's own key."""
     found: str | None
     """What stands there; None if nothing does. Of a Debian package ``<version> <sha256>``."""
+    git_blob: str | None = None
+    """A data set's git blob id, where its manifest has one: it is checked before a sha256 is written."""
 
 
 class Network(Protocol):
@@ -48,8 +52,8 @@ class Network(Protocol):
         """The commit at the head of a hub repository."""
         ...
 
-    def sha256(self, url: str) -> str:
-        """Of the bytes at an address."""
+    def hashes(self, url: str) -> FileHashes:
+        """Return both hashes of the bytes at an address."""
         ...
 
     def digest(self, image: str) -> str:
@@ -85,6 +89,7 @@ def pins(root: Path = ROOT) -> list[Pin]:
             file=manifests / "datasets.toml",
             key="sha256",
             found=dataset.sha256,
+            git_blob=dataset.git_blob,
         )
         for name, dataset in catalogue.datasets.items()
         if dataset.url
@@ -116,8 +121,9 @@ def unpinned(root: Path = ROOT) -> list[Pin]:
 
 
 def describe(pin: Pin) -> str:
-    """``model judge-7b: no hub.revision (owner/repo)``."""
-    return f"{pin.kind} {pin.name}: no {pin.key} ({pin.source})"
+    """``model judge-7b: no hub.revision (owner/repo)``; for a data set that its git blob id checks, that it does."""
+    checked = f"; its git blob id {pin.git_blob} is checked instead" if pin.git_blob else ""
+    return f"{pin.kind} {pin.name}: no {pin.key} ({pin.source}){checked}"
 
 
 def refresh(network: Network, *, move: bool, root: Path = ROOT) -> Iterable[str]:
@@ -148,14 +154,27 @@ def refresh(network: Network, *, move: bool, root: Path = ROOT) -> Iterable[str]
 
 
 def ask(network: Network, pin: Pin) -> str:
-    """What the network says of one pin."""
+    """What the network says of one pin.
+
+    Raises:
+        KitError: it could not be asked; or other bytes than the pinned git blob's are at a data set's address.
+    """
     asked = {
         "model": network.revision,
-        "data set": network.sha256,
+        "data set": lambda url: _data_sha256(network.hashes(url), pin),
         "image": network.digest,
         "Debian package": network.package,
     }
     return asked[pin.kind](pin.source)
+
+
+def _data_sha256(found: FileHashes, pin: Pin) -> str:
+    """The sha256 of a data set's bytes, after their git blob id was compared with the pinned one."""
+    if pin.git_blob not in (None, found.git_blob):
+        raise KitError(
+            f"data set {pin.name}: {pin.source} has git blob id {found.git_blob}, the manifest pins {pin.git_blob}"
+        )
+    return found.sha256
 
 
 def write(pin: Pin, value: str) -> None:
@@ -209,16 +228,18 @@ class Online:
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise KitError(f"{repo}: the hub could not be asked ({reason}); {NETWORK}") from error
 
-    def sha256(self, url: str) -> str:
-        """Of the bytes at an address."""
-        digest = hashlib.sha256()
+    def hashes(self, url: str) -> FileHashes:
+        """Return both hashes of the bytes at an address."""
         try:
-            with urllib.request.urlopen(url, timeout=TIMEOUT_S) as response:
-                while block := response.read(BLOCK):
-                    digest.update(block)
-        except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+            with (
+                urllib.request.urlopen(url, timeout=TIMEOUT_S) as response,
+                tempfile.NamedTemporaryFile() as file,  # a git blob id begins with the size
+            ):
+                shutil.copyfileobj(response, file, BLOCK)
+                file.flush()
+                return file_hashes(Path(file.name))
+        except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
             raise KitError(f"{url}: could not be read ({getattr(error, 'reason', error)}); {NETWORK}") from error
-        return digest.hexdigest()
 
     def digest(self, image: str) -> str:
         """Of an image's tag."""

@@ -9,7 +9,7 @@ from typing import Any
 from kit import costs, registry
 from kit.catalogue import Catalogue, look_up
 from kit.errors import RequestError, did_you_mean
-from kit.manifest import Column, Experiment, Scale, Table
+from kit.manifest import Column, Dataset, Experiment, Scale, Table
 from kit.plan import CellAddress, Plan
 from kit.sources import data_source, model_source, paper_prompts_source
 from kit.store import Job
@@ -209,9 +209,7 @@ class Planner:
         """A pinned file."""
         dataset = self.catalogue.dataset(name, f"{self.where}: seeds or benchmarks")
         if dataset.url and dataset.sha256 is None:
-            self.note(
-                f"{name}: the sha256 of {dataset.url} is not known; the address is pinned, the bytes are not checked"
-            )
+            self.note(f"{name}: the sha256 of {dataset.url} is not known; {how_checked(dataset)}")
         params, source = data_source(dataset, self.catalogue.user_folder)
         return self.add("fetch", f"fetch/{name}", params, {}, resources={"source": source}, environment="grade")
 
@@ -338,6 +336,13 @@ class Planner:
         """Say something once."""
         if text not in self.plan.notes:
             self.plan.notes.append(text)
+
+
+def how_checked(dataset: Dataset) -> str:
+    """Say how a file without a known sha256 is checked when it is fetched."""
+    if dataset.git_blob is None:
+        return "the address is pinned, the bytes are not checked"
+    return f"the bytes are checked by their git blob id {dataset.git_blob}, the sha256 is noted when they are fetched"
 
 
 def make_plan(

@@ -159,6 +159,7 @@ def _run_worker(
 ) -> None:
     """Start one worker, follow its events, and take every job off ``pending`` that it settled."""
     caps = Caps.of(shape, [pending[key] for key in keys], options, store)
+    listen("progress", pending[keys[0]], {"done": 0, "total": 0, "tokens": 0, "phase": "starting a worker"})
     with contextlib.ExitStack() as stack:
         hand = None
         if options.containers:

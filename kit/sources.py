@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from kit.catalogue import ROOT
+from kit.checksums import difference
 from kit.errors import RequestError
 from kit.manifest import Dataset, Model
 from kit.store import HEAD, sha256_file
@@ -14,19 +15,27 @@ Source = tuple[dict[str, Any], dict[str, Any]]
 
 
 def data_source(dataset: Dataset, user_folder: Path | None) -> Source:
-    """How to get a data file. A known hash is the key; an unknown one leaves the pinned address as the key."""
+    """Return how to get a data file; its sha256 is in the key, or its git blob id, or else its pinned address.
+
+    Raises:
+        RequestError: a local file can't be read, or has not the hash that its manifest pins.
+    """
     if dataset.url is None:
         path = local_file(dataset, user_folder)
         try:
             sha256 = sha256_file(path)
+            wrong = difference(path, sha256=dataset.sha256, git_blob=dataset.git_blob)
         except OSError as error:
             raise RequestError(f"data file {path}: {error.strerror}") from error
-        if dataset.sha256 not in (None, sha256):
-            raise RequestError(f"{path}: sha256 is {sha256}, the manifest says {dataset.sha256}; another file?")
+        if wrong:
+            found = f"{wrong.name} is {wrong.found}, the manifest says {wrong.pinned}"
+            raise RequestError(f"{path}: {found}; another file?")
         return {"kind": "file", "name": path.name, "sha256": sha256}, {"path": str(path)}
     name = dataset.url.rpartition("/")[2]
     params = {"kind": "file", "name": name, "sha256": dataset.sha256}
-    if dataset.sha256 is None:
+    if dataset.sha256 is None and dataset.git_blob is not None:
+        params["git_blob"] = dataset.git_blob
+    elif dataset.sha256 is None:
         params["url"] = dataset.url
     return params, {"url": dataset.url, "mirror": dataset.mirror}
 

@@ -263,9 +263,9 @@ def record(plan: Plan, store: Store) -> list[Path]:
         ]
         lines += ["", "[cells]"]
         for what, cell in _cells(grid):
-            if cell.percent is None or cell.result is None:
+            if (result := cell.result) is None:
                 raise KitError(f"{what}: not computed yet; only a whole table can be recorded")
-            lines.append(f'"{cell_name(cell)}" = {{ percent = {cell.percent:.4f}, n = {cell.result.n} }}')
+            lines.append(f'"{cell_name(cell)}" = {{ percent = {100 * result.value:.4f}, n = {result.n} }}')
         path = expected_path(grid)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from kit import events, provenance, registry
 from kit.engines import Engine, EngineSettings
 from kit.errors import KitError
 from kit.handover import Handover
+from kit.launch import GROUPS
+from kit.network import Unreachable
 from kit.prompts import Pack
 from kit.sandbox import Sandbox
 from kit.store import BusyError, Job, Store
@@ -39,19 +41,29 @@ class JobContext:
     emit: Emit
     source: Mapping[str, Any] = field(default_factory=dict)
     key: str = ""
+    unreachable: Unreachable = field(default_factory=Unreachable)
     _engine: tuple[Path, EngineSettings, Engine] | None = None
     _sandbox: Sandbox | None = None
     _said: float = 0.0
+    _unheard: bool = True
+    """Whether the next count is to be said, however soon after the last one it comes."""
+
+    def begin(self, job: Job) -> None:
+        """Turn to another job."""
+        self.key, self.source, self._unheard = job.key, job.resources.get("source", {}), True
+        if GROUPS.get(job.stage) == "train":
+            self.phase("starting the trainer")
 
     def engine(self, model: Path, settings: EngineSettings) -> Engine:
         """The engine of a model folder, opened once for all jobs in a row that ask for it."""
         if self._engine and self._engine[:2] == (model, settings):
             return self._engine[2]
-        if self._engine and self._engine[1] == settings and self._engine[2].swap(model):
-            self._engine = (model, settings, self._engine[2])
-            return self._engine[2]
-        self.close_engine()
-        engine: Engine = registry.load("engines", settings.name).open(model, settings)
+        with self.starting(f"the engine {settings.name}"):
+            if self._engine and self._engine[1] == settings and self._engine[2].swap(model):
+                self._engine = (model, settings, self._engine[2])
+                return self._engine[2]
+            self.close_engine()
+            engine: Engine = registry.load("engines", settings.name).open(model, settings)
         self._engine = (model, settings, engine)
         return engine
 
@@ -79,15 +91,29 @@ class JobContext:
         if self._sandbox is None:
             from kit.sandbox import open_sandbox
 
-            self._sandbox = open_sandbox(unsafe=self.unsafe_exec)
+            with self.starting("the sandbox"):
+                self._sandbox = open_sandbox(unsafe=self.unsafe_exec)
         return self._sandbox
 
     def progress(self, done: int, total: int, tokens: int = 0) -> None:
-        """Say how far the job is, at most five times a second."""
+        """Say how far the job is, at most five times a second; the first count of a job, and of a phase, is said."""
         now = time.monotonic()
-        if self.rank == 0 and (done == total or now - self._said > 0.2):
-            self._said = now
+        if self.rank == 0 and (done == total or self._unheard or now - self._said > 0.2):
+            self._said, self._unheard = now, False
             self.emit("progress", key=self.key, done=done, total=total, tokens=tokens)
+
+    @contextlib.contextmanager
+    def starting(self, what: str) -> Iterator[None]:
+        """Say that something starts, and afterwards that the job is at work."""
+        self.phase(f"starting {what}")
+        yield
+        self.phase("at work")
+
+    def phase(self, text: str) -> None:
+        """Say what is going on where nothing can be counted yet: an engine or a trainer that starts."""
+        if self.rank == 0:
+            self._unheard = True
+            self.emit("progress", key=self.key, done=0, total=0, tokens=0, phase=text)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -143,7 +169,7 @@ def run_job(store: Store, key: str, context: JobContext) -> bool:
 
 def _compute_and_commit(store: Store, job: Job, out: Path, context: JobContext) -> None:
     started, clock = provenance.now(), time.monotonic()
-    context.key, context.source = job.key, job.resources.get("source", {})
+    context.begin(job)
     inputs = {role: store.root / "artifacts" / needed for role, needed in job.inputs.items()}
     params = {name: value for name, value in job.params.items() if name != "world"}  # the launcher's
     summary = registry.load("stages", job.stage).run(params, inputs, out, context)

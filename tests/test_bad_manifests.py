@@ -14,6 +14,7 @@ from kit.cli import main
 MANIFEST = (Path(__file__).parent / "data" / "mine.toml").read_text(encoding="utf-8")
 SEEDS = json.dumps([{"instruction": "Name a colour."}])
 SHA = hashlib.sha256(SEEDS.encode()).hexdigest()
+BLOB = hashlib.sha1(f"blob {len(SEEDS)}\0{SEEDS}".encode()).hexdigest()
 
 
 @pytest.fixture
@@ -172,6 +173,22 @@ CHANGES = {
         'file = "seeds.json"',
         f'file = "seeds.json"\nsha256 = "{"0" * 64}"',
         f"{{folder}}/seeds.json: sha256 is {SHA}, the manifest says {'0' * 64}; another file?",
+    ),
+    "data file of another git blob": (
+        'file = "seeds.json"',
+        f'file = "seeds.json"\ngit_blob = "{"1" * 40}"',
+        f"{{folder}}/seeds.json: git blob id is {BLOB}, the manifest says {'1' * 40}; another file?",
+    ),
+    # it was taken, and the right file called damaged after it had been fetched
+    "half a sha256": (
+        'file = "seeds.json"',
+        'file = "seeds.json"\nsha256 = "dbb217"',
+        "my.toml: datasets.mine.sha256: string should match pattern '^[0-9a-f]{64}$', found 'dbb217'",
+    ),
+    "a sha256 for a git blob": (
+        'file = "seeds.json"',
+        f'file = "seeds.json"\ngit_blob = "{SHA}"',
+        f"my.toml: datasets.mine.git_blob: string should match pattern '^[0-9a-f]{{40}}$', found '{SHA}'",
     ),
 }
 

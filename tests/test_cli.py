@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
-from kit.cli import files, main
+from kit.cli import files, listing, main
 from kit.errors import KitError
 from kit.planning import Machine, plan_tables
 from kit.store import Job, Store
@@ -273,6 +274,31 @@ def test_a_damaged_file_of_the_mirror_fails_its_job(kit: Kit, tmp_path: Path):
     pinned = "3730d312f6e3440559ace48831e51066acaca737f6eabec99bccb9e4b3c39d14"
     assert f"the manifest pins {pinned}; the file is damaged or is not the pinned revision" in err
     assert list(Store(tmp_path / "store").artifacts()) == []
+
+
+def test_a_sha256_that_no_manifest_has_is_said_when_it_is_fetched(tmp_path: Path):
+    store = Store.open(tmp_path / "store")
+    known = {"sha256": "a" * 64, "sha256_was_pinned": True}
+    noted = {"sha256": "b" * 64, "sha256_was_pinned": False, "git_blob": "c" * 40}
+    keys = []
+    for name, facts in (("known", known), ("noted\x1b[5m", noted), ("model", {"from": "a/b"})):
+        made = Job(
+            id=f"fetch/{name}", stage="fetch", version="1", environment="grade", lock="", params={"n": name}, inputs={}
+        )
+        keys.append(made.key)
+        with store.scratch(made.key) as out:
+            store.commit(made, out, rows=1, facts=facts, provenance={})
+    out = io.StringIO()
+    listing.say_noted(Console(file=out, width=200), store, keys)
+    assert out.getvalue() == (f"note: noted\\x1b[5m: sha256 is {'b' * 64}; `kit pin` writes it into its manifest\n")
+
+
+def test_what_is_not_pinned_is_counted_apart_from_what_a_blob_checks(kit: Kit):
+    code, out, _ = kit("doctor", "--pins")
+    lines = out.splitlines()
+    assert (code, len(lines)) == (0, 4)
+    assert lines[-1].partition(" of ")[0] == "1"
+    assert lines[-1].endswith(" are not pinned, 2 by a git blob id alone; a networked machine finds them: kit pin")
 
 
 def test_own_files_say_what_was_cut(kit: Kit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

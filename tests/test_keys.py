@@ -108,6 +108,10 @@ COUNTS = {
         lambda s: s.edit_data("gsm8k-test", sha256="0" * 64),
         {"FETCH", "ANSWER", "GRADE"},
     ),
+    "git blob of a data file without a sha256": (
+        lambda s: s.edit_data("gsm8k-test", sha256=None, git_blob="0" * 40),
+        {"FETCH", "ANSWER", "GRADE"},
+    ),
     "protocol": (
         lambda s: s.edit_scale(
             "", benchmarks={n: r.model_copy(update={"protocol": "default"}) for n, r in s.scale.benchmarks.items()}
@@ -125,6 +129,7 @@ def test_what_counts(change: Change, stages: set[str]):
 COUNTS_NOT = {
     "nothing": lambda s: None,
     "address, where the sha256 is known": lambda s: s.edit_data("gsm8k-test", url="https://a.example/b/test.jsonl"),
+    "git blob, where the sha256 is known": lambda s: s.edit_data("gsm8k-test", git_blob="0" * 40),
     "place in the mirror": lambda s: s.edit_data("gsm8k-test", mirror="elsewhere/test.jsonl"),
     "note": lambda s: s.edit_data("gsm8k-test", note="a note", licence="another"),
     "title": lambda s: s.edit_scale("", title="another"),
@@ -139,6 +144,16 @@ COUNTS_NOT = {
 @pytest.mark.parametrize("change", COUNTS_NOT.values(), ids=list(COUNTS_NOT))
 def test_what_does_not_count(change: Change):
     assert changed(change) == set()
+
+
+def test_a_file_known_by_its_git_blob_is_known_at_any_address():
+    def fetched(**changes: Any) -> str:
+        known = keys(lambda s: s.edit_data("gsm8k-test", sha256=None, **changes))
+        return known["fetch/gsm8k-test"]
+
+    other = "https://a.example/b/test.jsonl"
+    assert fetched(git_blob="0" * 40) == fetched(git_blob="0" * 40, url=other) != fetched(git_blob="1" * 40)
+    assert fetched() != fetched(url=other)  # where nothing else is known, the address is
 
 
 VERSIONS = {

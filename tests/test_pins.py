@@ -9,9 +9,12 @@ import pytest
 
 from kit import debian, pins
 from kit.catalogue import ROOT, Catalogue
+from kit.checksums import FileHashes
 from kit.errors import KitError
 
 NEW = {"model": "a" * 40, "data set": "b" * 64, "image": "sha256:" + "c" * 64}
+ALPACA = "3779ddbc040543ab1834ef216c983d6fcc06cc9a"
+CODE_ALPACA = "4599591b17572755907bd945e34d25a956dcab09"
 
 
 class Same:
@@ -19,11 +22,15 @@ class Same:
 
     def __init__(self, root: Path, **changed: str) -> None:
         self.known = {pin.source: pin.found or NEW[pin.kind] for pin in pins.pins(root)} | changed
+        self.blobs = {pin.source: pin.git_blob for pin in pins.pins(root) if pin.git_blob}
 
     def revision(self, repo: str) -> str:
         return self.known[repo]
 
-    sha256 = digest = package = revision
+    digest = package = revision
+
+    def hashes(self, url: str) -> FileHashes:
+        return FileHashes(sha256=self.known[url], git_blob=self.blobs.get(url, "0" * 40))
 
 
 @pytest.fixture
@@ -85,6 +92,45 @@ def test_other_bytes_at_a_pinned_address_are_an_error(tree: Path) -> None:
         list(pins.refresh(Same(tree, **{pin.source: "f" * 64}), move=True, root=tree))
 
 
+def test_a_sha256_is_written_of_the_pinned_blobs_bytes_alone(tree: Path) -> None:
+    # whatever stood at the address, a proxy's error page too, was written down as the right file's hash
+    network = Same(tree)
+    url = Catalogue(tree / "manifests").datasets["alpaca-52k"].url
+    network.blobs[str(url)] = "1" * 40
+    before = texts(tree)
+    with pytest.raises(KitError) as error:
+        list(pins.refresh(network, move=True, root=tree))
+    assert str(error.value) == (f"data set alpaca-52k: {url} has git blob id {'1' * 40}, the manifest pins {ALPACA}")
+    assert not any("sha256" in line for line in changes(before, tree))
+
+
+def test_a_blob_is_compared_where_the_sha256_is_known_too(tree: Path) -> None:
+    network = Same(tree)
+    list(pins.refresh(network, move=False, root=tree))
+    url = str(Catalogue(tree / "manifests").datasets["code-alpaca-20k"].url)
+    network.blobs[url] = "1" * 40
+    with pytest.raises(KitError, match=f"^data set code-alpaca-20k: .* the manifest pins {CODE_ALPACA}$"):
+        list(pins.refresh(network, move=False, root=tree))
+
+
+def test_what_a_git_blob_checks_is_listed_as_that() -> None:
+    lines = {pin.name: pins.describe(pin) for pin in pins.unpinned()}
+    for name, blob in (("alpaca-52k", ALPACA), ("code-alpaca-20k", CODE_ALPACA)):
+        url = Catalogue(ROOT / "manifests").datasets[name].url
+        assert lines[name] == f"data set {name}: no sha256 ({url}); its git blob id {blob} is checked instead"
+    assert lines["internlm-2-7b-reward"] == (
+        "model internlm-2-7b-reward: no hub.revision (internlm/internlm2-7b-reward)"
+    )
+
+
+def test_both_hashes_of_the_bytes_at_an_address(tmp_path: Path) -> None:
+    (tmp_path / "hello.txt").write_bytes(b"hello\n")
+    assert pins.Online().hashes((tmp_path / "hello.txt").as_uri()) == FileHashes(
+        sha256="5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03",
+        git_blob="ce013625030ba8dba906f756967f9e9ca394464a",
+    )
+
+
 def test_a_debian_package_names_its_successor_and_moves_wherever_it_is_pinned(tree: Path) -> None:
     # docker/debs.toml said that `kit pin` does so, and it never looked there.
     list(pins.refresh(Same(tree), move=False, root=tree))
@@ -132,4 +178,4 @@ def test_debians_newest_build_is_what_apt_says(tmp_path: Path, monkeypatch: pyte
 
 def test_without_a_network_it_says_so() -> None:
     with pytest.raises(KitError, match=r"could not be read .* wants a machine with a network"):
-        pins.Online().sha256("http://127.0.0.1:9/x")
+        pins.Online().hashes("http://127.0.0.1:9/x")

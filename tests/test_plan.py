@@ -12,7 +12,7 @@ from kit import run
 from kit.catalogue import Catalogue, manifests_folder
 from kit.errors import RequestError
 from kit.launch import Shape
-from kit.manifest import Table
+from kit.manifest import Dataset, Table
 from kit.plan import Plan, digest
 from kit.planner import make_plan
 from kit.planning import Machine, check_machine, largest_scale, locks, plan_manifest, plan_tables
@@ -328,3 +328,62 @@ def test_a_worker_opens_each_model_as_rarely_as_can_be(scale: str, tmp_path: Pat
     assert pending == {}
     # Twice at most: the paper's responder answers one evolver, then waits for the other, which runs as eight copies.
     assert max(Counter(opened["text"]).values()) == (1 if scale == "smoke" else 2)
+
+
+ALPACA = "https://raw.githubusercontent.com/tatsu-lab/stanford_alpaca/761dc5bfbdeeffa89b8bff5d038781a4055f796a/alpaca_data.json"
+CODE_ALPACA = (
+    "https://raw.githubusercontent.com/sahil280114/codealpaca/2f78ddc5c682ed6738ad092bbbfa59ba915afcb0/data/"
+    "code_alpaca_20k.json"
+)
+
+
+def data_notes(plan: Plan) -> list[str]:
+    return [note for note in plan.notes if "sha256" in note]
+
+
+def test_what_has_no_sha256_is_noted_with_how_it_is_checked():
+    assert data_notes(planned("2", "paper")) == [
+        f"alpaca-52k: the sha256 of {ALPACA} is not known; the bytes are checked by their git blob id "
+        "3779ddbc040543ab1834ef216c983d6fcc06cc9a, the sha256 is noted when they are fetched",
+        f"code-alpaca-20k: the sha256 of {CODE_ALPACA} is not known; the bytes are checked by their git blob id "
+        "4599591b17572755907bd945e34d25a956dcab09, the sha256 is noted when they are fetched",
+    ]
+
+
+@pytest.mark.parametrize("scale", ["smoke", "mini", "one-gpu"])
+def test_a_bundled_file_or_a_known_sha256_is_no_note(scale: str):
+    # smoke's files have no address and no sha256 in the manifest: they are hashed where they lie
+    plan = planned("2", scale)
+    kinds = {(data.url is None, data.sha256 is None) for data in data_of(plan)}
+    assert kinds == ({(True, True)} if scale == "smoke" else {(False, False)})
+    assert data_notes(plan) == []
+
+
+def data_of(plan: Plan) -> list[Dataset]:
+    """The data sets that a plan fetches."""
+    known = Catalogue(manifests_folder()).datasets
+    names = [job.id.removeprefix("fetch/") for job in stage(plan, "fetch")]
+    return [known[name] for name in names if name in known]
+
+
+HASHES = {
+    "nothing known": ("", ["d: the sha256 of {url} is not known; the address is pinned, the bytes are not checked"]),
+    "git blob known": (
+        f'git_blob = "{"1" * 40}"',
+        [
+            "d: the sha256 of {url} is not known; the bytes are checked by their git blob id "
+            f"{'1' * 40}, the sha256 is noted when they are fetched"
+        ],
+    ),
+    "sha256 known": (f'sha256 = "{"0" * 64}"', []),
+    "both known": (f'sha256 = "{"0" * 64}"\ngit_blob = "{"1" * 40}"', []),
+}
+
+
+@pytest.mark.parametrize("hashes, notes", HASHES.values(), ids=list(HASHES))
+def test_notes_on_a_file_of_ones_own_manifest(hashes: str, notes: list[str], tmp_path: Path):
+    url = "https://a.example/c/seeds.json"
+    text = (ROOT / "tests" / "data" / "tiny.toml").read_text(encoding="utf-8").replace('"mini-alpaca"', '"d"')
+    data = f'[datasets.d]\nformat = "alpaca"\nurl = "{url}"\nrows = 9\nlicence = "mine"\n{hashes}\n'
+    (tmp_path / "own.toml").write_text(text + "\n" + data, encoding="utf-8")
+    assert data_notes(plan_manifest(tmp_path / "own.toml")) == [note.replace("{url}", url) for note in notes]

@@ -12,6 +12,7 @@ import pytest
 
 from kit import events, registry, run
 from kit.containers import Containers, Image
+from kit.engines import EngineSettings
 from kit.errors import KitError, RequestError
 from kit.launch import Options
 from kit.stages import Summary
@@ -123,6 +124,55 @@ def test_a_job_without_its_inputs_is_blocked_not_failed(
     assert (said.lines, stage.runs, store.failure(made.key)) == ([("blocked", {"key": made.key})], 0, None)
 
 
+def test_what_starts_is_said_and_the_first_count_after_it_too(context: JobContext, said: Said):
+    # 0/1 was all that was seen while an engine started
+    context.key = "k"
+    settings = EngineSettings(name="fake")
+    context.engine(Path("a"), settings)
+    context.progress(0, 9)
+    context.progress(1, 9)  # less than a fifth of a second later
+    context.engine(Path("a"), settings)  # it is open
+    context.engine(Path("b"), settings)
+    context.progress(0, 4)
+    starts, at_work = [
+        ("progress", {"key": "k", "done": 0, "total": 0, "tokens": 0, "phase": text})
+        for text in ("starting the engine fake", "at work")
+    ]
+    counts = [("progress", {"key": "k", "done": 0, "total": total, "tokens": 0}) for total in (9, 4)]
+    assert said.lines == [starts, at_work, counts[0], starts, at_work, counts[1]]
+    assert all(events.parse(marked({"event": kind, **fields})) for kind, fields in said.lines)
+
+
+def test_other_ranks_say_nothing(said: Said):
+    silent = JobContext(rank=1, world=2, mirror=None, unsafe_exec=False, emit=said)
+    silent.engine(Path("a"), EngineSettings(name="fake"))
+    silent.progress(1, 1)
+    assert said.lines == []
+
+
+def test_a_trainer_starts(store: Store, said: Said, context: JobContext, monkeypatch: pytest.MonkeyPatch):
+    use(Stage(), monkeypatch)
+    for stage in ("sft", "convert"):
+        store.plan(made := job(stage, "x"))
+        assert run_job(store, made.key, context)
+    phases = [fields.get("phase") for kind, fields in said.lines if kind == "progress"]
+    assert phases == ["starting the trainer", None, None]
+
+
+def test_a_worker_that_starts_is_said_before_it_says_anything(store: Store, monkeypatch: pytest.MonkeyPatch):
+    heard: list[tuple[str, str, Any]] = []
+    first, second = job("fetch", "x"), job("grade", "y")
+    text = marked({"event": "start", "key": first.key})
+    run_printed(text, [first, second], store, monkeypatch, lambda e, j, f: heard.append((e, j.id, f.get("phase"))))
+    assert heard == [
+        ("progress", "fetch/x", "starting a worker"),
+        ("start", "fetch/x", None),
+        ("failed", "fetch/x", None),
+        ("progress", "grade/y", "starting a worker"),
+        ("failed", "grade/y", None),
+    ]
+
+
 DONE = {"event": "done", "key": "k", "rows": 1, "seconds": 0.5}
 PROGRESS = {"event": "progress", "key": "k", "done": 1, "total": 2, "tokens": 3}
 
@@ -136,6 +186,11 @@ LINES = {
     "event behind an unfinished line": ("50%" + marked(DONE), DONE),
     "event with more": (marked(DONE | {"tokens": 1, "shared": True}), DONE | {"tokens": 1, "shared": True}),
     "progress": (marked(PROGRESS), PROGRESS),
+    "progress with a phase": (marked(PROGRESS | {"phase": "x" * 100}), PROGRESS | {"phase": "x" * 100}),
+    "a phase that is no text": (marked(PROGRESS | {"phase": 1}), None),
+    "a phase of two lines": (marked(PROGRESS | {"phase": "a\nb"}), None),
+    "a phase that rings": (marked(PROGRESS | {"phase": "\x07"}), None),
+    "a phase without an end": (marked(PROGRESS | {"phase": "x" * 101}), None),
     "log": ("done k\n", None),
     "JSON without the mark": ('{"event": "done", "key": "k"}\n', None),
     "half an event": ('\x1ekit {"event": "do', None),
@@ -212,13 +267,19 @@ def test_a_model_that_waits_for_another_comes_after_it():
     assert [jobs[key].id for key in run.by_model(list(jobs), jobs)] == ["evolve/1", "respond/3", "respond/2"]
 
 
-def run_printed(text: str, jobs: list[Job], store: Store, monkeypatch: pytest.MonkeyPatch) -> run.Outcome:
+def run_printed(
+    text: str,
+    jobs: list[Job],
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    listen: run.Listener = lambda *_: None,
+) -> run.Outcome:
     """A run whose workers print this text and end."""
     (store.root / "text").write_text(text, errors="surrogateescape")
     script = "import sys; sys.stdout.buffer.write(open(sys.argv[1], 'rb').read())"
     monkeypatch.setattr(run, "command", lambda *_, **__: [sys.executable, "-c", script, str(store.root / "text")])
     monkeypatch.setattr(run, "check_installed", lambda *_: None)
-    return run.execute({made.key: made for made in jobs}, store, Options(store=store.root), lambda *_: None)
+    return run.execute({made.key: made for made in jobs}, store, Options(store=store.root), listen)
 
 
 def test_done_is_believed_of_what_the_store_has(store: Store, monkeypatch: pytest.MonkeyPatch):
@@ -296,3 +357,70 @@ def test_grading_in_a_container_has_a_time_that_grows_with_its_rows(tmp_path: Pa
     caps = run.Caps.of(shape, jobs, options, store)
     assert (caps.wall_s, caps.rows) == (2 * 900 + 664 * 120, 664)
     assert run.Caps.of(shape, jobs, Options(store=Path("store")), store).wall_s == 0
+
+
+# Group, whether it runs in containers -> memory, seconds and rows that its worker is held to: 900 + 164 * 120 s.
+CAPPED = {
+    "grading in a container": ("grade", True, ("3g", 20_580.0, 164)),
+    "grading here": ("grade", False, ("", 0.0, 0)),
+    # one change in the line held every worker in containers to the time of a grading that has no rows
+    "training in a container": ("train", True, ("", 0.0, 0)),
+    "text in a container": ("text", True, ("", 0.0, 0)),
+    "fetching in a container": ("fetch", True, ("", 0.0, 0)),
+    "converting here": ("convert", False, ("", 0.0, 0)),
+}
+
+
+@pytest.mark.parametrize("group, contained, wanted", CAPPED.values(), ids=list(CAPPED))
+def test_what_a_worker_is_held_to(group: str, contained: bool, wanted: tuple[str, float, int], store: Store):
+    answers = job("answer", "x")
+    with store.scratch(answers.key) as out:
+        store.commit(answers, out, rows=164, facts={}, provenance={})
+    made = dataclasses.replace(job("grade", "x"), inputs={"completions": answers.key, "data": "d" * 64})
+    containers = Containers(runtime="docker", images={"grade": IMAGE}, memory_cap="3g") if contained else None
+    shape = run.Shape(group=group, environment="grade", world=1)
+    caps = run.Caps.of(shape, [made], Options(store=store.root, containers=containers), store)
+    assert (caps.memory, caps.wall_s, caps.rows) == wanted
+
+
+class Taken:
+    """In place of the host's side of a container: commits what it is asked to take, and keeps count."""
+
+    def __init__(self, store: Store) -> None:
+        self.store, self.keys = store, list[str]()
+
+    def take(self, made: Job, event: dict[str, Any]) -> None:
+        self.keys.append(made.key)
+        with self.store.scratch(made.key) as out:
+            self.store.commit(made, out, rows=event["rows"], facts={}, provenance={})
+
+
+COMPUTED = {"event": "computed", "rows": 7, "facts": {}, "provenance": {}}
+HEARD = {
+    # event; whether a container says it -> taken over, settled, told to whoever listens
+    "computed, by a container": (COMPUTED, True, (1, False, [])),
+    "computed, by a worker here": (COMPUTED, False, (0, False, [])),
+    "progress, by a container": (PROGRESS, True, (0, False, ["progress"])),
+    "progress, by a worker here": (PROGRESS, False, (0, False, ["progress"])),
+    "done without an artifact, by a container": (DONE, True, (0, False, [])),
+    "failed, by a container": ({"event": "failed", "reason": "no"}, True, (0, True, ["failed"])),
+    "blocked, by a container": ({"event": "blocked"}, True, (0, True, [])),
+}
+
+
+@pytest.mark.parametrize("event, contained, wanted", HEARD.values(), ids=list(HEARD))
+def test_what_is_made_of_an_event(
+    event: dict[str, Any], contained: bool, wanted: tuple[int, bool, list[str]], store: Store
+):
+    made, told = job("grade", "x"), list[str]()
+    taken = Taken(store)
+    settled = run._hear(
+        {**event, "key": made.key},
+        taken if contained else None,  # type: ignore[arg-type]
+        pending={made.key: made},
+        store=store,
+        outcome=run.Outcome(),
+        listen=lambda kind, *_: told.append(kind),
+    )
+    assert (len(taken.keys), settled, told) == wanted
+    assert store.has(made.key) == bool(wanted[0])

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from kit import paper, registry, verify
 from kit.errors import KitError
-from kit.plan import CellAddress
+from kit.plan import CellAddress, Plan
 from kit.planning import plan_tables
 from kit.records import Result, write_rows
 from kit.report import Cell, Grid, Line, make_grid
@@ -386,9 +386,34 @@ def test_a_table_with_a_hole(store: Store, manifests: Path):
     job = next(job for job in plan.jobs.values() if job.stage == "grade")
     store.remove(job.key)
     assert failures(store) == [f"stored: table-2: not done: {job.id}; run `kit reproduce`"]
+    recorded = (manifests / "table-2.toml").read_text(encoding="utf-8")
     with pytest.raises(KitError) as error:
         verify.record(plan, store)
-    assert str(error.value).endswith(": not computed yet; only a whole table can be recorded")
+    assert str(error.value) == f"{hole(plan, job.key)}: not computed yet; only a whole table can be recorded"
+    assert (manifests / "table-2.toml").read_text(encoding="utf-8") == recorded  # half a table is no reference
+
+
+def hole(plan: Plan, key: str) -> str:
+    """The first cell that a grade job fills, as messages name it."""
+    cell = next(cell for cell in plan.cells["table-2"] if cell.key == key)
+    column = next(column for column in plan.tables["table-2"].column if column.id == cell.column)
+    return f"table-2, {cell.evolver}, {cell.base}, {column.name}"
+
+
+def test_what_is_recorded_by_hand(store: Store, manifests: Path):
+    # every cell is 3 of 12: 25 percent
+    plan = plan_tables(["2"], "smoke")
+    verify.record(plan, store)
+    text = (manifests / "table-2.toml").read_text(encoding="utf-8")
+    cells = [f'"{cell.evolver}/{cell.base}/{cell.column}"' for cell in plan.cells["table-2"]]
+    assert len(cells) == 2 * 2 * 8
+    assert text.splitlines() == [
+        "# Written by `kit verify --record` at scale smoke; value in percent, units behind it.",
+        "schema = 1",
+        "",
+        "[cells]",
+        *(f"{cell} = {{ percent = 25.0000, n = 12 }}" for cell in cells),
+    ]
 
 
 def test_a_column_that_is_all_0_is_a_broken_pipeline(store: Store, manifests: Path):

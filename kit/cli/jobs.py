@@ -73,9 +73,10 @@ def list_unpinned(*, as_json: bool) -> None:
         return
     for pin in found:
         typer.echo(describe(pin))
-    typer.echo(
-        f"{len(found)} of {len(pins())} are not pinned" + ("; a networked machine finds them: kit pin" * bool(found))
-    )
+    checked = sum(pin.git_blob is not None for pin in found)
+    count = f"{len(found) - checked} of {len(pins())} are not pinned"
+    count += f", {checked} by a git blob id alone" * bool(checked)
+    typer.echo(count + "; a networked machine finds them: kit pin" * bool(found))
 
 
 @app.command()

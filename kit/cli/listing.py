@@ -59,3 +59,19 @@ def show_plan(console: "Console", plan: "Plan", store: "Store") -> None:
     todo = [job for key, job in plan.jobs.items() if not store.has(key)]
     left = f"; to do: {len(todo)}, about {price(todo) or '0 min'}" if len(todo) < len(plan.jobs) else ""
     console.print(Text(f"{text}, {sums['disk_bytes'] / 1e9:,.1f} GB{left}", style="bold"), soft_wrap=True)
+
+
+def say_noted(console: "Console", store: "Store", keys: "Iterable[str]") -> None:
+    """Print the sha256 of each file that was fetched without one in its manifest; the artifacts' facts hold it."""
+    from rich.text import Text
+
+    from kit.report import plain
+
+    for key in keys:
+        artifact = store.get(key)
+        if artifact.job.stage == "fetch" and artifact.facts.get("sha256_was_pinned") is False:
+            name = plain(artifact.job.id.removeprefix("fetch/"))
+            text = (
+                f"note: {name}: sha256 is {plain(str(artifact.facts['sha256']))}; `kit pin` writes it into its manifest"
+            )
+            console.print(Text(text, style="dim"), soft_wrap=True)

@@ -21,7 +21,7 @@ from kit.cli import (
     store_to_plan,
     store_to_read,
 )
-from kit.cli.listing import formula, show_plan, totals
+from kit.cli.listing import formula, say_noted, show_plan, totals
 from kit.errors import RequestError
 
 if TYPE_CHECKING:
@@ -127,6 +127,7 @@ def run_plan(
     with terminal.Live(console, len(plan.jobs)) as live:
         outcome = execute(plan.jobs, store, options, live)
     name_interruptions(console, plan, outcome)
+    say_noted(console, store, outcome.done)
     for name in plan.tables:
         console.print()
         console.print(terminal.grid_table(make_grid(name, plan, store), console.width))
@@ -299,6 +300,7 @@ def fetch(
     console = Console()
     with terminal.Live(console, len(jobs)) as live:
         outcome = execute(jobs, opened, options, live)
+    say_noted(console, opened, outcome.done)
     console.print(terminal.summary(outcome))
     if outcome.failed:
         sys.exit(1)

@@ -1,20 +1,15 @@
 """Tables and progress on a terminal. Whatever a model or a file wrote is shown as plain text, never as markup."""
 
-import time
-from collections.abc import Mapping
-from typing import Any
-
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
 from kit.report import Grid, disclaimer, ours, plain, theirs
+from kit.report.live import Live
 from kit.run import Outcome
-from kit.store import Job
 
-STYLES = {"cached": "dim", "done": "green", "failed": "bold red", "blocked": "yellow"}
+__all__ = ["Live", "console", "grid_table", "summary"]
 
 
 def grid_table(grid: Grid, width: int) -> Group:
@@ -72,78 +67,6 @@ def console() -> Console:
     """Standard output; wide enough for a table where it is no terminal."""
     found = Console(markup=False, highlight=False)
     return found if found.is_terminal else Console(markup=False, highlight=False, width=160)
-
-
-class Live:
-    """A plan at work: one line a finished job, and below it a bar with rows/s, tokens/s and the time left."""
-
-    def __init__(self, console: Console, total: int) -> None:
-        self.console = console
-        self.total = total
-        self.settled = 0
-        self.started = time.monotonic()
-        self.job_started = self.started
-        self.bar = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}", markup=False),
-            TimeElapsedColumn(),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
-        self.plan_task = self.bar.add_task("jobs", total=total, rate="")
-        self.job_task = self.bar.add_task("", total=None, rate="", visible=False)
-
-    def __enter__(self) -> "Live":
-        self.bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.bar.stop()
-
-    def __call__(self, event: str, job: Job, fields: Mapping[str, Any]) -> None:
-        """Take one event of :func:`kit.run.execute`."""
-        if event == "start":
-            self.job_started = time.monotonic()
-            self.bar.reset(self.job_task, description=plain(job.id), total=None, visible=True, rate="")
-        elif event == "progress":
-            rate = self.rates(fields)
-            self.bar.update(self.job_task, completed=fields["done"], total=fields["total"], rate=rate)
-        else:
-            self.settled += 1
-            self.bar.update(self.plan_task, completed=self.settled)
-            self.bar.update(self.job_task, visible=False)
-            self.line(event, job, fields)
-
-    def rates(self, fields: Mapping[str, Any]) -> str:
-        """``3.1 rows/s, 120 tok/s, 40 s left`` of the job at work."""
-        seconds = max(time.monotonic() - self.job_started, 1e-3)
-        parts = [f"{fields['done'] / seconds:.1f} rows/s"]
-        if fields.get("tokens"):
-            parts.append(f"{fields['tokens'] / seconds:.0f} tok/s")
-        if 0 < fields["done"] < fields["total"]:
-            parts.append(f"{seconds / fields['done'] * (fields['total'] - fields['done']):.0f} s left")
-        return ", ".join(parts)
-
-    def line(self, event: str, job: Job, fields: Mapping[str, Any]) -> None:
-        """One settled job."""
-        tail = ""
-        if event in ("done", "cached"):
-            tail = f"{fields['rows']:,} rows"
-            if event == "done":
-                tail += f" in {fields['seconds']:.1f} s"
-                if fields.get("tokens") and fields["seconds"]:
-                    tail += f", {fields['tokens'] / fields['seconds']:.0f} tok/s"
-                tail += ", by another run" if fields.get("shared") else ""
-        elif event == "failed":
-            tail = plain(str(fields["reason"]))
-        elif event == "blocked":
-            by = plain(str(fields["by"]))  # a key where it is no job of this run
-            tail = f"needs {by}, which {'is not made yet' if by.startswith('job ') else 'failed'}"
-        text = Text.assemble((f"{event:8}", STYLES[event]), f"{job.key[:10]}  {plain(job.id):62} ", (tail, "dim"))
-        self.console.print(text, soft_wrap=True)
 
 
 def summary(outcome: Outcome) -> Text:

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from kit.engines import Engine, EngineSettings
 from kit.errors import KitError
+from kit.network import Unreachable
 from kit.prompts import Pack
 from kit.sandbox import Sandbox
 
@@ -32,6 +33,8 @@ class Context(Protocol):
     """Where a fetching job may look: address, mirror path, folder; not in the key."""
     mirror: Path | None
     """A folder with copies of pinned files."""
+    unreachable: Unreachable
+    """The hosts that this worker's fetching jobs could not reach; kept from job to job."""
 
     def engine(self, model: Path, settings: EngineSettings) -> Engine:
         """The engine of one model; kept open until another is asked for, so jobs of one model share a start."""

@@ -25,6 +25,7 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, contex
 
     def generate(requests: Sequence[Request]) -> list[Completion]:
         def compute(part: Sequence[Request]) -> list[Completion]:
+            context.progress(0, len(part))
             return engine.generate(part, sampling, lambda done, new: context.progress(done, len(part), new))
 
         nonlocal tokens

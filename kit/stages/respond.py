@@ -28,6 +28,7 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, contex
     sampling = Sampling(**params["sampling"])
 
     def compute(part: Sequence[Request]) -> list[Completion]:
+        context.progress(0, len(part))
         return engine.generate(part, sampling, lambda done, new: context.progress(done, len(part), new))
 
     replies = spread(requests, context.world, compute)

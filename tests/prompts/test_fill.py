@@ -1,9 +1,11 @@
+import hashlib
 import re
+from pathlib import Path
 
 import pytest
 
 from kit.errors import RequestError
-from kit.prompts import PLACEHOLDERS, fill, hash_of, load
+from kit.prompts import PLACEHOLDERS, Templates, fill, fingerprint, hash_of, load, only, paper, pins
 from kit.records import Turn
 
 EVOLVE = [
@@ -92,3 +94,75 @@ def test_the_hash_depends_on_every_word_and_not_on_the_order() -> None:
     assert hash_of(first) != hash_of({"a": user("x"), "b": (Turn(role="assistant", content="y"),)})
     # joined without borders, ("ab", "c") and ("a", "bc") used to be one
     assert hash_of({"ab": user("c")}) != hash_of({"a": user("bc")})
+
+
+def sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def made_up_pins(source: str) -> pins.Pins:
+    """The paper's pins, of one file that this test can write: ``a.py`` with one prompt."""
+    prompt = pins.Pin(
+        id="p", file="a.py", placeholders=("query",), name="ASK", rendered_sha256=sha256("Say <<query>>.")
+    )
+    files = {"a.py": sha256(PAPER_FILE)}
+    return pins.Pins(source="some/where", revision="c0ffee", url="", files=files, prompts=(prompt,))
+
+
+PAPER_FILE = 'ASK = "Say {query}."\n'
+
+
+@pytest.fixture
+def papers_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the one file of :func:`made_up_pins`."""
+    monkeypatch.setattr(pins, "read", made_up_pins)
+    (tmp_path / "a.py").write_text(PAPER_FILE, encoding="utf-8")
+    return tmp_path
+
+
+def test_the_papers_pack_is_read_from_its_folder(papers_folder: Path) -> None:
+    assert load("paper", papers_folder) == Templates(name="paper", templates={"p": user("Say {query}.")})
+
+
+def test_the_papers_pack_without_a_folder_is_refused(papers_folder: Path) -> None:
+    with pytest.raises(RequestError) as error:
+        load("paper")
+    assert str(error.value) == (
+        "prompt pack 'paper': its files are fetched, not shipped (the authors' repository has no licence);"
+        " fetch them first, or choose the pack 'kit'"
+    )
+
+
+def test_each_pack_is_read_from_its_own_source(papers_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kit.prompts.opencompass.read", lambda: {"o": user("of OpenCompass")})
+    assert load("opencompass") == Templates(name="opencompass", templates={"o": user("of OpenCompass")})
+    # a folder is the paper's alone
+    assert load("opencompass", papers_folder).name == "opencompass"
+    assert "evol_instruct.deepen" in load("kit", papers_folder).templates  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", ["kit", "opencompass", "paper"])
+def test_a_job_that_uses_no_template_has_no_hash_of_one(name: str) -> None:
+    # a benchmark without templates would have moved with every pack
+    assert fingerprint(name, ()) is None
+    assert fingerprint(name, []) is None
+
+
+def test_a_fingerprint_by_hand(papers_folder: Path) -> None:
+    text = (Path(paper.__file__).parent / "gsm8k.txt").read_text(encoding="utf-8").removesuffix("\n")
+    rows = f'[["gsm8k",[["user",{quoted(text)}]]]]'
+    assert fingerprint("kit", ("gsm8k",)) == sha256(rows)
+    # the paper's by its pins: id, placeholders, hash of the rendered text
+    rendered = sha256("Say <<query>>.")
+    assert fingerprint("paper", ("p",)) == sha256(f'[["p",["query"],"{rendered}"]]')
+
+
+def quoted(text: str) -> str:
+    """A text as JSON writes it, for what the kit's own template holds."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
+
+
+def test_only_what_a_job_may_use_is_left() -> None:
+    pack = only(load("kit"), ("gsm8k", "math"))
+    assert list(pack.templates) == ["gsm8k", "math"]  # type: ignore[attr-defined]
+    assert pack.chat("math") == load("kit").chat("math")

@@ -1,0 +1,202 @@
+"""A plan at work: on a terminal a line that changes, in a log file a line a minute."""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn
+from rich.table import Column
+from rich.text import Text
+
+from kit.report import plain
+from kit.store import Job
+
+STYLES = {"cached": "dim", "done": "green", "failed": "bold red", "blocked": "yellow", "running": "cyan"}
+SILENCE_S = 60.0
+"""Where the output is no terminal: after so many seconds without a line the job at work says one."""
+LOOK_S = 1.0
+"""How often it is looked whether a line is due."""
+
+
+NAME_WIDTH, REST_WIDTH = 16, 66
+"""Columns of the changing line: the least for a job's name, and what the rest of it takes."""
+AT_WORK = "at work"
+Clock = Callable[[], float]
+
+
+@dataclass(slots=True)
+class Work:
+    """What is known of the job at work."""
+
+    job: Job
+    since: float
+    """When its phase began, or the first count came."""
+    phase: str = AT_WORK
+    """What is going on while nothing is counted."""
+    done: int = 0
+    total: int = 0
+    """0: nothing is counted yet."""
+    tokens: float = 0
+    first_done: int = 0
+    """The first count: what came before it (an engine's start, a trainer's first step) is in no rate."""
+    first_tokens: float = 0
+
+    def hear(self, fields: Mapping[str, Any], now: float) -> None:
+        """Take the fields of one ``progress`` event."""
+        phase, done, total, tokens = fields.get("phase", ""), fields["done"], fields["total"], fields.get("tokens", 0)
+        new_phase = bool(phase) and (phase != self.phase or self.total > 0)
+        new_count = not phase and (self.total != total or done < self.done)
+        if new_phase or new_count:
+            self.since, self.first_done, self.first_tokens = now, done, tokens
+        self.phase, self.done, self.total, self.tokens = phase or AT_WORK, done, total, tokens
+
+    def state(self, now: float) -> str:
+        """Return ``starting the engine vllm, 12 s``, or ``120/541, 3.1 rows/s, 120 tok/s, 136 s left``."""
+        seconds, rows = now - self.since, self.done - self.first_done
+        if not self.total:
+            return f"{self.phase}, {seconds:,.0f} s"
+        parts = [f"{self.done:,}/{self.total:,}"]
+        if rows and seconds > 0:
+            parts.append(f"{rate(rows / seconds, 1)} rows/s")
+            if self.tokens > self.first_tokens:
+                parts.append(f"{rate((self.tokens - self.first_tokens) / seconds, 0)} tok/s")
+            if self.done < self.total:
+                parts.append(f"{seconds / rows * (self.total - self.done):,.0f} s left")
+        else:
+            parts.append(f"{seconds:,.0f} s")
+        return ", ".join(parts)
+
+
+def rate(value: float, digits: int) -> str:
+    """Return so many a second with so many digits; two that count where it is less than one."""
+    return f"{value:,.{digits}f}" if value >= 1 else f"{value:.2g}"
+
+
+class StateColumn(ProgressColumn):
+    """What a line of the display says right now, asked at each of its refreshes."""
+
+    def render(self, task: Task) -> Text:
+        """Return the line's text."""
+        return Text(task.fields["state"]())
+
+
+class Live:
+    """A plan at work: one line a finished job; and the job at work, as a changing line or a line a minute."""
+
+    def __init__(self, console: Console, total: int, clock: Clock = time.monotonic) -> None:
+        self.console = console
+        self.total = total
+        self.settled = 0
+        self.clock = clock
+        self.work: Work | None = None
+        self.said_at = clock()
+        self.broken: BaseException | None = None
+        """Why the thread that writes the line a minute ended: nobody reads any more."""
+        self.lock = threading.RLock()
+        self.over = threading.Event()
+        self.thread = threading.Thread(target=self._watch, daemon=True)
+        name = Column(no_wrap=True, overflow="ellipsis", max_width=max(NAME_WIDTH, console.width - REST_WIDTH))
+        self.bar = Progress(
+            TextColumn("{task.description}", markup=False, table_column=name),
+            BarColumn(bar_width=10),
+            StateColumn(table_column=Column(no_wrap=True)),
+            TimeElapsedColumn(),
+            console=console,
+            get_time=clock,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self.plan_task = self.bar.add_task(
+            "jobs", total=total, state=lambda: f"{self.settled}/{self.total}", visible=total > 1
+        )
+        self.job_task = self.bar.add_task("", total=None, state=self.state, visible=False)
+
+    def __enter__(self) -> "Live":
+        self.bar.start()
+        if not self.console.is_terminal:
+            self.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.over.set()
+        if self.thread.is_alive():
+            self.thread.join()
+        self.bar.stop()
+
+    def __call__(self, event: str, job: Job, fields: Mapping[str, Any]) -> None:
+        """Take one event of :func:`kit.run.execute`."""
+        if self.broken:
+            raise self.broken
+        with self.lock:
+            if event == "start":
+                self._begin(job)
+            elif event == "progress":
+                if self.work is None or self.work.job.key != job.key:
+                    self._begin(job)
+                self._count(fields)
+            else:
+                self.settled += 1
+                self.work = None
+                self.bar.update(self.plan_task, completed=self.settled)
+                self.bar.update(self.job_task, visible=False)
+                self.line(event, job, fields)
+
+    def _begin(self, job: Job) -> None:
+        """Show another job as the one at work."""
+        self.work = Work(job=job, since=self.clock())
+        self.bar.reset(self.job_task, description=plain(job.id), total=None, visible=True)
+
+    def _count(self, fields: Mapping[str, Any]) -> None:
+        """Take in how far the job at work is."""
+        if self.work:
+            self.work.hear(fields, self.clock())
+            self.bar.update(self.job_task, completed=self.work.done, total=self.work.total or None)
+
+    def state(self) -> str:
+        """Return what the job at work is at; empty if there is none."""
+        work = self.work
+        return plain(work.state(self.clock())) if work else ""
+
+    def tick(self) -> None:
+        """Write a line on the job at work, if there was none for a minute."""
+        with self.lock:
+            if self.work and self.clock() - self.said_at >= SILENCE_S:
+                jobs = f"; {self.settled} of {self.total} jobs settled" if self.total > 1 else ""
+                self.write("running", self.work.job, self.state() + jobs)
+
+    def _watch(self) -> None:
+        """Look every second whether a line is due, until the plan is done."""
+        try:
+            while not self.over.wait(LOOK_S):
+                self.tick()
+        except (
+            OSError,
+            SystemExit,
+        ) as error:  # rich makes a SystemExit of a broken pipe; the run's own thread takes it
+            self.broken = error
+
+    def line(self, event: str, job: Job, fields: Mapping[str, Any]) -> None:
+        """Write the line of a settled job."""
+        tail = ""
+        if event in ("done", "cached"):
+            tail = f"{fields['rows']:,} rows"
+            if event == "done":
+                tail += f" in {fields['seconds']:.1f} s"
+                if fields.get("tokens") and fields["seconds"]:
+                    tail += f", {fields['tokens'] / fields['seconds']:.0f} tok/s"
+                tail += ", by another run" if fields.get("shared") else ""
+        elif event == "failed":
+            tail = plain(str(fields["reason"]))
+        elif event == "blocked":
+            by = plain(str(fields["by"]))  # a key where it is no job of this run
+            tail = f"needs {by}, which {'is not made yet' if by.startswith('job ') else 'failed'}"
+        self.write(event, job, tail)
+
+    def write(self, event: str, job: Job, tail: str) -> None:
+        """Write one line on a job."""
+        text = Text.assemble((f"{event:8}", STYLES[event]), f"{job.key[:10]}  {plain(job.id):62} ", (tail, "dim"))
+        self.console.print(text, soft_wrap=True)
+        self.said_at = self.clock()
