@@ -37,12 +37,13 @@ class Completions:
 
     def summary(self) -> str:
         """Return the sentence that says what was read as what."""
-        place = f" from {self.field!r}" if self.field else ""
+        place = f"{self.field!r} of " if self.field else ""
         told = "position" if self.matched_by == "position" else repr(self.matched_by)
-        parts = [f"{len(self.texts):,} texts read{place} of {self.layout}, matched by {told}"]
+        parts = [f"{len(self.texts):,} texts read from {place}{self.layout}, matched by {told}"]
         if self.loosely:
             parts.append(f"{self.loosely:,} of them but for white space or Unicode form")
-        parts += [f"{count:,} left out: {reason}" for reason, count in self.left_out.items()]
+        if self.left_out:
+            parts.append("left out: " + ", ".join(f"{reason} {count:,}" for reason, count in self.left_out.items()))
         return ", ".join(parts)
 
 
@@ -84,7 +85,7 @@ def one_text_each(
         check_order(problems[:rows], [matched[id] for id in wanted], texts)
     left_out = Counter(found.left_out)
     if beyond := len(matched) - len(wanted):
-        left_out[f"not of the first {len(wanted):,} problems"] = beyond
+        left_out[f"beyond the first {len(wanted):,} problems"] = beyond
     loosely = sum(id in told.loosely for id in wanted)
     return Completions(
         texts=texts,

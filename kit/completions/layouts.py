@@ -112,9 +112,9 @@ def read_records(path: Path, benchmark: str = "") -> Records:
         RequestError: it can't be read, is no JSON, or holds no records.
     """
     files, others = open_files(path, benchmark)
-    left_out = {"another file": others} if others else {}
+    left_out = {"other files": others} if others else {}
     if all(file.name.endswith(".py") for file in files):
-        return Records(path=path, layout=EVALPLUS, records=_programs(files), left_out=left_out)
+        return Records(path=path, layout=EVALPLUS, records=_programs(files), field="", left_out=left_out)
     parts = [(file, _document(file)) for file in files]
     named = [(_layout(rows), file) for file, rows in parts if rows]
     if len({layout for layout, _ in named}) > 1:
@@ -132,7 +132,7 @@ def _records(path: Path, layout: str, rows: list[tuple[str, Any]], left_out: dic
     if layout == LM_EVAL:
         kept = list(_first_filter(rows))
         if len(kept) < len(rows):
-            left_out["the same text under another filter"] = len(rows) - len(kept)
+            left_out["repeats under another filter"] = len(rows) - len(kept)
         records = [_lm_eval(where, row) for where, row in kept]
         return Records(path=path, layout=layout, records=records, field="resps.0.0", left_out=left_out)
     if layout == INSPECT:
@@ -384,13 +384,16 @@ def _attached(row: Mapping[str, Any]) -> Any:
 
 
 def _programs(files: Sequence[File]) -> list[Record]:
-    """Return a record for each folder of programs: ``HumanEval_0/0.py`` is the first sample of ``HumanEval_0``."""
+    """Return a record for each folder of programs: ``HumanEval_0/0.py`` is the first sample of ``HumanEval_0``.
+
+    A folder's samples come in the order of their numbers, as the files do.
+    """
     found: dict[str, dict[str, str]] = {}
     for file in files:
         path = PurePosixPath(file.name)
         found.setdefault(str(path.parent), {})[path.stem] = file.text
     wheres = {str(PurePosixPath(file.name).parent): str(Path(file.where).parent) for file in files}
     return [
-        Record(where=wheres[folder], row=samples, keys={"task_id": PurePosixPath(folder).name})
+        Record(where=wheres[folder], row=list(samples.values()), keys={"task_id": PurePosixPath(folder).name})
         for folder, samples in found.items()
     ]
