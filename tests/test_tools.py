@@ -4,6 +4,7 @@ import gzip
 import json
 import re
 import shutil
+import sys
 import unicodedata
 import zipfile
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from kit import registry
+from kit.cli import main
 from kit.completions import Completions, read_completions
 from kit.errors import RequestError
 from kit.records import Problem
@@ -413,6 +415,7 @@ FIELDS = {
     ),
     "a dot of the name": (r"gpt-4\.1.text", {"gpt-4.1": {"text": "t"}}),
     "a dot of the name, as it stands": ("gpt-4.1", {"gpt-4.1": "t"}),
+    "a dot of the name, as a shell leaves it": ("gpt-4.1.text", {"gpt-4": {"1": "no"}, "gpt-4.1": {"text": "t"}}),
     "a name that is a number": ("runs.0.text", {"runs": {"0": {"text": "t"}}}),
     "a list of one": ("resps", {"resps": [["t"]]}),
 }
@@ -470,6 +473,18 @@ def test_hints_lead_out_when_they_are_followed_word_for_word(name: str, tmp_path
     pytest.fail("the hints lead in a circle")
 
 
+def test_texts_deeper_down_are_named(tmp_path: Path):
+    # "wanted ... its field by name with --field", of a record whose texts are all in objects
+    row = {"6b": {"solution": "t", "right": True}, "gpt-4.1": {"runs": ["t", "other"]}}
+    path = lines(tmp_path / "c.jsonl", [{"id": n, **row} for n in range(3)])
+    text = message("gsm8k", path)
+    assert text.endswith(
+        r"by name with --field; there are texts at '6b.solution', 'gpt-4\.1.runs.0', 'gpt-4\.1.runs.1'"
+    )
+    assert read("gsm8k", path, field="6b.solution").texts == ["t", "t", "t"]
+    assert read("gsm8k", path, field=r"gpt-4\.1.runs.1").texts == ["other", "other", "other"]
+
+
 def test_samples_are_never_mixed_up(tmp_path: Path):
     path = tmp_path / "c.json"
     path.write_text(json.dumps(HINTS["samples of bigcode"]))
@@ -498,8 +513,8 @@ def test_rows_as_the_hint_says(tmp_path: Path):
     path.write_text('[["t0"], ["t1"]]')
     assert message("gsm8k", path) == (
         f"{path}: 2 texts in the order of the problems, and the benchmark has 3; where only the first 2 were asked, "
-        "say --rows 2; is it another split, or one part of several? Name the folder with all parts, or give the problems "
-        "with --data"
+        "say --rows 2; is it another split, or one part of several? Name the folder with all parts, or give the "
+        "problems with --data"
     )
     assert read("gsm8k", path, rows=2).texts == ["t0", "t1"]
 
@@ -539,8 +554,8 @@ def test_positions_of_another_order(name: str, edit: Callable[[Any], Any], where
     benchmark = "humaneval" if name == BIGCODE else "gsm8k"
     assert message(benchmark, path) == (
         f"{path}{where}: its prompt does not hold the text of problem {problems_of(benchmark)[0].id}, whose position "
-        "it has; is it another benchmark's, or in another order? Where it is the right one, write records of an id and a "
-        "text"
+        "it has; is it another benchmark's, or in another order? Where it is the right one, write records of an id and "
+        "a text"
     )
 
 
@@ -590,6 +605,44 @@ def test_subjects_of_lm_eval_count_their_documents_each_from_0(tmp_path: Path):
     problems = [Problem(id=str(n), data={"problem": text}) for n, (_, text) in enumerate(docs)]
     found = read_completions(tmp_path, problems, benchmark="hendrycks_math")
     assert (found.texts, found.matched_by) == (["t0", "t1", "t2", "t3"], "problem")
+
+
+def graded(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    """What ``kit grade`` prints."""
+    monkeypatch.setattr(sys, "argv", ["kit", "grade", *words])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    out, err = capsys.readouterr()
+    assert (ended.value.code, err) == (0, "")
+    return out
+
+
+def test_the_last_line_says_what_was_read_as_what(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    words = ("gsm8k", "--completions", str(TOOLS / "lm_eval"), "--data", str(TOOLS / "gsm8k.jsonl"))
+    version = registry.load("benchmarks", "gsm8k").VERSION
+    first, last = graded(monkeypatch, capsys, *words).splitlines()
+    assert first.split()[:5] == ["gsm8k", "2", "of", "3", "items"]
+    assert last == f"protocol default, gsm8k v{version}, {GSM8K['lm-eval folder'][1]}"
+    document = json.loads(graded(monkeypatch, capsys, *words, "--json"))
+    found = {name: document[name] for name in ("field", "layout", "matched_by", "matched_loosely", "left_out")}
+    assert found == {
+        "field": "resps.0.0",
+        "layout": "lm-eval samples",
+        "matched_by": "doc_id",
+        "matched_loosely": 0,
+        "left_out": {"other files": 1, "repeats under another filter": 3},
+    }
+
+
+def test_an_ifeval_file_of_one_row_is_graded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    row = {"key": 7, "prompt": "Sing. No commas.", "instruction_id_list": ["punctuation:no_comma"], "kwargs": [{}]}
+    data, completions = tmp_path / "p.jsonl", tmp_path / "c.jsonl"
+    data.write_text(json.dumps(row) + "\n")
+    completions.write_text(json.dumps({**row, "response": "La la la."}) + "\n")
+    out = graded(monkeypatch, capsys, "ifeval", "--completions", str(completions), "--data", str(data))
+    assert out.splitlines()[0].split()[:5] == ["ifeval_prompt_strict", "1", "of", "1", "prompts"]
 
 
 def test_data_files_are_read_in_the_same_shapes(tmp_path: Path):

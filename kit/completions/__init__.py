@@ -37,7 +37,7 @@ class Completions:
 
     def summary(self) -> str:
         """Return the sentence that says what was read as what."""
-        place = f"{self.field!r} of " if self.field else ""
+        place = f"'{self.field}' of " if self.field else ""
         told = "position" if self.matched_by == "position" else repr(self.matched_by)
         parts = [f"{len(self.texts):,} texts read from {place}{self.layout}, matched by {told}"]
         if self.loosely:

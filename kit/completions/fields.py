@@ -22,13 +22,19 @@ def join_field(steps: Sequence[str]) -> str:
 
 def find_field(value: Any, field: str) -> Any:
     """Return what stands at a place, or :data:`MISSING`."""
-    if isinstance(value, Mapping) and field in value:  # a name with dots in it, written as it is
-        return value[field]
-    for step in split_field(field):
-        value = _child(value, step)
-        if value is MISSING:
-            return MISSING
-    return value
+    return _find(value, split_field(field))
+
+
+def _find(value: Any, steps: Sequence[str]) -> Any:
+    """Return what the steps lead to; several may be one name with dots in it, as a shell leaves them unescaped."""
+    if not steps:
+        return value
+    for count in range(len(steps), 0, -1):
+        child = _child(value, ".".join(steps[:count]))
+        found = MISSING if child is MISSING else _find(child, steps[count:])
+        if found is not MISSING:
+            return found
+    return MISSING
 
 
 def read_field(value: Any, field: str, where: str) -> Any:
@@ -43,8 +49,8 @@ def read_field(value: Any, field: str, where: str) -> Any:
     depth = 0
     while (deeper := _child(value, steps[depth])) is not MISSING:
         value, depth = deeper, depth + 1
-    start = repr(join_field(steps[:depth])) if depth else "it"
-    raise RequestError(f"{where}: no field {field!r}; {start} {_contents(value)}")
+    start = f"'{join_field(steps[:depth])}'" if depth else "it"
+    raise RequestError(f"{where}: no field '{field}'; {start} {_contents(value)}")
 
 
 def _child(value: Any, step: str) -> Any:

@@ -1,9 +1,9 @@
 """The field that holds the model's texts, where no layout and no user says it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from kit.completions.fields import MISSING, find_field, is_text
+from kit.completions.fields import MISSING, find_field, is_text, join_field
 from kit.completions.layouts import RARE_TEXT_FIELDS, TEXT_FIELDS, Record, Records
 from kit.errors import RequestError
 from kit.records import Problem
@@ -45,7 +45,7 @@ def text_field(found: Records, problems: Sequence[Problem], matched: Mapping[str
         names = ", ".join(sorted(first)) if isinstance(first, Mapping) else type(first).__name__
         raise RequestError(
             f"{found.path}: the first record has {names}; wanted the text in one of "
-            f"{', '.join(TEXT_FIELDS)}, or its field by name with --field"
+            f"{', '.join(TEXT_FIELDS)}, or its field by name with --field{_deeper(first)}"
         )
     left = _not_the_benchmarks(seen, problems, rows)
     if not left:
@@ -56,6 +56,24 @@ def text_field(found: Records, problems: Sequence[Problem], matched: Mapping[str
     if len(left) > 1:
         raise RequestError(f"{found.path}: the text may be in {' or '.join(map(repr, left))}; say which with --field")
     return left[0]
+
+
+def _deeper(row: Any) -> str:
+    """Return the hint that names the texts which stand deeper in a record; nothing where there are none."""
+    places = [join_field(steps) for steps in _texts_in(row, ()) if len(steps) > 1]
+    return "; there are texts at " + ", ".join(f"'{place}'" for place in places[:6]) if places else ""
+
+
+def _texts_in(value: Any, steps: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """Give the place of each text in a record."""
+    if isinstance(value, str):
+        yield steps
+    elif isinstance(value, Mapping):
+        for name, item in value.items():
+            yield from _texts_in(item, (*steps, str(name)))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _texts_in(item, (*steps, str(index)))
 
 
 def _not_the_benchmarks(seen: Sequence[str], problems: Sequence[Problem], rows: Mapping[str, Any]) -> list[str]:
