@@ -65,13 +65,13 @@ GSM8K = {
     # each was refused
     "lm-eval samples": (
         LM_EVAL,
-        "3 texts read from 'resps.0.0' of lm-eval samples, matched by 'doc_id', left out: repeats under another "
-        "filter 3",
+        "3 texts read from 'resps.0.0' of lm-eval samples, matched by 'doc_id', left out: rows under another "
+        "filter (flexible-extract) 3",
     ),
     "lm-eval folder": (
         "lm_eval",
-        "3 texts read from 'resps.0.0' of lm-eval samples, matched by 'doc_id', left out: other files 1, repeats under "
-        "another filter 3",
+        "3 texts read from 'resps.0.0' of lm-eval samples, matched by 'doc_id', left out: other files 1, rows under "
+        "another filter (flexible-extract) 3",
     ),
     "OpenCompass predictions": (
         "opencompass/predictions/tiny/gsm8k.json",
@@ -529,11 +529,6 @@ def test_rows_that_are_not_needed_are_counted():
 
 
 ORDERS = {
-    "OpenCompass, another order": (
-        "opencompass/predictions/tiny/gsm8k.json",
-        lambda rows: {"0": rows["1"], "1": rows["0"], "2": rows["2"]},
-        "['0']",
-    ),
     "OpenCompass, another set": (
         "opencompass/predictions/tiny/gsm8k.json",
         lambda rows: {name: {"origin_prompt": "Sum?", "prediction": "3"} for name in rows},
@@ -557,6 +552,50 @@ def test_positions_of_another_order(name: str, edit: Callable[[Any], Any], where
         "it has; is it another benchmark's, or in another order? Where it is the right one, write records of an id and "
         "a text"
     )
+
+
+def test_opencompass_in_another_order_is_told_by_its_prompts(tmp_path: Path):
+    # OpenCompass's MATH has an order of its own
+    name = "opencompass/predictions/tiny/gsm8k.json"
+    found = read("gsm8k", edited(name, lambda rows: {"0": rows["2"], "1": rows["0"], "2": rows["1"]}, tmp_path))
+    assert (found.texts, found.matched_by) == (GSM8K_TEXTS, "origin_prompt")
+    # the second part alone
+    path = edited(name, lambda rows: {"0": rows["2"]}, tmp_path)
+    assert message("gsm8k", path).startswith(f"{path}: 2 of 3 problems have no completion, the first is '0'; ")
+
+
+def test_prompts_that_hold_several_problems(tmp_path: Path):
+    # an example before the question, a problem that is part of another, two problems with one text
+    texts = ["Find the sum.", "Find the sum. Then double it.", "Sing.", "Sing."]
+    problems = [Problem(id=f"p{n}", data={"question": text}) for n, text in enumerate(texts)]
+    order = [1, 0, 2, 3]
+    rows = {
+        str(n): {"origin_prompt": f"Question: Sing.\nA: la\nQuestion:  {texts[id]}\nA:", "prediction": f"t{id}"}
+        for n, id in enumerate(order)
+    }
+    (tmp_path / "c.json").write_text(json.dumps(rows))
+    assert read_completions(tmp_path / "c.json", problems).texts == ["t0", "t1", "t2", "t3"]
+
+
+def test_chats_as_prompts(tmp_path: Path):
+    def chats(log: Any) -> Any:
+        for sample in log["samples"]:
+            system = {"role": "system", "content": "Be brief."}
+            sample["input"] = [system, {"role": "user", "content": sample["input"]}]
+        return log
+
+    assert read("gsm8k", edited(INSPECT, chats, tmp_path)).texts == GSM8K_TEXTS
+    rows = [
+        {"prompt": [{"role": "user", "content": p.data["question"]}], "output": f"t{n}"}
+        for n, p in enumerate(problems_of("gsm8k"))
+    ]
+    assert read("gsm8k", lines(tmp_path / "c.jsonl", rows[::-1])).texts == ["t0", "t1", "t2"]
+
+
+def test_the_kits_own_artifact(tmp_path: Path):
+    (tmp_path / "artifact.json").write_text(json.dumps({"schema": 1, "id": "answer/gsm8k", "files": {}}))
+    lines(tmp_path / "completions.jsonl", [{"id": str(n), "text": f"t{n}", "tokens": 1} for n in range(3)])
+    assert read("gsm8k", tmp_path).texts == ["t0", "t1", "t2"]
 
 
 def test_opencompass_numbers_out_of_order_or_left_out(tmp_path: Path):
@@ -630,7 +669,7 @@ def test_the_last_line_says_what_was_read_as_what(monkeypatch: pytest.MonkeyPatc
         "layout": "lm-eval samples",
         "matched_by": "doc_id",
         "matched_loosely": 0,
-        "left_out": {"other files": 1, "repeats under another filter": 3},
+        "left_out": {"other files": 1, "rows under another filter (flexible-extract)": 3},
     }
 
 

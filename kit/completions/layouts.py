@@ -24,44 +24,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from kit.completions.opening import File, open_files
+from kit.completions.rows import ById, Position, read_rows
 from kit.errors import RequestError
-from kit.records import beyond_json
 
-ID_FIELDS = (
-    "task_id",
-    "id",
-    "key",
-    "question_id",
-    "problem_id",
-    "custom_id",
-    "sample_id",
-    "name",
-    "idx",
-    "index",
-    "doc_id",
-)
-PROMPT_FIELDS = ("prompt", "question", "problem", "instruction", "text", "query", "input")
-TEXT_FIELDS = (
-    "completion",
-    "response",
-    "output",
-    "generation",
-    "answer",
-    "prediction",
-    "solution",
-    "generated_text",
-    "text",
-)
-RARE_TEXT_FIELDS = (
-    "model_output",
-    "model_response",
-    "completions",
-    "responses",
-    "outputs",
-    "generations",
-    "predictions",
-)
-KNOWN = {*ID_FIELDS, *PROMPT_FIELDS, *TEXT_FIELDS, *RARE_TEXT_FIELDS}
 LM_EVAL, OPENCOMPASS, BIGCODE, EVALPLUS, INSPECT, PLAIN = (
     "lm-eval samples",
     "OpenCompass predictions",
@@ -115,7 +80,7 @@ def read_records(path: Path, benchmark: str = "") -> Records:
     left_out = {"other files": others} if others else {}
     if all(file.name.endswith(".py") for file in files):
         return Records(path=path, layout=EVALPLUS, records=_programs(files), field="", left_out=left_out)
-    parts = [(file, _document(file)) for file in files]
+    parts = [(file, read_rows(file)) for file in files]
     named = [(_layout(rows), file) for file, rows in parts if rows]
     if len({layout for layout, _ in named}) > 1:
         (one, first), (other, second) = named[0], next(pair for pair in named if pair[0] != named[0][0])
@@ -132,11 +97,13 @@ def _records(path: Path, layout: str, rows: list[tuple[str, Any]], left_out: dic
     if layout == LM_EVAL:
         kept = list(_first_filter(rows))
         if len(kept) < len(rows):
-            left_out["repeats under another filter"] = len(rows) - len(kept)
+            others = {str(row.get("filter")) for _, row in rows} - {str(row.get("filter")) for _, row in kept}
+            left_out[f"rows under another filter ({', '.join(sorted(others))})"] = len(rows) - len(kept)
         records = [_lm_eval(where, row) for where, row in kept]
-        return Records(path=path, layout=layout, records=records, field="resps.0.0", left_out=left_out)
+        place = "resps.0.0" if all("resps" in row for _, row in kept) else "filtered_resps.0"
+        return Records(path=path, layout=layout, records=records, field=place, left_out=left_out)
     if layout == INSPECT:
-        records = [Record(where=where, row=_attached(row), keys=row) for where, row in rows]
+        records = [_inspect(where, row) for where, row in rows]
         place = "output.choices.0.message.content"
         return Records(path=path, layout=layout, records=records, field=place, left_out=left_out)
     if layout == OPENCOMPASS:
@@ -152,13 +119,9 @@ def _records(path: Path, layout: str, rows: list[tuple[str, Any]], left_out: dic
     return Records(path=path, layout=layout, records=records, left_out=left_out)
 
 
-class _ById(dict[str, Any]):
-    """One member of an object whose names are ids: ``{"HumanEval/0": "text"}``."""
-
-
 def _plain(where: str, row: Any) -> Record:
     """Return a record of no tool's own layout."""
-    if isinstance(row, _ById):
+    if isinstance(row, ById):
         ((id, value),) = row.items()
         if isinstance(value, list) and len(value) == 1 and isinstance(value[0], Mapping):
             value = value[0]
@@ -174,147 +137,15 @@ def _layout(rows: Sequence[tuple[str, Any]]) -> str:
     row = rows[0][1]
     if isinstance(row, list | str):
         return BIGCODE
-    if isinstance(row, _Position):
+    if isinstance(row, Position):
         return OPENCOMPASS
     if not isinstance(row, Mapping):
         return PLAIN
-    if "resps" in row and "doc_id" in row:
+    if "doc_id" in row and ("resps" in row or "filtered_resps" in row):
         return LM_EVAL
     if isinstance(row.get("output"), Mapping) and "choices" in row["output"] and "id" in row:
         return INSPECT
     return PLAIN
-
-
-class _Position(dict[str, Any]):
-    """One member of OpenCompass's object, whose names count from 0."""
-
-
-def _document(file: File) -> list[tuple[str, Any]]:
-    """Return the rows of one file: a JSON list's items, a JSON object's, or one a line.
-
-    Raises:
-        RequestError: it is empty, or no JSON.
-    """
-    if not file.text.strip():
-        raise RequestError(f"{file.where}: empty; wanted a JSON list or JSONL of records")
-    whole = _whole(file)
-    if isinstance(whole, list):
-        return [(f"{file.where}[{index}]", row) for index, row in enumerate(whole)]
-    if isinstance(whole, dict):
-        line = "" if "\n" in file.text.strip() else ":1"
-        rows = [] if _is_record(whole) else _object(file.where, whole)
-        return rows or [(f"{file.where}{line}", whole)]
-    return list(_lines(file))
-
-
-def _whole(file: File) -> Any:
-    """Return the file as one JSON value; ``None`` where it is none, or a value of another kind: the lines tell."""
-    try:
-        value = json.loads(file.text)
-    except (ValueError, RecursionError) as error:
-        if not file.text.lstrip().startswith("[") or _many_lines(file.text):
-            return None
-        if isinstance(error, json.JSONDecodeError):
-            place = f"line {error.lineno} column {error.colno}"
-            raise RequestError(f"{file.where}: not JSON: {error.msg}: {place}; is the file cut off?") from error
-        raise RequestError(f"{file.where}: {beyond_json(error)}") from error
-    return value if isinstance(value, list | dict) else None
-
-
-def _many_lines(text: str) -> bool:
-    """Tell whether the first line is a JSON list of its own: JSONL of lists starts with a bracket as a list does."""
-    first, _, rest = text.lstrip().partition("\n")
-    try:
-        return bool(rest.strip()) and isinstance(json.loads(first), list)
-    except (ValueError, RecursionError):
-        return False
-
-
-def _lines(file: File) -> Iterator[tuple[str, Any]]:
-    """Give the value of each line that is not blank."""
-    for number, line in enumerate(file.text.split("\n"), 1):
-        value = line.strip("\ufeff \t\r")  # files joined by `cat` keep each its byte-order mark
-        if not value:
-            continue
-        where = f"{file.where}:{number}"
-        try:
-            yield where, json.loads(value)
-        except json.JSONDecodeError as error:
-            raise RequestError(f"{where}: not JSON: {error.msg}: column {error.colno}; is the file cut off?") from error
-        except (ValueError, RecursionError) as error:
-            raise RequestError(f"{where}: {beyond_json(error)}") from error
-
-
-def _is_record(whole: Mapping[str, Any]) -> bool:
-    """Tell whether an object is one record, and not something around a list of them.
-
-    A record may hold a list of objects itself (an IFEval row's ``kwargs``, a response's ``choices``); what is around a
-    list may have a name or an id (of the run). So the prompt or the text tells, and else the objects of the list.
-    """
-    if any(isinstance(whole.get(name), str) for name in (*TEXT_FIELDS, *PROMPT_FIELDS)):
-        return True
-    if "choices" not in whole and any(KNOWN & set(whole[name][0]) for name in _lists(whole)):
-        return False
-    return any(isinstance(whole.get(name), str | int) for name in ID_FIELDS)
-
-
-def _lists(whole: Mapping[str, Any]) -> list[str]:
-    """Return the names of an object's members that are lists of objects."""
-    return [name for name, value in whole.items() if isinstance(value, list) and value and _all_objects(value)]
-
-
-def _object(where: str, whole: dict[str, Any]) -> list[tuple[str, Any]]:
-    """Return the records in a file's one JSON object: OpenCompass's, a list with something around it, or texts by id.
-
-    Nothing comes back where the object is none of them, and so one record itself.
-
-    Raises:
-        RequestError: OpenCompass's numbers have a gap.
-    """
-    if whole and all(name.isdecimal() for name in whole) and _all_objects(whole) and _predictions(whole):
-        return _positions(where, whole)
-    lists = _lists(whole)
-    if "samples" in lists and ("eval" in whole or "plan" in whole):  # Inspect's
-        lists = ["samples"]
-    lists = [name for name in lists if KNOWN & set(whole[name][0])] or lists
-    if len(lists) == 1:
-        name = lists[0]
-        return [(f"{where}: {name}[{index}]", row) for index, row in enumerate(whole[name])]
-    if isinstance(whole.get("eval"), dict) and "samples" not in whole:  # EvalPlus's *_eval_results.json
-        whole, where = whole["eval"], f"{where}: eval"
-    if whole and all(_is_id(name) and isinstance(value, str | list | dict) for name, value in whole.items()):
-        return [(f"{where}[{id!r}]", _ById({id: value})) for id, value in whole.items()]
-    return []
-
-
-def _is_id(name: str) -> bool:
-    """Tell whether an object's name may be a problem's id, and no field's name: ids are numbered."""
-    return any(letter.isdecimal() for letter in name)
-
-
-def _all_objects(values: Mapping[str, Any] | Sequence[Any]) -> bool:
-    items = values.values() if isinstance(values, Mapping) else values
-    return all(isinstance(value, dict) for value in items)
-
-
-def _predictions(whole: Mapping[str, Any]) -> bool:
-    """Tell whether an object's members look like OpenCompass's."""
-    return all("prediction" in value for value in whole.values())
-
-
-def _positions(where: str, whole: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """Return OpenCompass's rows in the order of their numbers, which need not be the file's.
-
-    Raises:
-        RequestError: a number is left out.
-    """
-    rows = {int(name): value for name, value in whole.items()}
-    if missing := [n for n in range(len(rows)) if n not in rows]:
-        raise RequestError(
-            f"{where}: {len(rows):,} predictions, and none is numbered {missing[0]}; wanted 0 to {len(rows) - 1}, "
-            "as a finished run has them"
-        )
-    return [(f"{where}['{n}']", _Position(rows[n])) for n in range(len(rows))]
 
 
 def _one_set(path: Path, files: Sequence[File]) -> None:
@@ -353,6 +184,14 @@ def _lm_eval(where: str, row: Mapping[str, Any]) -> Record:
     return Record(where=where, row=row, keys={**doc, "doc_id": row["doc_id"]}, asked=said(row.get("arguments")))
 
 
+def _inspect(where: str, row: Mapping[str, Any]) -> Record:
+    """Return an Inspect sample's record; of a chat that was its input the user's turns are the question."""
+    asked = row.get("input")
+    if isinstance(asked, list):
+        asked = [turn for turn in asked if isinstance(turn, Mapping) and turn.get("role") == "user"]
+    return Record(where=where, row=_attached(row), keys={**row, "input": said(asked)})
+
+
 def said(prompt: Any) -> str:
     """Return the text of a prompt that was sent: a text, a chat's turns, or lm-eval's arguments."""
     if isinstance(prompt, str):
@@ -360,7 +199,7 @@ def said(prompt: Any) -> str:
     if isinstance(prompt, list):
         return "\n".join(said(turn) for turn in prompt)
     if isinstance(prompt, Mapping):
-        names = ("prompt", "content", "gen_args_0", "arg_0")
+        names = ("prompt", "content", "text", "gen_args_0", "arg_0")
         return "\n".join(said(prompt[name]) for name in names if name in prompt)
     return ""
 

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kit.completions.layouts import ID_FIELDS, PROMPT_FIELDS, Record, Records
+from kit.completions.layouts import Record, Records, said
+from kit.completions.names import ID_FIELDS, PROMPT_FIELDS
 from kit.errors import RequestError
 from kit.records import Problem
 
@@ -20,6 +21,8 @@ POSITION_FIELDS = ("idx", "index", "doc_id")
 PLAIN_WORDS = {"test", "train", "validation", "val", "dev", "main", "full", "default", "sanitized", "openai", "google"}
 PLAIN_WORDS |= {"id", "idx", "index", "item", "problem", "question", "task", "sample", "prompt", "doc", "q"}
 """Words before a number that name no benchmark: ``test/3``, ``task_3``."""
+START = 24
+"""Characters of a problem's text by which it is looked up in a prompt."""
 INVISIBLE = dict.fromkeys(map(ord, "\u200b\u2060\ufeff"), " ")
 
 
@@ -248,11 +251,12 @@ def _by_text(
     value: Any, exact: Mapping[str, tuple[str, ...]], loose: Mapping[str, tuple[str, ...]], loosely: set[str]
 ) -> tuple[str, ...]:
     """Return the problems with a text, as it stands or else but for white space and Unicode form."""
-    if not isinstance(value, str) or not value.strip():
+    text = said(value)
+    if not text.strip():
         return ()
-    if value in exact:
-        return exact[value]
-    ids = loose.get(loosen(value), ())
+    if text in exact:
+        return exact[text]
+    ids = loose.get(loosen(text), ())
     loosely.update(ids)
     return ids
 
@@ -261,11 +265,13 @@ def _by_text(
 
 
 def _by_position(found: Records, problems: Sequence[Problem], rows: int | None) -> Match:
-    """Return the problems in their order.
+    """Return the problems that the prompts hold, where each holds one; else the problems in their order.
 
     Raises:
         RequestError: there are more or fewer records than problems.
     """
+    if ids := _by_prompts_sent(found.records, problems):
+        return Match(field="position" if ids == [p.id for p in problems[: len(ids)]] else "origin_prompt", ids=ids)
     count, wanted = len(found.records), len(problems)
     if count not in (wanted, rows):
         kind = "texts" if found.field == "" else "predictions"
@@ -275,6 +281,41 @@ def _by_position(found: Records, problems: Sequence[Problem], rows: int | None) 
             "it another split, or one part of several? Name the folder with all parts, or give the problems with --data"
         )
     return Match(field="position", ids=[problem.id for problem in problems[:count]], placed=True)
+
+
+def _by_prompts_sent(records: Sequence[Record], problems: Sequence[Problem]) -> list[str] | None:
+    """Return the problem whose text each prompt holds, and no two the same; ``None`` where they don't tell.
+
+    A prompt may hold examples before its question, and a problem's text may be part of a longer one: the last counts,
+    and of those that end together the longest. Problems with one text are told by the position.
+    """
+    texts = max(problem_texts(problems), key=lambda texts: len(set(texts)), default=[])
+    by_start: dict[str, list[tuple[str, Problem]]] = {}
+    for problem, text in zip(problems, texts, strict=False):
+        if form := loosen(text):
+            by_start.setdefault(form[:START], []).append((form, problem))
+    ids = []
+    for index, record in enumerate(records):
+        held = _held(loosen(record.asked), by_start)
+        own = problems[index].id if index < len(problems) else ""
+        if not held:
+            return None
+        ids.append(own if own in held else held[0])
+    return ids if len(set(ids)) == len(ids) else None
+
+
+def _held(asked: str, by_start: Mapping[str, list[tuple[str, Problem]]]) -> list[str]:
+    """Return the ids of the problems whose text stands last in a prompt, and is the longest there."""
+    lengths = {len(start) for start in by_start}
+    best, ids = (0, 0), list[str]()
+    for length in lengths:
+        for at in range(len(asked) - length + 1):
+            for form, problem in by_start.get(asked[at : at + length], []):
+                if asked.startswith(form, at):
+                    rank = (at + len(form), len(form))
+                    ids = [*ids, problem.id] if rank == best else [problem.id] if rank > best else ids
+                    best = max(best, rank)
+    return ids
 
 
 def check_order(problems: Sequence[Problem], records: Sequence[Record], texts: Sequence[str]) -> None:

@@ -41,7 +41,8 @@ def open_files(path: Path, benchmark: str = "") -> tuple[list[File], int]:
     """Return the files that hold completions, in the order of their numbers, and how many others were passed by.
 
     Of a folder's files those count that a tool writes samples to (``samples_*.jsonl``, ``predictions/``,
-    ``<task>/0.py``); where some carry the benchmark's name and some don't, those that do.
+    ``<task>/0.py``, the kit's own ``completions.jsonl``); where only some carry the benchmark's name,
+    those.
 
     Raises:
         RequestError: the file can't be read, or the folder holds no file of completions.
@@ -116,7 +117,7 @@ def _read(member: _Member) -> list[File]:
 def _choose(members: Sequence[_Member], benchmark: str) -> list[_Member]:
     """Return the members that hold completions, by the names that the tools give them."""
     data = [member for member in members if member.name.lower().endswith(ENDINGS)]
-    samples = [member for member in data if _base(member).startswith("samples_")]
+    samples = [member for member in data if _base(member).startswith(("samples_", "completions.jsonl"))]
     predictions = [member for member in data if "predictions" in PurePosixPath(member.name).parts[:-1]]
     chosen = samples or predictions or [member for member in data if not _base(member).startswith("tmp_")]
     if not chosen:

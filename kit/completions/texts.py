@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from kit.completions.fields import MISSING, find_field, is_text, join_field
-from kit.completions.layouts import RARE_TEXT_FIELDS, TEXT_FIELDS, Record, Records
+from kit.completions.layouts import Record, Records
+from kit.completions.names import RARE_TEXT_FIELDS, TEXT_FIELDS
 from kit.errors import RequestError
 from kit.records import Problem
 
