@@ -182,6 +182,18 @@ def test_what_cannot_be_read_is_called_by_its_name(data: bytes, text: str, tmp_p
     assert message("gsm8k", tmp_path / "c.jsonl") == f"{tmp_path}/c.jsonl: {text}"
 
 
+@pytest.mark.parametrize("depth", [300, 600, 900, 100_000])
+def test_a_nest_too_deep_is_no_traceback(depth: int, tmp_path: Path):
+    path = tmp_path / "c.json"
+    for row in ('"origin_prompt": %s, "prediction": "t"', '"origin_prompt": "", "prediction": %s'):
+        path.write_text('{"0": {' + row.replace("%s", depth * "[" + '"Sum?"' + depth * "]") + "}}")
+        try:
+            texts = read_completions(path, [Problem(id="0", data={"question": "Sum?"})]).texts
+            assert texts in (["t"], ["Sum?"])
+        except RequestError as error:
+            assert re.search(r"nested too deep to read; wanted records of texts$", str(error))
+
+
 def test_a_packed_file_that_would_fill_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("kit.textfiles.MAX_UNPACKED_BYTES", 1000)
     monkeypatch.setattr("kit.completions.opening.MAX_UNPACKED_BYTES", 1000)
@@ -523,7 +535,7 @@ def test_rows_that_are_not_needed_are_counted():
     found = read("gsm8k", TOOLS / "opencompass_parts", rows=1)
     assert found.texts == GSM8K_TEXTS[:1]
     assert found.summary() == (
-        "1 texts read from 'prediction' of OpenCompass predictions, matched by position, left out: beyond the first 1 "
+        "1 text read from 'prediction' of OpenCompass predictions, matched by position, left out: beyond the first 1 "
         "problems 2"
     )
 

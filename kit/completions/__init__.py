@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kit.completions.fields import read_field, read_text_at
+from kit.completions.fields import read_field, read_text_at, refuse_too_deep
 from kit.completions.layouts import Record, Records, read_records
 from kit.completions.matching import Match, check_order, match, shorten
 from kit.completions.texts import text_field
@@ -39,7 +39,9 @@ class Completions:
         """Return the sentence that says what was read as what."""
         place = f"'{self.field}' of " if self.field else ""
         told = "position" if self.matched_by == "position" else repr(self.matched_by)
-        parts = [f"{len(self.texts):,} texts read from {place}{self.layout}, matched by {told}"]
+        parts = [
+            f"{len(self.texts):,} text{'s' * (len(self.texts) != 1)} read from {place}{self.layout}, matched by {told}"
+        ]
         if self.loosely:
             parts.append(f"{self.loosely:,} of them but for white space or Unicode form")
         if self.left_out:
@@ -72,6 +74,13 @@ def one_text_each(
     found: Records, problems: Sequence[Problem], field: str | None, rows: int | None, benchmark: str
 ) -> Completions:
     """Return one text for each problem, of records that were read before; arguments as :func:`read_completions`."""
+    with refuse_too_deep(found.path):
+        return _one_text_each(found, problems, field, rows, benchmark)
+
+
+def _one_text_each(
+    found: Records, problems: Sequence[Problem], field: str | None, rows: int | None, benchmark: str
+) -> Completions:
     if not found.records:
         raise RequestError(f"{found.path}: no record; wanted one completion a problem ({len(problems):,})")
     told = match(found, problems, benchmark, rows)

@@ -1,13 +1,29 @@
 r"""Places inside a record: ``resps.0.0``, ``output.choices.0.message.content``, ``gpt-4\.1.text``."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from kit.errors import RequestError
+from kit.records import beyond_json
 
 DOT = re.compile(r"(?<!\\)\.")
 MISSING = object()
+
+
+@contextmanager
+def refuse_too_deep(path: Path) -> Iterator[None]:
+    """Turn a nest that Python can't follow into an error on the file.
+
+    Raises:
+        RequestError: lists or objects are nested too deep.
+    """
+    try:
+        yield
+    except RecursionError as error:
+        raise RequestError(f"{path}: {beyond_json(error)}") from error
 
 
 def split_field(field: str) -> list[str]:

@@ -23,6 +23,7 @@ from itertools import groupby
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from kit.completions.fields import refuse_too_deep
 from kit.completions.opening import File, open_files
 from kit.completions.rows import ById, Position, read_rows
 from kit.errors import RequestError
@@ -78,6 +79,12 @@ def read_records(path: Path, benchmark: str = "") -> Records:
     """
     files, others = open_files(path, benchmark)
     left_out = {"other files": others} if others else {}
+    with refuse_too_deep(path):
+        return _read_files(path, files, left_out)
+
+
+def _read_files(path: Path, files: list[File], left_out: dict[str, int]) -> Records:
+    """Return the records of the files that were chosen."""
     if all(file.name.endswith(".py") for file in files):
         return Records(path=path, layout=EVALPLUS, records=_programs(files), field="", left_out=left_out)
     parts = [(file, read_rows(file)) for file in files]

@@ -87,9 +87,10 @@ def _resolved(found: Records, problems: Sequence[Problem], told: _Column, by_tex
         if len(candidates) > 1:
             value = shorten(str(record.keys[told.field]))
             names = " and ".join(candidates[:3])
+            form = ", but for white space and Unicode form" if told.loosely & set(candidates) else ""
             raise RequestError(
-                f"{record.where}: {told.field} {value} is the text of the problems {names}, but for white space and "
-                f"Unicode form; give each record the problem's id in 'id'"
+                f"{record.where}: {told.field} {value} is the text of the problems {names}{form}; give each record the "
+                "problem's id in 'id'"
             )
         if not candidates:
             values = {told.field: record.keys[told.field]}
@@ -290,13 +291,17 @@ def _by_prompts_sent(records: Sequence[Record], problems: Sequence[Problem]) -> 
     and of those that end together the longest. Problems with one text are told by the position.
     """
     texts = max(problem_texts(problems), key=lambda texts: len(set(texts)), default=[])
+    forms = [loosen(text) for text in texts]
+    asked = [loosen(record.asked) for record in records]
+    if len(asked) <= len(forms) and all(form and form in sent for form, sent in zip(forms, asked, strict=False)):
+        return [problem.id for problem in problems[: len(asked)]]
     by_start: dict[str, list[tuple[str, Problem]]] = {}
-    for problem, text in zip(problems, texts, strict=False):
-        if form := loosen(text):
+    for problem, form in zip(problems, forms, strict=False):
+        if form:
             by_start.setdefault(form[:START], []).append((form, problem))
     ids = []
-    for index, record in enumerate(records):
-        held = _held(loosen(record.asked), by_start)
+    for index, sent in enumerate(asked):
+        held = _held(sent, by_start)
         own = problems[index].id if index < len(problems) else ""
         if not held:
             return None
@@ -306,10 +311,10 @@ def _by_prompts_sent(records: Sequence[Record], problems: Sequence[Problem]) -> 
 
 def _held(asked: str, by_start: Mapping[str, list[tuple[str, Problem]]]) -> list[str]:
     """Return the ids of the problems whose text stands last in a prompt, and is the longest there."""
-    lengths = {len(start) for start in by_start}
+    starts = [at for at in range(len(asked)) if not asked[at - 1 : at].isalnum()]  # a text begins where a word does
     best, ids = (0, 0), list[str]()
-    for length in lengths:
-        for at in range(len(asked) - length + 1):
+    for length in {len(start) for start in by_start}:
+        for at in starts:
             for form, problem in by_start.get(asked[at : at + length], []):
                 if asked.startswith(form, at):
                     rank = (at + len(form), len(form))
