@@ -218,7 +218,7 @@ COMPLETIONS = {
     "an item is missing": (
         lines([{"id": 0, "output": "1"}, {"id": 2, "output": "3"}]),
         "c.jsonl: 1 of 3 problems have no completion, the first is '1'; give every problem one, an empty text if the "
-        "model said nothing",
+        "model said nothing; where only 2 were asked, give those problems alone with --data",
     ),
     "an item twice": (
         lines([{"id": 0, "output": "1"}, {"id": 0, "output": "1"}]),
@@ -226,7 +226,8 @@ COMPLETIONS = {
     ),
     "an id of another set": (
         lines([{"id": 0, "output": "1"}, {"id": 7, "output": "1"}]),
-        "c.jsonl:2: id '7' belongs to no problem; is it another benchmark's or split's?",
+        "c.jsonl:2: id '7' belongs to no problem; is it another benchmark's or split's? 1 of 2 records answer one: give "
+        "all their problems with --data",
     ),
     "no text": (
         lines([{"id": 0, "says": "1"}]),

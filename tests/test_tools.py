@@ -531,6 +531,49 @@ def test_rows_as_the_hint_says(tmp_path: Path):
     assert read("gsm8k", path, rows=2).texts == ["t0", "t1"]
 
 
+def test_problems_as_the_hint_says(tmp_path: Path):
+    # MBPP+ asks 378 of MBPP's problems, some of them outside its test set
+    rows = [json.loads(line) for line in (TOOLS / "mbpp.jsonl").read_text(encoding="utf-8").splitlines()]
+    path = lines(tmp_path / "c.jsonl", [{"task_id": f"Mbpp/{n}", "solution": f"t{n}"} for n in (13, 2)])
+    assert message("mbpp", path) == (
+        f"{path}:2: task_id 'Mbpp/2' belongs to no problem; is it another benchmark's or split's? 1 of 2 records answer "
+        "one: give all their problems with --data"
+    )
+    data = lines(tmp_path / "p.jsonl", [rows[2], {**rows[0], "task_id": 2}])
+    problems = registry.load("benchmarks", "mbpp").read(data)
+    assert read_completions(path, problems, benchmark="mbpp").texts == ["t13", "t2"]
+    path = lines(tmp_path / "c.jsonl", [{"task_id": "Mbpp/13", "solution": "t13"}])
+    assert message("mbpp", path) == (
+        f"{path}: 2 of 3 problems have no completion, the first is '11'; give every problem one, an empty text if the "
+        "model said nothing; where only 1 were asked, give those problems alone with --data"
+    )
+    problems = registry.load("benchmarks", "mbpp").read(lines(tmp_path / "p.jsonl", [rows[2]]))
+    assert read_completions(path, problems, benchmark="mbpp").texts == ["t13"]
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("protocol", ["paper", "default"])
+def test_gpt_4s_responses_with_prompts_that_a_tool_changed(
+    protocol: str,
+    shared: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    # the published counts, with the last blank gone, CRLF, NFD, another order and packed
+    source = shared / "data/ifeval/input_response_data_gpt4_20231107_145030.jsonl"
+    rows = [json.loads(line) for line in source.read_text(encoding="utf-8").splitlines()]
+    for row in rows:
+        row["prompt"] = unicodedata.normalize("NFD", row["prompt"].strip().replace("\n", "\r\n"))
+    packed = tmp_path / "responses.jsonl.gz"
+    packed.write_bytes(gzip.compress("".join(json.dumps(row) + "\n" for row in rows[::-1]).encode()))
+    data = shared / "data/ifeval/input_data_before_2024-06-11.jsonl"
+    words = ("ifeval", "--completions", str(packed), "--data", str(data), "--protocol", protocol, "--json")
+    document = json.loads(graded(monkeypatch, capsys, *words))
+    assert [round(row["value"] * row["n"]) for row in document["results"]] == [416, 697, 429, 712]
+    assert document["matched_loosely"] == 115
+
+
 def test_rows_that_are_not_needed_are_counted():
     found = read("gsm8k", TOOLS / "opencompass_parts", rows=1)
     assert found.texts == GSM8K_TEXTS[:1]

@@ -39,9 +39,8 @@ class Completions:
         """Return the sentence that says what was read as what."""
         place = f"'{self.field}' of " if self.field else ""
         told = "position" if self.matched_by == "position" else repr(self.matched_by)
-        parts = [
-            f"{len(self.texts):,} text{'s' * (len(self.texts) != 1)} read from {place}{self.layout}, matched by {told}"
-        ]
+        texts = f"{len(self.texts):,} text{'s' * (len(self.texts) != 1)}"
+        parts = [f"{texts} read from {place}{self.layout}, matched by {told}"]
         if self.loosely:
             parts.append(f"{self.loosely:,} of them but for white space or Unicode form")
         if self.left_out:
@@ -81,6 +80,7 @@ def one_text_each(
 def _one_text_each(
     found: Records, problems: Sequence[Problem], field: str | None, rows: int | None, benchmark: str
 ) -> Completions:
+    """Match the records, find the texts' field, and check that no problem is left without a text."""
     if not found.records:
         raise RequestError(f"{found.path}: no record; wanted one completion a problem ({len(problems):,})")
     told = match(found, problems, benchmark, rows)
@@ -135,10 +135,11 @@ def _complete(path: Path, problems: Sequence[Problem], wanted: Sequence[str], ma
         return
     count = len(matched)
     asked = {problem.id for problem in problems[:count]} == set(matched)
-    first = f"; where only the first {count:,} were asked, say --rows {count}" if asked else ""
+    other = f"say --rows {count}" if asked else "give those problems alone with --data"
     raise RequestError(
         f"{path}: {len(missing):,} of {len(wanted):,} problems have no completion, "
-        f"the first is {shorten(missing[0])}; give every problem one, an empty text if the model said nothing{first}"
+        f"the first is {shorten(missing[0])}; give every problem one, an empty text if the model said nothing; "
+        f"where only {'the first ' if asked else ''}{count:,} were asked, {other}"
     )
 
 

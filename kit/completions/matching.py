@@ -96,7 +96,9 @@ def _resolved(found: Records, problems: Sequence[Problem], told: _Column, by_tex
             values = {told.field: record.keys[told.field]}
             if by_text is not None and by_text.ids[index] == () and by_text.field in record.keys:
                 values[by_text.field] = record.keys[by_text.field]
-            raise RequestError(_stranger(record.where, values, problems))
+            known = sum(map(bool, told.ids))
+            others = f" {known:,} of {len(told.ids):,} records answer one: give all their problems with --data"
+            raise RequestError(_stranger(record.where, values, problems) + others * bool(known))
         ids.append(candidates[0])
     return Match(field=told.field, ids=ids, placed=told.placed, loosely=told.loosely)
 
