@@ -226,8 +226,8 @@ COMPLETIONS = {
     ),
     "an id of another set": (
         lines([{"id": 0, "output": "1"}, {"id": 7, "output": "1"}]),
-        "c.jsonl:2: id '7' belongs to no problem; is it another benchmark's or split's? 1 of 2 records answer one: give "
-        "all their problems with --data",
+        "c.jsonl:2: id '7' belongs to no problem; is it another benchmark's or split's? 1 of 2 records answer one: "
+        "give all their problems with --data",
     ),
     "no text": (
         lines([{"id": 0, "says": "1"}]),

@@ -225,6 +225,27 @@ def test_inspects_packed_log(tmp_path: Path):
     assert read("gsm8k", tmp_path).texts == GSM8K_TEXTS  # the folder of logs
 
 
+def test_inspects_packed_log_of_ids_with_a_slash(tmp_path: Path):
+    with zipfile.ZipFile(tmp_path / "a.eval", "w") as archive:
+        archive.writestr("header.json", "{}")
+        for n in (2, 0, 1):
+            sample = {"id": f"HumanEval/{n}", "epoch": 1, "input": f"Read: {n}", "target": ""}
+            sample["output"] = {"choices": [{"message": {"role": "assistant", "content": f"t{n}"}}]}
+            archive.writestr(f"samples/HumanEval/{n}_epoch_1.json", json.dumps(sample))
+    found = read("humaneval", tmp_path / "a.eval")
+    assert (found.texts, found.matched_by) == (["t0", "t1", "t2"], "id")
+
+
+def test_inspects_sample_that_failed(tmp_path: Path):
+    def fail(log: Any) -> Any:
+        log["samples"][1]["output"] = {"model": "tiny", "choices": []}
+        return log
+
+    path = edited(INSPECT, fail, tmp_path)
+    place = "output.choices.0.message.content"
+    assert message("gsm8k", path) == (f"{path}: samples[1]: no field '{place}'; 'output.choices' is an empty list")
+
+
 def test_inspects_log_in_chunks(tmp_path: Path):
     path = eval_log(tmp_path / "a.eval", chunked=True)
     assert message("gsm8k", path) == (
@@ -536,8 +557,8 @@ def test_problems_as_the_hint_says(tmp_path: Path):
     rows = [json.loads(line) for line in (TOOLS / "mbpp.jsonl").read_text(encoding="utf-8").splitlines()]
     path = lines(tmp_path / "c.jsonl", [{"task_id": f"Mbpp/{n}", "solution": f"t{n}"} for n in (13, 2)])
     assert message("mbpp", path) == (
-        f"{path}:2: task_id 'Mbpp/2' belongs to no problem; is it another benchmark's or split's? 1 of 2 records answer "
-        "one: give all their problems with --data"
+        f"{path}:2: task_id 'Mbpp/2' belongs to no problem; is it another benchmark's or split's? 1 of 2 records "
+        "answer one: give all their problems with --data"
     )
     data = lines(tmp_path / "p.jsonl", [rows[2], {**rows[0], "task_id": 2}])
     problems = registry.load("benchmarks", "mbpp").read(data)

@@ -98,7 +98,8 @@ def _resolved(found: Records, problems: Sequence[Problem], told: _Column, by_tex
                 values[by_text.field] = record.keys[by_text.field]
             known = sum(map(bool, told.ids))
             others = f" {known:,} of {len(told.ids):,} records answer one: give all their problems with --data"
-            raise RequestError(_stranger(record.where, values, problems) + others * bool(known))
+            text = _stranger(record.where, values, problems)
+            raise RequestError(text + others if known and text.endswith("?") else text)
         ids.append(candidates[0])
     return Match(field=told.field, ids=ids, placed=told.placed, loosely=told.loosely)
 

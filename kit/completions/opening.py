@@ -13,6 +13,8 @@ from kit.textfiles import MAX_UNPACKED_BYTES, decode, read_bytes, unpack
 ENDINGS = (".json", ".jsonl", ".ndjson", ".json.gz", ".jsonl.gz", ".ndjson.gz", ".eval", ".zip")
 ZIP = b"PK\x03\x04"
 INSPECT_HEADERS = ("header.json", "_journal/start.json")
+CHUNKED = re.compile(r"_epoch_\d+/")
+"""A folder for each sample; else it is a file, whose name has the slash of an id like ``HumanEval/0`` in it."""
 CONVERT = "convert it by `inspect log convert {name} --to json --output-dir .`, and name the JSON file"
 
 
@@ -88,7 +90,7 @@ def _zipped(data: bytes, where: str) -> Iterator[_Member]:
     infos = [info for info in archive.infolist() if not info.is_dir() and not info.filename.startswith("__MACOSX/")]
     if any(info.filename in INSPECT_HEADERS for info in infos):
         infos = [info for info in infos if info.filename.startswith("samples/")]
-        if any(info.filename.count("/") > 1 for info in infos):
+        if any(CHUNKED.search(info.filename) for info in infos):
             raise RequestError(f"{where}: an Inspect log in chunks; {CONVERT.format(name=where)}")
     if sum(info.file_size for info in infos) > MAX_UNPACKED_BYTES:
         raise RequestError(f"{where}: unpacks to more than {MAX_UNPACKED_BYTES:,} bytes; split it")
