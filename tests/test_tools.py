@@ -254,6 +254,23 @@ def test_inspects_log_in_chunks(tmp_path: Path):
     )
 
 
+def test_inspects_log_packed_by_zstd(tmp_path: Path):
+    # newer versions of Inspect pack by it; Python's zipfile reads it from 3.14 on
+    path = tmp_path / "a.eval"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr("header.json", "{}")
+        archive.writestr("samples/1_epoch_1.json", "{}")
+    data = bytearray(path.read_bytes())
+    for mark, offset in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):  # where each header has the method
+        for found in re.finditer(re.escape(mark), bytes(data)):
+            data[found.start() + offset] = 93
+    path.write_bytes(data)
+    assert message("gsm8k", path) == (
+        f"{path}: samples/1_epoch_1.json: That compression method is not supported; convert it by `inspect log convert "
+        f"{path} --to json --output-dir .`, and name the JSON file"
+    )
+
+
 def test_inspects_attachments(tmp_path: Path):
     def attach(log: Any) -> Any:
         message = log["samples"][2]["output"]["choices"][0]["message"]
