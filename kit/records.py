@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self, TypeAlias
 
 from kit.errors import RequestError
+from kit.textfiles import read_text
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
@@ -219,18 +220,12 @@ def write_rows(path: Path, rows: Iterable[Row]) -> int:
 
 
 def read_objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The JSON objects of a JSONL file, each with its place (``file:line``); blank lines are skipped.
+    """The JSON objects of a JSONL file, plain or gzip, each with its place (``file:line``); blank lines are skipped.
 
     Raises:
         RequestError: the file is not UTF-8, a line is not JSON or beyond what can be read, or not an object.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise RequestError(f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8") from error
-    except OSError as error:
-        raise RequestError(f"{path}: {error.strerror}") from error
-    for number, line in enumerate(text.split("\n"), 1):
+    for number, line in enumerate(read_text(path).split("\n"), 1):
         if not line.strip():
             continue
         where = f"{path}:{number}"

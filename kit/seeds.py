@@ -7,11 +7,14 @@ from typing import Any
 
 from kit.errors import RequestError
 from kit.records import Instruction, Pair, beyond_json, read_objects
+from kit.textfiles import read_text
 
 FIELDS: Mapping[str, Mapping[str, str]] = {
     "alpaca": {"instruction": "instruction", "input": "input", "output": "output"},
     "gsm8k": {"instruction": "question", "output": "answer"},
 }
+RECORD = ("instruction", "prompt", "question", "problem", "text")
+"""A text under one of these makes an object on one line a record, and not something around a list of records."""
 LAYOUT = ("id", "instruction", "input", "output")
 """What :func:`write_alpaca` gives each record: by these four the kit knows a file of its own."""
 
@@ -22,16 +25,9 @@ def objects(path: Path) -> list[tuple[str, dict[str, Any]]]:
     Raises:
         RequestError: the file is missing, is not UTF-8, is cut off, or holds something else than records.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise RequestError(f"{path}: {error.strerror}") from error
-    if not data.strip():
+    text = read_text(path)
+    if not text.strip():
         raise RequestError(f"{path}: empty; wanted a JSON list or JSONL of records")
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise RequestError(f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8") from error
     if not text.lstrip().startswith("["):
         _no_wrapper(path, text)
         return list(read_objects(path))
@@ -63,7 +59,8 @@ def _no_wrapper(path: Path, text: str) -> None:
     if not isinstance(whole, dict):
         return
     lists = [name for name, value in whole.items() if isinstance(value, list) and value and isinstance(value[0], dict)]
-    if lists:
+    # A record may hold a list of objects itself: kwargs, messages.
+    if lists and not any(isinstance(whole.get(name), str) for name in RECORD):
         raise RequestError(
             f"{path}: one JSON object, whose {lists[0]!r} holds a list of {len(whole[lists[0]]):,} objects; "
             "wanted the list alone, or JSONL"

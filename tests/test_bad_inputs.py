@@ -218,7 +218,7 @@ COMPLETIONS = {
     "an item is missing": (
         lines([{"id": 0, "output": "1"}, {"id": 2, "output": "3"}]),
         "c.jsonl: 1 of 3 problems have no completion, the first is '1'; give every problem one, an empty text if the "
-        "model said nothing",
+        "model said nothing; where only 2 were asked, give those problems alone with --data",
     ),
     "an item twice": (
         lines([{"id": 0, "output": "1"}, {"id": 0, "output": "1"}]),
@@ -226,7 +226,8 @@ COMPLETIONS = {
     ),
     "an id of another set": (
         lines([{"id": 0, "output": "1"}, {"id": 7, "output": "1"}]),
-        "c.jsonl:2: id '7' belongs to no problem; is it another benchmark's or split's?",
+        "c.jsonl:2: id '7' belongs to no problem; is it another benchmark's or split's? 1 of 2 records answer one: "
+        "give all their problems with --data",
     ),
     "no text": (
         lines([{"id": 0, "says": "1"}]),
@@ -239,8 +240,8 @@ COMPLETIONS = {
     ),
     "no id": (
         lines([{"says": "1"}]),
-        "c.jsonl:1: found says; wanted an id (task_id, id, key, question_id, problem_id, name) or the "
-        "problem's text (prompt, question, problem, instruction, text, query)",
+        "c.jsonl:1: found says; wanted an id (task_id, id, key, question_id, problem_id, custom_id, sample_id, "
+        "name, idx, index, doc_id) or the problem's text (prompt, question, problem, instruction, text, query, input)",
     ),
     "a later record without an id": (
         lines([{"id": 0, "output": "1"}, {"output": "1"}]),
@@ -281,7 +282,7 @@ def test_completions(text: str, message: str, folder: Path, kit: Callable[[str],
 def test_a_field_that_is_not_there(folder: Path, kit: Callable[[str], tuple[int, str]]):
     (folder / "c.jsonl").write_text(lines([{"id": 0, "model": {"text": "1"}}]), encoding="utf-8")
     words = "grade gsm8k --completions c.jsonl --data problems.jsonl --field model.txt"
-    assert refused(kit, words) == "c.jsonl:1: no field 'model.txt'; it has id, model"
+    assert refused(kit, words) == "c.jsonl:1: no field 'model.txt'; 'model' has text"
 
 
 def test_problems_of_another_benchmark(folder: Path, kit: Callable[[str], tuple[int, str]]):

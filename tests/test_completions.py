@@ -31,14 +31,19 @@ def test_files(problems: list[Problem], rows: list[dict[str, Any]], field: str |
     path = tmp_path / f"c.{ending}"
     text = json.dumps(rows) if ending == "json" else "".join(json.dumps(row) + "\n" for row in rows)
     path.write_text(text, encoding="utf-8")
-    texts, read_from = read_completions(path, problems, field)
-    assert texts == ["t0", "t1"]
-    assert [row for row in rows if read_from.partition(".")[0] not in row] == []
+    found = read_completions(path, problems, field)
+    assert found.texts == ["t0", "t1"]
+    assert [row for row in rows if found.field.partition(".")[0] not in row] == []
+
+
+def read(path: Path, problems: list[Problem], *words: Any, **options: Any) -> tuple[list[str], str]:
+    found = read_completions(path, problems, *words, **options)
+    return found.texts, found.field
 
 
 def test_an_empty_text_is_a_completion(tmp_path: Path):
     (tmp_path / "c.jsonl").write_text('{"id": 0, "output": ""}\n{"id": 1, "output": "x"}\n')
-    assert read_completions(tmp_path / "c.jsonl", MATHS) == (["", "x"], "output")
+    assert read(tmp_path / "c.jsonl", MATHS) == (["", "x"], "output")
 
 
 GOLD = {
@@ -61,7 +66,7 @@ GOLD = {
 @pytest.mark.parametrize("rows, read_from", GOLD.values(), ids=list(GOLD))
 def test_the_benchmarks_own_texts_are_not_the_models(rows: list[dict[str, Any]], read_from: str, tmp_path: Path):
     (tmp_path / "c.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    assert read_completions(tmp_path / "c.jsonl", MATHS) == ([row[read_from] for row in rows], read_from)
+    assert read(tmp_path / "c.jsonl", MATHS) == ([row[read_from] for row in rows], read_from)
 
 
 FOREIGN = {
@@ -76,13 +81,13 @@ FOREIGN = {
 @pytest.mark.parametrize("rows", FOREIGN.values(), ids=list(FOREIGN))
 def test_the_problems_own_text_tells_where_an_id_does_not(rows: list[dict[str, Any]], tmp_path: Path):
     (tmp_path / "c.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    assert read_completions(tmp_path / "c.jsonl", MATHS) == (["t0", "t1"], "output")
+    assert read(tmp_path / "c.jsonl", MATHS) == (["t0", "t1"], "output")
 
 
 def test_the_first_rows_of_a_complete_file(tmp_path: Path):
     # "belongs to no problem": the problems were cut before their completions were looked up
     (tmp_path / "c.jsonl").write_text('{"id": 1, "output": null}\n{"id": 0, "output": "t0"}\n')
-    assert read_completions(tmp_path / "c.jsonl", MATHS, rows=1) == (["t0"], "output")
+    assert read(tmp_path / "c.jsonl", MATHS, rows=1) == (["t0"], "output")
 
 
 def test_ifevals_older_prompts(tmp_path: Path):

@@ -5,16 +5,18 @@ from pathlib import Path
 from typing import TypeVar
 
 from kit.errors import RequestError, did_you_mean
-from kit.records import Problem, read_objects
+from kit.records import Problem
+from kit.seeds import objects
+from kit.textfiles import read_text
 
 Choice = TypeVar("Choice")
 
 
 def problems(path: Path, fields: Mapping[str, type], id_field: str) -> list[Problem]:
-    """One problem a line.
+    """Return the problems of a file, one a record.
 
     Args:
-        path: a JSONL file.
+        path: JSONL or a JSON list, plain or gzip.
         fields: the fields that each line must have, with their types; others are kept as they are.
         id_field: the field that holds the id; where a line lacks it, the line's position (from 0) is the id.
 
@@ -22,7 +24,7 @@ def problems(path: Path, fields: Mapping[str, type], id_field: str) -> list[Prob
         RequestError: a field is missing or of another type, an id stands twice, or the file is empty.
     """
     rows: dict[str, Problem] = {}
-    for where, value in read_objects(path):
+    for where, value in objects(path) if read_text(path).strip() else []:
         for name, kind in fields.items():
             if not isinstance(value.get(name), kind):
                 found = f"{type(value[name]).__name__}" if name in value else "nothing"

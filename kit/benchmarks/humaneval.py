@@ -24,10 +24,7 @@ prompt ends or be the whole function: defined again, it replaces the prompt's.
   that goes on where the prompt ends has the lost indent of its first line put back and ends with the function.
 '''
 
-import gzip
 import re
-import tempfile
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -55,7 +52,7 @@ def read(path: Path) -> list[Problem]:
     Raises:
         RequestError: not the benchmark's format, an id stands twice, or a problem has nothing to be tested by.
     """
-    problems = _unpacked(path) if path.suffix == ".gz" else files.problems(path, FIELDS, "task_id")
+    problems = files.problems(path, FIELDS, "task_id")
     for problem in problems:
         name = problem.data["entry_point"]
         if not name.isidentifier():
@@ -63,23 +60,6 @@ def read(path: Path) -> list[Problem]:
         if "def check" not in problem.data["test"]:
             raise RequestError(f"{path}: task {problem.id}: test: no function 'check' in it, so nothing could pass")
     return problems
-
-
-def _unpacked(path: Path) -> list[Problem]:
-    """The problems of a packed file."""
-    try:
-        packed = path.read_bytes()
-    except OSError as error:
-        raise RequestError(f"{path}: {error.strerror}") from error
-    with tempfile.TemporaryDirectory() as folder:
-        plain = Path(folder) / path.stem
-        try:
-            plain.write_bytes(gzip.decompress(packed))
-            return files.problems(plain, FIELDS, "task_id")
-        except (OSError, EOFError, zlib.error) as error:
-            raise RequestError(f"{path}: cannot be unpacked ({error}); is the file cut off?") from error
-        except RequestError as error:
-            raise RequestError(str(error).replace(str(plain), str(path))) from error
 
 
 def turns(problem: Problem, pack: Pack) -> tuple[Turn, ...]:

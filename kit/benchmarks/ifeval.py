@@ -3,8 +3,9 @@
     {"key": 1001, "prompt": "Describe a beach. Do not use any commas.",
      "instruction_id_list": ["punctuation:no_comma"], "kwargs": [{}]}
 
-Official grader (google-research/google-research; carried by the lm-eval wheel, whose files are used by path):
-https://github.com/google-research/google-research/blob/d76be322625d4401655660f0f02681f96eb6783a/instruction_following_eval/evaluation_lib.py
+Official grader (the checkers beside it, ``instructions*.py``, are carried by the lm-eval wheel in
+``lm_eval/tasks/ifeval/`` and used by path; ``manifests/ifeval.toml`` pins each file by its sha256):
+https://github.com/google-research/google-research/blob/4c4299485319ed72ef782020c81784be5468924e/instruction_following_eval/evaluation_lib.py
 
 The prompt alone is asked and the whole text is judged, whatever the pack: strict on the text as it is, loose on the
 best of eight variants of it. Nothing is downloaded; langdetect is seeded.
@@ -39,7 +40,7 @@ ASKS = 1
 DATASET = "ifeval"
 PROMPTS: tuple[str, ...] = ()
 SOURCE = (
-    "https://github.com/google-research/google-research/blob/d76be322625d4401655660f0f02681f96eb6783a/"
+    "https://github.com/google-research/google-research/blob/4c4299485319ed72ef782020c81784be5468924e/"
     "instruction_following_eval/evaluation_lib.py"
 )
 METRICS: Mapping[str, str] = {

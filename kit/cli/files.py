@@ -188,12 +188,22 @@ def answer(
 @app.command()
 def grade(
     benchmark: Annotated[str, typer.Argument(help=BENCHMARKS)],
-    completions: Annotated[Path, typer.Option("--completions", help="JSONL or JSON: id or prompt, and a text")],
+    completions: Annotated[
+        Path,
+        typer.Option(
+            "--completions",
+            help="What a tool wrote (a file, .gz, .eval, .zip or a folder): lm-eval samples, OpenCompass predictions, "
+            "bigcode generations, EvalPlus samples, Inspect logs, or any JSON with ids or prompts and texts",
+        ),
+    ],
     data: Annotated[Path | None, typer.Option("--data", help="The benchmark's file; the pinned one by default")] = None,
     protocol: Annotated[
         str, typer.Option("--protocol", help="paper: as the authors' tools grade; default: ours")
     ] = "default",
-    field: Annotated[str | None, typer.Option("--field", help="Where the text is, dots for nested records")] = None,
+    field: Annotated[
+        str | None,
+        typer.Option("--field", help=r"Where the text is: dots for nested records and lists, \. for a dot of a name"),
+    ] = None,
     rows: Rows = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="JSONL file of grades to write; it must not be there")
@@ -206,10 +216,9 @@ def grade(
     """Completions of any tool -> grades and results; no GPU, code only in the sandbox."""
     from kit import registry
     from kit.adhoc import Workbench, benchmark_name
-    from kit.completions import read_completions
+    from kit.completions import one_text_each, read_records
     from kit.records import results, write_rows
     from kit.report import plain
-    from kit.seeds import objects
     from kit.stages import only_file
 
     if protocol not in ("paper", "default"):
@@ -218,14 +227,15 @@ def grade(
     if out is not None:
         check_out(out)
     check_mirror(mirror)
-    if not objects(completions):  # told before anything is fetched
+    records = read_records(completions, name)  # told before anything is fetched
+    if not records.records:
         raise RequestError(f"{completions}: no record; wanted one completion a problem")
     module = registry.load("benchmarks", name)
     if data is None:
         bench = Workbench("smoke")
         data = only_file(run_bench(bench, [bench.data(name, None)], store, mirror, quiet=json)[-1].folder)
     problems = module.read(data)
-    texts, read_from = read_completions(completions, problems, field, rows)
+    found_texts = one_text_each(records, problems, field, rows, name)
     problems = problems[:rows]
     with contextlib.ExitStack() as stack:
         sandbox = None
@@ -233,7 +243,7 @@ def grade(
             from kit.sandbox import open_sandbox
 
             sandbox = stack.enter_context(open_sandbox(unsafe=unsafe_exec))
-        grades = module.grade(problems, texts, protocol, sandbox)
+        grades = module.grade(problems, found_texts.texts, protocol, sandbox)
     found = results(grades, module.METRICS)
     if out is not None:
         place(out, lambda path: write_rows(path, grades))
@@ -244,7 +254,11 @@ def grade(
             "benchmark": name,
             "protocol": protocol,
             "version": module.VERSION,
-            "field": read_from,
+            "field": found_texts.field,
+            "layout": found_texts.layout,
+            "matched_by": found_texts.matched_by,
+            "matched_loosely": found_texts.loosely,
+            "left_out": found_texts.left_out,
             "sandbox": tier,
             "results": [result.to_json() for result in found],
         }
@@ -255,7 +269,7 @@ def grade(
         share = f"{100 * result.value:6.2f} % ±{100 * result.stderr:.2f}"
         typer.echo(f"{result.metric:28} {right:>6,} of {result.n:,} {result.unit:13} {share}")
     how = f"protocol {protocol}, {name} v{module.VERSION}" + (f", sandbox {tier}" if tier else "")
-    typer.echo(plain(f"{how}, texts read from {read_from!r}"))
+    typer.echo(plain(f"{how}, {found_texts.summary()}"))
 
 
 def text_options(seed: int, temperature: float, top_p: float, max_tokens: int, rows: int | None) -> dict[str, Any]:

@@ -1,0 +1,3 @@
+def double(x):
+    """Return x times two."""
+    return x + 2
