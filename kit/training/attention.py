@@ -99,7 +99,7 @@ def _in_one_call(tensors: Sequence[Any], lengths: list[int], ends: Any, scaling:
     """Call torch's flash-attention for packed rows of query, key and value; shapes as in :func:`varlen_attention`."""
     from torch.nn.attention.varlen import varlen_attn
 
-    # (1, heads, tokens, size) -> (tokens, heads, size). Under autocast rotary embedding leaves queries and keys in fp32.
+    # (1, heads, tokens, size) -> (tokens, heads, size). Rotary embedding under autocast leaves fp32.
     q, k, v = (tensor[0].transpose(0, 1).to(tensors[2].dtype) for tensor in tensors)
     longest, shared = max(lengths), q.shape[1] != k.shape[1]
     causal = (-1, 0)  # all tokens before, none after
