@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import RequestError
+from kit.records import BYTE_ORDER_MARK
 
 PROBES = (
     "the sea  is green",
@@ -26,7 +27,8 @@ def load_tokenizer(folder: Path) -> Any:
 
     Where there is a tokenizer.json its ids and texts are checked on :data:`PROBES`: transformers 5 gives a byte-level
     tokenizer.json that calls itself a ``LlamaTokenizerFast`` (DeepSeek's) the splitting of a sentencepiece one, and
-    every blank is lost in silence (https://github.com/huggingface/transformers/issues/45488).
+    every blank is lost in silence (https://github.com/huggingface/transformers/issues/45488). A byte-order mark in
+    front of the folder's chat template is dropped: it would stand in every prompt.
 
     Raises:
         RequestError: transformers reads none, or no class of its gives the ids of tokenizer.json.
@@ -38,7 +40,7 @@ def load_tokenizer(folder: Path) -> Any:
     except (OSError, ValueError) as error:
         raise RequestError(f"{folder}: transformers can't read the tokenizer: {error}") from error
     if not (folder / "tokenizer.json").is_file() or not _differs(tokenizer, folder):
-        return tokenizer
+        return _unmarked(tokenizer)
     plain = PreTrainedTokenizerFast.from_pretrained(folder)
     if probe := _differs(plain, folder):
         raise RequestError(
@@ -46,7 +48,14 @@ def load_tokenizer(folder: Path) -> Any:
             f"{type(tokenizer).__name__} as with PreTrainedTokenizerFast; take another copy of the model, or write "
             "tokenizer.json anew with the class that made it"
         )
-    return plain
+    return _unmarked(plain)
+
+
+def _unmarked(tokenizer: Any) -> Any:
+    """The tokenizer, with no byte-order mark in front of its chat template."""
+    if isinstance(tokenizer.chat_template, str):
+        tokenizer.chat_template = tokenizer.chat_template.lstrip(BYTE_ORDER_MARK)
+    return tokenizer
 
 
 def _differs(tokenizer: Any, folder: Path) -> str:
@@ -83,3 +92,20 @@ def render(tokenizer: Any, turns: Sequence[Mapping[str, str]], **options: bool) 
     """
     text: str = tokenizer.apply_chat_template(turns, tokenize=False, strftime_now=DATE.strftime, **options)
     return text
+
+
+def left_out(text: str, turns: Sequence[Mapping[str, str]], roles: Sequence[str]) -> str:
+    """The role of the first turn whose text a rendered chat lacks; empty if all are in it.
+
+    A text that stands in two turns has to be there twice. Templates may trim blanks off its ends.
+
+    Args:
+        text: the rendered chat.
+        turns: each with ``role`` and ``content``.
+        roles: whose turns to look for.
+    """
+    for turn in turns:
+        wanted = turn["content"].strip()
+        if wanted and turn["role"] in roles and text.count(wanted) < sum(t["content"].count(wanted) for t in turns):
+            return turn["role"]
+    return ""
