@@ -16,6 +16,7 @@ from kit.planner import Planner
 from kit.planning import largest_scale, locks, this_machine
 from kit.records import BYTE_ORDER_MARK
 from kit.sources import folder_source
+from kit.texts import HALF
 
 BENCHMARK_NAMES = {"math": "hendrycks_math"}
 """Other names that a benchmark goes by."""
@@ -160,6 +161,8 @@ def chat_format(template: Path | None, end_of_turn: str) -> dict[str, str | None
                 "--end-of-turn goes with --chat-template: it is the token that this template ends turns with"
             )
         return {}
+    if HALF.search(end_of_turn):
+        raise RequestError(f"--end-of-turn {end_of_turn!a}: not UTF-8; wanted a token of the base's")
     try:
         text = template.read_text(encoding="utf-8").lstrip(BYTE_ORDER_MARK)
     except (OSError, UnicodeDecodeError) as error:

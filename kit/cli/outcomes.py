@@ -33,6 +33,7 @@ def written(artifacts: Sequence["Artifact"], rows: int, asked: int | None) -> st
     for name, sentence in (
         ("too_long", "too long to be asked"),
         ("empty", "with no response"),
+        ("outputs_replaced", "had an output, which is replaced"),
         ("broken_characters", "with characters that the model wrote in part (U+FFFD)"),
     ):
         if count := last.get(name, 0):
@@ -57,12 +58,12 @@ def trained(facts: Mapping[str, Any], max_length: int) -> str:
 def as_read(facts: Mapping[str, Any]) -> list[str]:
     """What a file had beside instruction, input and output, what of it was mended, and what was left unread."""
     counted = (
-        ("with_system", "with a system prompt"),
-        ("with_history", "with a history"),
-        ("half_characters", "half characters replaced by U+FFFD"),
-        ("byte_order_marks", "byte-order marks dropped"),
+        ("with_system", "{:,} with a system prompt"),
+        ("with_history", "{:,} with a history"),
+        ("half_characters", "half characters replaced by U+FFFD: {:,}"),
+        ("byte_order_marks", "byte-order marks dropped: {:,}"),
     )
-    parts = [f"{count:,} {sentence}" for name, sentence in counted if (count := facts.get(name, 0))]
+    parts = [sentence.format(facts[name]) for name, sentence in counted if facts.get(name)]
     if fields := facts.get("unread_fields"):
         parts.append("not read: " + ", ".join(f"{name!r} of {count:,}" for name, count in fields.items()))
     return parts

@@ -10,6 +10,7 @@ from kit.engines import Progress, Request, unanswered
 from kit.errors import KitError, RequestError
 from kit.models import check_ids, check_model_folder, embedding_rows, left_out, load_tokenizer, render
 from kit.records import Completion
+from kit.texts import HALF
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +69,7 @@ class Chat:
 
         Raises:
             RequestError: the folder has no chat template, the template refuses a chat or leaves its system turn out, or
-                a prompt has a token that the model has no embedding for.
+                a prompt has half a character or a token that the model has no embedding for.
         """
         check_model_folder(self.model, chat=True)
         return [self._prompt(request, max_tokens) for request in requests]
@@ -88,6 +89,11 @@ class Chat:
             raise RequestError(
                 f"{request.id}: the chat template of {self.model} leaves the system turn out; take a model that reads "
                 "one, or put its text into the instruction"
+            )
+        if half := HALF.search(text):
+            raise RequestError(
+                f"{request.id}: its prompt holds half a character ({half[0]!a}), which no tokenizer takes; write the "
+                "whole one, or U+FFFD in its place"
             )
         ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         check_ids(ids, self.embedding_rows, self.tokenizer, f"{request.id}: prompt for {self.model}")

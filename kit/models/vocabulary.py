@@ -62,7 +62,8 @@ def check_ids(ids: Iterable[int], rows: int | None, tokenizer: Any, where: str) 
     """
     highest = max(ids, default=-1)
     if rows is not None and highest >= rows:
+        name = tokenizer.convert_ids_to_tokens(highest) if highest < len(tokenizer) else None
         raise RequestError(
-            f"{where}: token {tokenizer.convert_ids_to_tokens(highest)!r} has id {highest:,}, and the model's "
+            f"{where}: {f'token {name!r}' if name else 'a token without a name'} has id {highest:,}, and the model's "
             f"embedding has {rows:,} rows; take another token, or a model whose embedding has grown with its tokenizer"
         )

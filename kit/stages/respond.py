@@ -56,7 +56,7 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, contex
             "empty": sum(not pair.output for pair in pairs),
             "broken_characters": sum(broken(pair.output) for pair in pairs),
             **came.facts(),
-            "outputs_left_out": sum(bool(row.output.strip()) for row in rows),
+            "outputs_replaced": sum(bool(row.output.strip()) for row in rows),
             "engine": engine.fingerprint,
         },
     )
