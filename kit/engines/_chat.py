@@ -79,13 +79,14 @@ class Chat:
             raise RequestError(f"{request.id}: the chat has no turn; wanted at least one by the user")
         goes_on = request.turns[-1].role == "assistant"
         turns = [{"role": turn.role, "content": turn.content} for turn in request.turns]
+        options = {"add_generation_prompt": not goes_on, "continue_final_message": goes_on}
         try:
-            text = render(self.tokenizer, turns, add_generation_prompt=not goes_on, continue_final_message=goes_on)
+            text = render(self.tokenizer, turns, **options)
         except (
             Exception
         ) as error:  # jinja2's errors: many templates raise their own on a system turn or on roles in a row
             raise RequestError(f"{request.id}: the chat template of {self.model} refuses this chat: {error}") from error
-        if left_out(text, turns, ("system",)):
+        if left_out(self.tokenizer, text, turns, **options) == "system":
             raise RequestError(
                 f"{request.id}: the chat template of {self.model} leaves the system turn out; take a model that reads "
                 "one, or put its text into the instruction"

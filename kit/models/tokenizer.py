@@ -18,6 +18,9 @@ PROBES = (
 )
 """Texts on which tokenizers that split differently give different ids."""
 
+PROBE = "4711 2718 3141"
+"""A system turn that no template and no row has."""
+
 DATE = date(2024, 7, 26)
 """What a chat template that asks for today is told: the day that Llama's templates name where they know no other."""
 
@@ -94,18 +97,24 @@ def render(tokenizer: Any, turns: Sequence[Mapping[str, str]], **options: bool) 
     return text
 
 
-def left_out(text: str, turns: Sequence[Mapping[str, str]], roles: Sequence[str]) -> str:
-    """The role of the first turn whose text a rendered chat lacks; empty if all are in it.
+def left_out(tokenizer: Any, text: str, turns: Sequence[Mapping[str, str]], **options: bool) -> str:
+    """The role of the first turn that a rendered chat does not hold as it is; empty if all are in it.
 
-    A text that stands in two turns has to be there twice. Templates may trim blanks off its ends.
+    A text that stands in two turns has to be there twice; templates may trim blanks off its ends. A system turn is
+    exchanged for another too: a short one may stand in the template's own words.
 
     Args:
+        tokenizer: whose template it is.
         text: the rendered chat.
         turns: each with ``role`` and ``content``.
-        roles: whose turns to look for.
+        options: the chat was rendered with these.
     """
+    if any(turn["role"] == "system" for turn in turns):
+        exchanged = [{**turn, "content": PROBE} if turn["role"] == "system" else turn for turn in turns]
+        if PROBE not in render(tokenizer, exchanged, **options):
+            return "system"
     for turn in turns:
         wanted = turn["content"].strip()
-        if wanted and turn["role"] in roles and text.count(wanted) < sum(t["content"].count(wanted) for t in turns):
+        if wanted and text.count(wanted) < sum(other["content"].count(wanted) for other in turns):
             return turn["role"]
     return ""

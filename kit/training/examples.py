@@ -107,7 +107,7 @@ def split(tokenizer: Any, pair: Pair, end_of_turn: str) -> list[tuple[str, str]]
             )
         pieces.append((prompt[start:], answered[len(prompt) : end]))
         start = end
-    if role := left_out(whole, [turn.to_json() for turn in turns], ("system", *ROLES)):
+    if role := left_out(tokenizer, whole, [turn.to_json() for turn in turns]):
         raise RequestError(
             f"sft.chat_template: it leaves out or changes the {role} turn of {pair.id}; take a template that writes "
             "every turn as it is"
