@@ -204,7 +204,7 @@ def _seed(row: Mapping[str, Any], format: str, id: str, where: str) -> Instructi
             f"wanted {', '.join(columns.values())}{chat}"
         )
     texts: dict[str, Any] = {name: _text(row, column, where) for name, column in columns.items()}
-    if not texts["instruction"].strip() and not all(name in row for name in LAYOUT):
+    if not texts["instruction"].replace(BYTE_ORDER_MARK, "").strip() and not all(name in row for name in LAYOUT):
         raise RequestError(f"{where}: {columns['instruction']!r} is empty; every record needs an instruction")
     if CHAT_FIELDS[format]:
         texts |= {"system": _text(row, "system", where), **parse_history(row, where)}
@@ -215,6 +215,11 @@ def _seed(row: Mapping[str, Any], format: str, id: str, where: str) -> Instructi
 def _chat_in(row: Mapping[str, Any]) -> str:
     """The field of a record that holds a chat in ShareGPT's or OpenAI's layout; empty where none does."""
     return next((name for name in CHATS if name in row), "")
+
+
+def has_chats(path: Path) -> bool:
+    """Whether a row of an Alpaca file has a system prompt or a history."""
+    return any(row.get(name) for _, row in objects(path) for name in CHAT_FIELDS["alpaca"])
 
 
 def write_alpaca(path: Path, rows: Sequence[Instruction] | Sequence[Pair]) -> None:

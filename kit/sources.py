@@ -6,6 +6,7 @@ from typing import Any
 from kit.catalogue import ROOT
 from kit.errors import RequestError
 from kit.manifest import Dataset, Model
+from kit.seeds import has_chats
 from kit.store import HEAD, sha256_file
 
 BUNDLED = ROOT / "kit" / "bundled"
@@ -23,7 +24,9 @@ def data_source(dataset: Dataset, user_folder: Path | None) -> Source:
             raise RequestError(f"data file {path}: {error.strerror}") from error
         if dataset.sha256 not in (None, sha256):
             raise RequestError(f"{path}: sha256 is {sha256}, the manifest says {dataset.sha256}; another file?")
-        return {"kind": "file", "name": path.name, "sha256": sha256}, {"path": str(path)}
+        # Earlier kits dropped system prompts and histories: what they made of the same file is another artifact.
+        chats = {"chats": True} if dataset.file and dataset.format == "alpaca" and has_chats(path) else {}
+        return {"kind": "file", "name": path.name, "sha256": sha256, **chats}, {"path": str(path)}
     name = dataset.url.rpartition("/")[2]
     params = {"kind": "file", "name": name, "sha256": dataset.sha256}
     if dataset.sha256 is None:

@@ -318,6 +318,12 @@ LAST_LINES: dict[str, tuple[list[dict[str, Any]], int, int | None, str]] = {
         None,
         ", 1,200 with a system prompt, 2 with a history, not read: 'source' of 3, 'text' of 1",
     ),
+    "many fields": (
+        [{"unread_fields": dict.fromkeys("abcdefgh", 2)}],
+        3,
+        None,
+        ", not read: 'a' of 2, 'b' of 2, 'c' of 2, 'd' of 2, 'e' of 2, 'f' of 2, 2 more fields",
+    ),
     "mended in every round, read in the first": (
         [PLAIN | {"half_characters": 2, "byte_order_marks": 1, "with_system": 1}, PLAIN | {"half_characters": 5}],
         3,

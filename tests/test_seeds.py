@@ -9,8 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kit.errors import RequestError
+from kit.manifest import Dataset
 from kit.records import Instruction, Pair, read_rows, write_rows
 from kit.seeds import read_instructions, read_pairs, read_seeds, read_stored, read_training, write_alpaca
+from kit.sources import data_source
 
 FILES = {
     "JSON list": ("alpaca", '[{"instruction": "a", "input": "b", "output": "c"}, {"instruction": "d"}]'),
@@ -311,6 +313,26 @@ def test_absent_and_null(format: str, row: dict[str, Any], wanted: tuple[str, ..
         return
     (found,) = read_instructions(path, format, "s")
     assert (found.id, found.instruction, found.input, found.output) == ("s/0", *wanted)
+
+
+@pytest.mark.parametrize(
+    "row, chats",
+    [({"system": "Be brief."}, True), ({"history": [["a", "b"]]}, True), ({"system": "", "history": []}, False)],
+    ids=["system", "history", "neither"],
+)
+def test_a_file_with_chats_has_a_key_of_its_own(row: dict[str, Any], chats: bool, tmp_path: Path):
+    # a store of an earlier kit holds a model that was trained on the same file without them
+    path = write(tmp_path / "s.json", {"instruction": "a"}, {"instruction": "b"} | row)
+    params, _ = data_source(Dataset(format="alpaca", file=str(path), licence="mine"), None)
+    assert params.get("chats", False) is chats
+    assert set(params) - {"chats"} == {"kind", "name", "sha256"}
+
+
+def test_an_instruction_that_is_nothing_but_a_mark_is_refused(tmp_path: Path):
+    path = write(tmp_path / "s.json", {"instruction": "\ufeff "})
+    with pytest.raises(RequestError) as error:
+        read_instructions(path, "alpaca", "s")
+    assert str(error.value) == f"{path}[0]: 'instruction' is empty; every record needs an instruction"
 
 
 def test_rows_past_the_limit_are_not_looked_at(tmp_path: Path):

@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from kit.store import Artifact
 
+NAMED = 6
+"""Fields that are not read and that one line names; an artifact's facts have all."""
+
 
 def cut(artifacts: Sequence["Artifact"], max_tokens: int) -> str:
     """How many texts ran into the limit, a round after the other: they end in the middle of a sentence."""
@@ -65,5 +68,7 @@ def as_read(facts: Mapping[str, Any]) -> list[str]:
     )
     parts = [sentence.format(facts[name]) for name, sentence in counted if facts.get(name)]
     if fields := facts.get("unread_fields"):
-        parts.append("not read: " + ", ".join(f"{name!r} of {count:,}" for name, count in fields.items()))
+        named = [f"{name!r} of {count:,}" for name, count in fields.items()]
+        more = [f"{len(named) - NAMED:,} more fields"] if len(named) > NAMED else []
+        parts.append("not read: " + ", ".join([*named[:NAMED], *more]))
     return parts
