@@ -14,7 +14,9 @@ from kit.manifest import Dataset, Scale
 from kit.plan import Plan
 from kit.planner import Planner
 from kit.planning import largest_scale, locks, this_machine
+from kit.records import BYTE_ORDER_MARK
 from kit.sources import folder_source
+from kit.texts import HALF
 
 BENCHMARK_NAMES = {"math": "hendrycks_math"}
 """Other names that a benchmark goes by."""
@@ -105,6 +107,19 @@ class Workbench:
         inputs = {"pairs": self.file(pairs, "alpaca", f"alpaca{pairs.suffix}"), "base": self.model(base)}
         return self.planner.add("sft", f"sft/{pairs.stem}", params, inputs)
 
+    def check_end_of_turn(self, base: str, key: str) -> None:
+        """Check a tuning job's end-of-turn token before anything is run, where its base is a folder on this machine.
+
+        Raises:
+            RequestError: it is no token of the base's, or one that the base has no embedding for.
+        """
+        if base in self.catalogue.models:
+            return
+        from kit.training.examples import chat_tokenizer
+
+        params = self.plan.jobs[key].params
+        chat_tokenizer(Path(base), params["chat_template"], params["end_of_turn"])
+
     def answer(self, benchmark: str, model: str, data: Path | None, options: dict[str, Any]) -> str:
         """Model + problems -> completions."""
         module = registry.load("benchmarks", benchmark)
@@ -146,10 +161,15 @@ def chat_format(template: Path | None, end_of_turn: str) -> dict[str, str | None
                 "--end-of-turn goes with --chat-template: it is the token that this template ends turns with"
             )
         return {}
+    if HALF.search(end_of_turn):
+        raise RequestError(f"--end-of-turn {end_of_turn!a}: not UTF-8; wanted a token of the base's")
     try:
-        return {"chat_template": template.read_text(encoding="utf-8"), "end_of_turn": end_of_turn or None}
+        text = template.read_text(encoding="utf-8").lstrip(BYTE_ORDER_MARK)
     except (OSError, UnicodeDecodeError) as error:
         raise RequestError(f"--chat-template {template}: {error}; wanted a text file in Jinja") from error
+    if not text.strip():
+        raise RequestError(f"--chat-template {template}: empty; wanted a Jinja template")
+    return {"chat_template": text, "end_of_turn": end_of_turn or None}
 
 
 def benchmark_name(name: str) -> str:

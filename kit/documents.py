@@ -31,7 +31,7 @@ def parse(kind: type[Document], text: str, where: str) -> Document:
         RequestError: not TOML, or not this document; one line a fault, each with the file and the path of the key.
     """
     try:
-        raw = tomllib.loads(text)
+        raw = tomllib.loads(text.lstrip("\ufeff"))  # a byte-order mark, which some editors write
     except tomllib.TOMLDecodeError as error:
         raise RequestError(f"{where}: not TOML: {error}") from error
     if "schema" in kind.model_fields or "schema_" in kind.model_fields:

@@ -10,6 +10,11 @@ from typing import Any, ClassVar, Self, TypeAlias
 from kit.errors import RequestError
 from kit.textfiles import read_text
 
+BYTE_ORDER_MARK = "\ufeff"
+"""What some editors write in front of a text file; no part of the text."""
+ROLES = ("user", "assistant")
+"""Who says the two texts of one pair of a history."""
+
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 
@@ -52,7 +57,35 @@ class Turn(Row):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Instruction(Row):
+class ChatRow(Row):
+    """A row whose instruction is the last of a chat: what may stand before it, in LLaMA-Factory's alpaca layout."""
+
+    system: str = ""
+    """The system prompt; evolution carries it over as it was."""
+    history: tuple[tuple[str, str], ...] = ()
+    """Earlier turns, oldest first: what the user said and what was answered; carried over too."""
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any], where: str = "") -> Self:
+        """As every row's; JSON has lists where ``history`` has tuples.
+
+        Raises:
+            RequestError: as every row's, or ``history`` holds something else than pairs of texts.
+        """
+        return super(ChatRow, cls).from_json({**value, **parse_history(value, where)}, where)
+
+    def to_json(self) -> dict[str, Any]:
+        """Every field; ``system`` and ``history`` only where there is one: most rows have none."""
+        return {name: value for name, value in asdict(self).items() if value or name not in ("system", "history")}
+
+    def turns_before(self) -> tuple[Turn, ...]:
+        """The chat up to the instruction: the system prompt, then the history's questions and answers."""
+        said = [Turn(role=role, content=text) for pair in self.history for role, text in zip(ROLES, pair, strict=True)]
+        return (*([Turn(role="system", content=self.system)] if self.system else []), *said)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instruction(ChatRow):
     """A seed instruction, or what an evolver made of it."""
 
     id: str
@@ -70,7 +103,7 @@ class Instruction(Row):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pair(Row):
+class Pair(ChatRow):
     """An instruction with its response: one training example."""
 
     id: str
@@ -83,6 +116,26 @@ class Pair(Row):
     """The response."""
     finish_reason: str = ""
     """How the response ended; see :class:`Completion`."""
+
+
+def parse_history(row: Mapping[str, Any], where: str) -> dict[str, tuple[tuple[str, str], ...]]:
+    """The field ``history`` of a decoded row as tuples; nothing where it is absent, null or empty.
+
+    Raises:
+        RequestError: it is no list of pairs of texts.
+    """
+    found = row.get("history")
+    if found in (None, "", [], ()):
+        return {"history": ()} if "history" in row else {}
+    wanted = 'wanted a list of pairs ["what the user said", "what was answered"]'
+    if not isinstance(found, list | tuple):
+        raise RequestError(f"{where}: 'history': found {type(found).__name__}, {wanted}")
+    for number, pair in enumerate(found):
+        texts = pair if isinstance(pair, list | tuple) else None
+        if texts is None or len(texts) != len(ROLES) or not all(isinstance(text, str) for text in texts):
+            kinds = type(pair).__name__ if texts is None else f"[{', '.join(type(text).__name__ for text in texts)}]"
+            raise RequestError(f"{where}: 'history'[{number}]: found {kinds}, {wanted}")
+    return {"history": tuple((said, answered) for said, answered in found)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,7 +278,8 @@ def read_objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     Raises:
         RequestError: the file is not UTF-8, a line is not JSON or beyond what can be read, or not an object.
     """
-    for number, line in enumerate(read_text(path).split("\n"), 1):
+    for number, marked in enumerate(read_text(path).split("\n"), 1):
+        line = marked.lstrip(BYTE_ORDER_MARK)  # files laid end to end have one in the middle too
         if not line.strip():
             continue
         where = f"{path}:{number}"

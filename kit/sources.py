@@ -7,6 +7,7 @@ from kit.catalogue import ROOT
 from kit.checksums import difference
 from kit.errors import RequestError
 from kit.manifest import Dataset, Model
+from kit.seeds import has_chats
 from kit.store import HEAD, sha256_file
 
 BUNDLED = ROOT / "kit" / "bundled"
@@ -30,7 +31,9 @@ def data_source(dataset: Dataset, user_folder: Path | None) -> Source:
         if wrong:
             found = f"{wrong.name} is {wrong.found}, the manifest says {wrong.pinned}"
             raise RequestError(f"{path}: {found}; another file?")
-        return {"kind": "file", "name": path.name, "sha256": sha256}, {"path": str(path)}
+        # Earlier kits dropped system prompts and histories: what they made of the same file is another artifact.
+        chats = {"chats": True} if dataset.file and dataset.format == "alpaca" and has_chats(path) else {}
+        return {"kind": "file", "name": path.name, "sha256": sha256, **chats}, {"path": str(path)}
     name = dataset.url.rpartition("/")[2]
     params = {"kind": "file", "name": name, "sha256": dataset.sha256}
     if dataset.sha256 is None and dataset.git_blob is not None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from kit import run
+from kit.adhoc import chat_format
 from kit.cli import main
 
 MANIFEST = (Path(__file__).parent / "data" / "mine.toml").read_text(encoding="utf-8")
@@ -376,6 +377,45 @@ def test_chat_templates(template: str, message: str, folder: Path, kit: Callable
     assert refused(kit, "sft --pairs pairs.json --base smollm2-29l --out tuned --chat-template t.jinja") == (
         f"--chat-template t.jinja: {message}; wanted a Jinja template that renders a user's and an assistant's turn"
     )
+
+
+ROWS = {
+    "sft": ("tools", [{}]),
+    "respond": ("images", ["a.png"]),
+    "evolve": ("messages", [{"role": "user", "content": "a"}]),
+}
+
+
+@pytest.mark.parametrize("command", ROWS)
+def test_rows_that_would_be_changed_in_silence(command: str, folder: Path, kit: Callable[[str], tuple[int, str]]):
+    # exit code 0, and nobody was told
+    name, value = ROWS[command]
+    rows = [{"instruction": "a", "output": "b"}, {"instruction": "a", "output": "b", name: value}]
+    (folder / "seeds.json").write_text(json.dumps(rows), encoding="utf-8")
+    assert refused(kit, STARTS[command]).startswith(f"seeds.json[1]: {name!r} ")
+
+
+def test_an_empty_chat_template(folder: Path, kit: Callable[[str], tuple[int, str]]):
+    (folder / "pairs.json").write_text(json.dumps([{"instruction": "a", "output": "b"}]), encoding="utf-8")
+    (folder / "t.jinja").write_text("\ufeff\n", encoding="utf-8")
+    text = refused(kit, "sft --pairs pairs.json --base smollm2-29l --out tuned --chat-template t.jinja")
+    assert text == "--chat-template t.jinja: empty; wanted a Jinja template"
+
+
+@pytest.mark.parametrize("marks", ["", "\ufeff", "\ufeff\ufeff"], ids=["none", "one", "two"])
+def test_a_mark_in_front_of_a_chat_template_is_dropped(marks: str, tmp_path: Path):
+    # it stood in every prompt, and was saved with the model
+    (tmp_path / "t.jinja").write_text(marks + "{{ messages }}\ufeff", encoding="utf-8")
+    assert chat_format(tmp_path / "t.jinja", "<|end|>") == {
+        "chat_template": "{{ messages }}\ufeff",
+        "end_of_turn": "<|end|>",
+    }
+
+
+def test_a_manifest_may_begin_with_a_mark(folder: Path, kit: Callable[[str], tuple[int, str]]):
+    # "not TOML: Invalid statement (at line 1, column 1)"
+    (folder / "my.toml").write_text("\ufeff" + MANIFEST.replace("schema", "shcema", 1), encoding="utf-8")
+    assert refused(kit, "run my.toml") == "my.toml: schema: found None, this kit reads schema = 1"
 
 
 def test_an_out_that_cannot_be_made(folder: Path, kit: Callable[[str], tuple[int, str]]):

@@ -10,13 +10,14 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
 
-from kit.cli import files, listing, main
+from kit.cli import files, listing, main, outcomes
 from kit.errors import KitError
 from kit.planning import Machine, plan_tables
 from kit.store import Job, Store
@@ -324,6 +325,58 @@ def test_own_files_say_what_was_cut(kit: Kit, tmp_path: Path, monkeypatch: pytes
     assert files.trained(facts | {"dropped": {"no room": 1, "empty": 0}, "empty_responses": 0}, 2048) == (
         "tuned on 9 pairs in 3 steps, loss 2.500 to 0.250, 2 cut at 2,048 tokens (--max-length), 1 left out: no room"
     )
+
+
+@dataclass
+class Written:
+    """An artifact with nothing but facts."""
+
+    facts: dict[str, Any]
+
+
+PLAIN = {"with_system": 0, "with_history": 0, "unread_fields": {}, "half_characters": 0, "byte_order_marks": 0}
+LAST_LINES: dict[str, tuple[list[dict[str, Any]], int, int | None, str]] = {
+    "nothing to say": ([PLAIN | {"too_long": 0, "empty": 0}], 3, None, ""),
+    "an artifact of before": ([{}], 3, 3, ""),
+    "all that was read": (
+        [PLAIN | {"with_system": 1200, "with_history": 2, "unread_fields": {"source": 3, "text": 1}}],
+        3,
+        None,
+        ", 1,200 with a system prompt, 2 with a history, not read: 'source' of 3, 'text' of 1",
+    ),
+    "many fields": (
+        [{"unread_fields": dict.fromkeys("abcdefgh", 2)}],
+        3,
+        None,
+        ", not read: 'a' of 2, 'b' of 2, 'c' of 2, 'd' of 2, 'e' of 2, 'f' of 2, 2 more fields",
+    ),
+    "mended in every round, read in the first": (
+        [PLAIN | {"half_characters": 2, "byte_order_marks": 1, "with_system": 1}, PLAIN | {"half_characters": 5}],
+        3,
+        None,
+        ", 1 with a system prompt, half characters replaced by U+FFFD: 7, byte-order marks dropped: 1",
+    ),
+    "fewer than asked for": ([PLAIN], 3, 10, ", of 10 asked for (--rows)"),
+    "of the last round": (
+        [{"too_long": 9, "broken_characters": 9}, {"too_long": 1, "broken_characters": 2}],
+        3,
+        3,
+        ", 1 too long to be asked, 2 with characters that the model wrote in part (U+FFFD)",
+    ),
+    "of answers": (
+        [{"empty": 1, "outputs_replaced": 2}],
+        3,
+        None,
+        ", 1 with no response, 2 had an output, which is replaced",
+    ),
+}
+
+
+@pytest.mark.parametrize("facts, rows, asked, line", LAST_LINES.values(), ids=list(LAST_LINES))
+def test_the_last_line_says_what_became_of_the_rows(
+    facts: list[dict[str, Any]], rows: int, asked: int | None, line: str
+):
+    assert outcomes.written([Written(one) for one in facts], rows, asked) == line  # type: ignore[misc]
 
 
 def test_a_disk_that_fills_up_under_out(tmp_path: Path):

@@ -5,13 +5,14 @@ import json as json_module
 import os
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from kit.cli import DEFAULT_STORE, AsJson, MirrorDir, StoreDir, UnsafeExec, app, check_mirror
+from kit.cli.outcomes import cut, trained, written
 from kit.errors import KitError, RequestError
 from kit.registry import names
 
@@ -55,6 +56,7 @@ def evolve(
     """Seed instructions -> evolved instructions, any number of rounds."""
     from kit.adhoc import Workbench, check_sampling
     from kit.records import Instruction, read_rows
+    from kit.report import plain
     from kit.seeds import read_instructions, write_alpaca
 
     check_sampling(temperature, top_p, max_tokens, rounds)
@@ -67,7 +69,8 @@ def evolve(
     rows_out = read_rows(artifacts[-1].folder / "instructions.jsonl", Instruction)
     place(out, lambda path: write_alpaca(path, rows_out))
     after = f" after {rounds} rounds" if rounds > 1 else ""
-    typer.echo(f"{len(rows_out):,} instructions{after}{cut(artifacts, max_tokens)}: {out}")
+    counts = cut(artifacts, max_tokens) + written(artifacts, len(rows_out), rows)
+    typer.echo(plain(f"{len(rows_out):,} instructions{after}{counts}: {out}"))
 
 
 @app.command()
@@ -88,6 +91,7 @@ def respond(
     """Instructions -> pairs, in the Alpaca layout that trainers read."""
     from kit.adhoc import Workbench, check_sampling
     from kit.records import Pair, read_rows
+    from kit.report import plain
     from kit.seeds import read_instructions, write_alpaca
 
     check_sampling(temperature, top_p, max_tokens)
@@ -98,9 +102,8 @@ def respond(
     artifacts = run_bench(bench, [key], store)
     rows_out = read_rows(artifacts[-1].folder / "pairs.jsonl", Pair)
     place(out, lambda path: write_alpaca(path, rows_out))
-    empty = artifacts[-1].facts.get("empty", 0)
-    silent = f", {empty:,} with no response" if empty else ""
-    typer.echo(f"{len(rows_out):,} pairs{cut(artifacts, max_tokens)}{silent}: {out}")
+    counts = cut(artifacts, max_tokens) + written(artifacts, len(rows_out), rows)
+    typer.echo(plain(f"{len(rows_out):,} pairs{counts}: {out}"))
 
 
 @app.command()
@@ -126,6 +129,7 @@ def sft(
 ) -> None:
     """Pairs + base model -> tuned model folder."""
     from kit.adhoc import Workbench, check_tuning
+    from kit.report import plain
     from kit.seeds import read_pairs
 
     counts = {"--epochs": epochs, "--global-batch-size": global_batch_size, "--max-length": max_length}
@@ -147,11 +151,12 @@ def sft(
     }
     key = bench.sft(pairs, base, options, chat_template, end_of_turn)
     if chat_template is not None:
-        check_template(chat_template)
+        check_template(chat_template, bench.plan.jobs[key].params["chat_template"])
+    bench.check_end_of_turn(base, key)
     (artifact,) = run_bench(bench, [key], store)
     ignore = shutil.ignore_patterns("artifact.json")
     place(out, lambda path: shutil.copytree(artifact.folder, path, ignore=ignore))
-    typer.echo(f"{trained(artifact.facts, max_length)}: {out}")
+    typer.echo(plain(f"{trained(artifact.facts, max_length)}: {out}"))
 
 
 @app.command()
@@ -278,29 +283,6 @@ def text_options(seed: int, temperature: float, top_p: float, max_tokens: int, r
     return {"seed": seed, "rows": rows, "prompts": "kit", **sampling}
 
 
-def cut(artifacts: list["Artifact"], max_tokens: int) -> str:
-    """How many texts ran into the limit, a round after the other: they end in the middle of a sentence."""
-    counts = [int(artifact.facts.get("cut_at_limit", 0)) for artifact in artifacts]
-    if not any(counts):
-        return ""
-    limit = f"cut at {max_tokens:,} tokens (--max-tokens)"
-    if len(counts) == 1:
-        return f", {counts[0]:,} {limit}"
-    return f", {limit}: " + ", ".join(f"{count:,} in round {round}" for round, count in enumerate(counts, 1))
-
-
-def trained(facts: Mapping[str, Any], max_length: int) -> str:
-    """What became of the pairs and of the loss."""
-    parts = [f"tuned on {facts['examples']:,} pairs in {facts['steps']:,} steps"]
-    parts += [f"loss {facts['loss_first']:.3f} to {facts['loss_last']:.3f}"]
-    if facts["truncated"]:
-        parts.append(f"{facts['truncated']:,} cut at {max_length:,} tokens (--max-length)")
-    parts += [f"{count:,} left out: {reason}" for reason, count in facts["dropped"].items() if count]
-    if facts["empty_responses"]:
-        parts.append(f"{facts['empty_responses']:,} with no response")
-    return ", ".join(parts)
-
-
 def check_out(out: Path) -> None:
     """Nothing that is there is overwritten, and what is not there can be made.
 
@@ -318,7 +300,7 @@ def check_out(out: Path) -> None:
         raise RequestError(f"--out {out}: {error.strerror}; name one that can be written") from error
 
 
-def check_template(path: Path) -> None:
+def check_template(path: Path, text: str) -> None:
     """A chat template must render a chat of one turn each, before a model is loaded for it.
 
     Raises:
@@ -330,7 +312,7 @@ def check_template(path: Path) -> None:
     chat = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Hi"}]
     tokens = dict.fromkeys(("bos_token", "eos_token", "pad_token", "unk_token"), "")
     try:
-        render_jinja_template(conversations=[chat], chat_template=path.read_text(encoding="utf-8"), **tokens)
+        render_jinja_template(conversations=[chat], chat_template=text, **tokens)
     except TemplateError as error:
         line = getattr(error, "lineno", None)
         place = f"line {line}: " if line else ""

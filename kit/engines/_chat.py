@@ -8,8 +8,9 @@ from typing import Any
 
 from kit.engines import Progress, Request, unanswered
 from kit.errors import KitError, RequestError
-from kit.models import check_model_folder, load_tokenizer, render
+from kit.models import check_ids, check_model_folder, embedding_rows, left_out, load_tokenizer, render
 from kit.records import Completion
+from kit.texts import HALF
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +39,8 @@ class Chat:
     """Tokens that end a text, ascending."""
     max_model_len: int
     """Prompt and text together, tokens."""
+    embedding_rows: int | None = None
+    """Token ids that the model knows, 0 up to but without this one; None where the folder does not tell."""
 
     def complete(
         self, requests: Sequence[Request], max_tokens: int, progress: Progress | None, compute: Compute
@@ -65,7 +68,8 @@ class Chat:
         The template writes the begin token where the model wants one, so none is added when its text is split.
 
         Raises:
-            RequestError: the folder has no chat template, or the template refuses.
+            RequestError: the folder has no chat template, the template refuses a chat or leaves its system turn out, or
+                a prompt has half a character or a token that the model has no embedding for.
         """
         check_model_folder(self.model, chat=True)
         return [self._prompt(request, max_tokens) for request in requests]
@@ -75,13 +79,25 @@ class Chat:
             raise RequestError(f"{request.id}: the chat has no turn; wanted at least one by the user")
         goes_on = request.turns[-1].role == "assistant"
         turns = [{"role": turn.role, "content": turn.content} for turn in request.turns]
+        options = {"add_generation_prompt": not goes_on, "continue_final_message": goes_on}
         try:
-            text = render(self.tokenizer, turns, add_generation_prompt=not goes_on, continue_final_message=goes_on)
+            text = render(self.tokenizer, turns, **options)
         except (
             Exception
         ) as error:  # jinja2's errors: many templates raise their own on a system turn or on roles in a row
             raise RequestError(f"{request.id}: the chat template of {self.model} refuses this chat: {error}") from error
+        if left_out(self.tokenizer, text, turns, **options) == "system":
+            raise RequestError(
+                f"{request.id}: the chat template of {self.model} leaves the system turn out; take a model that reads "
+                "one, or put its text into the instruction"
+            )
+        if half := HALF.search(text):
+            raise RequestError(
+                f"{request.id}: its prompt holds half a character ({half[0]!a}), which no tokenizer takes; write the "
+                "whole one, or U+FFFD in its place"
+            )
         ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        check_ids(ids, self.embedding_rows, self.tokenizer, f"{request.id}: prompt for {self.model}")
         return Prompt(ids=ids, max_tokens=max(0, min(max_tokens, self.max_model_len - len(ids))))
 
     def pair_ids(self, texts: Sequence[tuple[str, str]]) -> list[tuple[list[int], list[int]]]:
@@ -90,7 +106,8 @@ class Chat:
         An empty context is the begin token, or the end token where the model has none.
 
         Raises:
-            RequestError: a pair is longer than ``max_model_len`` - 1, or a continuation has no token.
+            RequestError: a pair is longer than ``max_model_len`` - 1, a continuation has no token, or one has a token
+                that the model has no embedding for.
         """
         first = self.tokenizer.bos_token_id if self.tokenizer.bos_token_id is not None else self.tokenizer.eos_token_id
         pairs = []
@@ -105,6 +122,7 @@ class Chat:
                     f"text {number}: context and continuation are {len(head)} + {len(tail)} tokens, max_model_len "
                     f"{self.max_model_len} leaves room for {self.max_model_len - 1}; shorten them, or raise it"
                 )
+            check_ids([*head, *tail], self.embedding_rows, self.tokenizer, f"text {number} for {self.model}")
             pairs.append((head, tail))
         return pairs
 
@@ -130,14 +148,17 @@ def load_chat(model: Path, max_model_len: int) -> Chat:
         max_model_len: prompt and text together, tokens.
 
     Raises:
-        RequestError: the folder is no model, or was not made for so many tokens.
+        RequestError: the folder is no model, was not made for so many tokens, or ends texts with a token that it has no
+            embedding for, and so can't write.
     """
     check_model_folder(model)
     config = json.loads((model / "config.json").read_text(encoding="utf-8"))
     if max_model_len > (most := config.get("max_position_embeddings", max_model_len)):
         raise RequestError(f"{model}: max_model_len is {max_model_len}, the model was made for {most} tokens at most")
     tokenizer = load_tokenizer(model)
-    return Chat(model=model, tokenizer=tokenizer, stop_ids=_stop_ids(model, tokenizer), max_model_len=max_model_len)
+    stop_ids, rows = _stop_ids(model, tokenizer), embedding_rows(model)
+    check_ids(stop_ids, rows, tokenizer, f"{model}: end of text")
+    return Chat(model=model, tokenizer=tokenizer, stop_ids=stop_ids, max_model_len=max_model_len, embedding_rows=rows)
 
 
 def _stop_ids(model: Path, tokenizer: Any) -> tuple[int, ...]:

@@ -8,14 +8,18 @@ from kit.models.folder import check_model_folder
 from kit.models.internlm2 import internlm2_to_llama
 from kit.models.llama_cpp import distribution_file, from_gguf, sha256_of
 from kit.models.rewrite import bin_to_safetensors, select_layers
-from kit.models.tokenizer import load_tokenizer, render
+from kit.models.tokenizer import left_out, load_tokenizer, render
+from kit.models.vocabulary import check_ids, embedding_rows
 
 __all__ = [
     "bin_to_safetensors",
+    "check_ids",
     "check_model_folder",
     "distribution_file",
+    "embedding_rows",
     "from_gguf",
     "internlm2_to_llama",
+    "left_out",
     "load_tokenizer",
     "render",
     "select_layers",

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import RequestError
+from kit.records import BYTE_ORDER_MARK
 
 PROBES = (
     "the sea  is green",
@@ -17,6 +18,9 @@ PROBES = (
 )
 """Texts on which tokenizers that split differently give different ids."""
 
+PROBE = "4711 2718 3141"
+"""A system turn that no template and no row has."""
+
 DATE = date(2024, 7, 26)
 """What a chat template that asks for today is told: the day that Llama's templates name where they know no other."""
 
@@ -26,7 +30,8 @@ def load_tokenizer(folder: Path) -> Any:
 
     Where there is a tokenizer.json its ids and texts are checked on :data:`PROBES`: transformers 5 gives a byte-level
     tokenizer.json that calls itself a ``LlamaTokenizerFast`` (DeepSeek's) the splitting of a sentencepiece one, and
-    every blank is lost in silence (https://github.com/huggingface/transformers/issues/45488).
+    every blank is lost in silence (https://github.com/huggingface/transformers/issues/45488). A byte-order mark in
+    front of the folder's chat template is dropped: it would stand in every prompt.
 
     Raises:
         RequestError: transformers reads none, or no class of its gives the ids of tokenizer.json.
@@ -38,7 +43,7 @@ def load_tokenizer(folder: Path) -> Any:
     except (OSError, ValueError) as error:
         raise RequestError(f"{folder}: transformers can't read the tokenizer: {error}") from error
     if not (folder / "tokenizer.json").is_file() or not _differs(tokenizer, folder):
-        return tokenizer
+        return _unmarked(tokenizer)
     plain = PreTrainedTokenizerFast.from_pretrained(folder)
     if probe := _differs(plain, folder):
         raise RequestError(
@@ -46,7 +51,14 @@ def load_tokenizer(folder: Path) -> Any:
             f"{type(tokenizer).__name__} as with PreTrainedTokenizerFast; take another copy of the model, or write "
             "tokenizer.json anew with the class that made it"
         )
-    return plain
+    return _unmarked(plain)
+
+
+def _unmarked(tokenizer: Any) -> Any:
+    """The tokenizer, with no byte-order mark in front of its chat template."""
+    if isinstance(tokenizer.chat_template, str):
+        tokenizer.chat_template = tokenizer.chat_template.lstrip(BYTE_ORDER_MARK)
+    return tokenizer
 
 
 def _differs(tokenizer: Any, folder: Path) -> str:
@@ -83,3 +95,26 @@ def render(tokenizer: Any, turns: Sequence[Mapping[str, str]], **options: bool) 
     """
     text: str = tokenizer.apply_chat_template(turns, tokenize=False, strftime_now=DATE.strftime, **options)
     return text
+
+
+def left_out(tokenizer: Any, text: str, turns: Sequence[Mapping[str, str]], **options: bool) -> str:
+    """The role of the first turn that a rendered chat does not hold as it is; empty if all are in it.
+
+    A text that stands in two turns has to be there twice; templates may trim blanks off its ends. A system turn is
+    exchanged for another too: a short one may stand in the template's own words.
+
+    Args:
+        tokenizer: whose template it is.
+        text: the rendered chat.
+        turns: each with ``role`` and ``content``.
+        options: the chat was rendered with these.
+    """
+    if any(turn["role"] == "system" for turn in turns):
+        exchanged = [{**turn, "content": PROBE} if turn["role"] == "system" else turn for turn in turns]
+        if PROBE not in render(tokenizer, exchanged, **options):
+            return "system"
+    for turn in turns:
+        wanted = turn["content"].strip()
+        if wanted and text.count(wanted) < sum(other["content"].count(wanted) for other in turns):
+            return turn["role"]
+    return ""

@@ -33,7 +33,7 @@ def assigned(index: int, round: int, breadth: bool) -> str:
 
 
 def evolve(rows: Sequence[Instruction], params: Mapping[str, Any], pack: Pack, generate: Generate) -> list[Instruction]:
-    """One round: the trimmed reply becomes the instruction, the input is carried over, nothing is filtered."""
+    """One round: the trimmed reply becomes the instruction, what goes with it is carried over, nothing is filtered."""
     ways = [assigned(index, params["round"] - 1, params["breadth"]) for index in range(len(rows))]
     requests = [
         Request(
@@ -48,6 +48,8 @@ def evolve(rows: Sequence[Instruction], params: Mapping[str, Any], pack: Pack, g
             id=row.id,
             instruction=reply.text.strip(),
             input=row.input,
+            system=row.system,
+            history=row.history,
             operator=way,
             finish_reason=reply.finish_reason,
         )

@@ -7,16 +7,20 @@ from typing import Any
 from kit import registry
 from kit.engines import TOO_LONG, EngineSettings, Request, Sampling
 from kit.ranks import spread
-from kit.records import Completion, Instruction, read_rows, write_rows
-from kit.seeds import read_instructions
+from kit.records import Completion, Instruction, write_rows
+from kit.seeds import Reading, read_seeds, read_stored
 from kit.stages import Context, Summary, only_file
+from kit.texts import broken
 
 VERSION = 1
 
 
 def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, context: Context) -> Summary:
-    """Write ``instructions.jsonl`` (:class:`~kit.records.Instruction`), as many rows as came in."""
-    rows = incoming(params, inputs)
+    """Write ``instructions.jsonl`` (:class:`~kit.records.Instruction`), as many rows as came in.
+
+    The evolver sees the instruction alone; input, system prompt and history go on to the responder as they are.
+    """
+    came = incoming(params, inputs)
     scenario = registry.load("scenarios", params["scenario"])
     pack = context.pack(params["prompts"], scenario.PROMPTS, inputs.get("prompts"))
     engine = context.engine(inputs["model"], EngineSettings(**params["engine"]))
@@ -33,7 +37,7 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, contex
         tokens += sum(completion.tokens for completion in found)
         return found
 
-    evolved = scenario.evolve(rows, params, pack, generate)
+    evolved = scenario.evolve(came.rows, params, pack, generate)
     if context.rank == 0:
         write_rows(out / "instructions.jsonl", evolved)
     return Summary(
@@ -42,13 +46,16 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, contex
             "tokens": tokens,
             "cut_at_limit": sum(row.finish_reason == "length" for row in evolved),
             "too_long": sum(row.finish_reason == TOO_LONG for row in evolved),
+            "broken_characters": sum(broken(row.instruction) for row in evolved),
+            **came.facts(),
+            "outputs_left_out": sum(bool(row.output.strip()) for row in came.rows),
             "engine": engine.fingerprint,
         },
     )
 
 
-def incoming(params: Mapping[str, Any], inputs: Mapping[str, Path]) -> list[Instruction]:
-    """The rows to be evolved: the seed file's first ``rows``, or the last round's."""
+def incoming(params: Mapping[str, Any], inputs: Mapping[str, Path]) -> Reading[Instruction]:
+    """The rows to be evolved or answered: the seed file's first ``rows``, or the last round's."""
     if "instructions" in inputs:
-        return read_rows(inputs["instructions"] / "instructions.jsonl", Instruction)
-    return read_instructions(only_file(inputs["seeds"]), params["format"], params["seeds"], params["rows"])
+        return read_stored(inputs["instructions"] / "instructions.jsonl", Instruction)
+    return read_seeds(only_file(inputs["seeds"]), params["format"], params["seeds"], params["rows"])

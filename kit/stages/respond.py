@@ -11,6 +11,7 @@ from kit.records import Completion, Instruction, Pair, Turn, write_rows
 from kit.seeding import request_seed
 from kit.stages import Context, Summary
 from kit.stages.evolve import incoming
+from kit.texts import broken
 
 VERSION = 1
 PROMPTS = ("respond.with_input", "respond.without_input")
@@ -19,7 +20,8 @@ PROMPTS = ("respond.with_input", "respond.without_input")
 
 def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, context: Context) -> Summary:
     """Write ``pairs.jsonl`` (:class:`~kit.records.Pair`): the trimmed replies, none filtered."""
-    rows = incoming(params, inputs)
+    came = incoming(params, inputs)
+    rows = came.rows
     pack = context.pack(params["prompts"], PROMPTS, inputs.get("prompts"))
     requests = [
         Request(id=row.id, turns=ask(row, pack), seed=request_seed(params["seed"], "respond", row.id)) for row in rows
@@ -37,6 +39,8 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, contex
             id=row.id,
             instruction=row.instruction,
             input=row.input,
+            system=row.system,
+            history=row.history,
             output=reply.text.strip(),
             finish_reason=reply.finish_reason,
         )
@@ -51,13 +55,21 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, contex
             "cut_at_limit": sum(reply.finish_reason == "length" for reply in replies),
             "too_long": sum(reply.finish_reason == TOO_LONG for reply in replies),
             "empty": sum(not pair.output for pair in pairs),
+            "broken_characters": sum(broken(pair.output) for pair in pairs),
+            **came.facts(),
+            "outputs_replaced": sum(bool(row.output.strip()) for row in rows),
             "engine": engine.fingerprint,
         },
     )
 
 
 def ask(row: Instruction, pack: Pack) -> tuple[Turn, ...]:
-    """The chat that asks for a response: one of two variants, by whether there is an input."""
+    """The chat that asks for a response: system prompt and history as they are, then one of two variants.
+
+    The wording goes by whether there is an input; it is put around the instruction alone.
+    """
     if row.input:
-        return fill(pack.chat("respond.with_input"), {"instruction": row.instruction, "input": row.input})
-    return fill(pack.chat("respond.without_input"), {"instruction": row.instruction})
+        asked = fill(pack.chat("respond.with_input"), {"instruction": row.instruction, "input": row.input})
+    else:
+        asked = fill(pack.chat("respond.without_input"), {"instruction": row.instruction})
+    return (*row.turns_before(), *asked)

@@ -8,14 +8,16 @@ changes the speed and not the numbers (``tests/training/test_curve.py``).
 import gc
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from kit.errors import RequestError
-from kit.records import Pair, dump_line, read_rows
-from kit.seeds import read_pairs
+from kit.models import check_ids, embedding_rows
+from kit.records import Pair, dump_line
+from kit.seeds import Reading, read_stored, read_training
 from kit.stages import Context, Summary, only_file
 from kit.training.examples import Encoded, chat_tokenizer, encode
 from kit.training.packing import Step, plan
@@ -54,7 +56,8 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, contex
     with quiet():
         attention = attention_for(inputs["base"], asked.packing)
         tokenizer, end_of_turn = chat_tokenizer(inputs["base"], asked.chat_template, asked.end_of_turn)
-        encoded = _examples(asked, inputs["pairs"], tokenizer, end_of_turn)
+        came = _pairs(asked, inputs["pairs"])
+        encoded = _examples(asked, came.rows, tokenizer, end_of_turn, embedding_rows(inputs["base"]))
         steps = _plan(asked, encoded, context.world)
         arguments = training_arguments(asked, context.world, out, steps=len(steps))
         work = Work(steps=steps, examples=encoded.examples, kernel=attention, rank=context.rank, world=context.world)
@@ -74,21 +77,32 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, contex
         # The Trainer is full of cycles; the next job of this process needs the memory.
         del model, trainer, accelerator
         gc.collect()
-    facts = {**_facts(encoded, steps, log, wall_s), "attention": attention or "padded", "trainable": trainable}
+    facts = _facts(encoded, steps, log, wall_s) | came.facts()
+    facts |= {"attention": attention or "padded", "trainable": trainable}
     return Summary(rows=tensors, facts=facts)
 
 
-def _examples(asked: SftParams, folder: Path, tokenizer: Any, end_of_turn: str) -> Encoded:
-    """The pairs as examples, as many as asked for: what ``respond`` wrote, or a user's own Alpaca file."""
+def _pairs(asked: SftParams, folder: Path) -> Reading[Pair]:
+    """As many pairs as asked for: of what ``respond`` wrote, or of a user's own Alpaca file."""
     path = folder / PAIRS
     if not path.exists():
         path = only_file(folder)
-    pairs = read_rows(path, Pair) if path.name == PAIRS else read_pairs(path)
-    if asked.rows is not None and asked.rows > len(pairs):
+    came = read_stored(path, Pair) if path.name == PAIRS else read_training(path)
+    if asked.rows is not None and asked.rows > len(came.rows):
         raise RequestError(
-            f"sft.rows: {asked.rows:,} asked for, {path} has {len(pairs):,}; lower it or make more pairs"
+            f"sft.rows: {asked.rows:,} asked for, {path} has {len(came.rows):,}; lower it or make more pairs"
         )
-    return encode(pairs[: asked.rows], tokenizer, end_of_turn=end_of_turn, max_length_tokens=asked.max_length_tokens)
+    return replace(came, rows=came.rows[: asked.rows])
+
+
+def _examples(
+    asked: SftParams, pairs: Sequence[Pair], tokenizer: Any, end_of_turn: str, embedded: int | None
+) -> Encoded:
+    """The pairs as examples, of tokens that the base knows."""
+    encoded = encode(pairs, tokenizer, end_of_turn=end_of_turn, max_length_tokens=asked.max_length_tokens)
+    for example in encoded.examples:
+        check_ids(example.tokens, embedded, tokenizer, f"sft: pair {example.id}")
+    return encoded
 
 
 def _plan(asked: SftParams, encoded: Encoded, world: int) -> list[Step]:
@@ -129,6 +143,7 @@ def _facts(encoded: Encoded, steps: list[Step], log: _Log, wall_s: float) -> dic
         "truncated": encoded.truncated,
         "dropped": encoded.dropped,
         "empty_responses": encoded.empty_responses,
+        "unanswered": encoded.unanswered,
         "steps": len(steps),
         "micro_batches": sum(len(step.micro_batches[0]) for step in steps),
         "tokens": tokens,

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import RequestError
-from kit.models import load_tokenizer, render
-from kit.records import Pair
+from kit.models import check_ids, embedding_rows, left_out, load_tokenizer, render
+from kit.records import ROLES, Pair, Turn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,11 +20,22 @@ class Example:
     """Prompt, then response up to and with the end-of-turn token."""
     prompt_tokens: int
     """How many of them are prompt, at least 1; the loss is on the rest, at least 1."""
+    later_prompts: tuple[tuple[int, int], ...] = ()
+    """Where the prompts of further turns lie, ``(first position, past the last)``, ascending; no loss there either."""
 
     @property
     def response_tokens(self) -> int:
         """How many tokens the loss is taken on."""
-        return len(self.tokens) - self.prompt_tokens
+        return len(self.tokens) - self.prompt_tokens - sum(end - start for start, end in self.later_prompts)
+
+    @property
+    def response_positions(self) -> Sequence[int]:
+        """Positions of the tokens that the loss is taken on, ascending."""
+        if not self.later_prompts:
+            return range(self.prompt_tokens, len(self.tokens))
+        starts = (self.prompt_tokens, *(end for _, end in self.later_prompts))
+        ends = (*(start for start, _ in self.later_prompts), len(self.tokens))
+        return [position for start, end in zip(starts, ends, strict=True) for position in range(start, end)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +49,9 @@ class Encoded:
     dropped: dict[str, int]
     """reason -> pairs left out."""
     empty_responses: int
-    """Pairs whose response is the end-of-turn token alone; trained on, as LLaMA-Factory does."""
+    """Pairs whose response is blank or the end-of-turn token alone; trained on, as LLaMA-Factory does."""
+    unanswered: int
+    """Examples of several turns whose last answers lie past ``max_length_tokens`` and are not trained on."""
 
 
 def user_turn(pair: Pair) -> str:
@@ -50,7 +63,8 @@ def chat_tokenizer(folder: Path, template: str, end_of_turn: str | None) -> tupl
     """The base's tokenizer with the manifest's chat template, and the token that closes a turn.
 
     Raises:
-        RequestError: the token is not one of the vocabulary, so that vLLM could not stop at it, or there is none.
+        RequestError: the token is not one of the vocabulary, so that vLLM could not stop at it, the base's embedding
+            has no row for it, or there is none.
     """
     tokenizer = load_tokenizer(folder)
     end_of_turn = end_of_turn or tokenizer.eos_token
@@ -62,31 +76,69 @@ def chat_tokenizer(folder: Path, template: str, end_of_turn: str | None) -> tupl
             f"sft.end_of_turn: {end_of_turn!r} is {len(ids)} tokens in the base's vocabulary, wanted one of its own; "
             "take a special token that the base already has"
         )
+    check_ids(ids, embedding_rows(folder), tokenizer, "sft.end_of_turn")
     tokenizer.chat_template = template
     return tokenizer, end_of_turn
 
 
-def split(tokenizer: Any, pair: Pair, end_of_turn: str) -> tuple[str, str]:
-    """The rendered chat in two: what the model is shown, and what it is to say, end-of-turn token included.
+def split(tokenizer: Any, pair: Pair, end_of_turn: str) -> list[tuple[str, str]]:
+    """The rendered chat cut at its answers: what the model is shown, and what it is to say, end-of-turn token included.
+
+    Most pairs are one such piece; a history's answers are said too, as in LLaMA-Factory without ``mask_history``.
 
     Raises:
-        RequestError: the template does not open the assistant's turn the way it closes one, or never closes it.
+        RequestError: the template refuses the chat or leaves a turn out, does not open the assistant's turn the way it
+            closes one, never closes it, or writes an answer in another way once the chat goes on.
     """
-    user = {"role": "user", "content": user_turn(pair)}
-    turns = [user, {"role": "assistant", "content": pair.output}]
-    prompt = render(tokenizer, [user], add_generation_prompt=True)
-    whole = render(tokenizer, turns)
-    said = whole[len(prompt) :]
+    turns = [*pair.turns_before(), *map(_turn, ROLES, (user_turn(pair), pair.output))]
+    whole = _rendered(tokenizer, turns, pair)
+    pieces: list[tuple[str, str]] = []
+    start = 0
+    for number, turn in enumerate(turns, 1):
+        if turn.role != "assistant":
+            continue
+        prompt = _rendered(tokenizer, turns[: number - 1], pair, add_generation_prompt=True)
+        answered = whole if number == len(turns) else _rendered(tokenizer, turns[:number], pair)
+        end = _end_of_answer(prompt, answered, pair, end_of_turn)
+        if len(prompt) < start or not whole.startswith(answered[:end]):
+            raise RequestError(
+                f"sft.chat_template: the chat of {pair.id} up to turn {number} is not the start of its whole chat; "
+                "a history wants a template that writes earlier turns like the last"
+            )
+        pieces.append((prompt[start:], answered[len(prompt) : end]))
+        start = end
+    if role := left_out(tokenizer, whole, [turn.to_json() for turn in turns]):
+        raise RequestError(
+            f"sft.chat_template: it leaves out or changes the {role} turn of {pair.id}; take a template that writes "
+            "every turn as it is"
+        )
+    return pieces
+
+
+def _turn(role: str, content: str) -> Turn:
+    return Turn(role=role, content=content)
+
+
+def _rendered(tokenizer: Any, turns: Sequence[Turn], pair: Pair, **options: bool) -> str:
+    """The turns in the template's words."""
+    try:
+        return render(tokenizer, [turn.to_json() for turn in turns], **options)
+    except Exception as error:  # jinja2's own errors, and whatever a template's expressions raise
+        raise RequestError(f"sft.chat_template: it refuses the chat of {pair.id}: {error}") from error
+
+
+def _end_of_answer(prompt: str, whole: str, pair: Pair, end_of_turn: str) -> int:
+    """Where an answer ends in its chat, the end-of-turn token included."""
     if not whole.startswith(prompt):
         raise RequestError(
             f"sft.chat_template: the prompt of {pair.id} is not the start of its whole chat; "
             "with add_generation_prompt the template must write just what precedes an answer"
         )
-    if end_of_turn not in said:
+    if end_of_turn not in whole[len(prompt) :]:
         raise RequestError(
             f"sft.chat_template: {end_of_turn!r} does not follow the answer of {pair.id}; is it the token?"
         )
-    return prompt, said[: said.rindex(end_of_turn) + len(end_of_turn)]
+    return whole.rindex(end_of_turn) + len(end_of_turn)
 
 
 def kept_lengths(prompt: int, response: int, limit: int) -> tuple[int, int]:
@@ -111,24 +163,28 @@ def kept_lengths(prompt: int, response: int, limit: int) -> tuple[int, int]:
 def encode(pairs: Sequence[Pair], tokenizer: Any, *, end_of_turn: str, max_length_tokens: int) -> Encoded:
     """Tokenize the pairs; prompt and response apart, as they are when the model is asked.
 
+    The template writes the begin token where the base wants one, so none is added when its text is split.
+
     Raises:
         RequestError: there is no pair, or none is left.
     """
-    texts = [split(tokenizer, pair, end_of_turn) for pair in pairs]
-    if not texts:
+    chats = [split(tokenizer, pair, end_of_turn) for pair in pairs]
+    if not chats:
         raise RequestError(
             "sft: the set of pairs is empty; a model cannot be tuned on nothing (is `rows` or a filter off?)"
         )
-    prompts = tokenizer([prompt for prompt, _ in texts], add_special_tokens=False)["input_ids"]
-    responses = tokenizer([said for _, said in texts], add_special_tokens=False)["input_ids"]
-    examples, truncated = [], 0
-    for pair, prompt, response in zip(pairs, prompts, responses, strict=True):
-        shown, said = kept_lengths(len(prompt), len(response), max_length_tokens)
-        if said and shown:
-            truncated += shown + said < len(prompt) + len(response)
-            tokens = (*prompt[:shown], *response[:said])
-            examples.append(Example(id=pair.id, tokens=tokens, prompt_tokens=shown))
-    lost = len(texts) - len(examples)
+    pieces = [piece for chat in chats for piece in chat]
+    prompts = iter(tokenizer([prompt for prompt, _ in pieces], add_special_tokens=False)["input_ids"])
+    responses = iter(tokenizer([said for _, said in pieces], add_special_tokens=False)["input_ids"])
+    examples, truncated, unanswered = [], 0, 0
+    for pair, chat in zip(pairs, chats, strict=True):
+        ids = [(next(prompts), next(responses)) for _ in chat]
+        example, last_is_answered = _example(pair.id, ids, max_length_tokens)
+        if example is not None:
+            truncated += len(example.tokens) < sum(len(prompt) + len(said) for prompt, said in ids)
+            unanswered += not last_is_answered
+            examples.append(example)
+    lost = len(chats) - len(examples)
     if not examples:
         raise RequestError(
             f"sft: none of {lost} pairs keeps a response token within {max_length_tokens} tokens; raise it"
@@ -137,5 +193,32 @@ def encode(pairs: Sequence[Pair], tokenizer: Any, *, end_of_turn: str, max_lengt
         examples=tuple(examples),
         truncated=truncated,
         dropped={"no response token left": lost} if lost else {},
-        empty_responses=sum(not pair.output for pair in pairs),
+        empty_responses=sum(not pair.output.strip() for pair in pairs),
+        unanswered=unanswered,
     )
+
+
+def _example(id: str, pieces: Sequence[tuple[list[int], list[int]]], limit: int) -> tuple[Example | None, bool]:
+    """One chat's example, None if no response token is left, and whether its last answer is in it.
+
+    Source:
+        hiyouga/LLaMA-Factory @0b3022b, src/llamafactory/data/processor/supervised.py, ``_encode_data_example``: turn by
+        turn, each cut to what the limit leaves after those before it, the rest left out.
+    """
+    tokens: list[int] = []
+    spans: list[tuple[int, int]] = []
+    said = 0
+    for prompt, response in pieces:
+        if len(tokens) >= limit:
+            return _made(id, tokens, spans), False
+        shown, said = kept_lengths(len(prompt), len(response), limit - len(tokens))
+        spans.append((len(tokens), len(tokens) + shown))
+        tokens += [*prompt[:shown], *response[:said]]
+    return _made(id, tokens, spans), said > 0
+
+
+def _made(id: str, tokens: Sequence[int], prompts: Sequence[tuple[int, int]]) -> Example | None:
+    """The example, if the loss has a token to be taken on and one to be taken after."""
+    first = prompts[0][1]
+    example = Example(id=id, tokens=tuple(tokens), prompt_tokens=first, later_prompts=tuple(prompts[1:]))
+    return example if first and example.response_tokens else None

@@ -141,11 +141,11 @@ def _collate_packed(examples: Sequence[Example], filler: Example, device: Any) -
     laid = list(examples) or [filler]
     lengths = [len(example.tokens) for example in laid]
     starts = [sum(lengths[:index]) for index in range(len(laid))]
-    targets = [token for example in examples for token in example.tokens[example.prompt_tokens :]]
+    targets = [example.tokens[position] for example in examples for position in example.response_positions]
     keep = [
         start + position - 1
         for start, example in zip(starts, laid, strict=True)
-        for position in range(example.prompt_tokens, len(example.tokens))
+        for position in example.response_positions
     ]
     inputs = {
         "input_ids": torch.tensor([[token for example in laid for token in example.tokens]], device=device),
@@ -175,7 +175,7 @@ def _collate_padded(examples: Sequence[Example], filler: Example, device: Any) -
     for index, example in enumerate(laid):
         ids[index, : len(example.tokens)] = torch.tensor(example.tokens)
         if examples:
-            said = slice(example.prompt_tokens, len(example.tokens))
+            said = list(example.response_positions)
             labels[index, said] = ids[index, said]
     # Position i predicts token i + 1, so the labels move one to the left.
     ahead = torch.nn.functional.pad(labels[:, 1:], (0, 1), value=IGNORED).flatten()

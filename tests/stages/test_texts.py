@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,3 +61,60 @@ def test_a_row_that_is_too_long_is_counted(stage: Any, params: dict[str, Any], f
     reasons = [row["finish_reason"] for _, row in read_objects(tmp_path / file)]
     assert (len(reasons), reasons[1], summary.facts["too_long"]) == (3, "too_long", 1)
     assert "too_long" not in (reasons[0], reasons[2])
+
+
+CHATS = [
+    {"instruction": "One.", "system": "Be brief.", "history": [["Hi", "Ho"]], "output": "1", "source": "web"},
+    {"instruction": "Say \ud83d hi.", "input": "\ufeffTwo", "output": ""},
+]
+BEFORE = {"system": "Be brief.", "history": [["Hi", "Ho"]]}
+
+
+class Asked(Context):
+    """Keeps the chats that the engine was given; its texts are half a character each."""
+
+    def __init__(self) -> None:
+        self.chats: list[list[tuple[str, str]]] = []
+
+    def engine(self, model: Path, settings: Any) -> Any:  # type: ignore[override]
+        made = fake.open(model, settings)
+        answer = made.generate
+
+        def generate(requests: Sequence[Any], *more: Any) -> list[Any]:
+            self.chats += [[(turn.role, turn.content) for turn in request.turns] for request in requests]
+            return [replace(found, text="\ud83d") for found in answer(requests, *more)]
+
+        made.generate = generate  # type: ignore[method-assign]
+        return made
+
+
+def test_system_and_history_go_through_evolving_into_the_chat_that_is_answered(tmp_path: Path) -> None:
+    # both were dropped, exit code 0; half a character ended the first job that read it in a traceback
+    for name in ("in", "evolved", "pairs"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "in" / "seeds.json").write_text(json.dumps(CHATS))
+    inputs = {"seeds": tmp_path / "in", "model": tmp_path / "m"}
+    scenario = {"scenario": "evol_instruct", "round": 1, "breadth": True}
+    context = Asked()
+    facts = evolve.run(TEXT | ROWS | scenario, inputs, tmp_path / "evolved", context).facts
+    names = ("with_system", "with_history", "unread_fields", "half_characters", "byte_order_marks")
+    assert [facts[name] for name in names] == [1, 1, {"source": 1}, 1, 1]
+    assert (facts["outputs_left_out"], facts["broken_characters"]) == (1, 2)
+    # the evolver sees the instruction alone
+    assert [len(chat) for chat in context.chats] == [1, 1]
+    assert "Say \ufffd hi." in context.chats[1][0][1]
+    first, second = [row for _, row in read_objects(tmp_path / "evolved" / "instructions.jsonl")]
+    assert {name: first[name] for name in BEFORE} == BEFORE
+    assert "system" not in second and second["input"] == "Two"
+
+    context = Asked()
+    inputs = {"instructions": tmp_path / "evolved", "model": tmp_path / "m"}
+    facts = respond.run(TEXT | ROWS, inputs, tmp_path / "pairs", context).facts
+    assert [facts[name] for name in names] == [1, 1, {}, 2, 0]
+    assert (facts["outputs_replaced"], facts["broken_characters"]) == (0, 2)
+    assert context.chats[0][:3] == [("system", "Be brief."), ("user", "Hi"), ("assistant", "Ho")]
+    assert context.chats[0][3] == ("user", context.chats[0][3][1]) and "\ufffd" in context.chats[0][3][1]
+    assert len(context.chats[1]) == 1
+    first, second = [row for _, row in read_objects(tmp_path / "pairs" / "pairs.jsonl")]
+    assert ({name: first[name] for name in BEFORE}, first["output"]) == (BEFORE, "\ud83d")
+    assert not {"system", "history"} & set(second)

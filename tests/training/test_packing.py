@@ -93,3 +93,17 @@ def test_no_example_is_a_pass_without_targets(kernel: str | None) -> None:
     batch = collate([], kernel=kernel, filler=example(2), device="cpu")
     assert batch.inputs["input_ids"].tolist() == [[10, 11]]
     assert not len(batch.targets)
+
+
+@pytest.mark.parametrize("kernel", [None, VARLEN], ids=["padded", "packed"])
+def test_no_loss_on_the_prompts_of_later_turns(kernel: str | None) -> None:
+    # tokens 10 to 18: prompt of two, two said, prompt of three, two said
+    chat = Example(id="c", tokens=tuple(range(10, 19)), prompt_tokens=2, later_prompts=((4, 7),))
+    assert (chat.response_tokens, list(chat.response_positions)) == (4, [2, 3, 7, 8])
+    batch = collate([example(3), chat], kernel=kernel, filler=chat, device="cpu")
+    assert batch.targets.tolist() == [11, 12, 12, 13, 17, 18]
+    # Where they are predicted from: one position before each. The packed chat starts at 3; padded rows are 9 wide.
+    if kernel is None:
+        assert batch.rows.tolist() == [0, 1, 9 + 1, 9 + 2, 9 + 6, 9 + 7]
+    else:
+        assert batch.inputs["logits_to_keep"].tolist() == [0, 1, 3 + 1, 3 + 2, 3 + 6, 3 + 7]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 import torch
 
 from kit.errors import KitError, RequestError
-from kit.records import write_rows
+from kit.records import Pair, write_rows
 from kit.stages import sft
 from kit.training.params import parse
 from kit.training.trainer import training_arguments
@@ -209,3 +210,55 @@ def test_the_papers_configurations_are_valid(params: dict[str, Any], extra: dict
     assert arguments.fsdp_plugin_args["cpu_ram_efficient_loading"] is True
     assert arguments.fsdp_plugin_args["mixed_precision_policy"].reduce_dtype is torch.float32
     assert (arguments.bf16, arguments.max_grad_norm, arguments.report_to) == (True, 1.0, [])
+
+
+def test_rows_with_system_and_history_are_trained_on_and_counted(
+    inputs: dict[str, Path], params: dict[str, Any], context: Any, tmp_path: Path
+) -> None:
+    folder = tmp_path / "user"
+    folder.mkdir()
+    rows = [
+        {"instruction": "And 2?", "output": "3", "system": "Count.", "history": [["1?", "2"]], "source": "web"},
+        {"instruction": "Say \ud83d hi.", "output": "hi"},
+    ]
+    (folder / "alpaca.json").write_text(json.dumps(rows))
+    out = tmp_path / "out"
+    facts = sft.run(params | {"epochs": 1}, inputs | {"pairs": folder}, out, context).facts
+    names = ("with_system", "with_history", "unread_fields", "half_characters", "byte_order_marks", "unanswered")
+    assert [facts[name] for name in names] == [1, 1, {"source": 1}, 1, 0, 0]
+    # "2", "3" and "hi", each with its end
+    assert facts["response_tokens"] == 2 + 2 + 3
+
+
+def test_half_a_character_of_a_responders_is_replaced(
+    inputs: dict[str, Path], params: dict[str, Any], context: Any, tmp_path: Path
+) -> None:
+    # ended in a traceback of the tokenizer's
+    write_rows(inputs["pairs"] / "pairs.jsonl", [Pair(id="s/0", instruction="A", output="b\ud83d")])
+    facts = sft.run(params | {"epochs": 1}, inputs, tmp_path / "out", context).facts
+    assert facts["half_characters"] == 1
+    assert facts["response_tokens"] == 1 + 3 + 1  # U+FFFD is three bytes
+
+
+def test_a_row_with_a_token_past_the_embedding_is_named(
+    inputs: dict[str, Path], params: dict[str, Any], context: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # IndexError in the first forward pass
+    from transformers import AutoTokenizer
+
+    base = tmp_path / "grown"
+    shutil.copytree(inputs["base"], base)
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    tokenizer.add_tokens(["<pic>"])
+    tokenizer.save_pretrained(base)
+    write_rows(
+        inputs["pairs"] / "pairs.jsonl",
+        [Pair(id="s/0", instruction="A", output="b"), Pair(id="s/1", instruction="See <pic>.", output="b")],
+    )
+    monkeypatch.setattr("kit.training.weights.load", lambda *_: pytest.fail("the model was loaded"))
+    with pytest.raises(RequestError) as caught:
+        sft.run(params, inputs | {"base": base}, tmp_path / "out", context)
+    assert str(caught.value) == (
+        "sft: pair s/1: token '<pic>' has id 261, and the model's embedding has 261 rows; take another token, or a "
+        "model whose embedding has grown with its tokenizer"
+    )

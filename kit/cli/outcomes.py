@@ -1,0 +1,74 @@
+"""The last line of `kit evolve`, `respond`, `answer` and `sft`: what became of the rows, as the facts have it."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kit.store import Artifact
+
+NAMED = 6
+"""Fields that are not read and that one line names; an artifact's facts have all."""
+
+
+def cut(artifacts: Sequence["Artifact"], max_tokens: int) -> str:
+    """How many texts ran into the limit, a round after the other: they end in the middle of a sentence."""
+    counts = [int(artifact.facts.get("cut_at_limit", 0)) for artifact in artifacts]
+    if not any(counts):
+        return ""
+    limit = f"cut at {max_tokens:,} tokens (--max-tokens)"
+    if len(counts) == 1:
+        return f", {counts[0]:,} {limit}"
+    return f", {limit}: " + ", ".join(f"{count:,} in round {round}" for round, count in enumerate(counts, 1))
+
+
+def written(artifacts: Sequence["Artifact"], rows: int, asked: int | None) -> str:
+    """What a model's texts were made from, and which of them are not whole; the first artifact read the file.
+
+    Args:
+        artifacts: of each round.
+        rows: texts that came out.
+        asked: how many rows were asked for, if it was said.
+    """
+    first, last = artifacts[0].facts, artifacts[-1].facts
+    read = dict(first) | {"half_characters": sum(artifact.facts.get("half_characters", 0) for artifact in artifacts)}
+    parts = [f"of {asked:,} asked for (--rows)"] if asked is not None and rows < asked else []
+    parts += as_read(read)
+    for name, sentence in (
+        ("too_long", "too long to be asked"),
+        ("empty", "with no response"),
+        ("outputs_replaced", "had an output, which is replaced"),
+        ("broken_characters", "with characters that the model wrote in part (U+FFFD)"),
+    ):
+        if count := last.get(name, 0):
+            parts.append(f"{count:,} {sentence}")
+    return "".join(f", {part}" for part in parts)
+
+
+def trained(facts: Mapping[str, Any], max_length: int) -> str:
+    """What became of the pairs and of the loss."""
+    parts = [f"tuned on {facts['examples']:,} pairs in {facts['steps']:,} steps"]
+    parts += [f"loss {facts['loss_first']:.3f} to {facts['loss_last']:.3f}"]
+    if facts["truncated"]:
+        parts.append(f"{facts['truncated']:,} cut at {max_length:,} tokens (--max-length)")
+    if unanswered := facts.get("unanswered", 0):
+        parts.append(f"{unanswered:,} of them before the last answer")
+    parts += [f"{count:,} left out: {reason}" for reason, count in facts["dropped"].items() if count]
+    if facts["empty_responses"]:
+        parts.append(f"{facts['empty_responses']:,} with no response")
+    return ", ".join([*parts, *as_read(facts)])
+
+
+def as_read(facts: Mapping[str, Any]) -> list[str]:
+    """What a file had beside instruction, input and output, what of it was mended, and what was left unread."""
+    counted = (
+        ("with_system", "{:,} with a system prompt"),
+        ("with_history", "{:,} with a history"),
+        ("half_characters", "half characters replaced by U+FFFD: {:,}"),
+        ("byte_order_marks", "byte-order marks dropped: {:,}"),
+    )
+    parts = [sentence.format(facts[name]) for name, sentence in counted if facts.get(name)]
+    if fields := facts.get("unread_fields"):
+        named = [f"{name!r} of {count:,}" for name, count in fields.items()]
+        more = [f"{len(named) - NAMED:,} more fields"] if len(named) > NAMED else []
+        parts.append("not read: " + ", ".join([*named[:NAMED], *more]))
+    return parts

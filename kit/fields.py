@@ -1,0 +1,86 @@
+"""Fields of a user's rows: which are read, which are left unread and counted, and which are refused by name."""
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from kit.errors import RequestError
+
+OTHER_NAMES: Mapping[str, str] = {
+    "prompt": "instruction",
+    "question": "instruction",
+    "context": "input",
+    "query": "input",
+    "response": "output",
+    "completion": "output",
+    "answer": "output",
+    "target": "output",
+    "system_prompt": "system",
+    "system_message": "system",
+}
+"""Other tools' names for fields that are read here."""
+CHATS = ("conversations", "conversation", "messages")
+"""Whole chats, ShareGPT's and OpenAI's."""
+MORE_THAN_TEXT = ("image", "images", "video", "videos", "audio", "audios", "tools", "functions")
+"""What a row without it is another row."""
+OF_ALPACA = ("instruction", "input", "system", "history")
+"""What changes the request, in a file of another format that has no such field."""
+FOR_TRAINING = ("chosen", "rejected", "kto_tag", "label", "weight", "loss_mask")
+"""What other trainers learn from, or learn by: which answer is better, whether it is good, how much a row counts."""
+
+
+def unread(row: Mapping[str, Any], read: Mapping[str, str], where: str, *, training: bool) -> list[str]:
+    """The row's fields that hold something and that nobody will read: sources, categories, scores, a rendered prompt.
+
+    Args:
+        row: a decoded row.
+        read: what is read: the kit's name -> the field.
+        where: file and place, for messages.
+        training: the row's output is wanted too.
+
+    Raises:
+        RequestError: one of them means something that would be lost, or is the misspelt name of one that is read.
+    """
+    known = {*read.values(), "id"}
+    found = [name for name, value in row.items() if name not in known and not _nothing(value)]
+    for name in found:
+        _check_meaning(name, row[name], where, training)
+        _check_name(name, row, read, where, training)
+    return found
+
+
+def _nothing(value: Any) -> bool:
+    """Whether a field is as good as absent."""
+    return value is None or value in ([], {}) or (isinstance(value, str) and not value.strip())
+
+
+def _check_meaning(name: str, value: Any, where: str, training: bool) -> None:
+    """Refuse a field without which the row would be another one."""
+    if name in CHATS:
+        raise RequestError(
+            f"{where}: {name!r} holds a chat, which is not read; wanted its last question as 'instruction', its last "
+            "answer as 'output', what stands before them as 'history' and 'system'"
+        )
+    if name in OF_ALPACA:
+        raise RequestError(f"{where}: {name!r} would be lost, this format has no such field; take the alpaca format")
+    if name in MORE_THAN_TEXT:
+        raise RequestError(
+            f"{where}: {name!r} would be lost, rows are text alone here; leave such rows out, or the field if they "
+            "make sense without it"
+        )
+    harmless = (name == "label" and isinstance(value, str)) or (name == "weight" and value == 1)
+    if training and name in FOR_TRAINING and not harmless:
+        raise RequestError(
+            f"{where}: {name!r} would be lost, every row counts alike and its 'output' is learnt; leave out the rows "
+            "that are not to be learnt, then the field"
+        )
+
+
+def _check_name(name: str, row: Mapping[str, Any], read: Mapping[str, str], where: str, training: bool) -> None:
+    """Refuse another name of a field that is read, where the row lacks that one."""
+    empty = {ours: field for ours, field in read.items() if _nothing(row.get(field))}
+    wanted = {ours: field for ours, field in empty.items() if training or ours != "output"}
+    close = get_close_matches(name.strip().casefold(), wanted.values(), n=1, cutoff=0.85)
+    field = close[0] if close else wanted.get(OTHER_NAMES.get(name.strip().casefold(), ""))
+    if field is not None:
+        raise RequestError(f"{where}: {name!r} is not read, and {field!r} is empty; is it {field!r}? Then rename it")
