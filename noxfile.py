@@ -33,7 +33,7 @@ def environment_with_kit() -> str:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """All tests but those marked slow, gpu or network."""
+    """All tests but those marked slow, network or images."""
     run(session, "pytest", *session.posargs)
 
 
@@ -87,8 +87,9 @@ def images(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def gpu(session: nox.Session) -> None:
-    """The tests that need a CUDA GPU, from the environment that `make setup` makes on a machine with one."""
-    run(session, "pytest", "-m", "gpu", *session.posargs, venv=".venv-cuda")
+    """One NVIDIA card: loss curves, training, memory, the engines, each with its checks (``-- --device cpu`` without)."""
+    venv = ".venv-cuda" if (ROOT / ".venv-cuda").exists() else ".venv"
+    run(session, "python", "perf/gpu.py", *session.posargs, venv=venv)
 
 
 @nox.session(default=False)

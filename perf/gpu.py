@@ -153,7 +153,7 @@ def training(bench: Bench, report: Report) -> None:
             table.append([name, "", "", f"{wanted / 1e9:.1f}", "", f"does not fit {memory / 1e9:.0f} GB"])
             continue
         base = bench.model(_name(shape), shape, family=family, dtype="bfloat16" if bench.on_gpu else "float32")
-        rows = 6 * 64 if bench.on_gpu else 24
+        rows = 5 * 64 if bench.on_gpu else 24
         save = name.startswith("full, packed:")
         ranks = ONE_RANK if "sharding" in change else {}
         try:

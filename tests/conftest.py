@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-OPT_IN = ("slow", "gpu", "network", "images")
+OPT_IN = ("slow", "network", "images")
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 NO_SHARED = "no reference data (../shared/data) beside the project"
 SKIPPED = pytest.StashKey[int]()

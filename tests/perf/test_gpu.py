@@ -1,4 +1,4 @@
-"""Every part of perf/gpu.py: on a card under ``nox -s gpu``, and with tiny shapes on a CPU, so that it works there."""
+"""Every part of perf/gpu.py with tiny shapes on a CPU, so that it works on the day a card is there (``nox -s gpu``)."""
 
 import subprocess
 import sys
@@ -16,17 +16,6 @@ def run(*words: str) -> str:
     print(done.stdout)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
     return done.stdout
-
-
-@pytest.mark.gpu
-@pytest.mark.timeout(1800)
-@pytest.mark.parametrize("part", [*PARTS, "vllm"])
-def test_every_check_holds_on_a_card(part: str) -> None:
-    import torch
-
-    if not torch.cuda.is_available():
-        pytest.skip("torch sees no GPU here")
-    assert "checks that did not hold: 0" in run(part)
 
 
 @pytest.mark.slow
