@@ -87,7 +87,7 @@ def images(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def gpu(session: nox.Session) -> None:
-    """One NVIDIA card: loss curves, training, memory, the engines, each with its checks (``-- --device cpu`` without)."""
+    """Measure and check one NVIDIA card: curves, training, memory, engines (without one: ``-- --device cpu``)."""
     venv = ".venv-cuda" if (ROOT / ".venv-cuda").exists() else ".venv"
     run(session, "python", "perf/gpu.py", *session.posargs, venv=venv)
 

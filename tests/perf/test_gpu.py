@@ -1,4 +1,4 @@
-"""Every part of perf/gpu.py with tiny shapes on a CPU, so that it works on the day a card is there (``nox -s gpu``)."""
+"""Every part of perf/gpu.py with tiny shapes on a CPU: what ``nox -s gpu`` runs on the day a card is there."""
 
 import subprocess
 import sys
