@@ -8,7 +8,7 @@ from typing import Any
 
 from kit.engines import Progress, Request, unanswered
 from kit.errors import KitError, RequestError
-from kit.models import check_model_folder, load_tokenizer, render
+from kit.models import check_chat_template, check_model_folder, check_weights, load_tokenizer, render
 from kit.records import Completion
 
 
@@ -67,7 +67,7 @@ class Chat:
         Raises:
             RequestError: the folder has no chat template, or the template refuses.
         """
-        check_model_folder(self.model, chat=True)
+        check_chat_template(self.model)
         return [self._prompt(request, max_tokens) for request in requests]
 
     def _prompt(self, request: Request, max_tokens: int) -> Prompt:
@@ -122,17 +122,20 @@ class Chat:
         return text
 
 
-def load_chat(model: Path, max_model_len: int) -> Chat:
-    """Read a model folder's tokenizer; no code from the folder is run.
+def load_chat(model: Path, max_model_len: int, *, quantised: bool = False) -> Chat:
+    """Read a model folder's tokenizer, after a check of all that the engine will read; no code from the folder is run.
 
     Args:
         model: the folder.
         max_model_len: prompt and text together, tokens.
+        quantised: whether the engine computes with quantised weights.
 
     Raises:
-        RequestError: the folder is no model, or was not made for so many tokens.
+        RequestError: the folder is no model, its weights are not what its config.json describes, or it was not made for
+            so many tokens.
     """
     check_model_folder(model)
+    check_weights(model, quantised=quantised)
     config = json.loads((model / "config.json").read_text(encoding="utf-8"))
     if max_model_len > (most := config.get("max_position_embeddings", max_model_len)):
         raise RequestError(f"{model}: max_model_len is {max_model_len}, the model was made for {most} tokens at most")

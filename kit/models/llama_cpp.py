@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import RequestError, did_you_mean
-from kit.models.folder import write_json, write_shards
+from kit.models.files import write_json
+from kit.models.folder import write_shards
+from kit.models.weights import check_weights, load_causal_lm
 
 
 def distribution_file(distribution: str, name: str, sha256: str) -> Path:
@@ -64,11 +66,11 @@ def from_gguf(gguf: Path, out: Path, dtype: str = "float32") -> None:
     """
     import numpy as np
     import torch
-    from transformers import AutoModelForCausalLM, GenerationConfig
+    from transformers import GenerationConfig
 
     out.mkdir(parents=True, exist_ok=True)
     tokenizer = _gguf_tokenizer(gguf)
-    model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=getattr(torch, dtype))
+    model = load_causal_lm(gguf.parent, gguf_file=gguf.name, dtype=getattr(torch, dtype))
     config = model.config.to_dict()
     for key in ("_name_or_path", "_model_name_or_path", "quantization_config"):
         config.pop(key, None)
@@ -83,6 +85,7 @@ def from_gguf(gguf: Path, out: Path, dtype: str = "float32") -> None:
     tied = {"lm_head.weight"} if config["tie_word_embeddings"] else set()
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items() if name not in tied}
     write_shards(out, [("model.safetensors", tensors)])
+    check_weights(out)
 
 
 def _gguf_tokenizer(gguf: Path) -> Any:
