@@ -7,7 +7,7 @@ from kit.errors import RequestError
 from kit.models.differences import Differences, difference_message
 from kit.models.files import read_json
 from kit.models.headers import read_header
-from kit.models.weights import architecture, silent
+from kit.models.weights import architecture, reports
 
 WEIGHTS = "adapter_model.safetensors"
 
@@ -49,7 +49,7 @@ def _wanted(adapter: Path, base: Path) -> dict[str, tuple[int, ...]]:
 
     kind, config = architecture(base, read_json(base / "config.json"))
     try:
-        with torch.device("meta"), silent():
+        with torch.device("meta"), reports():
             model = get_peft_model(kind(config), PeftConfig.from_pretrained(str(adapter)))
     except (ValueError, TypeError, KeyError) as error:  # of a configuration, or of modules that this base lacks
         raise RequestError(

@@ -7,6 +7,7 @@ loader that reads the weights later.
 """
 
 import logging
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,9 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import RequestError, did_you_mean
-from kit.models.differences import Differences, difference_message, likely_cure, order
+from kit.models.differences import SHOWN, Differences, difference_message, likely_cure, order
 from kit.models.files import read_json
 from kit.models.headers import FLOATS, Stored, same_bytes, stored_tensors
+
+FUSED = re.compile(r"^(\S+) +\| CONVERSION ", re.MULTILINE)
+"""A line of transformers' report on a tensor that is made up of several stored ones, a layer's experts for instance."""
 
 
 def check_weights(model: Path, *, quantised: bool = False) -> None:
@@ -148,14 +152,20 @@ def _differences(where: Path, kind: Any, config: Any, stored: Mapping[str, Store
     """What transformers' loader says of the stored names and shapes, and what it would cast or tie in silence."""
     import torch
 
+    written: list[str] = []
     tensors = {name: torch.empty(one.shape, dtype=torch.float32, device="meta") for name, one in stored.items()}
     options = {"device_map": {"": "meta"}, "dtype": torch.float32, "ignore_mismatched_sizes": True}
     try:
-        with silent():
+        with reports() as written:
             model, report = kind.from_pretrained(
                 None, config=config, state_dict=tensors, output_loading_info=True, **options
             )
     except Exception as error:  # of a configuration that describes no possible model, or of a fusion of tensors
+        if apart := sorted(set(FUSED.findall("\n".join(written))), key=order):
+            raise RequestError(
+                f"{where}: the weights are not those of its {kind.__name__}: the tensors that make up "
+                f"{', '.join(apart[:SHOWN])} don't fit together; is one missing?"
+            ) from error
         raise RequestError(
             f"{where}: transformers can't fit the weights into the {kind.__name__} that config.json describes: "
             f"{_one_line(error)}"
@@ -202,7 +212,7 @@ def _missing_modules(where: Path, kind: Any, config: Any, stored: Mapping[str, S
     import torch
 
     try:
-        with torch.device("meta"), silent():
+        with torch.device("meta"), reports():
             model = kind(config)
     except Exception as error:
         raise RequestError(
@@ -222,19 +232,28 @@ def _spellings(name: str, prefix: str) -> tuple[str, ...]:
 
 
 @contextmanager
-def silent() -> Iterator[None]:
-    """Keep transformers' own report and progress bar of a loading off the terminal."""
-    from transformers.utils import logging as reports
+def reports() -> Iterator[list[str]]:
+    """Give what transformers writes into its log, and keep it and the progress bars off the terminal."""
+    from transformers.utils import logging as transformers_logging
 
-    level, bars = reports.get_verbosity(), reports.is_progress_bar_enabled()
-    reports.set_verbosity(logging.CRITICAL)
-    reports.disable_progress_bar()
+    written: list[str] = []
+
+    class Collector(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            written.append(record.getMessage())
+
+    logger, bars = transformers_logging.get_logger("transformers"), transformers_logging.is_progress_bar_enabled()
+    kept, level = logger.handlers, logger.level
+    logger.handlers = [Collector()]
+    logger.setLevel(logging.WARNING)
+    transformers_logging.disable_progress_bar()
     try:
-        yield
+        yield written
     finally:
-        reports.set_verbosity(level)
+        logger.handlers = kept
+        logger.setLevel(level)
         if bars:
-            reports.enable_progress_bar()
+            transformers_logging.enable_progress_bar()
 
 
 def _one_line(error: Exception) -> str:
