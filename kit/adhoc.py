@@ -59,7 +59,7 @@ class Workbench:
         from kit.models import check_model_folder
 
         check_model_folder(folder, chat)
-        params, source = folder_source(folder, quantised=chat)
+        params, source = folder_source(folder, engine=self.scale.engine.name if chat else "transformers")
         job_id = f"fetch/{folder.resolve().name}"
         return self.planner.add("fetch", job_id, params, {}, resources={"source": source}, environment="grade")
 

@@ -122,20 +122,20 @@ class Chat:
         return text
 
 
-def load_chat(model: Path, max_model_len: int, *, quantised: bool = False) -> Chat:
+def load_chat(model: Path, max_model_len: int, *, engine: str = "transformers") -> Chat:
     """Read a model folder's tokenizer, after a check of all that the engine will read; no code from the folder is run.
 
     Args:
         model: the folder.
         max_model_len: prompt and text together, tokens.
-        quantised: whether the engine computes with quantised weights.
+        engine: who is to read the weights; see :func:`kit.models.check_weights`.
 
     Raises:
         RequestError: the folder is no model, its weights are not what its config.json describes, or it was not made for
             so many tokens.
     """
     check_model_folder(model)
-    check_weights(model, quantised=quantised)
+    check_weights(model, engine=engine)
     config = json.loads((model / "config.json").read_text(encoding="utf-8"))
     if max_model_len > (most := config.get("max_position_embeddings", max_model_len)):
         raise RequestError(f"{model}: max_model_len is {max_model_len}, the model was made for {most} tokens at most")

@@ -36,10 +36,9 @@ def check_adapter(adapter: Path, base: Path) -> None:
         shapes={name: (there, asked) for name, (there, asked) in shapes.items() if there != asked},
     )
     if found:
-        what = f"adapter on {base}"
-        raise RequestError(
-            difference_message(adapter, what, found, f"{_cure(found)} It says it is for {_named(adapter)}")
-        )
+        base_name = read_json(adapter / "adapter_config.json").get("base_model_name_or_path")
+        cure = f"{_cure(found)} Its adapter_config.json names the base {base_name!r}"
+        raise RequestError(difference_message(adapter, f"adapter on {base}", found, cure))
 
 
 def _wanted(adapter: Path, base: Path) -> dict[str, tuple[int, ...]]:
@@ -50,7 +49,9 @@ def _wanted(adapter: Path, base: Path) -> dict[str, tuple[int, ...]]:
     kind, config = architecture(base, read_json(base / "config.json"))
     try:
         with torch.device("meta"), reports():
-            model = get_peft_model(kind(config), PeftConfig.from_pretrained(str(adapter)))
+            settings = PeftConfig.from_pretrained(str(adapter))
+            settings.base_model_name_or_path = None  # the name of a folder that was elsewhere; PEFT would warn of it
+            model = get_peft_model(kind(config), settings)
     except (ValueError, TypeError, KeyError) as error:  # of a configuration, or of modules that this base lacks
         raise RequestError(
             f"{adapter}: PEFT can't add the adapter to {base}: {' '.join(str(error).split())}; was it made for "
@@ -65,8 +66,3 @@ def _cure(found: Differences) -> str:
     if found.missing and not found.shapes and not found.unexpected:
         return "is the download complete?"
     return "was it made for another base?"
-
-
-def _named(adapter: Path) -> str:
-    """The base that the adapter's configuration names."""
-    return repr(read_json(adapter / "adapter_config.json").get("base_model_name_or_path"))

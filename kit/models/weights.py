@@ -23,22 +23,23 @@ FUSED = re.compile(r"^(\S+) +\| CONVERSION ", re.MULTILINE)
 """A line of transformers' report on a tensor that is made up of several stored ones, a layer's experts for instance."""
 
 
-def check_weights(model: Path, *, quantised: bool = False) -> None:
+def check_weights(model: Path, *, engine: str = "transformers") -> None:
     """Refuse a model folder whose weights are not what its config.json describes; no weight is loaded.
 
     Args:
         model: a folder that ``check_model_folder`` lets pass.
-        quantised: whether weights with a ``quantization_config`` will do. Their names and types are their packer's own,
-            so no more is checked than that every layer's modules have some.
+        engine: ``vllm`` or ``transformers``: who is to read the folder. vLLM alone takes quantised weights, whose names
+            and types are their packer's own, so that no more is checked than that every module has some. And it alone
+            wants the names as the architecture has them, where transformers puts ``model.`` in front.
 
     Raises:
         RequestError: the architecture is unknown, or tensors are missing, unexpected, or of another shape or type.
     """
-    check_tensors(model, read_json(model / "config.json"), stored_tensors(model), quantised=quantised)
+    check_tensors(model, read_json(model / "config.json"), stored_tensors(model), engine=engine)
 
 
 def check_tensors(
-    where: Path, settings: Mapping[str, Any], stored: Mapping[str, Stored], *, quantised: bool = False
+    where: Path, settings: Mapping[str, Any], stored: Mapping[str, Stored], *, engine: str = "transformers"
 ) -> None:
     """Refuse tensors that are not those of the model that config.json's settings describe; see :func:`check_weights`.
 
@@ -46,10 +47,10 @@ def check_tensors(
         where: the folder, for messages.
         settings: config.json.
         stored: the tensors by name.
-        quantised: as for :func:`check_weights`.
+        engine: as for :func:`check_weights`.
     """
     packing = settings.get("quantization_config")
-    if packing and not quantised:
+    if packing and engine != "vllm":
         method = packing.get("quant_method", "a way it doesn't name") if isinstance(packing, dict) else packing
         raise RequestError(
             f"{where}: its weights are quantised ({method}), wanted 16- or 32-bit floats; take the model's version "
@@ -60,6 +61,12 @@ def check_tensors(
     found = _differences(where, kind, config, stored) if plain else _missing_modules(where, kind, config, stored)
     if found:
         raise RequestError(difference_message(where, kind.__name__, found, likely_cure(settings, stored, found)))
+    prefix = f"{kind.base_model_prefix}."
+    if engine == "vllm" and plain and not any(name.startswith(prefix) for name in stored):
+        raise RequestError(
+            f"{where}: no tensor's name starts with {prefix!r}, as {kind.__name__}'s do, and vLLM reads none without "
+            "it; load the folder with transformers and save it again, or use engine 'transformers'"
+        )
 
 
 def described(tensors: Mapping[str, Any]) -> dict[str, Stored]:
@@ -89,7 +96,8 @@ def load_causal_lm(model: Path, **options: Any) -> Any:
     from transformers import AutoModelForCausalLM
 
     loaded, report = AutoModelForCausalLM.from_pretrained(model, output_loading_info=True, **options)
-    check_report(model, type(loaded).__name__, report)
+    where = model / options["gguf_file"] if "gguf_file" in options else model
+    check_report(where, type(loaded).__name__, report)
     return loaded
 
 

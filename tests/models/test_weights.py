@@ -318,13 +318,26 @@ def test_quantised_weights_will_do_where_the_engine_takes_them(
     folder = copy()
     rewrite(folder, quantise)
     reconfigure(folder, quantization_config={"quant_method": "gptq", "bits": 4})
-    models.check_weights(folder, quantised=True)
+    models.check_weights(folder, engine="vllm")
     rewrite(folder, without("layers.1.mlp.up_proj", "^model.norm"))
     with pytest.raises(RequestError) as caught:
-        models.check_weights(folder, quantised=True)
+        models.check_weights(folder, engine="vllm")
     assert str(caught.value) == (
         FIT.format(folder=folder) + "2 missing (layer 1): model.layers.1.mlp.up_proj.weight, model.norm.weight; is the "
         "download complete?"
+    )
+
+
+def test_names_without_a_prefix_are_refused_for_vllm(copy: Callable[..., Path], rewrite: Callable[..., Any]):
+    # vLLM failed on the first of them, after the start
+    folder = copy()
+    models.check_weights(folder, engine="vllm")
+    rewrite(folder, lambda tensors: {name.removeprefix("model."): one for name, one in tensors.items()})
+    with pytest.raises(RequestError) as caught:
+        models.check_weights(folder, engine="vllm")
+    assert str(caught.value) == (
+        f"{folder}: no tensor's name starts with 'model.', as LlamaForCausalLM's do, and vLLM reads none without it; "
+        "load the folder with transformers and save it again, or use engine 'transformers'"
     )
 
 
