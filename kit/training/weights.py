@@ -1,12 +1,14 @@
 """The base on its way in, the tuned model on its way out: a plain folder that vLLM and transformers read."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from kit.errors import RequestError
 from kit.models import check_adapter, check_model_folder, check_weights, load_causal_lm
 from kit.models.files import read_json
+from kit.models.folder import check_config
 from kit.training.attention import kernel
 from kit.training.params import LoraParams, SftParams
 
@@ -21,12 +23,23 @@ def attention_for(base: Path, packing: bool) -> str | None:
         RequestError: the base's folder holds no model, its weights are not what its config.json describes, or packing
             is not known to be exact for it.
     """
-    try:
+    with _named_as_base():
+        check_config(base)
+        model_type = str(read_json(base / "config.json").get("model_type"))
+    attention = kernel(model_type, packing)
+    with _named_as_base():
         check_model_folder(base)
         check_weights(base)
+    return attention
+
+
+@contextmanager
+def _named_as_base() -> Iterator[None]:
+    """Say of a refused folder that it was to be the base."""
+    try:
+        yield
     except RequestError as error:
         raise RequestError(f"sft.base: {error}") from error
-    return kernel(read_json(base / "config.json")["model_type"], packing)
 
 
 def load(base: Path, params: SftParams, attention: str | None, rank: int = 0) -> Any:

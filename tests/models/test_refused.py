@@ -10,6 +10,7 @@ import pytest
 
 from kit import run
 from kit.cli import main
+from kit.errors import RequestError
 
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
@@ -104,6 +105,36 @@ def test_a_manifests_own_folder(
     rewrite(damaged, lambda tensors: {name: one for name, one in tensors.items() if name != "lm_head.weight"})
     assert refused("plan my.toml").startswith(
         f"{damaged}: the weights are not those of its LlamaForCausalLM: 1 missing: lm_head.weight; "
+    )
+
+
+@pytest.mark.parametrize("engine", ["vllm", "transformers"])
+def test_an_engine_checks_what_it_is_given(engine: str, damaged: Path, rewrite: Callable[..., None]):
+    # vLLM packs queries, keys and values, and gate and up, into one matrix each: it opened a model without an MLP
+    from kit import registry
+    from kit.engines import EngineSettings
+
+    rewrite(damaged, lambda tensors: {name: one for name, one in tensors.items() if "up_proj" not in name})
+    with pytest.raises(RequestError) as caught:
+        registry.load("engines", engine).open(damaged, EngineSettings(name=engine, max_model_len=64))
+    assert str(caught.value) == (
+        f"{damaged}: the weights are not those of its LlamaForCausalLM: 2 missing (layers 0 to 1): "
+        "model.layers.0.mlp.up_proj.weight, model.layers.1.mlp.up_proj.weight; is the download complete?"
+    )
+
+
+def test_the_trainer_checks_its_base(damaged: Path, rewrite: Callable[..., None]):
+    from kit.training.weights import attention_for
+
+    assert attention_for(damaged, packing=True) == "kit_varlen"
+    rewrite(damaged, lambda tensors: {name: one for name, one in tensors.items() if "norm" not in name})
+    with pytest.raises(RequestError) as caught:
+        attention_for(damaged, packing=True)
+    assert str(caught.value) == (
+        f"sft.base: {damaged}: the weights are not those of its LlamaForCausalLM: 5 missing (layers 0 to 1): "
+        "model.layers.0.input_layernorm.weight, model.layers.0.post_attention_layernorm.weight, "
+        "model.layers.1.input_layernorm.weight, model.layers.1.post_attention_layernorm.weight, model.norm.weight; "
+        "is the download complete?"
     )
 
 
