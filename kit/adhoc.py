@@ -51,7 +51,7 @@ class Workbench:
         """The job that gives a model: a name of ``models.toml``, or a folder.
 
         Raises:
-            RequestError: neither; or a folder without what is needed.
+            RequestError: neither; or a folder without what is needed, or whose weights are not what it describes.
         """
         if name in self.catalogue.models:
             return self.planner.model(name, chat=chat)
@@ -61,7 +61,7 @@ class Workbench:
         from kit.models import check_model_folder
 
         check_model_folder(folder, chat)
-        params, source = folder_source(folder)
+        params, source = folder_source(folder, engine=self.scale.engine.name if chat else "transformers")
         job_id = f"fetch/{folder.resolve().name}"
         return self.planner.add("fetch", job_id, params, {}, resources={"source": source}, environment="grade")
 

@@ -62,23 +62,42 @@ def model_source(model: Model, user_folder: Path | None) -> Source:
             "files": model.hub.files,
         }, {"gated": model.gated}
     folder = (user_folder or Path.cwd()) / str(model.folder)
-    return folder_source(folder)
+    return folder_source(folder, engine="vllm" if model.chat else "transformers")
 
 
-def folder_source(folder: Path) -> Source:
+def folder_source(folder: Path, *, engine: str = "transformers") -> Source:
     """A model folder on disk; its key is the hash of each of its files, so a changed file is another model.
 
+    Args:
+        folder: config.json, safetensors, tokenizer.
+        engine: who is to read the weights; see :func:`kit.models.check_weights`.
+
     Raises:
-        RequestError: it is not a folder with a config.json.
+        RequestError: it is not a folder with a config.json, or its weights are not what that describes.
     """
     if not (folder / "config.json").exists():
         raise RequestError(f"model folder {folder}: no config.json there; name a folder that save_pretrained wrote")
+    _check_weights(folder, engine)
     names = sorted(
         p.name
         for p in folder.iterdir()
         if p.is_file() and p.name != HEAD and p.suffix in (".json", ".safetensors", ".model", ".jinja", ".txt")
     )
     return {"kind": "folder", "files": {name: sha256_file(folder / name) for name in names}}, {"path": str(folder)}
+
+
+def _check_weights(folder: Path, engine: str) -> None:
+    """Check a folder's weights before its files are hashed; their names only where torch is installed.
+
+    Planning takes no torch. Where it is missing the files alone are checked here; the worker checks the names.
+    """
+    from importlib.util import find_spec
+
+    from kit.models import check_model_folder, check_weights
+
+    check_model_folder(folder)
+    if find_spec("torch") and find_spec("transformers"):
+        check_weights(folder, engine=engine)
 
 
 def paper_prompts_source() -> Source:

@@ -10,15 +10,28 @@ torch = pytest.importorskip("torch")
 save_file = pytest.importorskip("safetensors.torch").save_file
 
 
-def tiny(folder, layers=3, **more):
-    """Llama's tensors in small: each says which layer it came from."""
-    folder.mkdir()
-    config = {"model_type": "llama", "num_hidden_layers": layers, "layer_types": [f"kind {i}" for i in range(layers)]}
-    (folder / "config.json").write_text(json.dumps(config | more))
+def tiny(folder, layers=3):
+    """A whole Qwen2 in small, whose layers' kinds and weights say which layer they are."""
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+
+    config = Qwen2Config(
+        vocab_size=16,
+        hidden_size=8,
+        intermediate_size=8,
+        num_hidden_layers=layers,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        layer_types=["sliding_attention" if i == 1 else "full_attention" for i in range(layers)],
+        use_sliding_window=True,
+        bos_token_id=0,
+        eos_token_id=1,
+    )
+    model = Qwen2ForCausalLM(config)
+    for number, layer in enumerate(model.model.layers):
+        torch.nn.init.constant_(layer.mlp.up_proj.weight, number)
+    model.save_pretrained(folder)
     (folder / "tokenizer.json").write_text("{}")
     (folder / "remote_code.py").write_text("raise SystemExit")
-    tensors = {f"model.layers.{i}.mlp.up_proj.weight": torch.full((2, 2), float(i)) for i in range(layers)}
-    save_file(tensors | {"model.norm.weight": torch.ones(2)}, folder / "model.safetensors")
     return folder
 
 
@@ -33,7 +46,8 @@ def test_select_layers_stacks_them_in_order(tmp_path):
     tensors = load(tmp_path / "b")
     assert [tensors[f"model.layers.{i}.mlp.up_proj.weight"][0, 0] for i in range(4)] == [0, 1, 1, 2]
     config = json.loads((tmp_path / "b" / "config.json").read_text())
-    assert (config["num_hidden_layers"], config["layer_types"]) == (4, ["kind 0", "kind 1", "kind 1", "kind 2"])
+    kinds = ["full_attention", "sliding_attention", "sliding_attention", "full_attention"]
+    assert (config["num_hidden_layers"], config["layer_types"]) == (4, kinds)
     assert not (tmp_path / "b" / "remote_code.py").exists()
 
 
@@ -58,12 +72,12 @@ def test_bin_to_safetensors_keeps_every_tensor(tmp_path):
 
 
 def test_check_says_what_is_missing(tmp_path):
-    tiny(tmp_path / "llama")
+    tiny(tmp_path / "qwen")
     (tmp_path / "empty").mkdir()
     cases = {
-        "lama": ": no such folder, wanted a model folder; did you mean 'llama'?",
+        "qwn": ": no such folder, wanted a model folder; did you mean 'qwen'?",
         "empty": ": no config.json in the folder, wanted a model in the Hugging Face layout",
-        "llama": ": the tokenizer has no chat template (chat_template.jinja, or chat_template in "
+        "qwen": ": the tokenizer has no chat template (chat_template.jinja, or chat_template in "
         "tokenizer_config.json), and this model is talked to; take its instruction-tuned version or add a template",
     }
     for name, message in cases.items():
@@ -167,7 +181,7 @@ def test_internlm2_tensors_go_where_they_belong(tmp_path):
 def test_internlm2_refuses_another_model(tmp_path):
     with pytest.raises(RequestError) as caught:
         models.internlm2_to_llama(tiny(tmp_path / "a"), tmp_path / "b")
-    assert str(caught.value) == f"{tmp_path / 'a'}: model_type is 'llama', wanted 'internlm2'"
+    assert str(caught.value) == f"{tmp_path / 'a'}: model_type is 'qwen2', wanted 'internlm2'"
 
 
 TEXTS = ["the sea is green", " two  blanks ", "naïve 海\n\ttab", "12345 x", "<s>", "ab<|im_start|>user\nthe"]

@@ -8,7 +8,16 @@ from typing import Any
 
 from kit.engines import Progress, Request, unanswered
 from kit.errors import KitError, RequestError
-from kit.models import check_ids, check_model_folder, embedding_rows, left_out, load_tokenizer, render
+from kit.models import (
+    check_chat_template,
+    check_ids,
+    check_model_folder,
+    check_weights,
+    embedding_rows,
+    left_out,
+    load_tokenizer,
+    render,
+)
 from kit.records import Completion
 from kit.texts import HALF
 
@@ -71,7 +80,7 @@ class Chat:
             RequestError: the folder has no chat template, the template refuses a chat or leaves its system turn out, or
                 a prompt has half a character or a token that the model has no embedding for.
         """
-        check_model_folder(self.model, chat=True)
+        check_chat_template(self.model)
         return [self._prompt(request, max_tokens) for request in requests]
 
     def _prompt(self, request: Request, max_tokens: int) -> Prompt:
@@ -140,18 +149,20 @@ class Chat:
         return text
 
 
-def load_chat(model: Path, max_model_len: int) -> Chat:
-    """Read a model folder's tokenizer; no code from the folder is run.
+def load_chat(model: Path, max_model_len: int, *, engine: str = "transformers") -> Chat:
+    """Read a model folder's tokenizer, after a check of all that the engine will read; no code from the folder is run.
 
     Args:
         model: the folder.
         max_model_len: prompt and text together, tokens.
+        engine: who is to read the weights; see :func:`kit.models.check_weights`.
 
     Raises:
-        RequestError: the folder is no model, was not made for so many tokens, or ends texts with a token that it has no
-            embedding for, and so can't write.
+        RequestError: the folder is no model, its weights are not what its config.json describes, it was not made for so
+            many tokens, or it ends texts with a token that it has no embedding for, and so can't write.
     """
     check_model_folder(model)
+    check_weights(model, engine=engine)
     config = json.loads((model / "config.json").read_text(encoding="utf-8"))
     if max_model_len > (most := config.get("max_position_embeddings", max_model_len)):
         raise RequestError(f"{model}: max_model_len is {max_model_len}, the model was made for {most} tokens at most")

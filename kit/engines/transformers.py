@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from kit.engines import EngineSettings, Progress, Request, Sampling
 from kit.engines._chat import Chat, Prompt, load_chat
 from kit.errors import RequestError
+from kit.models import load_causal_lm
 from kit.records import Completion
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def open(model: Path, settings: EngineSettings) -> "TransformersEngine":  # noqa
     import transformers
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    loaded = transformers.AutoModelForCausalLM.from_pretrained(model, dtype=getattr(torch, settings.dtype))
+    loaded = load_causal_lm(model, dtype=getattr(torch, settings.dtype))
     fingerprint = {
         "engine": "transformers",
         "version": VERSION,

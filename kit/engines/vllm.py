@@ -32,7 +32,7 @@ def open(model: Path, settings: EngineSettings) -> "VllmEngine":  # noqa: A001 -
         RequestError: the folder is no model, or the settings can't hold on this machine.
         KitError: vLLM was imported earlier with other values of the variables it reads.
     """
-    chat = load_chat(model, settings.max_model_len)
+    chat = load_chat(model, settings.max_model_len, engine="vllm")
     _set_environment({"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"})
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
     # Threads that spin while they wait make a step ten times slower once anything else runs on the same cores. Read
@@ -135,7 +135,7 @@ class VllmEngine:
         Raises:
             RequestError: the folder is no model.
         """
-        chat = load_chat(model, self._chat.max_model_len)
+        chat = load_chat(model, self._chat.max_model_len, engine="vllm")
         if _shape(model) != _shape(self._chat.model):
             return False
         self._llm.collective_rpc("reload_weights", kwargs={"weights_path": str(model)})

@@ -4,22 +4,28 @@ Each function makes one such folder out of a source, shard by shard where the so
 came with a model: ``trust_remote_code`` is nowhere set and ``*.py`` files are left behind.
 """
 
-from kit.models.folder import check_model_folder
+from kit.models.adapters import check_adapter
+from kit.models.folder import check_chat_template, check_model_folder
 from kit.models.internlm2 import internlm2_to_llama
 from kit.models.llama_cpp import distribution_file, from_gguf, sha256_of
 from kit.models.rewrite import bin_to_safetensors, select_layers
 from kit.models.tokenizer import left_out, load_tokenizer, render
 from kit.models.vocabulary import check_ids, embedding_rows
+from kit.models.weights import check_weights, load_causal_lm
 
 __all__ = [
     "bin_to_safetensors",
+    "check_adapter",
+    "check_chat_template",
     "check_ids",
     "check_model_folder",
+    "check_weights",
     "distribution_file",
     "embedding_rows",
     "from_gguf",
     "internlm2_to_llama",
     "left_out",
+    "load_causal_lm",
     "load_tokenizer",
     "render",
     "select_layers",

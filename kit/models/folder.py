@@ -1,30 +1,32 @@
 """A model folder's files: checked, read and written one shard at a time."""
 
-import json
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kit.errors import RequestError, did_you_mean
+from kit.models.files import INDEX, read_json, write_json
+from kit.models.headers import stored_tensors, weight_files
 
 if TYPE_CHECKING:
     import torch
 
     Tensors = dict[str, torch.Tensor]
 
-INDEX = "model.safetensors.index.json"
-
 
 def check_model_folder(path: Path, chat: bool = False) -> None:
-    """Refuse what isn't a model folder before anything is loaded.
+    """Refuse what isn't a model folder before anything is loaded; takes no torch.
+
+    Whether the weights are those that config.json describes is :func:`kit.models.check_weights`'s question.
 
     Args:
         path: the folder.
         chat: the model is talked to, so it needs a chat template.
 
     Raises:
-        RequestError: the folder, its config.json, its safetensors or the chat template is missing.
+        RequestError: the folder, its config.json, its safetensors or the chat template is missing, or a file of
+            weights is damaged or cut off.
     """
     check_config(path)
     if not any(path.glob("*.safetensors")):
@@ -34,13 +36,25 @@ def check_model_folder(path: Path, chat: bool = False) -> None:
         elif any(path.glob("*.gguf")):
             cure = "; it holds a *.gguf file: rewrite it with kit.models.from_gguf"
         raise RequestError(f"{path}: no *.safetensors in the folder{cure or '; is the download complete?'}")
-    if (path / INDEX).is_file():
-        wanted = set(read_json(path / INDEX)["weight_map"].values())
-        if missing := sorted(name for name in wanted if not (path / name).is_file()):
-            raise RequestError(f"{path}: {missing[0]} is missing, {INDEX} names it; is the download complete?")
+    if (path / "adapter_config.json").is_file():
+        raise RequestError(
+            f"{path}: adapter_config.json beside config.json: transformers would add the adapter to the weights, vLLM "
+            "would not; merge it into the weights, or move it into a folder of its own"
+        )
+    stored_tensors(path)
     if not any((path / name).is_file() for name in ("tokenizer.json", "tokenizer.model", "vocab.json")):
         raise RequestError(f"{path}: no tokenizer.json or tokenizer.model; copy the model's tokenizer files there")
-    if chat and not _has_chat_template(path):
+    if chat:
+        check_chat_template(path)
+
+
+def check_chat_template(path: Path) -> None:
+    """Refuse a model folder that has no chat template.
+
+    Raises:
+        RequestError: it has none.
+    """
+    if not _has_chat_template(path):
         raise RequestError(
             f"{path}: the tokenizer has no chat template (chat_template.jinja, or chat_template in "
             "tokenizer_config.json), and this model is talked to; take its instruction-tuned version or add a template"
@@ -48,12 +62,22 @@ def check_model_folder(path: Path, chat: bool = False) -> None:
 
 
 def check_config(path: Path) -> None:
-    """The folder and its config.json are there."""
+    """Refuse a path that is no folder with a config.json.
+
+    Raises:
+        RequestError: it is none; the message says what it is instead.
+    """
     if not path.is_dir():
         beside = [entry.name for entry in path.parent.iterdir() if entry.is_dir()] if path.parent.is_dir() else []
         found = "is a file" if path.exists() else "no such folder"
         raise RequestError(f"{path}: {found}, wanted a model folder{did_you_mean(path.name, beside)}")
     if not (path / "config.json").is_file():
+        if (path / "adapter_config.json").is_file():
+            base = read_json(path / "adapter_config.json").get("base_model_name_or_path")
+            raise RequestError(
+                f"{path}: an adapter for {base!r} (adapter_config.json), wanted a whole model; merge it into its base "
+                "with PEFT's merge_and_unload and save that"
+            )
         below = sorted(entry.parent.name for entry in path.glob("*/config.json"))
         cure = f"; did you mean its folder {below[0]!r}?" if below else ""
         raise RequestError(f"{path}: no config.json in the folder, wanted a model in the Hugging Face layout{cure}")
@@ -71,7 +95,7 @@ def safetensors(model: Path) -> Iterator[tuple[str, "Tensors"]]:
     """Each shard's name and tensors, one shard in memory at a time."""
     from safetensors.torch import load_file
 
-    for file in sorted(model.glob("*.safetensors")):
+    for file in weight_files(model):
         yield file.name, load_file(file)
 
 
@@ -122,14 +146,3 @@ def copy_small_files(model: Path, out: Path) -> None:
     for name in ("tokenizer_config.json", "generation_config.json"):
         if (model / name).is_file():
             shutil.copyfile(model / name, out / name)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The file's object."""
-    value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return value
-
-
-def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """The object, indented for a reader, with a newline at the end."""
-    path.write_text(json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8")

@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kit.errors import RequestError
+from kit.models.files import read_json, write_json
 from kit.models.folder import (
     bins,
     check_config,
     copy_small_files,
-    read_json,
     safetensors,
-    write_json,
     write_shards,
 )
+from kit.models.headers import FLOATS, stored_tensors
+from kit.models.weights import check_tensors, check_weights, described
 
 if TYPE_CHECKING:
     import torch
@@ -37,6 +38,9 @@ NAMES = {
 }
 """InternLM2's module -> Llama's; without the layer's number."""
 
+LEFT = "rotary_emb.inv_freq"
+"""A buffer that old checkpoints hold and every model computes for itself."""
+
 MODULE = re.compile(r"(?P<layer>model\.layers\.\d+\.)?(?P<module>.+)\.(?P<kind>weight|bias)")
 
 
@@ -49,7 +53,7 @@ def internlm2_to_llama(model: Path, out: Path) -> None:
         out: the folder to write, made if missing.
 
     Raises:
-        RequestError: the folder is no InternLM2 model, or holds a tensor that this function doesn't know.
+        RequestError: the folder is no InternLM2 model, or its tensors are not such a model's.
 
     Source:
         The layout of ``wqkv`` is that of vLLM's own class, which the test compares with:
@@ -59,12 +63,33 @@ def internlm2_to_llama(model: Path, out: Path) -> None:
     config = read_json(model / "config.json")
     if config.get("model_type") != "internlm2":
         raise RequestError(f"{model}: model_type is {config.get('model_type')!r}, wanted 'internlm2'")
+    pickled = not any(model.glob("*.safetensors"))
+    _check_source(model, config, pickled)
     out.mkdir(parents=True, exist_ok=True)
     copy_small_files(model, out)
     _write_tokenizer(model, out)
     write_json(out / "config.json", _llama_config(config))
-    source = safetensors(model) if any(model.glob("*.safetensors")) else bins(model)
+    source = bins(model) if pickled else safetensors(model)
     write_shards(out, ((name, _llama_tensors(shard, config)) for name, shard in source))
+    check_weights(out)
+
+
+def _check_source(model: Path, config: dict[str, Any], pickled: bool) -> None:
+    """Check names and shapes as they will be under Llama's names, on the meta device, before a file is written.
+
+    Raises:
+        RequestError: a tensor is missing, misshapen or unknown; the message has Llama's names.
+    """
+    import torch
+
+    if pickled:
+        stored = {name: one for _, shard in bins(model) for name, one in described(shard).items()}
+    else:
+        stored = stored_tensors(model)
+    tensors = {name: torch.empty(one.shape, dtype=torch.float32, device="meta") for name, one in stored.items()}
+    check_tensors(model, _llama_config(config), described(_llama_tensors(tensors, config)))
+    if odd := [name for name, one in stored.items() if one.dtype not in FLOATS and not name.endswith(LEFT)]:
+        raise RequestError(f"{model}: {odd[0]} is of type {stored[odd[0]].dtype}, wanted a 16- or 32-bit float")
 
 
 def _llama_config(config: dict[str, Any]) -> dict[str, Any]:
@@ -92,6 +117,8 @@ def _llama_tensors(shard: "Tensors", config: dict[str, Any]) -> "Tensors":
     """One shard under Llama's names."""
     tensors: Tensors = {}
     for name, tensor in shard.items():
+        if name.endswith(LEFT):
+            continue
         match = MODULE.fullmatch(name)
         layer, module, kind = match.group("layer", "module", "kind") if match else ("", name, "")
         if layer and module == "attention.wqkv":
@@ -112,6 +139,11 @@ def _split_qkv(tensor: "torch.Tensor", config: dict[str, Any]) -> "tuple[torch.T
     queries = heads // groups
     head_dim = config["hidden_size"] // heads
     rest = tensor.shape[1:]
+    if tensor.shape[0] != (rows := groups * (queries + 2) * head_dim):
+        raise RequestError(
+            f"attention.wqkv: {tensor.shape[0]:,} rows, config.json wants {rows:,} ({heads} heads of {head_dim}, "
+            f"{groups} groups); do config.json and the weights belong together?"
+        )
     grouped = tensor.reshape(groups, queries + 2, head_dim, *rest)
     parts = grouped[:, :queries], grouped[:, queries], grouped[:, queries + 1]
     return tuple(part.reshape(-1, *rest).clone() for part in parts)

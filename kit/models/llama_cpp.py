@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import RequestError, did_you_mean
-from kit.models.folder import write_json, write_shards
+from kit.models.files import write_json
+from kit.models.folder import write_shards
+from kit.models.weights import check_weights, load_causal_lm
 
 
 def distribution_file(distribution: str, name: str, sha256: str) -> Path:
@@ -55,7 +57,7 @@ def from_gguf(gguf: Path, out: Path, dtype: str = "float32") -> None:
         dtype: torch's name of the type that the weights are dequantised to.
 
     Raises:
-        RequestError: the file has no chat template, or no token for begin, end or padding.
+        RequestError: the file is cut off or lacks weights, has no chat template, or no token for begin, end or padding.
 
     Source:
         The tokenizer's split into single digits is lost by transformers' GGUF reader (it matters for blanks before a
@@ -64,11 +66,11 @@ def from_gguf(gguf: Path, out: Path, dtype: str = "float32") -> None:
     """
     import numpy as np
     import torch
-    from transformers import AutoModelForCausalLM, GenerationConfig
+    from transformers import GenerationConfig
 
-    out.mkdir(parents=True, exist_ok=True)
     tokenizer = _gguf_tokenizer(gguf)
-    model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=getattr(torch, dtype))
+    model = load_causal_lm(gguf.parent, gguf_file=gguf.name, dtype=getattr(torch, dtype))
+    out.mkdir(parents=True, exist_ok=True)
     config = model.config.to_dict()
     for key in ("_name_or_path", "_model_name_or_path", "quantization_config"):
         config.pop(key, None)
@@ -83,6 +85,7 @@ def from_gguf(gguf: Path, out: Path, dtype: str = "float32") -> None:
     tied = {"lm_head.weight"} if config["tie_word_embeddings"] else set()
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items() if name not in tied}
     write_shards(out, [("model.safetensors", tensors)])
+    check_weights(out)
 
 
 def _gguf_tokenizer(gguf: Path) -> Any:
@@ -91,12 +94,16 @@ def _gguf_tokenizer(gguf: Path) -> Any:
     from tokenizers import pre_tokenizers
     from transformers import AutoTokenizer
 
+    try:
+        reader = GGUFReader(gguf)
+    except (ValueError, IndexError, KeyError, OSError) as error:
+        raise RequestError(f"{gguf}: no whole GGUF file ({error}); is the download complete?") from error
     tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
     missing = [name for name in ("bos", "eos", "pad") if getattr(tokenizer, f"{name}_token_id") is None]
     if missing or not tokenizer.chat_template:
         what = "chat template" if not missing else f"{missing[0]} token"
         raise RequestError(f"{gguf}: the file has no {what}; wanted an instruction-tuned model's GGUF")
-    split = GGUFReader(gguf).get_field("tokenizer.ggml.pre")
+    split = reader.get_field("tokenizer.ggml.pre")
     if split is not None and split.contents() == "smollm":
         tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
             [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]

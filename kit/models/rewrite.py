@@ -4,19 +4,19 @@ import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kit.errors import RequestError
+from kit.models.files import read_json, write_json
 from kit.models.folder import (
     bins,
     check_config,
     check_model_folder,
     copy_small_files,
-    read_json,
     safetensors,
-    write_json,
     write_shards,
 )
+from kit.models.weights import check_tensors, check_weights, described
 
 if TYPE_CHECKING:
     import torch
@@ -35,9 +35,10 @@ def select_layers(model: Path, layers: Sequence[int], out: Path) -> None:
         out: the folder to write, made if missing.
 
     Raises:
-        RequestError: the folder is no model, or a layer is not one of its.
+        RequestError: the folder is no model, lacks weights, or a layer is not one of its.
     """
     check_model_folder(model)
+    check_weights(model)
     config = read_json(model / "config.json")
     count = config["num_hidden_layers"]
     if not layers or (odd := [layer for layer in layers if not 0 <= layer < count]):
@@ -65,6 +66,7 @@ def select_layers(model: Path, layers: Sequence[int], out: Path) -> None:
     copy_small_files(model, out)
     write_json(out / "config.json", config)
     write_shards(out, ((name, keep(shard)) for name, shard in safetensors(model)))
+    check_weights(out)
 
 
 def bin_to_safetensors(model: Path, out: Path) -> None:
@@ -74,10 +76,12 @@ def bin_to_safetensors(model: Path, out: Path) -> None:
         RequestError: there is no such file, or it holds anything but tensors.
     """
     check_config(model)
+    config = read_json(model / "config.json")
+    tied = {"lm_head.weight"} if config.get("tie_word_embeddings") else set()
+    _check_bins(model, config, tied)
     out.mkdir(parents=True, exist_ok=True)
     copy_small_files(model, out)
     shutil.copyfile(model / "config.json", out / "config.json")
-    tied = {"lm_head.weight"} if read_json(model / "config.json").get("tie_word_embeddings") else set()
     write_shards(
         out,
         (
@@ -85,3 +89,27 @@ def bin_to_safetensors(model: Path, out: Path) -> None:
             for name, shard in bins(model)
         ),
     )
+    check_weights(out)
+
+
+def _check_bins(model: Path, config: dict[str, Any], tied: set[str]) -> None:
+    """Check the tensors of pickles against config.json before any is written; they are mapped, not read.
+
+    Raises:
+        RequestError: tensors are missing, unexpected or misshapen, or a head that is left out is not the embedding.
+    """
+    import torch
+
+    tensors: Tensors = {}
+    for _, shard in bins(model):
+        if twice := sorted(tensors.keys() & shard.keys()):
+            raise RequestError(f"{model}: {twice[0]} stands in two of its *.bin files, wanted each tensor once")
+        tensors |= shard
+    check_tensors(model, config, described(tensors))
+    embedding = tensors.get("model.embed_tokens.weight")
+    for name in sorted(tied & tensors.keys()):
+        if embedding is not None and not torch.equal(tensors[name], embedding):
+            raise RequestError(
+                f"{model}: {name} differs from the embedding, and config.json calls them one (tie_word_embeddings); "
+                "set it to false in config.json if the head was trained apart"
+            )

@@ -1,10 +1,14 @@
 """The base on its way in, the tuned model on its way out: a plain folder that vLLM and transformers read."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from kit.errors import RequestError
+from kit.models import check_adapter, check_model_folder, check_weights, load_causal_lm
+from kit.models.files import read_json
+from kit.models.folder import check_config
 from kit.training.attention import kernel
 from kit.training.params import LoraParams, SftParams
 
@@ -13,18 +17,29 @@ ADAPTER = "adapter"
 
 
 def attention_for(base: Path, packing: bool) -> str | None:
-    """The attention implementation to train with; None for the model's own, on padded rows.
+    """The attention implementation to train with, after a check of the base; None for its own, on padded rows.
 
     Raises:
-        RequestError: the base's folder holds no model, or packing is not known to be exact for it.
+        RequestError: the base's folder holds no model, its weights are not what its config.json describes, or packing
+            is not known to be exact for it.
     """
-    from transformers import AutoConfig
+    with _named_as_base():
+        check_config(base)
+        model_type = str(read_json(base / "config.json").get("model_type"))
+    attention = kernel(model_type, packing)
+    with _named_as_base():
+        check_model_folder(base)
+        check_weights(base)
+    return attention
 
+
+@contextmanager
+def _named_as_base() -> Iterator[None]:
+    """Say of a refused folder that it was to be the base."""
     try:
-        config = AutoConfig.from_pretrained(base)
-    except (OSError, ValueError) as error:
-        raise RequestError(f"sft.base: {base} holds no model that transformers can read: {error}") from error
-    return kernel(config.model_type, packing)
+        yield
+    except RequestError as error:
+        raise RequestError(f"sft.base: {error}") from error
 
 
 def load(base: Path, params: SftParams, attention: str | None, rank: int = 0) -> Any:
@@ -45,7 +60,7 @@ def load(base: Path, params: SftParams, attention: str | None, rank: int = 0) ->
             model = AutoModelForCausalLM.from_config(config, dtype=torch.float32, **chosen)
         model.tie_weights()
     else:
-        model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32, **chosen)
+        model = load_causal_lm(base, dtype=torch.float32, **chosen)
     return model if params.lora is None else _with_adapter(model, params.lora, params.seed)
 
 
@@ -87,11 +102,11 @@ def _merged(model: Any, state: Mapping[str, Any] | None, base: Path, out: Path) 
     """Save the adapter, then add it to a fresh fp32 copy of the base: the same sum whatever wrapped the training."""
     import torch
     from peft import PeftModel
-    from transformers import AutoModelForCausalLM
 
     model.save_pretrained(out / ADAPTER, **({} if state is None else {"state_dict": state}))
     (out / ADAPTER / "README.md").unlink(missing_ok=True)
-    whole = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    check_adapter(out / ADAPTER, base)
+    whole = load_causal_lm(base, dtype=torch.float32)
     return PeftModel.from_pretrained(whole, out / ADAPTER).merge_and_unload()
 
 

@@ -1,0 +1,270 @@
+"""A folder's weights compared with what its architecture wants: names, shapes and types, before anything is loaded.
+
+transformers itself does the comparing: the model that config.json describes is built on torch's meta device, without
+memory, and given meta tensors of the stored names and shapes. So names that it translates (old ones, a missing
+``model.`` in front, experts one by one) and buffers that it ignores (``rotary_emb.inv_freq``) are those of the very
+loader that reads the weights later.
+"""
+
+import logging
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from kit.errors import RequestError, did_you_mean
+from kit.models.differences import SHOWN, Differences, difference_message, likely_cure, order
+from kit.models.files import read_json
+from kit.models.headers import FLOATS, Stored, same_bytes, stored_tensors
+
+FUSED = re.compile(r"^(\S+) +\| CONVERSION ", re.MULTILINE)
+"""A line of transformers' report on a tensor that is made up of several stored ones, a layer's experts for instance."""
+
+
+def check_weights(model: Path, *, engine: str = "transformers") -> None:
+    """Refuse a model folder whose weights are not what its config.json describes; no weight is loaded.
+
+    Args:
+        model: a folder that ``check_model_folder`` lets pass.
+        engine: ``vllm`` or ``transformers``: who is to read the folder. vLLM alone takes quantised weights, whose names
+            and types are their packer's own, so that no more is checked than that every module has some. And it alone
+            wants the names as the architecture has them, where transformers puts ``model.`` in front.
+
+    Raises:
+        RequestError: the architecture is unknown, or tensors are missing, unexpected, or of another shape or type.
+    """
+    check_tensors(model, read_json(model / "config.json"), stored_tensors(model), engine=engine)
+
+
+def check_tensors(
+    where: Path, settings: Mapping[str, Any], stored: Mapping[str, Stored], *, engine: str = "transformers"
+) -> None:
+    """Refuse tensors that are not those of the model that config.json's settings describe; see :func:`check_weights`.
+
+    Args:
+        where: the folder, for messages.
+        settings: config.json.
+        stored: the tensors by name.
+        engine: as for :func:`check_weights`.
+    """
+    packing = settings.get("quantization_config")
+    if packing and engine != "vllm":
+        method = packing.get("quant_method", "a way it doesn't name") if isinstance(packing, dict) else packing
+        raise RequestError(
+            f"{where}: its weights are quantised ({method}), wanted 16- or 32-bit floats; take the model's version "
+            "that is not quantised"
+        )
+    kind, config = architecture(where, settings)
+    plain = not packing
+    found = _differences(where, kind, config, stored) if plain else _missing_modules(where, kind, config, stored)
+    if found:
+        raise RequestError(difference_message(where, kind.__name__, found, likely_cure(settings, stored, found)))
+    prefix = f"{kind.base_model_prefix}."
+    if engine == "vllm" and plain and not any(name.startswith(prefix) for name in stored):
+        raise RequestError(
+            f"{where}: no tensor's name starts with {prefix!r}, as {kind.__name__}'s do, and vLLM reads none without "
+            "it; load the folder with transformers and save it again, or use engine 'transformers'"
+        )
+
+
+def described(tensors: Mapping[str, Any]) -> dict[str, Stored]:
+    """Return torch tensors, of a pickle or on the meta device, as a safetensors header would describe them."""
+    return {name: Stored(dtype=_dtype(tensor), shape=tuple(tensor.shape)) for name, tensor in tensors.items()}
+
+
+def _dtype(tensor: Any) -> str:
+    """Return safetensors' name of a tensor's type, or torch's where it is no float of 16, 32 or 64 bits."""
+    name = str(tensor.dtype).removeprefix("torch.")
+    return {"bfloat16": "BF16", "float16": "F16", "float32": "F32", "float64": "F64"}.get(name, name)
+
+
+def load_causal_lm(model: Path, **options: Any) -> Any:
+    """Load a causal language model with transformers, and refuse one of which a weight was drawn at random.
+
+    The second line behind :func:`check_weights`: what transformers' own report calls missing is an error here, where
+    transformers writes a line into the log and trains on.
+
+    Args:
+        model: the folder.
+        options: as for ``from_pretrained``.
+
+    Raises:
+        RequestError: a weight is missing, unexpected or of another shape.
+    """
+    from transformers import AutoModelForCausalLM
+
+    loaded, report = AutoModelForCausalLM.from_pretrained(model, output_loading_info=True, **options)
+    where = model / options["gguf_file"] if "gguf_file" in options else model
+    check_report(where, type(loaded).__name__, report)
+    return loaded
+
+
+def check_report(where: Path, kind: str, report: Mapping[str, Any]) -> None:
+    """Refuse what transformers' report of a loading says if a weight is not the file's.
+
+    Raises:
+        RequestError: a weight is missing, unexpected or of another shape.
+    """
+    if found := _reported(report):
+        raise RequestError(difference_message(where, kind, found, likely_cure({}, {}, found)))
+
+
+def architecture(where: Path, settings: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Return transformers' class and configuration of the model that config.json describes.
+
+    Raises:
+        RequestError: transformers knows no such model, or refuses its settings.
+    """
+    from transformers import CONFIG_MAPPING, MODEL_FOR_CAUSAL_LM_MAPPING
+
+    name = settings.get("model_type")
+    if name not in CONFIG_MAPPING:
+        raise RequestError(f"{where / 'config.json'}: {_unknown(name, settings, CONFIG_MAPPING.keys())}")
+    without_packing = {key: value for key, value in settings.items() if key != "quantization_config"}
+    try:
+        config = CONFIG_MAPPING[name].from_dict(without_packing)
+    except Exception as error:  # whatever a configuration's own checks raise
+        raise RequestError(
+            f"{where / 'config.json'}: transformers refuses it as a {name!r} model: {_one_line(error)}"
+        ) from error
+    if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+        raise RequestError(
+            f"{where / 'config.json'}: model_type {name!r} is no causal language model in transformers; wanted a text "
+            "generator"
+        )
+    kind = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
+    if isinstance(kind, list | tuple):
+        kind = next((one for one in kind if one.__name__ in (config.architectures or ())), kind[0])
+    text = config.sub_configs.get("text_config")  # as AutoModelForCausalLM does with a model of texts and images
+    return kind, config.get_text_config() if text is not None and kind.config_class == text else config
+
+
+def _unknown(name: Any, settings: Mapping[str, Any], known: Iterable[str]) -> str:
+    """Say that transformers has no such architecture, and what may help."""
+    import transformers
+
+    if name is None:
+        return "no 'model_type', wanted the architecture's name; is it the model's own config.json?"
+    cure = "; rewrite it with kit.models.internlm2_to_llama" if name == "internlm2" else ""
+    if not cure and settings.get("auto_map"):
+        cure = "; it comes with code of its own, which is not run: take a version that transformers knows"
+    hint = did_you_mean(str(name), known)
+    if not cure and hint.startswith("; did you mean"):
+        cure = hint
+    return f"model_type {name!r} is unknown to transformers {transformers.__version__}{cure}"
+
+
+def _differences(where: Path, kind: Any, config: Any, stored: Mapping[str, Stored]) -> Differences:
+    """What transformers' loader says of the stored names and shapes, and what it would cast or tie in silence."""
+    import torch
+
+    written: list[str] = []
+    tensors = {name: torch.empty(one.shape, dtype=torch.float32, device="meta") for name, one in stored.items()}
+    options = {"device_map": {"": "meta"}, "dtype": torch.float32, "ignore_mismatched_sizes": True}
+    try:
+        with reports() as written:
+            model, report = kind.from_pretrained(
+                None, config=config, state_dict=tensors, output_loading_info=True, **options
+            )
+    except Exception as error:  # of a configuration that describes no possible model, or of a fusion of tensors
+        if apart := sorted(set(FUSED.findall("\n".join(written))), key=order):
+            raise RequestError(
+                f"{where}: the weights are not those of its {kind.__name__}: the tensors that make up "
+                f"{', '.join(apart[:SHOWN])} don't fit together; is one missing?"
+            ) from error
+        raise RequestError(
+            f"{where}: transformers can't fit the weights into the {kind.__name__} that config.json describes: "
+            f"{_one_line(error)}"
+        ) from error
+    found = _reported(report)
+    floats = {name for name, tensor in model.state_dict().items() if tensor.is_floating_point()}
+    types = {
+        name: one.dtype
+        for name, one in stored.items()
+        if one.dtype not in FLOATS and floats & set(_spellings(name, model.base_model_prefix))
+    }
+    return replace(found, types=types, untied=_untied(model, stored))
+
+
+def _untied(model: Any, stored: Mapping[str, Stored]) -> list[tuple[str, str]]:
+    """Pairs that the model ties and the folder stores twice, with different values.
+
+    transformers would leave such a pair untied, with a line in the log, and vLLM drop the head's tensor.
+    """
+    pairs = []
+    for tied in model.all_tied_weights_keys.items():
+        one, other = (
+            next((name for name in _spellings(side, model.base_model_prefix) if name in stored), "") for side in tied
+        )
+        if one and other and stored[one].file and not same_bytes(stored[one], stored[other]):
+            pairs.append((one, other))
+    return pairs
+
+
+def _reported(report: Mapping[str, Any]) -> Differences:
+    """Return transformers' report of a loading as differences."""
+    return Differences(
+        missing=sorted(report["missing_keys"], key=order),
+        unexpected=sorted(report["unexpected_keys"], key=order),
+        shapes={
+            name: (tuple(found), tuple(wanted))
+            for name, found, wanted in sorted(report["mismatched_keys"], key=lambda item: order(item[0]))
+        },
+    )
+
+
+def _missing_modules(where: Path, kind: Any, config: Any, stored: Mapping[str, Stored]) -> Differences:
+    """The weights of a quantised model of whose module nothing is stored."""
+    import torch
+
+    try:
+        with torch.device("meta"), reports():
+            model = kind(config)
+    except Exception as error:
+        raise RequestError(
+            f"{where}: transformers can't build the {kind.__name__} that config.json describes: {_one_line(error)}"
+        ) from error
+    there = {name.rpartition(".")[0] for name in stored}
+    there |= {module.rpartition(".")[0] for module in there}  # as in `q_proj.weight.absmax`
+    tied = set(model.all_tied_weights_keys)
+    wanted = [name for name in model.state_dict() if name not in tied]
+    lacking = [name for name in wanted if not there & set(_spellings(name.rpartition(".")[0], model.base_model_prefix))]
+    return Differences(missing=sorted(lacking, key=order))
+
+
+def _spellings(name: str, prefix: str) -> tuple[str, ...]:
+    """A tensor's name with and without the base model's prefix."""
+    return name, f"{prefix}.{name}", name.removeprefix(f"{prefix}.")
+
+
+@contextmanager
+def reports() -> Iterator[list[str]]:
+    """Give what transformers writes into its log, and keep it and the progress bars off the terminal."""
+    from transformers.utils import logging as transformers_logging
+
+    written: list[str] = []
+
+    class Collector(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            written.append(record.getMessage())
+
+    logger, bars = transformers_logging.get_logger("transformers"), transformers_logging.is_progress_bar_enabled()
+    kept, level = logger.handlers, logger.level
+    logger.handlers = [Collector()]
+    logger.setLevel(logging.WARNING)
+    transformers_logging.disable_progress_bar()
+    try:
+        yield written
+    finally:
+        logger.handlers = kept
+        logger.setLevel(level)
+        if bars:
+            transformers_logging.enable_progress_bar()
+
+
+def _one_line(error: Exception) -> str:
+    """An error's text in one line, with its kind where the text alone says little."""
+    text = " ".join(str(error).split())
+    return text if len(text) > 20 else f"{type(error).__name__}: {text}"

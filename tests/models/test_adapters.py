@@ -1,0 +1,113 @@
+"""Adapters: what PEFT reads with a warning, or with none, is refused."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kit import models
+from kit.errors import RequestError
+
+torch = pytest.importorskip("torch")
+peft = pytest.importorskip("peft")
+
+NAMED = "Its adapter_config.json names the base 'a/base'"
+Q = "base_model.model.model.layers.{}.self_attn.q_proj.lora_{}.weight"
+Tensors = dict[str, Any]
+
+
+@pytest.fixture
+def adapter(originals: dict[str, Path], tmp_path: Path) -> Callable[..., Path]:
+    """An adapter on the queries of the untied model, its tensors changed."""
+    from safetensors.torch import load_file, save_file
+    from transformers import AutoModelForCausalLM
+
+    def make(change: Callable[[Tensors], Tensors] = lambda tensors: tensors, **settings: Any) -> Path:
+        config = peft.LoraConfig(r=4, target_modules=["q_proj"], task_type="CAUSAL_LM", **settings)
+        base = AutoModelForCausalLM.from_pretrained(originals["untied"], dtype=torch.float32)
+        folder = tmp_path / "adapter"
+        peft.get_peft_model(base, config).save_pretrained(folder)
+        path = folder / "adapter_config.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"base_model_name_or_path": "a/base"}))
+        file = folder / "adapter_model.safetensors"
+        save_file(change(load_file(file)), file)
+        return folder
+
+    return make
+
+
+@pytest.mark.parametrize("settings", [{}, {"use_dora": True}, {"bias": "all"}, {"modules_to_save": ["norm"]}], ids=str)
+def test_a_good_adapter_passes(settings: dict[str, Any], adapter: Callable[..., Path], originals: dict[str, Path]):
+    models.check_adapter(adapter(**settings), originals["untied"])
+    models.check_adapter(adapter(**settings), originals["biased" if settings == {} else "untied"])
+
+
+def without(pattern: str) -> Callable[[Tensors], Tensors]:
+    return lambda tensors: {name: one for name, one in tensors.items() if not re.search(pattern, name)}
+
+
+CASES: dict[str, tuple[Callable[[Tensors], Tensors], str]] = {
+    "one layer": (
+        without(r"layers\.1\."),
+        f"2 missing (layer 1): {Q.format(1, 'A')}, {Q.format(1, 'B')}; is the download complete? {NAMED}",
+    ),
+    "one factor": (without(r"lora_B"), f"2 missing (layers 0 to 1): {Q.format(0, 'B')}, {Q.format(1, 'B')}; "
+                   f"is the download complete? {NAMED}"),
+    "a layer too many": (
+        lambda tensors: tensors | {Q.format(2, "A"): torch.zeros(4, 16)},
+        f"1 unknown to it (layer 2): {Q.format(2, 'A')}; was it made for another base? {NAMED}",
+    ),
+    "another rank": (
+        lambda tensors: tensors | {Q.format(0, "A"): torch.zeros(8, 16)},
+        f"1 of another shape (layer 0): {Q.format(0, 'A')} 8 x 16, wanted 4 x 16; "
+        f"was it made for another base? {NAMED}",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("change, message", CASES.values(), ids=list(CASES))
+def test_an_adapter_that_does_not_fit(
+    change: Callable[[Tensors], Tensors], message: str, adapter: Callable[..., Path], originals: dict[str, Path]
+):
+    folder, base = adapter(change), originals["untied"]
+    with pytest.raises(RequestError) as caught:
+        models.check_adapter(folder, base)
+    assert str(caught.value) == f"{folder}: the weights are not those of its adapter on {base}: {message}"
+
+
+def test_an_adapter_for_a_wider_base(adapter: Callable[..., Path], save_model: Callable[..., Path], tmp_path: Path):
+    wide = save_model(tmp_path / "wide", "llama", hidden_size=32)
+    with pytest.raises(RequestError, match=rf"was it made for another base\? {NAMED}$") as caught:
+        models.check_adapter(adapter(), wide)
+    assert f"4 of another shape (layers 0 to 1): {Q.format(0, 'A')} 4 x 16, wanted 4 x 32" in str(caught.value)
+
+
+def test_an_adapter_for_a_deeper_base(adapter: Callable[..., Path], save_model: Callable[..., Path], tmp_path: Path):
+    deep, folder = save_model(tmp_path / "deep", "llama", num_hidden_layers=3), adapter()
+    with pytest.raises(RequestError) as caught:
+        models.check_adapter(folder, deep)
+    assert str(caught.value) == (
+        f"{folder}: the weights are not those of its adapter on {deep}: 2 missing (layer 2): {Q.format(2, 'A')}, "
+        f"{Q.format(2, 'B')}; is the download complete? {NAMED}"
+    )
+
+
+def test_an_adapter_for_another_architecture(
+    adapter: Callable[..., Path], save_model: Callable[..., Path], tmp_path: Path
+):
+    other = save_model(tmp_path / "other", "gpt_neox", num_key_value_heads=4)
+    folder = adapter()
+    with pytest.raises(RequestError, match=rf"^{folder}: PEFT can't add the adapter to {other}: Target modules"):
+        models.check_adapter(folder, other)
+
+
+@pytest.mark.parametrize("name", ["adapter_config.json", "adapter_model.safetensors"])
+def test_a_folder_that_is_no_adapter(name: str, adapter: Callable[..., Path], originals: dict[str, Path]):
+    folder = adapter()
+    (folder / name).unlink()
+    with pytest.raises(RequestError) as caught:
+        models.check_adapter(folder, originals["untied"])
+    assert str(caught.value) == f"{folder}: no {name} in the folder, wanted an adapter that PEFT saved"
