@@ -59,7 +59,7 @@ class Link:
 
     def ask(self, operation: str, *args: Any) -> Any:
         """Have the candidate do something to its objects; gives the result."""
-        reply = self.exchange({"op": operation, "args": wire.encode(args, number_of)})
+        reply = self.exchange({"op": operation, "args": wire.encode(args, number_of, literals=True)})
         return self.decode(reply.get("value"))
 
     def decode(self, value: Any) -> Any:
@@ -171,7 +171,7 @@ def make_calls(job: dict[str, Any], link: Link, verdicts: int) -> None:
         raise NameError
     for arguments in job["arguments"]:
         try:
-            reply = {"value": wire.encode(found[job["name"]](*link.decode(arguments)), not_plain)}
+            reply = {"value": wire.encode(found[job["name"]](*link.decode(arguments)), not_plain, shared=False)}
             wire.frame(json.dumps(reply).encode())  # or it is too long
         except Exception as error:
             reply = {"error": f"failed: {type(error).__name__}"}
