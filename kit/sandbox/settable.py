@@ -1,9 +1,9 @@
 """The hash table of a set: read in one process, built again in another, so that both sets behave alike to the last.
 
-A set iterates in the order of its table, and the table depends on how the set came about: ``{16, 12, 13, 14, 15}`` built
-item by item from ``list({12, 13, 14, 15, 16})`` iterates in another order than the literal does. No operation of Python
-asks for a table of a given size, or puts an item into a given slot, so the table is read from, and written to, the
-memory of CPython's ``PySetObject`` (the same from 3.7 to 3.13):
+A set iterates in the order of its table, and the table depends on how the set came about: the literal
+``{12, 13, 14, 15, 16}`` iterates as 16, 12, 13, 14, 15, and ``set(list({12, 13, 14, 15, 16}))`` as 12, 13, 14, 15, 16.
+No operation of Python asks for a table of a given size, or puts an item into a given slot, so the table is read from,
+and written to, the memory of CPython's ``PySetObject`` (the same from 3.7 to 3.13):
 https://github.com/python/cpython/blob/v3.11.7/Include/cpython/setobject.h
 """
 
@@ -81,7 +81,7 @@ class Table:
 def read(items: set[Any] | frozenset[Any]) -> Table:
     """Return the table of a set."""
     head = _Head.from_address(id(items))
-    words = memoryview(ctypes.string_at(head.table, (head.mask + 1) * ctypes.sizeof(_Entry))).cast("n")
+    words = memoryview(ctypes.string_at(head.table, (head.mask + 1) * ctypes.sizeof(_Entry))).cast("q")
     slots, removed = [], []
     for slot, (key, hash_) in enumerate(zip(words[::2], words[1::2], strict=True)):
         if hash_ == -1:  # no object has this hash
@@ -95,8 +95,8 @@ def build(kind: type[set[Any]] | type[frozenset[Any]], items: Sequence[Any], tab
     """Return a set or frozenset of these items with this table.
 
     Where the items have other hashes here (those of ``None``, of NaN and of objects without a value are addresses), the
-    table would lose them: then the set is built in the order of the items. So it is where no set of these items has such
-    a table, for the candidate may send anything.
+    table would lose them: then the set is built in the order of the items. So it is where no set of these items has
+    such a table, for the candidate may send anything.
     """
     plain = kind(items)
     if len(plain) != len(items) or not table.is_possible(len(items)):

@@ -26,6 +26,8 @@ from kit.sandbox import settable
 
 LIMIT_BYTES = 32 << 20
 """The longest frame that is read."""
+EXIT_NO_MEMORY = 3
+"""The exit status of a process that had no memory left to send a last frame."""
 HEAD = struct.Struct(">I")
 TAG = "\0t"
 """The key of a tagged value; plain dicts are tagged too, so no data can be taken for a tag."""
@@ -49,6 +51,9 @@ MADE: dict[str, Callable[..., Any]] = {kind.__name__: kind for kind in PARTS} | 
 }
 DICTS: dict[str, type[Any]] = {"Counter": Counter, "OrderedDict": OrderedDict, "defaultdict": defaultdict, "dict": dict}
 SETS: dict[str, Any] = {"set": set, "frozenset": frozenset}
+MAXLEN: Callable[[Any], Any] = vars(deque)["maxlen"].__get__
+DEFAULT_FACTORY: Callable[[Any], Any] = vars(defaultdict)["default_factory"].__get__
+"""What the base type says, whatever a subclass makes of it."""
 CONSTANTS: dict[str, Any] = {"Ellipsis": ..., "NotImplemented": NotImplemented}
 UNFINISHED = object()
 """Stands for a value whose parts are still being made."""
@@ -165,7 +170,7 @@ class Encoder:
             return _tag("text", value.encode("utf-32-le", "surrogatepass").hex())
         return _tag("name", value) if self.literals and len(value) > 1 and _is_interned(value) else value
 
-    def _tagged(self, value: Any) -> Any:  # noqa: PLR0911 (one return a kind)
+    def _tagged(self, value: Any) -> Any:
         for name, kind in DICTS.items():
             if isinstance(value, kind):
                 return self._dict(name, value)
@@ -176,7 +181,7 @@ class Encoder:
         if isinstance(value, tuple):
             return _tag("tuple", self._items(tuple.__iter__(value)))
         if isinstance(value, deque):
-            maxlen = deque.maxlen.__get__(value)  # type: ignore[attr-defined]
+            maxlen = MAXLEN(value)
             return _tag("deque", self._items(deque.__iter__(value))) | {"maxlen": maxlen}
         if isinstance(value, bytes | bytearray):
             return _tag("bytearray" if isinstance(value, bytearray) else "bytes", bytes(value).hex())
@@ -191,7 +196,7 @@ class Encoder:
     def _dict(self, name: str, value: dict[Any, Any]) -> dict[str, Any]:
         tagged = _tag(name, self._pairs(dict.items(value)))
         if name == "defaultdict":
-            tagged["factory"] = self(defaultdict.default_factory.__get__(value))  # type: ignore[attr-defined]
+            tagged["factory"] = self(DEFAULT_FACTORY(value))
         return tagged
 
     def _rare(self, value: Any) -> Any:
@@ -288,7 +293,7 @@ class Decoder:
         self.made[number] = made = self._whole(kind, inner, value)
         return made
 
-    def _whole(self, kind: Any, inner: Any, value: dict[str, Any]) -> Any:  # noqa: PLR0911 (one return a kind)
+    def _whole(self, kind: Any, inner: Any, value: dict[str, Any]) -> Any:
         if kind == "tuple":
             return tuple([self(item) for item in inner])
         if kind in SETS:
@@ -299,7 +304,7 @@ class Decoder:
             return getattr({self(key): self(item) for key, item in inner}, kind)()
         return self._atom(kind, inner)
 
-    def _atom(self, kind: Any, inner: Any) -> Any:  # noqa: PLR0911 (one return a kind)
+    def _atom(self, kind: Any, inner: Any) -> Any:
         if kind == "bytes":
             return bytes.fromhex(inner)
         if kind == "bytearray":
