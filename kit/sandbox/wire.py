@@ -26,8 +26,8 @@ from kit.sandbox import settable
 
 LIMIT_BYTES = 32 << 20
 """The longest frame that is read."""
-EXIT_NO_MEMORY = 3
-"""The exit status of a process that had no memory left to send a last frame."""
+EXIT_NO_MEMORY = 113
+"""The exit status of a process that had no memory left to send a last frame; few programs exit with it."""
 HEAD = struct.Struct(">I")
 TAG = "\0t"
 """The key of a tagged value; plain dicts are tagged too, so no data can be taken for a tag."""
