@@ -167,7 +167,7 @@ class Encoder:
 
     def _text(self, value: str) -> Any:
         if not value.isascii() and any("\ud800" <= c <= "\udbff" for c in value):  # JSON would join two halves
-            return _tag("text", value.encode("utf-32-le", "surrogatepass").hex())
+            return _tag("text", [*map(ord, value)])
         return _tag("name", value) if self.literals and len(value) > 1 and _is_interned(value) else value
 
     def _tagged(self, value: Any) -> Any:
@@ -268,7 +268,7 @@ class Decoder:
         if kind == "int":
             return int(inner, 16)
         if kind == "text":
-            return bytes.fromhex(inner).decode("utf-32-le", "surrogatepass")
+            return "".join(map(chr, inner))
         if kind == "name":
             return intern(inner)
         if kind == "deque":
