@@ -65,6 +65,29 @@ class WireError(Exception):
     """A frame is cut off, too long, or not what was agreed."""
 
 
+class CandidateError(Exception):
+    """The other side raised something that has no built-in name, or left the protocol."""
+
+
+def name_of(error: BaseException) -> str:
+    """Return the type of an exception, by the nearest built-in name."""
+    for kind in type(error).__mro__:
+        if getattr(builtins, kind.__name__, None) is kind:
+            return str(kind.__name__)
+    return "Exception"
+
+
+def raised(name: Any) -> Exception:
+    """Return the exception to raise for one that the other side named."""
+    kind = getattr(builtins, name, None) if isinstance(name, str) else None
+    if isinstance(kind, type) and issubclass(kind, Exception):
+        try:
+            return kind()
+        except TypeError:  # a few want arguments
+            return CandidateError()
+    return CandidateError()
+
+
 def read_exactly(fd: int, size: int) -> bytes:
     """Bytes of a pipe.
 

@@ -173,8 +173,8 @@ CASES = {
     ),
     "types": (
         "def f(*a): return [type(x).__name__ for x in a]",
-        "from collections import *\nassert f(True, 1, 1.0, (), [], frozenset(), deque(), OrderedDict(), Counter(), b'', "
-        "defaultdict(), bytearray(), ..., range(1)) == ['bool', 'int', 'float', 'tuple', 'list', 'frozenset', "
+        "from collections import *\nassert f(True, 1, 1.0, (), [], frozenset(), deque(), OrderedDict(), Counter(), b'',"
+        " defaultdict(), bytearray(), ..., range(1)) == ['bool', 'int', 'float', 'tuple', 'list', 'frozenset', "
         "'deque', 'OrderedDict', 'Counter', 'bytes', 'defaultdict', 'bytearray', 'ellipsis', 'range']",
     ),
     "defaultdict makes": (
@@ -186,6 +186,18 @@ CASES = {
     "deque of three": (
         "def f(d):\n    d.append(4)\n    return d", "from collections import deque\nd = f(deque([1, 2, 3], 3))\n"
         "assert (list(d), d.maxlen) == ([2, 3, 4], 3)",
+    ),
+    "function": ("def f(g, x): return g(x) + 1", "assert f(lambda x: 2 * x, 4) == 9"),
+    "function that calls back": ("def f(g): return g(h)\ndef h(x): return x + 1", "assert f(lambda k: k(4)) == 5"),
+    "function that comes back": ("def f(g): return g", "g = lambda: 1\nassert f(g) is g"),
+    "function that raises": (
+        "def f(g):\n    try: g()\n    except ZeroDivisionError: return 1", "assert f(lambda: 1 / 0) == 1",
+    ),
+    "key": ("def f(g): return sorted([3, 1, 2], key=g)", "assert f(lambda x: -x) == [3, 2, 1]"),
+    "generator": ("def f(g): return next(g), sum(g)", "assert f(n for n in range(4)) == (0, 6)"),
+    "iterator, once": ("def f(g): return next(g)", "i = iter([1, 2])\nassert (f(i), next(i)) == (1, 2)"),
+    "defaultdict of the tests": (
+        "def f(d): return d[5]", "from collections import defaultdict\nassert f(defaultdict(lambda: 7)) == 7",
     ),
     "halves of a character": ("def f(s): return len(s)", r"assert (f('\ud83d\ude00'), f('\U0001f600')) == (2, 1)"),
     "time zone": (
@@ -232,3 +244,17 @@ def test_sorting_a_set_is(sandbox: Sandbox) -> None:
     code, tests = "def f(s): return tuple(sorted(s))", "assert f({12, 13, 14, 15, 16}) == (12, 13, 14, 15, 16)"
     (verdict,) = sandbox.run([Program(id="341", code=code, tests=tests, names=("f",))])
     assert verdict.passed
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        pytest.param("g.__globals__", "failed: AttributeError", id="its names"),
+        pytest.param("g._ask({'ask': 'call', 'args': [eval, ['1'], {}]})", "failed: TypeError", id="another function"),
+        pytest.param("g._ask({'ask': 'call', 'args': []})", "failed: ValueError", id="none"),
+    ],
+)
+def test_a_function_of_the_tests_can_be_called_and_no_more(body: str, reason: str, sandbox: Sandbox) -> None:
+    program = Program(id="f", code=f"def f(g): return {body}", tests="f(lambda: 1)", names=("f",))
+    (verdict,) = sandbox.run([program])
+    assert (verdict.passed, verdict.reason) == (False, reason)
