@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-FILES = ("test_escapes.py", "test_fakes.py", "test_sandbox.py")
+FILES = ("test_escapes.py", "test_fakes.py", "test_limits.py", "test_sandbox.py", "test_values.py")
 PR_CAPBSET_DROP, LAST_CAPABILITY = 24, 40
 NOBODY = 10001
 
