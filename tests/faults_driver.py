@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -52,7 +53,7 @@ def jobs(fail: str = "") -> dict[str, Job]:
     return found
 
 
-def step(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, context: Context) -> Summary:
+def step(stage: str, params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, context: Context) -> Summary:
     """Write a few lines, slowly; what an input holds goes into the output."""
     if params["fails"]:
         raise ValueError("this one fails")
@@ -64,6 +65,8 @@ def step(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, conte
             file.flush()
             context.progress(number + 1, STEPS)
             time.sleep(float(os.environ.get("FAULTS_PAUSE_S", "0.01")))
+            while os.environ.get("FAULTS_HOLD") == f"{stage}/{params['name']}":  # until this process is ended
+                time.sleep(0.1)
         file.write(text + "x" * size)
     with (out.parent.parent / "computed").open("a") as file:
         file.write(f"{params['name']} {os.getpid()}\n")
@@ -74,7 +77,7 @@ def stage(kind: str, name: str) -> ModuleType:
     """In place of a stage's module."""
     del kind
     module = ModuleType(name)
-    vars(module).update(VERSION=0, run=step)
+    vars(module).update(VERSION=0, run=partial(step, name))
     return module
 
 

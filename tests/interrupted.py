@@ -1,7 +1,6 @@
 """A command of the kit that waits to be interrupted; see test_cli."""
 
 import sys
-import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -14,7 +13,7 @@ def wait() -> None:
     """Say that it has begun, and wait."""
     sys.stdout.write("begun\n")
     sys.stdout.flush()
-    time.sleep(60)
+    sys.stdin.read()  # until the test closes it, or is gone
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ def start(store: Path, **variables: str) -> subprocess.Popen[str]:
 def finish(store: Path, **variables: str) -> tuple[int, list[str]]:
     """Run to the end: exit code and the lines it said."""
     with start(store, **variables) as process:
-        said, _ = process.communicate(timeout=120)
+        said, _ = process.communicate()
     return process.returncode, said.splitlines()
 
 
@@ -80,7 +80,7 @@ def workers(store: Path) -> list[int]:
     return found
 
 
-def wait_for(check: object, seconds: float = 20.0) -> None:
+def wait_for(check: object, seconds: float = 600.0) -> None:
     limit = time.monotonic() + seconds
     while not check():  # type: ignore[operator]
         assert time.monotonic() < limit, "it never happened"
@@ -102,13 +102,15 @@ def test_kills_at_random_moments(tmp_path: Path, undisturbed: dict[str, str]):
     lived = 0
     for attempt in range(12):
         victim = start(store, FAULTS_PAUSE_S="0.02")
-        time.sleep(dice.uniform(0.1, 0.9))
+        assert victim.stdout is not None
+        for _ in range(dice.randrange(1, 40)):  # in lines, not in seconds: a busy machine has not begun after one
+            victim.stdout.readline()
         if attempt % 2 and (found := workers(store)):
             os.kill(found[0], signal.SIGKILL)
-            victim.communicate(timeout=60)
+            victim.communicate()
         else:
             victim.kill()
-            victim.communicate(timeout=60)
+            victim.communicate()
         done = len(hashes(store)) if (store / "artifacts").exists() else 0
         assert done >= lived  # what was committed stays
         lived = done
@@ -125,7 +127,7 @@ def test_an_interrupted_job_is_named_and_the_others_are_not_done_again(
     job: str, tmp_path: Path, undisturbed: dict[str, str]
 ):
     store = tmp_path / "store"
-    victim = start(store, FAULTS_PAUSE_S="0.1")
+    victim = start(store, FAULTS_HOLD=job)
     assert victim.stdout is not None
     for line in victim.stdout:
         if line.strip() == f"start {job}":
@@ -146,14 +148,14 @@ def test_an_interrupted_job_is_named_and_the_others_are_not_done_again(
 
 def test_a_killed_worker_fails_its_job_alone(tmp_path: Path):
     store = tmp_path / "store"
-    process = start(store, FAULTS_PAUSE_S="0.1")
+    process = start(store, FAULTS_HOLD="convert/b")
     assert process.stdout is not None
     for line in process.stdout:
         if line.strip() == "start convert/b":
             break
     wait_for(lambda: any((store / "tmp").iterdir()))  # "start" is said before there is a folder
     os.kill(workers(store)[0], signal.SIGKILL)
-    said = process.communicate(timeout=60)[0].splitlines()
+    said = process.communicate()[0].splitlines()
     assert process.returncode == 1
     assert "failed convert/b the worker was killed (signal 9): out of memory, or by hand" in said
     assert [line for line in said if line.startswith("blocked")] == [
@@ -180,7 +182,7 @@ def test_a_failed_job_stops_only_what_needs_it(tmp_path: Path):
 def test_two_runs_at_once_compute_each_job_once(tmp_path: Path, undisturbed: dict[str, str]):
     store = tmp_path / "store"
     runs = [start(store, FAULTS_PAUSE_S="0.02") for _ in range(2)]
-    said = [process.communicate(timeout=120)[0] for process in runs]
+    said = [process.communicate()[0] for process in runs]
     assert [process.returncode for process in runs] == [0, 0], said
     assert computed(store) == {**dict.fromkeys("abcd", 3), "all": 1}
     assert hashes(store) == undisturbed
@@ -228,7 +230,7 @@ def test_a_lost_permission(lost: str, tmp_path: Path, undisturbed: dict[str, str
         (store / "jobs" / f"{key}.json").unlink()
     (store / lost).chmod(0o500)
     ran = subprocess.run(
-        [*PYTHON, str(store)], preexec_fn=heed_permissions, capture_output=True, text=True, check=False, timeout=60
+        [*PYTHON, str(store)], preexec_fn=heed_permissions, capture_output=True, text=True, check=False
     )
     assert ran.returncode == 1
     assert "permission" in (ran.stdout + ran.stderr).lower()

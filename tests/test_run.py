@@ -339,6 +339,7 @@ def test_a_client_that_is_gone_or_deaf_takes_its_container_along(monkeypatch: py
     run._end(process, "podman", "kit-1")
     assert (ended, process.returncode) == (["kit-1"], -9)
     process = subprocess.Popen([sys.executable, "-c", ""], text=True, start_new_session=True)
+    process.wait()  # a busy machine may take more than the ten seconds to start and end a Python
     run._end(process, "podman", "kit-2")
     assert ended == ["kit-1"]
 

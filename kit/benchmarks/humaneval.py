@@ -34,7 +34,7 @@ from kit.prompts import Pack, fill
 from kit.records import Grade, Problem, Turn
 from kit.sandbox import Program, Sandbox, source
 
-VERSION = 1
+VERSION = 2
 ASKS = 1
 DATASET = "humaneval"
 PROMPTS = ("humaneval",)

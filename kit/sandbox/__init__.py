@@ -8,8 +8,12 @@ interpreter counts as a pass.
     kit (pool) ── code ──> server ──fork──> candidate
          └────── tests ───────└───fork──> tester ── verdict ──> server ──> kit
 
-What a completion can still tell from inside the official grader and not here: its changes to the arguments it was given
-do not reach the tests, and it cannot start threads, write files or open sockets.
+What crosses behaves as it was written: sets iterate in their order, an object that is passed twice is one object. What
+a completion can still tell from inside the official grader and not here: its changes to the arguments it was given do
+not reach the tests, and it cannot start threads, write files or open sockets.
+
+No verdict and no reason depends on what else the machine does: a limit counts what a program used, not what the clock
+says, and what something outside the kit killed is run again.
 """
 
 from collections.abc import Callable, Sequence
@@ -32,7 +36,7 @@ class Program:
     names: tuple[str, ...] = ()
     """Names that the tests take from the candidate; empty: every public name it defines, built-in names left out."""
     cpu_s: float = 3.0
-    """CPU seconds the candidate may take; the wall deadline is four times that. The kernel counts whole seconds."""
+    """CPU seconds the candidate may take; it may sleep four times that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +63,7 @@ class Calls:
     arguments: tuple[tuple[Any, ...], ...]
     """One tuple of positional arguments a call; plain data."""
     cpu_s: float = 3.0
-    """CPU seconds for all calls together; the wall deadline is four times that."""
+    """CPU seconds for all calls together; it may sleep four times that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,5 @@
 """The process that runs the model's code: it executes the source once, then answers what the tester asks."""
 
-import builtins
 import contextlib
 from collections.abc import Callable
 from itertools import islice
@@ -9,27 +8,83 @@ from typing import Any
 from kit.sandbox import wire
 
 
-class Objects:
-    """The objects that stay here; the other side knows them by number."""
+class Foreign:
+    """A function or an iterator of the tests: to be called, or asked for its next item, and nothing else."""
 
-    def __init__(self) -> None:
+    __slots__ = ("_ask", "_number")
+
+    def __init__(self, ask: Callable[[dict[str, Any]], Any], number: int) -> None:
+        self._ask = ask
+        self._number = number
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Have it called there; what it returns comes here."""
+        return self._ask({"ask": "call", "args": [self, args, kwargs]})
+
+    def __iter__(self) -> "Foreign":
+        return self
+
+    def __next__(self) -> Any:
+        return self._ask({"ask": "next", "args": [self]})
+
+
+class Objects:
+    """The objects that stay here, which the other side knows by number, and those of the tests that we know so.
+
+    Args:
+        requests: where the tester's requests come from.
+        replies: where our replies go.
+    """
+
+    def __init__(self, requests: int, replies: int, namespace: dict[str, Any]) -> None:
+        self.requests = requests
+        self.replies = replies
+        self.namespace = namespace
         self.by_number: list[Any] = []
         self.number_of: dict[int, int] = {}
+        self.foreign: dict[int, Foreign] = {}
 
     def number(self, value: Any) -> int:
-        """The object's number, the same each time."""
+        """Return the object's number, the same each time; that of the tests' objects is negative."""
+        if type(value) is Foreign:
+            return value._number
         if id(value) not in self.number_of:
             self.number_of[id(value)] = len(self.by_number)
             self.by_number.append(value)
         return self.number_of[id(value)]
 
+    def object(self, number: int) -> Any:
+        """Return the object of a number."""
+        return self.by_number[number] if number >= 0 else self.foreign.setdefault(number, Foreign(self.ask, number))
+
     def encode(self, value: Any) -> Any:
-        """The value for the wire."""
+        """Return the value for the wire."""
         return wire.encode(value, self.number)
 
     def decode(self, value: Any) -> Any:
-        """A value of the wire, with our own objects in place of their numbers."""
-        return wire.decode(value, self.by_number.__getitem__)
+        """Return a value of the wire, with our own objects in place of their numbers."""
+        return wire.decode(value, self.object)
+
+    def ask(self, question: dict[str, Any]) -> Any:
+        """Return what a function of the tests gives; it may call ours before it does.
+
+        Raises:
+            Exception: what it raised.
+        """
+        wire.send(self.replies, question | {"args": self.encode(question["args"])})
+        while "op" in (message := wire.receive(self.requests)):
+            self.serve(message)
+        if "error" in message:
+            raise wire.raised(message["error"])
+        return self.decode(message["value"])
+
+    def serve(self, request: dict[str, Any]) -> None:
+        """Answer one request."""
+        reply = answer(request, self.namespace, self)
+        try:
+            wire.send(self.replies, reply)
+        except (wire.WireError, ValueError, RecursionError, MemoryError) as error:
+            wire.send(self.replies, {"error": wire.name_of(error)})
 
 
 def _take(iterator: Any, count: int) -> dict[str, Any]:
@@ -39,7 +94,7 @@ def _take(iterator: Any, count: int) -> dict[str, Any]:
     try:
         items.extend(islice(iterator, count))
     except BaseException as raised:
-        error = name_of(raised)
+        error = wire.name_of(raised)
     return {"items": items, "error": error, "end": len(items) < count}
 
 
@@ -55,14 +110,6 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
 }
 
 
-def name_of(error: BaseException) -> str:
-    """The type of an exception, by the nearest built-in name."""
-    for kind in type(error).__mro__:
-        if getattr(builtins, kind.__name__, None) is kind:
-            return str(kind.__name__)
-    return "Exception"
-
-
 def _names(namespace: dict[str, Any], wanted: list[str], objects: Objects) -> dict[str, Any]:
     names = wanted or [name for name in namespace if not name.startswith("_")]
     return {name: objects.encode(namespace[name]) for name in names if name in namespace}
@@ -76,7 +123,7 @@ def answer(request: dict[str, Any], namespace: dict[str, Any], objects: Objects)
         result = OPERATIONS[request["op"]](*objects.decode(request["args"]))
         return {"value": objects.encode(result)}
     except BaseException as error:
-        return {"error": name_of(error)}
+        return {"error": wire.name_of(error)}
 
 
 def run(code: str, requests: int, replies: int) -> None:
@@ -86,13 +133,9 @@ def run(code: str, requests: int, replies: int) -> None:
     try:
         exec(compile(code, "<completion>", "exec", dont_inherit=True), namespace)
     except BaseException as error:
-        started = {"error": name_of(error)}
-    objects = Objects()
+        started = {"error": wire.name_of(error)}
+    objects = Objects(requests, replies, namespace)
     with contextlib.suppress(EOFError, BrokenPipeError):
         wire.send(replies, started)
         while True:
-            reply = answer(wire.receive(requests), namespace, objects)
-            try:
-                wire.send(replies, reply)
-            except (wire.WireError, ValueError, RecursionError, MemoryError) as error:
-                wire.send(replies, {"error": name_of(error)})
+            objects.serve(wire.receive(requests))

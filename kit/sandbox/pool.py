@@ -9,9 +9,7 @@ import select
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -20,44 +18,23 @@ import kit
 from kit.cgroups import memory_limit
 from kit.errors import KitError, RequestError
 from kit.sandbox import Calls, Program, Reply, Verdict, lock, seccomp, selftest, wire
+from kit.sandbox.outcome import TOO_LONG, Outcome, frames_of, outcome_of
+from kit.sandbox.watch import Watch
 
 START = "import sys; sys.path.append({root!r}); from kit.sandbox.server import main; sys.path.pop(); main({fds})"
-START_S = 60.0
-GRACE_S = 20.0
-"""How long after its deadline a server may take to answer before it is taken for dead."""
-NEAR = 0.8
-"""A process that died this near its CPU limit died of it: the limit counts ticks, the record does not, and they differ
-under load."""
-WALL_FACTOR = 4
-"""Wall seconds a program may take for each of its CPU seconds, so that a sleeper ends too."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
-    """What a server reports of one program."""
-
-    frames: list[dict[str, Any]]
-    """What the tester wrote; the first says that it read its tests."""
-    cause: str
-    """Why there may be less than wanted: ``cpu limit``, ``wall limit`` or ``no verdict``."""
-    cpu_s: float
-    """CPU seconds the candidate took."""
+START_S = 600.0
+"""How long a server may take to lock itself; it is a fraction of a second, unless the machine is very busy."""
+SLEEP_FACTOR = 4
+"""Seconds a program may sleep for each of its CPU seconds."""
+BACKSTOP_FACTOR = 4
+"""The kernel ends a program at this many times its CPU seconds, should the kit get no core itself to do it in time. Not
+at once: the kernel counts ticks, so that on a busy machine it ends a program too early, or too late."""
+ATTEMPTS = 3
+"""How often a program is run if something outside the kit kills it, as a machine does that is short of memory."""
 
 
 class ServerDiedError(Exception):
     """A fork server ended or fell silent."""
-
-
-def frames_of(data: bytes) -> list[dict[str, Any]]:
-    """The whole frames at the head of what a tester wrote."""
-    frames = []
-    while len(data) >= wire.HEAD.size:
-        size = wire.HEAD.unpack(data[: wire.HEAD.size])[0] + wire.HEAD.size
-        if len(data) < size:
-            break
-        frames.append(json.loads(data[wire.HEAD.size : size]))
-        data = data[size:]
-    return frames
 
 
 class Server:
@@ -97,46 +74,48 @@ class Server:
             ServerDiedError: they are not; the message says which.
         """
         try:
-            word = json.loads(self._frame(time.monotonic() + START_S))
+            if not select.select([self.results], [], [], START_S)[0]:
+                raise ServerDiedError("the fork server fell silent while it started")
+            word = json.loads(wire.read_frame(self.results))
         except EOFError as error:
             raise ServerDiedError("the fork server ended while it started") from error
         if "error" in word:
             raise ServerDiedError(word["error"])
 
-    def _frame(self, deadline: float) -> bytes:
-        left = deadline - time.monotonic()
-        if left <= 0 or not select.select([self.results], [], [], left)[0]:
-            raise ServerDiedError("the fork server fell silent")
-        return wire.read_frame(self.results)
-
-    def _write_tests(self, data: memoryview, deadline: float) -> None:
-        """Write what the tester is to read; stops early if the server answers first, since then nobody will read it."""
-        while data and (left := deadline - time.monotonic()) > 0:
-            answered, ready, _ = select.select([self.results], [self.tests], [], left)
-            if answered:
-                return
-            if ready:
-                data = data[os.write(self.tests, data) :]
-
-    def run(self, code: str, tests: dict[str, Any], cpu_s: float) -> Ended:
-        """Run one program.
+    def run(self, code: str, tests: dict[str, Any], cpu_s: float) -> Outcome:
+        """Run one program, however long it takes: a server that lives will answer, and one that died is seen at once.
 
         Raises:
-            ServerDiedError: the server did not answer; it must be restarted.
+            ServerDiedError: the server died; it must be restarted.
+            WireError: code or tests are too long.
         """
-        limit_s = math.ceil(cpu_s)
-        job = {"code": code, "cpu_s": limit_s, "wall_s": WALL_FACTOR * cpu_s}
-        deadline = time.monotonic() + WALL_FACTOR * cpu_s + GRACE_S
         try:
-            wire.send(self.jobs, job)
-            self._write_tests(memoryview(wire.frame(json.dumps(tests).encode())), deadline)
-            ended = json.loads(self._frame(deadline))
-            frames = frames_of(self._frame(deadline))
+            wire.send(self.jobs, {"code": code, "cpu_s": BACKSTOP_FACTOR * math.ceil(cpu_s)})
+            return self._attend(memoryview(wire.frame(json.dumps(tests).encode())), cpu_s)
         except (EOFError, BrokenPipeError) as error:
             raise ServerDiedError("the fork server ended") from error
-        spent = max(ended["candidate"]["cpu_s"], ended["tester"]["cpu_s"])
-        cause = "wall limit" if ended["late"] else "cpu limit" if spent > NEAR * limit_s else "no verdict"
-        return Ended(frames=frames, cause=cause, cpu_s=round(ended["candidate"]["cpu_s"], 3))
+
+    def _attend(self, tests: memoryview, cpu_s: float) -> Outcome:
+        """Write what the tester is to read, stop the program at its limit, and read what became of it."""
+        watch: Watch | None = None
+        stopped = ""
+        while True:
+            left_s = watch.wait_s if watch and not stopped else None
+            answered, ready, _ = select.select([self.results], [self.tests] if tests else [], [], left_s)
+            if answered and watch:  # what is left of the tests, nobody will read
+                report = json.loads(wire.read_frame(self.results))
+                frames = frames_of(wire.read_frame(self.results))
+                return outcome_of(report, frames, stopped=stopped, cpu_s=cpu_s)
+            if answered:
+                watch = self._watch(cpu_s)
+            elif ready:
+                tests = tests[os.write(self.tests, tests) :]
+            elif watch and (stopped := watch.exceeded()):
+                wire.send(self.jobs, {"stop": stopped})
+
+    def _watch(self, cpu_s: float) -> Watch:
+        pids = json.loads(wire.read_frame(self.results))
+        return Watch(server=self.process.pid, cpu_s=cpu_s, sleep_s=SLEEP_FACTOR * cpu_s, **pids)
 
     def stop(self) -> None:
         """End the server and, with it, whatever it forked."""
@@ -153,48 +132,48 @@ class Server:
         self.wait_until_locked()
 
 
-def run_safely(server: Server, code: str, tests: dict[str, Any], cpu_s: float) -> Ended:
-    """Run one program; a server that died, or whose tester left its tests unread, is replaced."""
-    try:
-        ended = server.run(code, tests, cpu_s)
-    except ServerDiedError:
-        ended = Ended(frames=[], cause="no verdict", cpu_s=0.0)
-    except wire.WireError:
-        server.restart()
-        return Ended(frames=[], cause=f"longer than {wire.LIMIT_BYTES >> 20} MiB", cpu_s=0.0)
-    if not ended.frames:
-        server.restart()
-    return ended
+def run_safely(server: Server, code: str, tests: dict[str, Any], cpu_s: float) -> Outcome:
+    """Run one program; a server that died, or whose tester left its tests unread, is replaced.
 
-
-def reason_of(said: dict[str, Any], ended: Ended) -> str:
-    """Why a program did not pass: what its tester said, unless that is but the consequence of a limit."""
-    reason = str(said.get("reason", "no verdict"))
-    return ended.cause if reason in ("no verdict", "candidate died") and ended.cause != "no verdict" else reason
+    What something outside the kit killed, it did not kill for what the program is: the program is run again.
+    """
+    outcome = Outcome(frames=[])
+    for _ in range(ATTEMPTS):
+        try:
+            outcome = server.run(code, tests, cpu_s)
+        except ServerDiedError:
+            outcome = Outcome(frames=[], killed=True)
+        except wire.WireError:
+            outcome = Outcome(frames=[], limit=TOO_LONG)
+        if not outcome.frames:
+            server.restart()
+        if not outcome.killed:
+            break
+    return outcome
 
 
 def verdict_of(program: Program, server: Server) -> Verdict:
-    """Run one program and judge it: passed only if the tester said so, and said nothing else."""
+    """Run one program and judge it: passed only if the tester said so, and said nothing else, within the limits."""
     tests = {"setup": program.setup, "tests": program.tests, "names": list(program.names)}
-    ended = run_safely(server, program.code, tests, program.cpu_s)
-    said = ended.frames[1] if len(ended.frames) == 2 else {}
-    passed = said == {"passed": True}
-    reason = "" if passed else reason_of(said, ended)
-    return Verdict(id=program.id, passed=passed, reason=reason, cpu_s=ended.cpu_s)
+    outcome = run_safely(server, program.code, tests, program.cpu_s)
+    said = outcome.frames[1] if len(outcome.frames) == 2 else {}
+    passed = said == {"passed": True} and not outcome.limit
+    reason = "" if passed else outcome.reason(said)
+    return Verdict(id=program.id, passed=passed, reason=reason, cpu_s=outcome.cpu_s)
 
 
 def replies_of(calls: Calls, server: Server) -> list[Reply]:
     """Make all calls of one function."""
     arguments = [wire.encode(args, _not_plain) for args in calls.arguments]
-    ended = run_safely(server, calls.code, {"name": calls.name, "arguments": arguments}, calls.cpu_s)
-    replies, reason = [], ended.cause
-    for said in ended.frames[1:]:
+    outcome = run_safely(server, calls.code, {"name": calls.name, "arguments": arguments}, calls.cpu_s)
+    replies, reason = [], outcome.reason({})
+    for said in outcome.frames[1:]:
         if "value" in said:
             replies.append(Reply(value=wire.decode(said["value"], _no_handle)))
         elif "error" in said:
             replies.append(Reply(error=said["error"]))
         else:
-            reason = reason_of(said, ended)
+            reason = outcome.reason(said)
     return replies + [Reply(error=reason)] * (len(arguments) - len(replies))
 
 

@@ -11,11 +11,10 @@ import os
 import random
 import select
 import signal
-import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from kit.sandbox import candidate, lock, tester, wire
+from kit.sandbox import candidate, lock, tester, watch, wire
 
 PRELOADED = (
     "__future__ abc array ast base64 binascii bisect calendar cmath collections collections.abc contextlib copy csv",
@@ -66,6 +65,7 @@ def spawn(keep: Iterable[int], cpu_s: int, child_filter: bytes, main: Callable[[
     """Fork a child that locks itself further, runs ``main`` and exits; returns its process id."""
     if pid := os.fork():
         return pid
+    status = 0
     try:
         close_all_but(keep)
         lock.prctl(lock.PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -75,34 +75,43 @@ def spawn(keep: Iterable[int], cpu_s: int, child_filter: bytes, main: Callable[[
         gc.enable()
         random.seed(0)  # here, since a fork seeds it anew
         main()
+    except MemoryError:  # so little is left that it could not even be said on the pipe
+        status = wire.EXIT_NO_MEMORY
     finally:
-        os._exit(0)
+        os._exit(status)
 
 
-def collect(fd: int, deadline: float) -> tuple[bytes, bool]:
-    """All that comes through a pipe until it is closed, and whether the deadline came first."""
+def collect(verdicts: int, jobs: int) -> tuple[bytes, bool]:
+    """All that comes through a pipe until it is closed or the kit says stop; and whether it was too much.
+
+    Raises:
+        EOFError: the kit is gone.
+    """
     data = bytearray()
-    while (left := deadline - time.monotonic()) > 0 and len(data) <= wire.LIMIT_BYTES:
-        if not select.select([fd], [], [], left)[0]:
-            break
-        if not (part := os.read(fd, 1 << 20)):
+    while len(data) <= wire.LIMIT_BYTES:
+        ready = select.select([verdicts, jobs], [], [])[0]
+        if jobs in ready:
+            wire.receive(jobs)
+            return bytes(data), False
+        if not (part := os.read(verdicts, 1 << 20)):
             return bytes(data), False
         data += part
-    return bytes(data), True
+    return bytes(data[: wire.LIMIT_BYTES]), True
 
 
 def end(pid: int) -> dict[str, Any]:
-    """Kill and reap a child; says how it went."""
+    """Kill and reap a child; says how it went, and what it took until then."""
+    cpu_s = watch.cpu_of(pid)
     os.kill(pid, signal.SIGKILL)
     _, status, usage = os.wait4(pid, 0)
-    return {"exit": os.waitstatus_to_exitcode(status), "cpu_s": usage.ru_utime + usage.ru_stime}
+    return {"exit": os.waitstatus_to_exitcode(status), "cpu_s": cpu_s, "peak_bytes": usage.ru_maxrss << 10}
 
 
-def serve_one(job: dict[str, Any], tests: int, child_filter: bytes) -> tuple[dict[str, Any], bytes]:
+def serve_one(job: dict[str, Any], fds: tuple[int, int, int], child_filter: bytes) -> tuple[dict[str, Any], bytes]:
     """Run one program; returns how its two processes ended, and what the tester wrote."""
+    jobs, tests, results = fds
     request_read, request_write = os.pipe()
     reply_read, reply_write = os.pipe()
-    deadline = time.monotonic() + job["wall_s"]
     candidate_pid = spawn(
         {request_read, reply_write},
         job["cpu_s"],
@@ -120,10 +129,10 @@ def serve_one(job: dict[str, Any], tests: int, child_filter: bytes) -> tuple[dic
     )
     for fd in (request_write, reply_read, verdict_write):
         os.close(fd)
-    written, late = collect(verdict_read, deadline)
+    wire.send(results, {"candidate": candidate_pid, "tester": tester_pid})
+    written, too_long = collect(verdict_read, jobs)
     os.close(verdict_read)
-    ended = {"late": late, "candidate": end(candidate_pid), "tester": end(tester_pid)}
-    return ended, written
+    return {"too_long": too_long, "candidate": end(candidate_pid), "tester": end(tester_pid)}, written
 
 
 def main(jobs: int, tests: int, results: int) -> None:
@@ -147,9 +156,11 @@ def main(jobs: int, tests: int, results: int) -> None:
     while True:
         try:
             job = wire.receive(jobs)
-        except EOFError:
+            if "stop" in job:  # it came when its program had ended by itself
+                continue
+            ended, written = serve_one(job, (jobs, tests, results), child_filter)
+        except EOFError:  # what still runs dies with this process
             return
-        ended, written = serve_one(job, tests, child_filter)
         wire.send(results, ended)
         wire.write_frame(results, written)
         del job, written

@@ -7,28 +7,18 @@ verdict.
 import builtins
 import json
 from collections.abc import Iterator
+from types import FunctionType, MethodType
 from typing import Any
 
 from kit.sandbox import wire
-
-
-class CandidateError(Exception):
-    """The candidate raised something that has no built-in name, or left the protocol."""
 
 
 class CandidateDiedError(BaseException):
     """The candidate is gone; not an ``Exception``, so that no test can swallow it."""
 
 
-def raised(name: Any) -> Exception:
-    """The exception to raise for one that the candidate named."""
-    kind = getattr(builtins, name, None) if isinstance(name, str) else None
-    if isinstance(kind, type) and issubclass(kind, Exception):
-        try:
-            return kind()
-        except TypeError:  # a few want arguments
-            return CandidateError()
-    return CandidateError()
+LENDABLE = (FunctionType, MethodType, Iterator)
+"""What the candidate may be given of ours: it can call it or ask for the next item, and do nothing else to it."""
 
 
 class Link:
@@ -37,6 +27,8 @@ class Link:
     def __init__(self, requests: int, replies: int) -> None:
         self.requests = requests
         self.replies = replies
+        self.lent: list[Any] = []
+        """Functions and iterators of the tests that the candidate was given."""
 
     def exchange(self, request: dict[str, Any] | None) -> dict[str, Any]:
         """Ask (or, with ``None``, only listen) and wait for the reply.
@@ -48,29 +40,64 @@ class Link:
         try:
             if request is not None:
                 wire.send(self.requests, request)
-            reply = wire.receive(self.replies)
+            while "ask" in (reply := wire.receive(self.replies)):
+                wire.send(self.requests, self._answer(reply))
         except (EOFError, BrokenPipeError) as error:
             raise CandidateDiedError from error
         if not isinstance(reply, dict):
-            raise CandidateError
+            raise wire.CandidateError
         if "error" in reply:
-            raise raised(reply["error"])
+            raise wire.raised(reply["error"])
         return reply
 
     def ask(self, operation: str, *args: Any) -> Any:
         """Have the candidate do something to its objects; gives the result."""
-        reply = self.exchange({"op": operation, "args": wire.encode(args, number_of)})
+        reply = self.exchange({"op": operation, "args": self.encode(args)})
         return self.decode(reply.get("value"))
+
+    def _answer(self, question: dict[str, Any]) -> dict[str, Any]:
+        """What a function of the tests gives for the candidate's arguments, or the name of what it raises."""
+        try:
+            target, *args = self.decode(question["args"])
+            if not any(target is lent for lent in self.lent):
+                raise TypeError("not an object that was lent")
+            value = next(target) if question["ask"] == "next" else target(*args[0], **args[1])
+            return {"value": self.encode(value)}
+        except Exception as error:
+            return {"error": wire.name_of(error)}
+
+    def encode(self, value: Any) -> Any:
+        """The value for the wire."""
+        return wire.encode(value, self.number_of, literals=True)
 
     def decode(self, value: Any) -> Any:
         """A value of the wire, with proxies for the candidate's objects."""
-        return wire.decode(value, lambda number: Remote(self, number))
+        return wire.decode(value, self.object)
+
+    def object(self, number: int) -> Any:
+        """Return what a number stands for: an object of the candidate's, or, below zero, one that it was lent."""
+        return Remote(self, number) if number >= 0 else self.lent[-1 - number]
+
+    def number_of(self, value: Any) -> int:
+        """Return the number of a candidate's object, or of a function or iterator of ours that it may call.
+
+        Raises:
+            TypeError: it is another object of ours, which cannot leave.
+        """
+        if type(value) is Remote:
+            return int(value._number)
+        if not isinstance(value, LENDABLE):
+            raise TypeError(f"{type(value).__name__} cannot be passed to the candidate")
+        found = next((number for number, lent in enumerate(self.lent) if lent is value), len(self.lent))
+        if found == len(self.lent):
+            self.lent.append(value)
+        return -1 - found
 
     def names(self, wanted: list[str]) -> dict[str, Any]:
         """What the candidate defines, by name; of all it defines, nothing that hides a built-in."""
         found = self.exchange({"op": "names", "names": wanted}).get("names")
         if not isinstance(found, dict):
-            raise CandidateError
+            raise wire.CandidateError
         allowed = set(wanted) if wanted else set(found) - set(dir(builtins))
         return {name: self.decode(value) for name, value in found.items() if name in allowed}
 
@@ -120,7 +147,7 @@ class Remote:
             part = self._link.ask("take", iterator, size)
             yield from part["items"]
             if part["error"]:
-                raise raised(part["error"])
+                raise wire.raised(part["error"])
             if part["end"]:
                 return
             size = min(2 * size, 1024)
@@ -128,21 +155,10 @@ class Remote:
     def __next__(self) -> Any:
         part = self._link.ask("take", self, 1)
         if part["error"]:
-            raise raised(part["error"])
+            raise wire.raised(part["error"])
         if not part["items"]:
             raise StopIteration
         return part["items"][0]
-
-
-def number_of(value: Any) -> int:
-    """The number of a candidate's object; ours cannot leave.
-
-    Raises:
-        TypeError: it is one of ours.
-    """
-    if type(value) is Remote:
-        return int(value._number)
-    raise TypeError(f"{type(value).__name__} cannot be passed to the candidate")
 
 
 def not_plain(value: Any) -> int:
@@ -171,7 +187,7 @@ def make_calls(job: dict[str, Any], link: Link, verdicts: int) -> None:
         raise NameError
     for arguments in job["arguments"]:
         try:
-            reply = {"value": wire.encode(found[job["name"]](*link.decode(arguments)), not_plain)}
+            reply = {"value": wire.encode(found[job["name"]](*link.decode(arguments)), not_plain, shared=False)}
             wire.frame(json.dumps(reply).encode())  # or it is too long
         except Exception as error:
             reply = {"error": f"failed: {type(error).__name__}"}

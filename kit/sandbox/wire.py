@@ -3,21 +3,31 @@
 Never pickle, never marshal. What is decoded holds exact built-in types only, whatever the sender meant it to hold: a
 subclass of a built-in arrives as its base value, so that no object that claims to equal everything can cross. Anything
 else crosses as a handle, a number that stands for an object which stays where it is.
+
+What arrives behaves as what was sent: sets iterate in the same order, an object that stands in two places is one object
+in two places, a string that the compiler made unique is unique on the other side.
 """
 
 import builtins
+import ctypes
 import datetime
 import json
+import math
 import os
 import struct
 from collections import Counter, OrderedDict, defaultdict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from fractions import Fraction
+from sys import intern
 from typing import Any
+
+from kit.sandbox import settable
 
 LIMIT_BYTES = 32 << 20
 """The longest frame that is read."""
+EXIT_NO_MEMORY = 113
+"""The exit status of a process that had no memory left to send a last frame; few programs exit with it."""
 HEAD = struct.Struct(">I")
 TAG = "\0t"
 """The key of a tagged value; plain dicts are tagged too, so no data can be taken for a tag."""
@@ -25,35 +35,57 @@ VIEWS: dict[type, str] = {type({}.keys()): "keys", type({}.values()): "values", 
 PARTS: dict[type, Callable[[Any], list[Any]]] = {
     Fraction: lambda x: [x.numerator, x.denominator],
     Decimal: lambda x: [str(x)],
-    datetime.datetime: lambda x: [x.year, x.month, x.day, x.hour, x.minute, x.second, x.microsecond],
+    datetime.datetime: lambda x: [x.year, x.month, x.day, x.hour, x.minute, x.second, x.microsecond, x.tzinfo, x.fold],
     datetime.date: lambda x: [x.year, x.month, x.day],
-    datetime.time: lambda x: [x.hour, x.minute, x.second, x.microsecond],
+    datetime.time: lambda x: [x.hour, x.minute, x.second, x.microsecond, x.tzinfo, x.fold],
     datetime.timedelta: lambda x: [x.days, x.seconds, x.microseconds],
+    datetime.timezone: lambda x: list(x.__getinitargs__()),
     range: lambda x: [x.start, x.stop, x.step],
     slice: lambda x: [x.start, x.stop, x.step],
     complex: lambda x: [x.real, x.imag],
 }
 """Types made again from parts that are plain themselves."""
-MADE = {kind.__name__: kind for kind in PARTS}
-COLLECTIONS: dict[str, Callable[[list[Any]], Any]] = {
-    "tuple": tuple,
-    "set": set,
-    "frozenset": frozenset,
-    "deque": deque,
-    "dict": dict,
-    "Counter": lambda pairs: Counter(dict(pairs)),
-    "OrderedDict": OrderedDict,
-    "defaultdict": lambda pairs: defaultdict(None, pairs),
-    "keys": lambda pairs: dict(pairs).keys(),
-    "values": lambda pairs: dict(pairs).values(),
-    "items": lambda pairs: dict(pairs).items(),
+MADE: dict[str, Callable[..., Any]] = {kind.__name__: kind for kind in PARTS} | {
+    "datetime": lambda *parts: datetime.datetime(*parts[:8], fold=parts[8]),
+    "time": lambda *parts: datetime.time(*parts[:5], fold=parts[5]),
 }
-DICTS = (Counter, OrderedDict, defaultdict, dict)
-SEQUENCES: tuple[Any, ...] = (tuple, set, frozenset, deque)
+DICTS: dict[str, type[Any]] = {"Counter": Counter, "OrderedDict": OrderedDict, "defaultdict": defaultdict, "dict": dict}
+SETS: dict[str, Any] = {"set": set, "frozenset": frozenset}
+MAXLEN: Callable[[Any], Any] = vars(deque)["maxlen"].__get__
+DEFAULT_FACTORY: Callable[[Any], Any] = vars(defaultdict)["default_factory"].__get__
+"""What the base type says, whatever a subclass makes of it."""
+CONSTANTS: dict[str, Any] = {"Ellipsis": ..., "NotImplemented": NotImplemented}
+UNFINISHED = object()
+"""Stands for a value whose parts are still being made."""
+INTERNED_AT, INTERNED = 32, 3
+"""Where in the memory of a string CPython 3.11 says whether it is interned, and the bits that say it."""
 
 
 class WireError(Exception):
     """A frame is cut off, too long, or not what was agreed."""
+
+
+class CandidateError(Exception):
+    """The other side raised something that has no built-in name, or left the protocol."""
+
+
+def name_of(error: BaseException) -> str:
+    """Return the type of an exception, by the nearest built-in name."""
+    for kind in type(error).__mro__:
+        if getattr(builtins, kind.__name__, None) is kind:
+            return str(kind.__name__)
+    return "Exception"
+
+
+def raised(name: Any) -> Exception:
+    """Return the exception to raise for one that the other side named."""
+    kind = getattr(builtins, name, None) if isinstance(name, str) else None
+    if isinstance(kind, type) and issubclass(kind, Exception):
+        try:
+            return kind()
+        except TypeError:  # a few want arguments
+            return CandidateError()
+    return CandidateError()
 
 
 def read_exactly(fd: int, size: int) -> bytes:
@@ -115,84 +147,202 @@ def _tag(kind: str, value: Any) -> dict[str, Any]:
     return {TAG: kind, "v": value}
 
 
-def encode(value: Any, handle: Callable[[Any], int]) -> Any:  # noqa: PLR0911 (one return a kind)
-    """A value as JSON.
+def _is_interned(text: str) -> bool:
+    """Return whether a string is the only one of its value: ``is`` finds it equal to the literal of a program."""
+    return bool(ctypes.c_uint8.from_address(id(text) + INTERNED_AT).value & INTERNED)
+
+
+class Encoder:
+    """Turns the values of one message into JSON.
 
     Args:
-        value: anything.
         handle: gives the number of an object that must stay here; raise in it where that is not wanted.
+        shared: an object that stands in the message twice is sent once, so that it is one object there too.
+        literals: say which strings are interned: code may compare an argument by ``is`` with a literal of its own.
     """
-    if value is None or value is True or value is False:
-        return value
-    if isinstance(value, str):
-        return value if type(value) is str else str.__str__(value)[:]
-    if isinstance(value, int):
-        number = int.__index__(value)
-        return number if -(1 << 63) <= number < 1 << 63 else _tag("int", hex(number))
-    if isinstance(value, float):
-        return float.__float__(value)
-    if isinstance(value, list):
-        return [encode(item, handle) for item in list.__iter__(value)]
-    for kind in DICTS:
-        if isinstance(value, kind):
-            pairs = [[encode(k, handle), encode(v, handle)] for k, v in dict.items(value)]
-            return _tag(kind.__name__, pairs)
-    for sequence in SEQUENCES:
-        if isinstance(value, sequence):
-            return _tag(sequence.__name__, [encode(item, handle) for item in sequence.__iter__(value)])
-    if isinstance(value, bytes | bytearray):
-        return _tag("bytearray" if isinstance(value, bytearray) else "bytes", bytes(value).hex())
-    return _encode_rare(value, handle)
+
+    def __init__(self, handle: Callable[[Any], int], *, shared: bool = True, literals: bool = False) -> None:
+        self.handle = handle
+        self.shared = shared
+        self.literals = literals
+        self.count = 0
+        self.seen: dict[int, tuple[int, Any]] = {}
+
+    def __call__(self, value: Any) -> Any:  # noqa: PLR0911 (one return a kind)
+        """Return a value as JSON."""
+        if value is None or value is True or value is False:
+            return value
+        if isinstance(value, str):
+            return self._text(value if type(value) is str else str.__str__(value)[:])
+        if isinstance(value, int):
+            number = int.__index__(value)
+            return number if -(1 << 63) <= number < 1 << 63 else _tag("int", hex(number))
+        if isinstance(value, float) and not math.isnan(value):
+            return float.__float__(value)
+        if self.shared and id(value) in self.seen:
+            return _tag("ref", self.seen[id(value)][0])
+        if self.shared:
+            self.seen[id(value)] = (self.count, value)  # kept, lest another object get its address
+        self.count += 1
+        if isinstance(value, list):
+            return [self(item) for item in list.__iter__(value)]
+        return self._tagged(value)
+
+    def _text(self, value: str) -> Any:
+        if not value.isascii() and any("\ud800" <= c <= "\udbff" for c in value):  # JSON would join two halves
+            return _tag("text", [*map(ord, value)])
+        return _tag("name", value) if self.literals and len(value) > 1 and _is_interned(value) else value
+
+    def _tagged(self, value: Any) -> Any:
+        for name, kind in DICTS.items():
+            if isinstance(value, kind):
+                return self._dict(name, value)
+        for name, kind in SETS.items():
+            if isinstance(value, kind):
+                table = settable.read(value)
+                return _tag(name, self._items(kind.__iter__(value))) | {"table": [*table.parts()]}
+        if isinstance(value, tuple):
+            return _tag("tuple", self._items(tuple.__iter__(value)))
+        if isinstance(value, deque):
+            maxlen = MAXLEN(value)
+            return _tag("deque", self._items(deque.__iter__(value))) | {"maxlen": maxlen}
+        if isinstance(value, bytes | bytearray):
+            return _tag("bytearray" if isinstance(value, bytearray) else "bytes", bytes(value).hex())
+        return self._rare(value)
+
+    def _items(self, items: Iterable[Any]) -> list[Any]:
+        return [self(item) for item in items]
+
+    def _pairs(self, pairs: Iterable[tuple[Any, Any]]) -> list[Any]:
+        return [[self(key), self(item)] for key, item in pairs]
+
+    def _dict(self, name: str, value: dict[Any, Any]) -> dict[str, Any]:
+        tagged = _tag(name, self._pairs(dict.items(value)))
+        if name == "defaultdict":
+            tagged["factory"] = self(DEFAULT_FACTORY(value))
+        return tagged
+
+    def _rare(self, value: Any) -> Any:
+        kind: Any = type(value)
+        if kind in PARTS:
+            return _tag(kind.__name__, self._items(PARTS[kind](value)))
+        if kind in VIEWS:
+            pairs = value if kind is type({}.items()) else ((k, None) for k in value)
+            if kind is type({}.values()):
+                pairs = enumerate(value)
+            return _tag(VIEWS[kind], self._pairs(pairs))
+        if isinstance(value, float):
+            return _tag("nan", math.copysign(1.0, value))
+        for name, constant in CONSTANTS.items():
+            if value is constant:
+                return _tag("constant", name)
+        if isinstance(value, type) and getattr(builtins, name := value.__name__, None) is value:
+            return _tag("type", name)
+        return _tag("handle", self.handle(value))
 
 
-def _encode_rare(value: Any, handle: Callable[[Any], int]) -> Any:
-    kind: Any = type(value)
-    if kind in PARTS:
-        return _tag(kind.__name__, [encode(part, handle) for part in PARTS[kind](value)])
-    if kind in VIEWS:
-        pairs = value if kind is type({}.items()) else ((k, None) for k in value)
-        if kind is type({}.values()):
-            pairs = enumerate(value)
-        return _tag(VIEWS[kind], [[encode(k, handle), encode(v, handle)] for k, v in pairs])
-    if isinstance(value, type) and getattr(builtins, name := value.__name__, None) is value:
-        return _tag("type", name)
-    return _tag("handle", handle(value))
+def encode(value: Any, handle: Callable[[Any], int], *, shared: bool = True, literals: bool = False) -> Any:
+    """Return one value as JSON; the arguments are those of :class:`Encoder`."""
+    return Encoder(handle, shared=shared, literals=literals)(value)
+
+
+class Decoder:
+    """Turns the JSON of one message into values of exact built-in types.
+
+    Args:
+        resolve: gives what stands for a handle's number on this side.
+    """
+
+    def __init__(self, resolve: Callable[[int], Any]) -> None:
+        self.resolve = resolve
+        self.made: list[Any] = []
+
+    def __call__(self, value: Any) -> Any:
+        """Return the value of what ``json.loads`` made of the other side's text.
+
+        Raises:
+            WireError: not a value that an :class:`Encoder` makes.
+        """
+        if isinstance(value, list):
+            return self._fill([], value)
+        if not isinstance(value, dict):
+            return value
+        try:
+            return self._untagged(value[TAG], value["v"], value)
+        except (KeyError, IndexError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
+            raise WireError("not a value of the protocol") from error
+
+    def _fill(self, empty: Any, items: list[Any]) -> Any:
+        """A list or deque with its items; it is known before they are, since they may hold it."""
+        self.made.append(empty)
+        empty.extend(self(item) for item in items)
+        return empty
+
+    def _fill_dict(self, empty: Any, pairs: list[Any]) -> Any:
+        self.made.append(empty)
+        for key, item in pairs:
+            decoded = self(key)
+            dict.__setitem__(empty, decoded, self(item))
+        return empty
+
+    def _untagged(self, kind: Any, inner: Any, value: dict[str, Any]) -> Any:  # noqa: PLR0911 (one return a kind)
+        if kind == "ref":
+            return self._made_before(inner)
+        if kind == "int":
+            return int(inner, 16)
+        if kind == "text":
+            return "".join(map(chr, inner))
+        if kind == "name":
+            return intern(inner)
+        if kind == "deque":
+            return self._fill(deque(maxlen=value["maxlen"]), inner)
+        if kind in DICTS:
+            made = self._fill_dict(DICTS[kind](), inner)
+            if kind == "defaultdict":
+                made.default_factory = self(value["factory"])
+            return made
+        return self._made_whole(kind, inner, value)
+
+    def _made_before(self, number: int) -> Any:
+        found = self.made[number]
+        if found is UNFINISHED:
+            raise WireError("a value that cannot be changed holds itself")
+        return found
+
+    def _made_whole(self, kind: Any, inner: Any, value: dict[str, Any]) -> Any:
+        """A value that must have its parts from the start."""
+        number = len(self.made)
+        self.made.append(UNFINISHED)
+        self.made[number] = made = self._whole(kind, inner, value)
+        return made
+
+    def _whole(self, kind: Any, inner: Any, value: dict[str, Any]) -> Any:
+        if kind == "tuple":
+            return tuple([self(item) for item in inner])
+        if kind in SETS:
+            return settable.build(SETS[kind], [self(item) for item in inner], settable.Table.of(*value["table"]))
+        if kind in MADE:
+            return MADE[kind](*[self(item) for item in inner])
+        if kind in VIEWS.values():
+            return getattr({self(key): self(item) for key, item in inner}, kind)()
+        return self._atom(kind, inner)
+
+    def _atom(self, kind: Any, inner: Any) -> Any:
+        if kind == "bytes":
+            return bytes.fromhex(inner)
+        if kind == "bytearray":
+            return bytearray.fromhex(inner)
+        if kind == "nan":
+            return math.copysign(math.nan, inner)
+        if kind == "constant":
+            return CONSTANTS[inner]
+        if kind == "type" and isinstance(found := getattr(builtins, inner), type):
+            return found
+        if kind == "handle" and type(inner) is int:
+            return self.resolve(inner)
+        raise WireError(f"unknown kind {kind!r}")
 
 
 def decode(value: Any, resolve: Callable[[int], Any]) -> Any:
-    """The value of a JSON text, as exact built-in types.
-
-    Args:
-        value: what ``json.loads`` made of the other side's text.
-        resolve: gives what stands for a handle's number on this side.
-
-    Raises:
-        WireError: not a value that ``encode`` makes.
-    """
-    if isinstance(value, list):
-        return [decode(item, resolve) for item in value]
-    if not isinstance(value, dict):
-        return value
-    try:
-        kind, inner = value[TAG], value["v"]
-        if kind in COLLECTIONS:
-            return COLLECTIONS[kind](decode(inner, resolve))
-        if kind in MADE:
-            return MADE[kind](*decode(inner, resolve))
-        return _decode_atom(kind, inner, resolve)
-    except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
-        raise WireError("not a value of the protocol") from error
-
-
-def _decode_atom(kind: Any, inner: Any, resolve: Callable[[int], Any]) -> Any:
-    if kind == "int":
-        return int(inner, 16)
-    if kind == "bytes":
-        return bytes.fromhex(inner)
-    if kind == "bytearray":
-        return bytearray.fromhex(inner)
-    if kind == "type" and isinstance(found := getattr(builtins, inner), type):
-        return found
-    if kind == "handle" and type(inner) is int:
-        return resolve(inner)
-    raise WireError(f"unknown kind {kind!r}")
+    """Return the value of a JSON text; the arguments and errors are those of :class:`Decoder`."""
+    return Decoder(resolve)(value)

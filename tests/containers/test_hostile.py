@@ -103,7 +103,7 @@ def alive(runtime: str, store: Store) -> list[str]:
     )
 
 
-def wait_for(check: Callable[[], object], seconds: float = 30.0) -> None:
+def wait_for(check: Callable[[], object], seconds: float = 600.0) -> None:
     limit = time.monotonic() + seconds
     while not check():
         assert time.monotonic() < limit, "it never happened"
@@ -173,7 +173,7 @@ def test_a_container_that_never_ends_is_ended(
     assert outcome.failed[stuck.key].startswith(
         "the worker was killed: its container is held to 6 s, the most that grading 0 rows may take (log: "
     )
-    wait_for(lambda: not alive(runtime, store), 5)
+    wait_for(lambda: not alive(runtime, store))
 
 
 def test_a_container_ends_with_its_client(closed: Containers, store: Store, runtime: str) -> None:
@@ -193,7 +193,7 @@ def test_a_container_ends_with_its_client(closed: Containers, store: Store, runt
     killer.join()
     assert outcome.failed[stuck.key].startswith("the worker was killed (signal 9): ")
     assert outcome.done == [after.key]
-    wait_for(lambda: not alive(runtime, store), 5)
+    wait_for(lambda: not alive(runtime, store))
 
 
 def log(store: Store, job: Job) -> str:
@@ -257,7 +257,7 @@ def test_the_next_run_ends_what_a_killed_one_left(
     assert len(alive(runtime, store)) == 1
     outcome = run_all([deed("keep a file open")], store, closed)
     assert len(outcome.done) == 1
-    wait_for(lambda: not alive(runtime, store), 5)
+    wait_for(lambda: not alive(runtime, store))
     assert list((store.root / "tmp").iterdir()) == []
 
 
@@ -266,8 +266,8 @@ def test_a_run_that_is_interrupted_takes_its_container_along(
 ) -> None:
     run = start_run(deed("hold the interpreter"), store, grade, runtime)
     run.send_signal(signal.SIGINT)
-    run.wait(timeout=60)
-    wait_for(lambda: not alive(runtime, store), 5)
+    run.wait()
+    wait_for(lambda: not alive(runtime, store))
     assert list((store.root / "tmp").iterdir()) == []
 
 

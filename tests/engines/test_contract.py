@@ -24,7 +24,7 @@ def seen(request):
         capture_output=True,
         check=False,
         text=True,
-        timeout=900,
+        timeout=3600,
         env={**os.environ, "HF_HUB_OFFLINE": "1", "OMP_WAIT_POLICY": "passive"},
     )
     assert done.returncode == 0, done.stderr[-4000:]
@@ -117,7 +117,7 @@ def test_loglikelihood_matches_a_plain_forward_pass(seen, request):
         """
     pairs = [("The capital of France is", " Paris."), ("", "Hello there"), ("Water boils at", " 100 degrees 海")]
     command = [sys.executable, "-c", code, str(request.getfixturevalue("smollm2")), json.dumps(pairs)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=3600, check=True)
     wanted = [float(line) for line in done.stdout.split()]
     assert [sum(row) for row in seen["loglikelihood"]] == pytest.approx(wanted, abs=2e-3)
 

@@ -201,7 +201,5 @@ def test_does_not_get_through(attack: str, sandbox: Sandbox, prey: Any) -> None:
 def test_control_gets_through_without_a_sandbox(attack: str, prey: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KIT_SANDBOX_SECRET", "secret")
     code = prey.place(program(HARMLESS[attack]))
-    done = subprocess.run(
-        [sys.executable, "-c", code + "print(attack())"], capture_output=True, text=True, timeout=60, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", code + "print(attack())"], capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "True", done.stderr

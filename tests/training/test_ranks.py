@@ -30,7 +30,7 @@ def launch(job: str, params: dict[str, Any], inputs: dict[str, Path], out: Path)
         "PYTHONPATH": str(HERE.parents[1]),
     }
     return subprocess.run(
-        [*launcher, *options, *arguments], capture_output=True, text=True, check=False, timeout=300, env=environment
+        [*launcher, *options, *arguments], capture_output=True, text=True, check=False, timeout=3600, env=environment
     )
 
 

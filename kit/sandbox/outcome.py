@@ -1,0 +1,73 @@
+"""What became of one program: from what its tester wrote and how its two processes ended, to the reason of its verdict.
+
+The same program gets the same reason on a quiet machine and on a busy one: nothing here depends on which of two things
+was seen first.
+"""
+
+import json
+import signal
+from dataclasses import dataclass
+from typing import Any
+
+from kit.sandbox import lock, wire
+
+EATS_BYTES = lock.MEMORY_BYTES // 4
+"""A program that holds this much when it is ended eats memory. Which of its limits such a program meets first depends
+on how fast the machine gives out pages, so it gets one reason whichever that is."""
+CANDIDATE_DIED = "candidate died"
+NO_MEMORY = "failed: MemoryError"
+TOO_LONG = f"longer than {wire.LIMIT_BYTES >> 20} MiB"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How one program ended."""
+
+    frames: list[dict[str, Any]]
+    """What the tester wrote; the first says that it read its tests."""
+    limit: str = ""
+    """The limit that the program met, if any: it is the reason, whatever the tester said."""
+    cpu_s: float = 0.0
+    """CPU seconds the candidate took."""
+    killed: bool = False
+    """Whether something outside the kit killed one of its processes."""
+
+    def reason(self, said: dict[str, Any]) -> str:
+        """Return why the program did not pass, ``said`` being the tester's verdict, or nothing."""
+        return self.limit or str(said.get("reason", "no verdict"))
+
+
+def frames_of(data: bytes) -> list[dict[str, Any]]:
+    """Return the whole frames at the head of what a tester wrote."""
+    frames = []
+    while len(data) >= wire.HEAD.size:
+        size = wire.HEAD.unpack(data[: wire.HEAD.size])[0] + wire.HEAD.size
+        if len(data) < size:
+            break
+        frames.append(json.loads(data[wire.HEAD.size : size]))
+        data = data[size:]
+    return frames
+
+
+def outcome_of(report: dict[str, Any], frames: list[dict[str, Any]], *, stopped: str, cpu_s: float) -> Outcome:
+    """Return what became of a program.
+
+    Args:
+        report: the fork server's, on the candidate and the tester: exit status, CPU seconds, memory at its highest.
+        frames: what the tester wrote.
+        stopped: the limit for which the kit had the program stopped, or nothing.
+        cpu_s: the CPU seconds that each process had. What it took in the end is what counts, so that it makes no
+            difference when the kit came to look.
+    """
+    processes = (report["candidate"], report["tester"])
+    exits = [process["exit"] for process in processes]
+    limit = "cpu limit" if any(process["cpu_s"] >= cpu_s for process in processes) else stopped
+    last = frames[-1] if frames else {}
+    answered = last.get("passed") is True or last.get("reason", CANDIDATE_DIED) != CANDIDATE_DIED
+    eats = wire.EXIT_NO_MEMORY in exits or any(process["peak_bytes"] >= EATS_BYTES for process in processes)
+    if eats and (limit == "cpu limit" or not (limit or answered)):
+        limit = NO_MEMORY
+    if report["too_long"]:
+        limit = TOO_LONG
+    killed = not (answered or limit) and -signal.SIGKILL in exits
+    return Outcome(frames=frames, limit=limit, cpu_s=round(report["candidate"]["cpu_s"], 3), killed=killed)
