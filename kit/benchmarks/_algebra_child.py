@@ -2,8 +2,7 @@
 
 :mod:`kit.benchmarks._algebra` starts it as a script of its own, for three reasons: sympy may take for ever over a
 hostile text, also inside one C call that no signal handler interrupts; it may want all the memory there is; and the
-LaTeX parser hands numbers to sympy's parser of strings, which is ``eval``: another one, which reads numbers alone, takes
-its place here.
+LaTeX parser hands numbers to sympy's parser of strings, which is ``eval``. One that reads numbers alone replaces it.
 """
 
 import json

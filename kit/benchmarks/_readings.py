@@ -12,7 +12,7 @@ NUMBER = r"(?:(?<![\w)])[-−]\s?\\?\$?)?(?:\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\
 """A number with or without thousands separators. A minus sign counts only where nothing stands right before it."""
 UNITS = (
     r"(?:\s|\\(?:text|textbf|textit|textrm|mathrm|mathbf|mbox|operatorname)\s*\{[^{}\d]*\}|\\[%$,;:! ]"
-    r"|\^\s*\{?\s*\\circ\s*\}?|°|[^\W\d_]|[%€£¥$.,!\"'’*/])*"
+    r"|\^\s*\{?\s*\\circ(?:\s*\})?|°|[^\W\d_]|[%€£¥$.,!\"'’*/])*"
 )
 """What may stand after a number without changing it: words, units, marks; no digit and no operator."""
 OPENING = r"[\s*_$€£¥~=:>\\]*"
@@ -25,6 +25,8 @@ _HEADING = re.compile(
     re.MULTILINE,
 )
 _MARK = re.compile(r"(?<!#)####(?!#)[ \t]*(?P<line>[^\n]*)")
+_LINE = re.compile(r"\s*([^\n]*)")
+_MORE = re.compile(r"\S")
 _PHRASE = re.compile(
     r"\banswers?(?:\*\*|__)?[ \t]*(?P<verb>is|are|would be|will be|[:=])(?:[ \t]*:)?(?:\*\*|__)?(?![\w*])",
     re.IGNORECASE,
@@ -147,16 +149,16 @@ def marked_number(text: str) -> str | None:
     if not found:
         return None
     counted = [number for _, number in found] == [str(place) for place in range(1, len(found) + 1)]
-    if len(found) > 1 and counted and text[found[-1][0].end() :].strip():
+    if len(found) > 1 and counted and _MORE.search(text, found[-1][0].end()):
         return None
     return found[-1][1]
 
 
 def _number_of_mark(text: str, mark: re.Match[str]) -> str | None:
     """The number of one mark."""
-    line, rest = mark["line"].strip(), text[mark.end() :]
+    line = mark["line"].strip()
     if not line:  # the mark stands on a line of its own
-        following = re.match(r"\s*([^\n]*)", rest)
+        following = _LINE.match(text, mark.end())
         return plain_number(following[1]) if following else None
     start = re.match(OPENING + f"({NUMBER})", line)
     if not start:
@@ -164,7 +166,7 @@ def _number_of_mark(text: str, mark: re.Match[str]) -> str | None:
     after = line[start.end() :]
     if re.match(r"\s*[.):\]]\s+\S|\s+[-–—]\s*[^\W\d]", after):
         return None  # "1. Fruit", "2) Bag", "3: Sum", "4 - Tax"
-    if re.match(r"\s+[A-Z]", after) and rest.strip() and not re.search(r"\d", after):
+    if re.match(r"\s+[A-Z]", after) and _MORE.search(text, mark.end()) and not re.search(r"\d", after):
         return None  # "1 Fruit", and more below
     chain = re.match(r"[\d\s.,+*/×x÷$€£()%=-]*", line)
     if chain and "=" in chain[0].lstrip("= "):
@@ -246,6 +248,16 @@ def told(text: str) -> tuple[str, str] | None:
     """The last phrase that announces an answer ("is", "are", ":") and what follows it to the end of the text."""
     last = next(iter(deque(_PHRASE.finditer(text), maxlen=1)), None)
     return (last["verb"].lower(), text[last.end() :].lstrip(" \t\n*_:")) if last else None
+
+
+def bare(text: str) -> bool:
+    r"""Say whether a text is one line of mathematics and no prose: ``x^2 + 1``, ``\left( 3, \frac{\pi}{2} \right)``."""
+    if "\n" in text or not text:
+        return False
+    commands = re.sub(r"\\(?:text|mbox|mathrm|operatorname|begin|end)\s*\{[^{}]*\}|\\[A-Za-z]+", " ", text)
+    return not re.search(r"\s", text) or not re.search(
+        r"(?!sin|cos|tan|log|and)[^\W\d_]{3}|[.,:;?!]\s*$|[^\W\d_]{2}\s", commands
+    )
 
 
 def sentence(text: str) -> str:

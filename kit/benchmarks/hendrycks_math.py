@@ -9,8 +9,8 @@ https://github.com/hendrycks/math/blob/357963a7f5501a6c1708cf3f3fb0cdf525642761/
 Protocol ``paper`` does as OpenCompass 0.3.3 (``math_postprocess_v2``, ``MATHEvaluator(version="v2")``), slips included.
 Protocol ``default`` reads the answer more fairly: what follows ``####`` in the last line, else the last ``\boxed``,
 else what follows the last "answer is" in its sentence (a decimal point ends none), else the last formula, else the last
-number; a text of one word is the answer as it is. Two answers are equal by the same rules, or as mathematics by
-math-verify (docs/decisions/0003-reading-answers.md has the measurements).
+number; a text of mathematics alone is the answer as it is. Two answers are equal by the same rules, or as mathematics
+by math-verify (docs/decisions/0003-reading-answers.md has the measurements).
 """
 
 import re
@@ -117,19 +117,17 @@ def _box(text: str) -> str:
 def fair_answers(text: str, question: str, several: bool) -> list[str]:
     r"""The readings of a text's answer, the likeliest first; none where it has no answer.
 
-    A further exercise that the model made up for itself is left out. What ``####`` marks in the last line; else the last
-    ``\boxed{}`` (``several``: with its neighbours too); else a text of one word as it is; else what follows the last
-    "answer is"; else the last formula, whole and after its last "="; else the last number.
+    A further exercise that the model made up for itself is left out. What ``####`` marks in the last line; else the
+    last ``\boxed{}`` (``several``: with its neighbours too); else a text that is all mathematics; else what follows the
+    last "answer is"; else the last formula, whole and after its last "="; else the last number.
     """
     text = readings.unseparated(readings.own_part(text, question)).strip()
     if (marked := readings.marked_text(text)) and readings.box(marked) is None:
         return _sides(marked)
     if (box := readings.box(text)) is not None:
         return list(filter(None, dict.fromkeys([box, readings.boxes(text)] if several else [box])))
-    if marked := readings.marked_number(text):
-        return [marked]
-    if text and not re.search(r"\s", text):
-        return [readings.stripped(text)]
+    if marked := readings.marked_number(text) or (readings.stripped(text) if readings.bare(text) else ""):
+        return _sides(marked)
     if told := readings.told(text):
         return _announced(told[1], several)
     if formulas := readings.formulas(text):
