@@ -1,6 +1,6 @@
 """How well answers are read: the ``default`` protocol of GSM8K and MATH beside math-verify, on labelled sets.
 
-    python perf/readings_compared.py [--data ../shared/data] [--rows N] [--before COMMIT]
+    python perf/readings_compared.py [--data ../shared/data] [--rows N] [--only WORD] [--before COMMIT]
 
 Prints a Markdown table: sets, completions, how many verdicts agree with the labels, and the seconds of each reading.
 ``--before`` adds the readings of a commit of this repository. GSM8K: real solutions with the authors' labels, as they
@@ -132,7 +132,7 @@ def answer_one(reading: str) -> None:
     )
 
 
-def compare(data: Path, rows: int | None, before: str | None) -> None:
+def compare(data: Path, rows: int | None, only: str, before: str | None) -> None:
     """Print the table, a row as soon as it is known."""
     from kit.benchmarks._latex import boxed
 
@@ -142,6 +142,8 @@ def compare(data: Path, rows: int | None, before: str | None) -> None:
         print(f"| set | n | {' | '.join(readings)} | seconds |")
         print(f"| --- | --- | {' | '.join('---' for _ in readings)} | --- |")
         for one in (*gsm8k_sets(data, rows), *math_sets(data, rows, boxed)):
+            if only not in one["name"]:
+                continue
             cells, seconds = [], []
             for reading, tree in readings.values():
                 verdicts, cpu_s = measured(reading, tree, one)
@@ -155,6 +157,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     parser.add_argument("--rows", type=int, help="the first N of each set")
+    parser.add_argument("--only", metavar="WORD", default="", help="the sets whose names hold this")
     parser.add_argument("--before", metavar="COMMIT", help="compare with the readings of this commit too")
     parser.add_argument("--reading", choices=["ours", "library"], help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -164,7 +167,7 @@ def main() -> int:
     if missing := [name for name in (*GSM8K, *MATH) if not (options.data / name).exists()]:
         print(f"error: {options.data}: no {', '.join(missing)}; name the folder that has them: --data", file=sys.stderr)
         return 2
-    compare(options.data, options.rows, options.before)
+    compare(options.data, options.rows, options.only, options.before)
     return 0
 
 

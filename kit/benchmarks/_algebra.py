@@ -93,6 +93,7 @@ class Algebra:
         Raises:
             KitError: math-verify is not installed, or does not start.
         """
+        answer, wanted = _braced(answer), _braced(wanted)
         pair = (answer, wanted)
         if pair not in self._known:
             large = too_large(answer) or too_large(wanted)
@@ -164,6 +165,11 @@ class Algebra:
                 with contextlib.suppress(BrokenPipeError):  # it has ended by itself
                     child.stdin.close()
             return child.wait()
+
+
+def _braced(text: str) -> str:
+    r"""Brace fractions whose parts are commands: ``\frac \pi4``, which the parser cannot read, is ``\frac{\pi}{4}``."""
+    return re.sub(r"\\[dtc]?frac\s*(\\[A-Za-z]+|\d)\s*(\\[A-Za-z]+|\d)", r"\\frac{\1}{\2}", text)
 
 
 def _word(child: "subprocess.Popen[str]") -> dict[str, Any] | None:

@@ -210,6 +210,16 @@ def formulas(text: str) -> list[Formula]:
     return list(_formulas(text))
 
 
+def joined(found: list[Formula], text: str) -> str:
+    r"""The last formulas that "and", "or" or a comma join, as a list: "$x=2$ or $x=3$" is ``x=2, x=3``."""
+    parts = [found[-1].body]
+    for left, right in zip(found[-2::-1], found[:0:-1], strict=True):
+        if not re.fullmatch(r"\s*(?:,|;|,?\s*(?:and|or))\s*", text[left.end : right.start][:20]):
+            break
+        parts.append(left.body)
+    return ", ".join(reversed(parts))
+
+
 def _formulas(text: str) -> Iterator[Formula]:
     """The formulas, in their order."""
     opening: re.Match[str] | None = None

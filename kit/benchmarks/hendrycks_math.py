@@ -131,7 +131,7 @@ def fair_answers(text: str, question: str, several: bool) -> list[str]:
     if told := readings.told(text):
         return _announced(told[1], several)
     if formulas := readings.formulas(text):
-        return _sides(formulas[-1].body)
+        return [readings.joined(formulas, text), *_sides(formulas[-1].body)] if several else _sides(formulas[-1].body)
     numbers = re.findall(readings.NUMBER + r"(?:/\d+)?", text)
     return [readings.clean_number(numbers[-1])] if numbers else []
 
@@ -144,8 +144,8 @@ def _announced(rest: str, several: bool) -> list[str]:
         sentence = readings.stripped(sentence)
         number = re.match(readings.NUMBER + r"(?:/\d+)?(?=\s+[a-z]|,\s)", sentence)
         return list(filter(None, [sentence, readings.clean_number(number[0]) if number else ""]))
-    if several and len(formulas) > 1:
-        return [", ".join(found.body for found in formulas), *_sides(formulas[0].body)]
+    if several:
+        return [readings.joined(formulas, rest), *_sides(formulas[0].body)]
     return _sides(formulas[0].body)
 
 
