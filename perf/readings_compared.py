@@ -32,12 +32,12 @@ LAST_LINES = {
     r"`\(N\)`, then words": r"The answer is \\(\1\\). I hope that helps in all 3 cases.",
 }
 WORDINGS = {
-    r"`$\boxed{X}$`": r"So we find $\boxed{%s}$.",
+    r"`$\boxed{X}$`": r"So the answer is $\boxed{%s}$.",
     "`The answer is $X$.`": "The answer is $%s$.",
     "`The answer is X.`": "The answer is %s.",
     r"`\[X\]` last": "We find\n\\[\n%s\n\\]",
     "`$$X$$` last": "The final answer is:\n$$\n%s\n$$",
-    r"`\(X\)` last": r"So it is \(%s\)",
+    r"`\(X\)` last": r"so we get \(%s\)",
     "`#### X`": "#### %s",
     "`X`": "%s",
 }
@@ -65,13 +65,20 @@ def math_sets(data: Path, rows: int | None, boxed: Callable[[str], str | None]) 
     problems = lines(data / MATH[0])
     answers = [boxed(row["solution"]) or "" for row in problems]
     chance = random.Random(0)
-    others = [chance.choice([answer for answer in chance.sample(answers, 9) if answer != own]) for own in answers]
+    others = [another(answers, own, chance) for own in answers]
     for wording, form in WORDINGS.items():
         for kind, given in (("right", answers), ("wrong", others)):
             texts = [form.replace("%s", answer) for answer in given[:rows]]
             name = f"MATH, {wording}, {kind}"
             labels = [kind == "right"] * len(texts)
             yield {"name": name, "benchmark": "math", "problems": problems[:rows], "texts": texts, "labels": labels}
+
+
+def another(answers: list[str], own: str, chance: random.Random) -> str:
+    """An answer that is not this one, drawn from all."""
+    while (found := chance.choice(answers)) == own:
+        pass
+    return found
 
 
 def ours(one: dict[str, Any]) -> list[bool]:

@@ -53,7 +53,7 @@ def comparer() -> Callable[[str, str], bool]:
 
     import sympy.core.random
     import sympy.parsing.sympy_parser
-    import sympy.physics.units  # simplify imports it when it first runs; it reads its own names with the parser of strings
+    import sympy.physics.units  # simplify would import it later, and it reads its own names with that parser
     from latex2sympy2_extended import normalize_latex
     from math_verify import LatexExtractionConfig, verify
     from math_verify.parser import parse_latex_cached
