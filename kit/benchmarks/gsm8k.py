@@ -7,8 +7,9 @@ Official answer reading (openai/grade-school-math):
 https://github.com/openai/grade-school-math/blob/3101c7d5072418e28b9008a6636bde82a006892c/grade_school_math/dataset.py
 
 Protocol ``paper`` reads as OpenCompass 0.3.3 does (``gsm8k_postprocess``, ``Gsm8kEvaluator``): the last number of the
-text, where "6,250" ends in the number 250. Protocol ``default`` takes the number after the last ``####``, else the last
-number, and knows thousands separators.
+text, where "6,250" ends in the number 250. Protocol ``default`` takes the number after a final ``####``, else what a
+``\boxed{}`` holds, else what "the answer is", else the last number; it knows thousands separators, and what is no plain
+number is compared by math-verify (docs/decisions/0003-reading-answers.md has the measurements).
 """
 
 import re
@@ -16,13 +17,15 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 
+from kit.benchmarks import _readings as readings
+from kit.benchmarks._algebra import Algebra
 from kit.benchmarks._files import choose, problems
 from kit.errors import RequestError
 from kit.prompts import Pack, fill
 from kit.records import Grade, Problem, Turn
 from kit.sandbox import Sandbox
 
-VERSION = 1
+VERSION = 2
 ASKS = 1
 DATASET = "gsm8k-test"
 PROMPTS = ("gsm8k",)
@@ -33,6 +36,8 @@ SOURCE = (
 METRICS: Mapping[str, str] = {"gsm8k": "items"}
 RUNS_CODE = False
 NUMBER = r"-?\d+(?:\.\d+)?"
+LONGEST_FORMULA = 1_000
+"""Characters after "the answer is" among which a formula is looked for."""
 
 
 def read(path: Path) -> list[Problem]:
@@ -62,10 +67,12 @@ def grade(problems: Sequence[Problem], texts: Sequence[str], protocol: str, sand
 
     Raises:
         RequestError: no such protocol.
+        KitError: math-verify is wanted, and is not installed.
     """
     del sandbox
-    extract, equal = choose(PROTOCOLS, protocol)
-    return [_one(problem, text, extract, equal) for problem, text in zip(problems, texts, strict=True)]
+    one = choose(PROTOCOLS, protocol)
+    with Algebra() as algebra:
+        return [one(problem, text, algebra) for problem, text in zip(problems, texts, strict=True)]
 
 
 def reference(problem: Problem) -> str:
@@ -73,13 +80,28 @@ def reference(problem: Problem) -> str:
     return str(problem.data["answer"]).split("#### ")[1].replace(",", "")
 
 
-def _one(problem: Problem, text: str, extract: Callable[[str], str | None], equal: Callable[[str, str], bool]) -> Grade:
-    """The grade of one text."""
-    answer = extract(text)
+def _graded(problem: Problem, answer: str | None, right: bool, reason: str = "") -> Grade:
+    """The grade of an answer, or of none."""
     if answer is None:
         return Grade(id=problem.id, scores={"gsm8k": [0, 1]}, reason="no number found")
-    right = equal(answer, reference(problem))
-    return Grade(id=problem.id, scores={"gsm8k": [int(right), 1]}, answer=answer)
+    return Grade(id=problem.id, scores={"gsm8k": [int(right), 1]}, answer=answer, reason=reason)
+
+
+def paper(problem: Problem, text: str, algebra: Algebra) -> Grade:
+    """OpenCompass's grade."""
+    del algebra
+    answer = last_plain_number(text)
+    return _graded(problem, answer, answer is not None and equals_integer(answer, reference(problem)))
+
+
+def default(problem: Problem, text: str, algebra: Algebra) -> Grade:
+    """The fairer grade: numbers are compared as decimals, anything else as mathematics."""
+    answer, wanted = final_answer(text, problem.data["question"]), reference(problem)
+    number = readings.plain_number(answer) if answer else None
+    if answer is None or number is not None:
+        return _graded(problem, number, number is not None and Decimal(number) == Decimal(wanted))
+    verdict = algebra.compare(answer, wanted)
+    return _graded(problem, answer, verdict.same, verdict.reason)
 
 
 def last_plain_number(text: str) -> str | None:
@@ -98,25 +120,42 @@ def equals_integer(answer: str, wanted: str) -> bool:
         return False
 
 
-def final_number(text: str) -> str | None:
-    """The number after the last ``####``, else the last number of the text; thousands separators are left out.
+def final_answer(text: str, question: str) -> str | None:
+    r"""The answer of a text: a number, or a piece of LaTeX that is more than a number; ``None`` without a digit.
 
-    A further exercise that the model made up for itself is left out. A minus sign counts only where nothing stands
-    right before it: "3-4" ends in 4.
+    A further exercise that the model made up for itself is left out. Then the first of: the number after the last
+    ``####`` that is no heading, what the last box holds, what "the answer is" announces, the last number.
     """
-    text = re.split(r"\n(?:Question|Problem):", text)[0]
-    number = r"(?:(?<![\w)])-)?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?"
-    marked = re.findall(number, text.rpartition("####")[2]) if "####" in text else []
-    numbers = marked[:1] or re.findall(number, text)[-1:]
-    return numbers[0].replace(",", "") if numbers else None
+    text = readings.unseparated(readings.own_part(text, question))
+    if (number := readings.marked_number(text)) is not None:
+        return number
+    if box := readings.box(text):
+        return readings.plain_number(box) or box
+    if (announced := _announced(text)) is not None:
+        return announced
+    found = readings.numbers(text)
+    return found[-1] if found else None
 
 
-def equals_number(answer: str, wanted: str) -> bool:
-    """Equal as decimal numbers: 18, 18.0 and 18.00 are one."""
-    return Decimal(answer) == Decimal(wanted)
+def _announced(text: str) -> str | None:
+    """What the last "answer is" or "answer:" announces, if it says it at once or in its own sentence."""
+    told = readings.told(text)
+    if told is None:
+        return None
+    verb, rest = told
+    sentence = readings.sentence(rest)
+    if verb in (":", "=") and rest[len(sentence) :].strip(" .*\n") and readings.plain_number(sentence) is None:
+        return None  # "Answer:" over a worked solution
+    formula = next(iter(readings.formulas(rest[:LONGEST_FORMULA])), None)
+    if formula and formula.start == 0:
+        last = formula.body.rpartition("=")[2].strip()
+        return readings.plain_number(last) or last
+    start = re.match(readings.OPENING + f"({readings.NUMBER})", sentence)
+    chain = re.match(r"[\d\s.,+*/×x÷$€£()%=-]*", sentence)
+    if start and not (chain and "=" in chain[0]):
+        return readings.clean_number(start[1])
+    found = readings.numbers(chain[0] if start and chain else sentence)
+    return found[-1] if found else None
 
 
-PROTOCOLS: Mapping[str, tuple[Callable[[str], str | None], Callable[[str, str], bool]]] = {
-    "paper": (last_plain_number, equals_integer),
-    "default": (final_number, equals_number),
-}
+PROTOCOLS: Mapping[str, Callable[[Problem, str, Algebra], Grade]] = {"paper": paper, "default": default}

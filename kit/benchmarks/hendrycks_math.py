@@ -7,15 +7,18 @@ Official grader (hendrycks/math):
 https://github.com/hendrycks/math/blob/357963a7f5501a6c1708cf3f3fb0cdf525642761/modeling/math_equivalence.py
 
 Protocol ``paper`` does as OpenCompass 0.3.3 (``math_postprocess_v2``, ``MATHEvaluator(version="v2")``), slips included.
-Protocol ``default`` compares in the same way and reads the answer more fairly: the last ``\boxed``, else what follows
-the last "answer is" in its sentence (a decimal point ends none), else the last formula, else the last number; a text of
-one word is the answer as it is.
+Protocol ``default`` reads the answer more fairly: what follows ``####`` in the last line, else the last ``\boxed``,
+else what follows the last "answer is" in its sentence (a decimal point ends none), else the last formula, else the last
+number; a text of mathematics alone is the answer as it is. Two answers are equal by the same rules, or as mathematics
+by math-verify (docs/decisions/0003-reading-answers.md has the measurements).
 """
 
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from kit.benchmarks import _readings as readings
+from kit.benchmarks._algebra import Algebra
 from kit.benchmarks._files import choose, problems
 from kit.benchmarks._latex import boxed, equivalent, normalised
 from kit.errors import RequestError
@@ -23,7 +26,7 @@ from kit.prompts import Pack, fill
 from kit.records import Grade, Problem, Turn
 from kit.sandbox import Sandbox
 
-VERSION = 1
+VERSION = 2
 ASKS = 1
 DATASET = "math-test"
 PROMPTS = ("math",)
@@ -58,16 +61,37 @@ def grade(problems: Sequence[Problem], texts: Sequence[str], protocol: str, sand
 
     Raises:
         RequestError: no such protocol.
+        KitError: math-verify is wanted, and is not installed.
     """
     del sandbox
-    extract = choose(PROTOCOLS, protocol)
-    grades = []
-    for problem, text in zip(problems, texts, strict=True):
-        answer = extract(text)
-        right = equivalent(answer, boxed(problem.data["solution"]))
-        reason = "" if right or answer else "no answer found"
-        grades.append(Grade(id=problem.id, scores={"math": [int(right), 1]}, answer=answer, reason=reason))
-    return grades
+    one = choose(PROTOCOLS, protocol)
+    with Algebra() as algebra:
+        return [one(problem, text, algebra) for problem, text in zip(problems, texts, strict=True)]
+
+
+def _graded(problem: Problem, answer: str, right: bool, reason: str = "") -> Grade:
+    """The grade of an answer; empty where none was found."""
+    reason = reason if answer else "no answer found"
+    return Grade(id=problem.id, scores={"math": [int(right), 1]}, answer=answer, reason="" if right else reason)
+
+
+def paper(problem: Problem, text: str, algebra: Algebra) -> Grade:
+    """OpenCompass's grade."""
+    del algebra
+    answer = paper_answer(text)
+    return _graded(problem, answer, equivalent(answer, boxed(problem.data["solution"])))
+
+
+def default(problem: Problem, text: str, algebra: Algebra) -> Grade:
+    """The fairer grade: equal by the string rules in one of the answer's readings, or as mathematics."""
+    wanted = boxed(problem.data["solution"]) or ""
+    found = fair_answers(text, problem.data["problem"], several="," in wanted)
+    answer = found[0] if found else ""
+    plain = readings.unseparated(wanted)
+    if any(equivalent(reading, wanted) or equivalent(reading, plain) for reading in found):
+        return _graded(problem, answer, True)
+    verdict = algebra.any_same(found, plain)
+    return _graded(problem, answer, verdict.same, verdict.reason)
 
 
 def paper_answer(text: str) -> str:
@@ -90,27 +114,45 @@ def _box(text: str) -> str:
     return inner[1] if inner else found
 
 
-def fair_answer(text: str) -> str:
-    r"""The fairer reading.
+def fair_answers(text: str, question: str, several: bool) -> list[str]:
+    r"""The readings of a text's answer, the likeliest first; none where it has no answer.
 
-    A further exercise that the model made up for itself is left out. The last ``\boxed{}``; else a text of one word as
-    it is; else what follows the last "answer is"; else the last formula; else the last number.
+    A further exercise that the model made up for itself is left out. What ``####`` marks in the last line; else the
+    last ``\boxed{}`` (``several``: with its neighbours too); else a text that is all mathematics; else what follows the
+    last "answer is"; else the last formula, whole and after its last "="; else the last number.
     """
-    text = re.split(r"\n(?:Question|Problem):", text)[0].strip()
-    if found := _box(text):
-        return found
-    if text and not re.search(r"\s", text):
-        return text
-    told = re.findall(r"answer\s*(?:is|:)\s*:?\s*([^\n]+)", text, flags=re.IGNORECASE)
-    if told:
-        sentence: str = re.split(r"\.(?:\s|$)", told[-1])[0]
-        formula = re.search(r"\$([^$]+)\$|\\\((.+?)\\\)", sentence)
-        return (formula[1] or formula[2] if formula else sentence).strip().strip("*").strip()
-    formulas = re.findall(r"\$([^$]+)\$", text)
-    if formulas:
-        return str(formulas[-1]).rpartition("=")[2].strip()
-    numbers = re.findall(r"(?:(?<![\w)])-)?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?(?:/\d+)?", text)
-    return numbers[-1] if numbers else ""
+    text = readings.unseparated(readings.own_part(text, question)).strip()
+    if (marked := readings.marked_text(text)) and readings.box(marked) is None:
+        return _sides(marked)
+    if (box := readings.box(text)) is not None:
+        return list(filter(None, dict.fromkeys([box, readings.boxes(text)] if several else [box])))
+    if marked := readings.marked_number(text) or (readings.stripped(text) if readings.bare(text) else ""):
+        return _sides(marked)
+    if told := readings.told(text):
+        return _announced(told[1], several)
+    if formulas := readings.formulas(text):
+        return [readings.joined(formulas, text), *_sides(formulas[-1].body)] if several else _sides(formulas[-1].body)
+    numbers = re.findall(readings.NUMBER + r"(?:/\d+)?", text)
+    return [readings.clean_number(numbers[-1])] if numbers else []
 
 
-PROTOCOLS: Mapping[str, Callable[[str], str]] = {"paper": paper_answer, "default": fair_answer}
+def _announced(rest: str, several: bool) -> list[str]:
+    """The readings of what follows "the answer is"."""
+    sentence = readings.sentence(rest)
+    formulas = [found for found in readings.formulas(rest) if found.start <= len(sentence)]
+    if not formulas:
+        sentence = readings.stripped(sentence)
+        number = re.match(readings.NUMBER + r"(?:/\d+)?(?=\s+[a-z]|,\s)", sentence)
+        return list(filter(None, [sentence, readings.clean_number(number[0]) if number else ""]))
+    if several:
+        return [readings.joined(formulas, rest), *_sides(formulas[0].body)]
+    return _sides(formulas[0].body)
+
+
+def _sides(formula: str) -> list[str]:
+    """A formula after its last "=", and whole."""
+    body = readings.stripped(formula)
+    return list(dict.fromkeys(filter(None, [body.rpartition("=")[2].strip(), body])))
+
+
+PROTOCOLS: Mapping[str, Callable[[Problem, str, Algebra], Grade]] = {"paper": paper, "default": default}

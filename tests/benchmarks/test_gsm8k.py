@@ -51,6 +51,80 @@ def test_reads_the_answer(text: str, answer: str, paper: int, default: int) -> N
         assert grade.scores == {"gsm8k": [wanted, 1]}, protocol
 
 
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        # no box was read: the last number of the sentence was taken
+        pytest.param(r"They fill $\boxed{7}$ crates in 3 days", "7", id="words-after-a-box"),
+        pytest.param(r"so \boxed{7 \text{ crates}} in 3 days", "7", id="box-with-unit"),
+        pytest.param(r"\boxed{x = 7} for all 3", "7", id="box-with-equation"),
+        pytest.param(r"\boxed{3 \times 4 = 12}", "12", id="box-with-product"),
+        pytest.param(r"\boxed{\frac{10}{2}} of 3", "5", id="box-with-fraction"),
+        pytest.param(r"\boxed{25\%} of 90", "25", id="box-with-percent"),
+        pytest.param(r"\boxed{\textbf{18}} in 2", "18", id="box-with-bold"),
+        pytest.param(r"\fbox{7} in 3", "7", id="another-box"),
+        pytest.param(r"\boxed 7 in 3", "7", id="box-without-braces"),
+        pytest.param("cut off at \\boxed{7", "7", id="box-cut-off"),
+        # LaTeX's separators ended a number: 9{,}500 was 500
+        pytest.param(r"\boxed{\$2{,}400}", "2400", id="price-in-a-box"),
+        pytest.param(r"It is $1{,}234{,}567$ grains.", "1234567", id="two-separators"),
+        pytest.param(r"It is 34\,000 metres.", "34000", id="thin-space"),
+        pytest.param(r"It is $34,\!000$ metres.", "34000", id="negative-space"),
+        pytest.param("It is 34\u202f000 metres.", "34000", id="narrow-no-break-space"),
+        pytest.param("It is 34~000 metres.", "34000", id="tie"),
+        pytest.param("It costs $1,200.50", "1200.5", id="decimals-after-separators"),
+        # a heading was taken for the answer mark
+        pytest.param("#### Part 1: nails\n2 * 5 = 10\n#### Part 2: wood\n10 + 4 = 14", "14", id="named-headings"),
+        pytest.param("#### 1) Nails\n10\n#### 2) Wood\nso 14", "14", id="numbered-headings"),
+        pytest.param("#### 1 - Nails\n10\n#### 2 - Wood\nso 14", "14", id="dashed-headings"),
+        pytest.param("#### 1\n10\n#### 2\nso 14", "14", id="bare-headings"),
+        pytest.param("##### Step 3\nthey pay **14**", "14", id="five-signs"),
+        pytest.param("#### 14\n#### Check\n14 - 4 = 10", "14", id="a-heading-after-the-mark"),
+        pytest.param("#### 14 dollars", "14", id="unit-after-the-mark"),
+        pytest.param("#### **$14.00**", "14", id="emphasis-after-the-mark"),
+        pytest.param("####\n14", "14", id="a-line-after-the-mark"),
+        pytest.param("#### 2 * 7 = 14", "14", id="a-sum-after-the-mark"),
+        pytest.param("so it is \\boxed{15}\n#### 14", "14", id="mark-before-box"),
+        # a restated question was cut off with its answer
+        pytest.param("I can do that.\n\nQuestion: a cup costs $3. And two?\nAnswer: 2 * 3 = 6", "6", id="restated"),
+        pytest.param("Let me restate problem 4.\n\nProblem: two cups at 3.\nSolution: 6", "6", id="restated-by-number"),
+        pytest.param("**Question:** two cups at 3?\n**Answer:** 6", "6", id="restated-in-bold"),
+        pytest.param("Question: two cups at 3?\nAnswer: 6\n\nQuestion: nine?\nAnswer: 27", "6", id="restated-then-new"),
+        pytest.param("They pay 6.\n\nProblem: and for nine?\n27", "6", id="new-after-a-number"),
+        pytest.param("#### 6\n\nQ: and for nine?\n#### 27", "6", id="new-after-a-mark"),
+        pytest.param("The answer is 6.\nHuman: and 9?\nAssistant: 27", "6", id="new-turn"),
+        # the last number of all was taken, though the text says which is its answer
+        pytest.param("The answer is 15. It took 3 steps.", "15", id="told"),
+        pytest.param("The answer is 5 + 3 = 8 apples, on 2 days.", "8", id="told-as-a-sum"),
+        pytest.param("The final answer is \\(18\\) for 3 days.", "18", id="told-as-a-formula"),
+        pytest.param("The answer is: **18** apples in 3 bags", "18", id="told-in-bold"),
+        pytest.param("Answer:\n16 - 3 = 13\n13 * 2 = 26", "26", id="a-worked-answer"),
+        pytest.param("Answer: 16 - 3 = 13 are left. Then 13 * 2 = 26.", "26", id="a-worked-answer-in-a-line"),
+        pytest.param("it is \u22124", "-4", id="typographic-minus"),
+        pytest.param("the total is...5", "5", id="dots"),
+    ],
+)
+def test_default_reads_what_the_text_says(text: str, answer: str) -> None:
+    (grade,) = gsm8k.grade([problem(answer)], [text], "default", None)
+    assert grade.scores == {"gsm8k": [1, 1]}, grade.answer
+
+
+def test_a_question_that_is_repeated_word_for_word_is_no_new_exercise() -> None:
+    question = "A cup costs 3 coins. What do two cups cost?"
+    asked = Problem(id="0", data={"question": question, "answer": "#### 6"})
+    texts = [
+        f"I found 3 facts.\n\nQuestion: {question}\nAnswer: 6",
+        "I found 6.\n\nQuestion: A bowl costs 3. And 4?\n12",
+    ]
+    assert [grade.answer for grade in gsm8k.grade([asked] * 2, texts, "default", None)] == ["6", "6"]
+
+
+@pytest.mark.parametrize("text", [r"\boxed{9^{9^{9^9}}}", "the answer is $9^{9^{9}}$"])
+def test_a_hostile_answer_has_a_reason(text: str) -> None:
+    (grade,) = gsm8k.grade([problem("5")], [text], "default", None)
+    assert (grade.scores, grade.reason) == ({"gsm8k": [0, 1]}, "too large to compare")
+
+
 def test_a_text_without_a_number_says_so() -> None:
     (grade,) = gsm8k.grade([problem("5")], ["none"], "paper", None)
     assert (grade.answer, grade.reason) == ("", "no number found")

@@ -1,6 +1,7 @@
 import ast
 import random
 import re
+import time
 import warnings
 from importlib.metadata import distribution
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from kit.benchmarks import hendrycks_math
+from kit.benchmarks import gsm8k, hendrycks_math
 from kit.benchmarks._latex import boxed, equivalent, normalised, stripped
 from kit.prompts import load
 from kit.records import Problem
@@ -66,6 +67,80 @@ def test_equivalent(answer: str, wanted: str | None, same: bool) -> None:
     assert equivalent(answer, wanted) is same
 
 
+@pytest.mark.parametrize(
+    ("answer", "wanted"),
+    [
+        (r"+\inity", r"\infty"),
+        ("inf", r"\infty"),
+        (r"2\infty", r"2\infty"),
+        (r"2\infty+inf", r"2\infty+inf"),
+        (r"\mathbf{v}", "{v}"),
+        ("3and4", "34"),
+        (r"\mbox{cm}7\mbox{", r"7\mbox{"),
+        ("2+3j", "2+3i"),
+        ("2i+3j", "2i+3j"),
+        ("1.000x", "1x"),
+        ("1.0.0x", "1.0x"),
+        ("1.00", "1"),
+        ("1.001", "1.001"),
+        (".5", "0.5"),
+        ("xy=5", "5"),
+        ("xyz=5", "xyz=5"),
+        (r"7\text{ a}\text{ b}", "7"),
+        (r"\text{only}", "{only}"),
+    ],
+)
+def test_v2_by_hand(answer: str, wanted: str) -> None:
+    assert stripped(answer) == wanted
+
+
+@pytest.mark.parametrize(
+    ("answer", "wanted"),
+    [
+        (r"\text{(A)}", "A"),
+        (r"\text{(A", r"\text{(A"),
+        (r"\boxed{7}}", "7}"),
+        ("oxed{1}oxed{2}oxed{3", "2"),
+        ("$1$ and $2$", "2"),
+        ("the final answer is 3. The answer is 4", "4"),
+        ("frac12", r"f\frac{1}{2}"),  # a slip that is kept: "rac" is replaced wherever it stands
+        ("sqrt3", "sqrt{3}"),
+        ("1,234", "1234"),
+    ],
+)
+def test_minervas_rules_by_hand(answer: str, wanted: str) -> None:
+    assert normalised(answer) == wanted
+
+
+HOSTILE = {
+    "digits": "1" * 200_000,
+    "zeros": "1." + "0" * 200_000 + "1",
+    "text": "\\text{(" * 40_000,
+    "box": "oxed{" * 40_000,
+    "mbox": "\\mbox{" * 40_000,
+    "boxes": "\\boxed{" * 30_000,
+    "dollars": "$" * 200_001,
+    "prices": "$1 " * 70_000,
+    "marks": "#### 1\n" * 30_000,
+    "phrases": "answer is " * 20_000,
+    "headings": "Question: 1\n" * 20_000,
+    "separators": "1,111" * 40_000,
+    "units": "5 " + "^\\circ " * 20_000 + "^",
+    "blank lines": "\n" * 200_000,
+}
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_reading_takes_time_in_proportion_to_the_text(text: str) -> None:
+    # Quadratic patterns took minutes of these; "1" * 60,000 alone took one.
+    started = time.process_time()
+    for protocol in ("paper", "default"):
+        hendrycks_math.grade([problem("77")], [text], protocol, None)
+        gsm8k.grade([Problem(id="0", data={"question": "?", "answer": "#### 77"})], [text], protocol, None)
+    equivalent(text, "77")
+    assert time.process_time() - started < 30
+
+
 def test_rules_by_hand() -> None:
     assert normalised("The final answer is $12$ square inches") == "12"
     assert stripped(r"\tfrac34\text{ cup}") == r"\frac{3}{4}"
@@ -93,6 +168,52 @@ def test_reads_the_answer(text: str, answer: str, paper: int, default: int) -> N
     for protocol, wanted in (("paper", paper), ("default", default)):
         (grade,) = hendrycks_math.grade([problem(answer)], [text], protocol, None)
         assert grade.scores == {"math": [wanted, 1]}, protocol
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        # no display was read, "$$" was one empty formula, and an escaped dollar sign ended another
+        pytest.param("Hence the answer is \\[ 17 \\]", "17", id="told-in-a-display"),
+        pytest.param("The final answer is:\n\n$$\n17\n$$", "17", id="told-above-a-display"),
+        pytest.param("We add. \\[ 10 + 7 = 17 \\]", "17", id="last-display"),
+        pytest.param("So\n\\[\nx = 17.\n\\]", "17", id="display-with-a-full-stop"),
+        pytest.param("\\begin{align*}\nx &= 10 + 7 \\\\\n&= 17\n\\end{align*}", "17", id="align"),
+        pytest.param("So it is \\(17\\), as 3 checks show.", "17", id="inline"),
+        pytest.param("Thus the answer is $$17$$.", "17", id="double-dollars"),
+        pytest.param(r"The answer is $\$35$", "35", id="price"),
+        pytest.param(r"\boxed{\$35}", "35", id="price-in-a-box"),
+        pytest.param("One is $5 and one $12, so we find 17", "17", id="two-prices-are-no-formula"),
+        pytest.param(r"It is 34\,000 metres", "34000", id="thin-space"),
+        # a restated problem was cut off with its answer
+        pytest.param("I restate it.\n\nProblem: what is 8 + 9?\n\nSolution: $\\boxed{17}$", "17", id="restated"),
+        pytest.param("**Problem:** what is 8 + 9?\n\n**Solution:** $8+9=17$", "17", id="restated-in-bold"),
+        pytest.param("The answer is $17$.\n\nProblem: and 3+4?\nSolution: $\\boxed{7}$", "17", id="new"),
+        # equal as mathematics, unequal as text
+        pytest.param("The answer is 0.5.", r"\frac{1}{2}", id="decimal"),
+        pytest.param("The answer is $(x-1)(x+1)$.", "x^2-1", id="factors"),
+        pytest.param(r"\boxed{\sqrt{8}}", r"2\sqrt{2}", id="root"),
+        pytest.param("so the line is $y = 1 + 2x$", "y=2x+1", id="equation"),
+        pytest.param("The answers are $3$ and $2$.", "2,3", id="two-formulas"),
+        pytest.param("So we have $x=3$ or $x=2$.", "2,3", id="two-equations"),
+        pytest.param(r"\boxed{3} and \boxed{2}", "2,3", id="two-boxes"),
+        pytest.param(r"\boxed{2} or \boxed{3}", "3", id="the-last-box"),
+        # marks and texts of mathematics alone
+        pytest.param("#### \\frac{3}{4}", r"\frac{3}{4}", id="mark"),
+        pytest.param("#### Step 1: add\n$8+9=17$", "17", id="heading"),
+        pytest.param(r"\left( 3, \frac{\pi}{2} \right)", r"\left( 3, \frac{\pi}{2} \right)", id="all-mathematics"),
+        pytest.param("The answer is x \\in [-2,7].", "[-2,7]", id="told-without-a-formula"),
+        pytest.param("the answer is $x=17$, since $x>0$.", "17", id="told-with-a-reason"),
+    ],
+)
+def test_default_reads_what_the_text_says(text: str, answer: str) -> None:
+    (grade,) = hendrycks_math.grade([problem(answer)], [text], "default", None)
+    assert grade.scores == {"math": [1, 1]}, grade.answer
+
+
+def test_a_hostile_answer_has_a_reason() -> None:
+    (grade,) = hendrycks_math.grade([problem("5")], [r"so $\boxed{\frac{9^{9^{9}}}{2}}$"], "default", None)
+    assert (grade.scores, grade.reason) == ({"math": [0, 1]}, "too large to compare")
 
 
 def test_asks_in_the_words_of_the_pack() -> None:

@@ -1,0 +1,179 @@
+"""Whether two answers are equal as mathematics, by math-verify, in a process that can be ended.
+
+Texts come from a model and may be hostile: ``9^{9^{9^9}}`` keeps sympy busy for ever. So what is plainly too large is
+told before sympy sees it, and the process that compares is ended by the kernel after :data:`CPU_S` seconds of CPU time,
+not of wall-clock time: a busy machine changes no verdict. Neither is "wrong" in silence: the verdict has its reason.
+"""
+
+import contextlib
+import json
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from kit.errors import KitError
+
+CPU_S = 5
+"""CPU seconds that one comparison may take; the slowest of MATH's own answers takes less than one."""
+LENGTH = 1_000
+"""Characters that an answer may have; the longest of MATH has 159."""
+DEPTH = 8
+"""Brackets that may stand inside each other; those of MATH's answers: three. The parser slows down with each."""
+DIGITS = 400
+"""Digits that a number may have."""
+EXPONENT_DIGITS = 4
+"""Digits that an exponent or the number before a factorial sign may have."""
+NOT_IN_TIME = f"not read in time ({CPU_S} s of CPU time)"
+TOO_LARGE = "too large to compare"
+
+_LONG_NUMBER = re.compile(rf"\d{{{DIGITS + 1}}}")
+_POWER = re.compile(rf"\^[\s{{(+-]*\d{{{EXPONENT_DIGITS + 1}}}|(?<!\d)\d{{{EXPONENT_DIGITS + 1},{DIGITS}}}[\s)}}]*!")
+_TOWER = re.compile(r"\d[\s)}]*\^[\s{(+-]*\d+[\s)}]*\^[\s{(+-]*\d|![\s)}]*!|![\s)}]*\^|\^[\s{(+-]*\d+[\s)}]*!")
+_CHILD = Path(__file__).with_name("_algebra_child.py")
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a comparison found."""
+
+    same: bool
+    reason: str = ""
+    """Why it is not known whether they are equal; empty where it is."""
+
+
+def too_large(text: str) -> bool:
+    """Say whether a text is so long, deep or full of powers that it is not given to sympy."""
+    if len(text) > LENGTH or _LONG_NUMBER.search(text) or _POWER.search(text):
+        return True
+    tower = _TOWER.search(text)
+    return (tower is not None and not _small_tower(text)) or depth(text) > DEPTH
+
+
+def depth(text: str) -> int:
+    """How many brackets stand inside each other where the text is deepest."""
+    deepest = now = 0
+    for character in text:
+        if character in "{([":
+            now += 1
+            deepest = max(deepest, now)
+        elif character in "})]":
+            now = max(0, now - 1)
+    return deepest
+
+
+def _small_tower(text: str) -> bool:
+    """Whether all of a text's numbers have one digit and at most two powers or factorials stand in it: ``2^{3^2}``."""
+    return not re.search(r"\d\d", text) and text.count("^") + text.count("!") <= 2 and not re.search("[5-9]", text)
+
+
+class Algebra:
+    """Compares pairs of answers; its process starts with the first pair, and again after a pair that ended it."""
+
+    def __init__(self) -> None:
+        self._child: subprocess.Popen[str] | None = None
+        self._known: dict[tuple[str, str], Verdict] = {}
+
+    def __enter__(self) -> "Algebra":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end()
+
+    def compare(self, answer: str, wanted: str) -> Verdict:
+        """Compare an answer with the reference, both LaTeX without dollar signs around it.
+
+        Raises:
+            KitError: math-verify is not installed, or does not start.
+        """
+        answer, wanted = _braced(answer), _braced(wanted)
+        pair = (answer, wanted)
+        if pair not in self._known:
+            large = too_large(answer) or too_large(wanted)
+            self._known[pair] = Verdict(False, TOO_LARGE) if large else self._ask(answer, wanted)
+        return self._known[pair]
+
+    def any_same(self, answers: Iterable[str], wanted: str) -> Verdict:
+        """Compare readings of one answer until one is equal; the first reason of those that could not be compared."""
+        reason = ""
+        for answer in answers:
+            verdict = self.compare(answer, wanted)
+            if verdict.same:
+                return verdict
+            reason = reason or verdict.reason
+        return Verdict(False, reason)
+
+    def _ask(self, answer: str, wanted: str) -> Verdict:
+        """One comparison in the process."""
+        child = self._child or self._start()
+        assert child.stdin
+        try:
+            child.stdin.write(json.dumps({"answer": answer, "wanted": wanted, "cpu_s": CPU_S}) + "\n")
+            child.stdin.flush()
+            word = _word(child)
+        except BrokenPipeError:
+            word = None
+        if word is None:
+            code = self._end()
+            return Verdict(False, NOT_IN_TIME if code == -signal.SIGXCPU else f"its reader ended with exit code {code}")
+        if word["filled"]:
+            self._end()
+            return Verdict(word["same"], "" if word["same"] else TOO_LARGE)
+        return Verdict(word["same"])
+
+    def _start(self) -> subprocess.Popen[str]:
+        """Start the process.
+
+        Raises:
+            KitError: it ended before it was ready.
+        """
+        # -P, -s and an environment of one variable: no folder of the user's is searched for modules, and hashes, with
+        # them the order of sets, are the same in every run.
+        child = self._child = subprocess.Popen(
+            [sys.executable, "-P", "-s", "-B", str(_CHILD)],
+            env={"PYTHONHASHSEED": "0"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+        )
+        if _word(child) is None:
+            assert child.stderr
+            told = child.stderr.read().strip().splitlines()[-1:] or ["no message"]
+            self._end()
+            raise KitError(
+                f"the process that reads mathematics did not start: {told[0]}; "
+                "is the environment the locked one? math-verify is in its `grade` extra"
+            )
+        return child
+
+    def _end(self) -> int | None:
+        """End the process, if there is one; its exit code."""
+        if self._child is None:
+            return None
+        child, self._child = self._child, None
+        with child:
+            if child.stdin:
+                with contextlib.suppress(BrokenPipeError):  # it has ended by itself
+                    child.stdin.close()
+            return child.wait()
+
+
+def _braced(text: str) -> str:
+    r"""Brace fractions whose parts are commands: ``\frac \pi4``, which the parser cannot read, is ``\frac{\pi}{4}``."""
+    return re.sub(r"\\[dtc]?frac\s*(\\[A-Za-z]+|\d)\s*(\\[A-Za-z]+|\d)", r"\\frac{\1}{\2}", text)
+
+
+def _word(child: "subprocess.Popen[str]") -> dict[str, Any] | None:
+    """What the process says next; ``None`` where it has ended."""
+    assert child.stdout
+    line = child.stdout.readline()
+    return json.loads(line) if line.endswith("\n") else None
