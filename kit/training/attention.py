@@ -101,7 +101,9 @@ def _in_one_call(tensors: Sequence[Any], lengths: list[int], ends: Any, scaling:
 
     # (1, heads, tokens, size) -> (tokens, heads, size). Rotary embedding under autocast leaves fp32.
     q, k, v = (tensor[0].transpose(0, 1).to(tensors[2].dtype) for tensor in tensors)
-    longest, shared = max(lengths), q.shape[1] != k.shape[1]
-    causal = (-1, 0)  # all tokens before, none after
-    out: Any = varlen_attn(q, k, v, ends, ends, longest, longest, scale=scaling, window_size=causal, enable_gqa=shared)
+    options: dict[str, Any] = {"scale": scaling, "window_size": (-1, 0)}  # all tokens before, none after
+    if "enable_gqa" in varlen_attn.__kwdefaults__:  # torch 2.11 takes fewer key heads without being told
+        options["enable_gqa"] = q.shape[1] != k.shape[1]
+    longest = max(lengths)
+    out: Any = varlen_attn(q, k, v, ends, ends, longest, longest, **options)
     return out[None]

@@ -21,7 +21,7 @@ def tensors(dtype: torch.dtype = torch.float32) -> list[torch.Tensor]:
 
 def reference(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, ends: torch.Tensor, ends_k: torch.Tensor,
-    longest: int, longest_k: int, *, scale: float | None, window_size: tuple[int, int], enable_gqa: bool,
+    longest: int, longest_k: int, *, scale: float | None, window_size: tuple[int, int], enable_gqa: bool = False,
 ) -> torch.Tensor:  # fmt: skip
     """Do what torch's varlen_attn is documented to do, token by token; shapes (tokens, heads, size)."""
     assert torch.equal(ends, ends_k)
