@@ -139,47 +139,59 @@ def curves(bench: Bench, report: Report) -> None:
 
 def training(bench: Bench, report: Report) -> None:
     """Tokens a second, share of the card's bf16 peak and memory, at the paper's settings where a model fits."""
-    peak = bench.card()["bf16 product, TFLOP/s"] if bench.on_gpu else 0.0
     memory = 0.97 * 2**30 * bench.card()["memory, GiB"] if bench.on_gpu else 2.0**40
-    table, curves = [], {}
+    table, losses = [], {}
     for name, shape, family, change in _training_runs(bench):
-        budget = change.get("tokens_per_micro_batch", 4096)
-        cost = estimate.training(
-            shape, 1, 1, 1, gpus=1, checkpointing=change["gradient_checkpointing"], hardware=_hardware(bench),
-            tokens_per_micro_batch=budget, lora_rank=change.get("lora", {}).get("rank"), sharded="sharding" in change,
-        )  # fmt: skip
-        wanted = cost.memory_bytes_per_gpu
+        wanted = _training_bytes(bench, shape, change)
         if wanted > memory:
             table.append([name, "", "", f"{wanted / 1e9:.1f}", "", f"does not fit {memory / 1e9:.0f} GB"])
             continue
         base = bench.model(_name(shape), shape, family=family, dtype="bfloat16" if bench.on_gpu else "float32")
-        rows = 5 * 64 if bench.on_gpu else 24
-        save = name.startswith("full, packed:")
+        asked = {"base": base, "rows": 5 * 64 if bench.on_gpu else 24, "save": name.startswith("full, packed:")}
         ranks = ONE_RANK if "sharding" in change else {}
         try:
-            found = bench.measure("training", variables=ranks, base=base, rows=rows, change=change, save=save)
+            found = bench.measure("training", variables=ranks, change=change, **asked)
         except MeasurementError as error:  # out of memory, say: the other runs are still worth having
             report.check(f"{name} runs: {error}", False)
             continue
-        reached = (4 if "lora" in change else 6) * shape.parameters * found["tokens_per_s"] / 1e12
-        share = f"{reached:.0f} = {reached / peak:.0%}" if peak else ""
-        ratio, counted = found["peak_bytes"] / wanted, bench.on_gpu and change.get("packing", True)
-        table.append([name, f"{found['tokens_per_s']:,.0f}", share, f"{wanted / 1e9:.1f}" if counted else ""])
-        table[-1] += [f"{found['peak_bytes'] / 1e9:.1f}", f"{ratio:.2f}" if counted else ""]
-        if counted:
-            report.check(
-                f"{name}: peak memory within {MEMORY_WITHIN:.0%} of the estimate", abs(ratio - 1) <= MEMORY_WITHIN
-            )
-        curves[name] = found["losses"]
+        losses[name] = found["losses"]
+        table.append([name, *_training_row(bench, report, name, shape, change, found, wanted)])
     columns = ["run", "tokens/s", "TFLOP/s (6 P a token, LoRA 4 P), of the measured product"]
     report.table("Training", [*columns, "memory estimated, GB", "peak, GB", "peak / estimate"], table)
-    first, *others = [(name, losses) for name, losses in curves.items() if name.startswith("full")]
-    for name, losses in others:
-        apart = max(abs(a - b) / b for a, b in zip(losses, first[1], strict=True))
-        report.check(
-            f"{name}: losses within {SAME_CURVE['bfloat16']} of the packed run's ({apart:.1e})",
-            apart <= SAME_CURVE["bfloat16"],
-        )
+    _check_same_losses(report, {name: values for name, values in losses.items() if name.startswith("full")})
+
+
+def _training_bytes(bench: Bench, shape: Model, change: dict[str, Any]) -> int:
+    """Return the estimated peak of a run, bytes."""
+    return estimate.training(
+        shape, 1, 1, 1, gpus=1, checkpointing=change["gradient_checkpointing"], hardware=_hardware(bench),
+        lora_rank=change.get("lora", {}).get("rank"), sharded="sharding" in change,
+    ).memory_bytes_per_gpu  # fmt: skip
+
+
+def _training_row(
+    bench: Bench, report: Report, name: str, shape: Model, change: dict[str, Any], found: dict[str, Any], wanted: int
+) -> list[str]:
+    """Return the measured cells of a run; its memory is checked on a card, where rows are packed as estimated."""
+    cells = [f"{found['tokens_per_s']:,.0f}", "", "", f"{found['peak_bytes'] / 1e9:.1f}", ""]
+    if not bench.on_gpu:
+        return cells
+    reached = (4 if "lora" in change else 6) * shape.parameters * found["tokens_per_s"] / 1e12
+    cells[1] = f"{reached:.0f} = {reached / bench.card()['bf16 product, TFLOP/s']:.0%}"
+    if change.get("packing", True):
+        ratio = found["peak_bytes"] / wanted
+        cells[2], cells[4] = f"{wanted / 1e9:.1f}", f"{ratio:.2f}"
+        report.check(f"{name}: peak memory within {MEMORY_WITHIN:.0%} of the estimate", abs(ratio - 1) <= MEMORY_WITHIN)
+    return cells
+
+
+def _check_same_losses(report: Report, losses: dict[str, list[float]]) -> None:
+    """Check that runs which differ in packing, recomputing and sharding alone have the first one's losses."""
+    first = next(iter(losses.values()), [])
+    allowed = SAME_CURVE["bfloat16"]
+    for name, values in list(losses.items())[1:]:
+        apart = max(abs(a - b) / b for a, b in zip(values, first, strict=True))
+        report.check(f"{name}: losses within {allowed} of the first run's ({apart:.1e})", apart <= allowed)
 
 
 def _training_runs(bench: Bench) -> list[tuple[str, Model, str, dict[str, Any]]]:

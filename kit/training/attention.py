@@ -102,7 +102,7 @@ def _in_one_call(tensors: Sequence[Any], lengths: list[int], ends: Any, scaling:
     # (1, heads, tokens, size) -> (tokens, heads, size). Rotary embedding under autocast leaves fp32.
     q, k, v = (tensor[0].transpose(0, 1).to(tensors[2].dtype) for tensor in tensors)
     options: dict[str, Any] = {"scale": scaling, "window_size": (-1, 0)}  # all tokens before, none after
-    if "enable_gqa" in varlen_attn.__kwdefaults__:  # torch 2.11 takes fewer key heads without being told
+    if "enable_gqa" in (varlen_attn.__kwdefaults__ or {}):  # torch 2.11 takes fewer key heads without being told
         options["enable_gqa"] = q.shape[1] != k.shape[1]
     longest = max(lengths)
     out: Any = varlen_attn(q, k, v, ends, ends, longest, longest, **options)
