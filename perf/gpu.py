@@ -155,7 +155,8 @@ def training(bench: Bench, report: Report) -> None:
             report.check(f"{name} runs: {error}", False)
             continue
         losses[name] = found["losses"]
-        table.append([name, *_training_row(bench, report, name, shape, change, found, wanted)])
+        row = _training_row(bench, report, name=name, shape=shape, change=change, found=found, wanted=wanted)
+        table.append([name, *row])
     columns = ["run", "tokens/s", "TFLOP/s (6 P a token, LoRA 4 P), of the measured product"]
     report.table("Training", [*columns, "memory estimated, GB", "peak, GB", "peak / estimate"], table)
     _check_same_losses(report, {name: values for name, values in losses.items() if name.startswith("full")})
@@ -170,7 +171,7 @@ def _training_bytes(bench: Bench, shape: Model, change: dict[str, Any]) -> int:
 
 
 def _training_row(
-    bench: Bench, report: Report, name: str, shape: Model, change: dict[str, Any], found: dict[str, Any], wanted: int
+    bench: Bench, report: Report, *, name: str, shape: Model, change: dict[str, Any], found: dict[str, Any], wanted: int
 ) -> list[str]:
     """Return the measured cells of a run; its memory is checked on a card, where rows are packed as estimated."""
     cells = [f"{found['tokens_per_s']:,.0f}", "", "", f"{found['peak_bytes'] / 1e9:.1f}", ""]
