@@ -28,7 +28,7 @@ import gzip
 import re
 import tempfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from kit.benchmarks import _files as files
@@ -87,21 +87,20 @@ def turns(problem: Problem, pack: Pack) -> tuple[Turn, ...]:
     return fill(pack.chat("humaneval"), {name: problem.data[name] for name in ("prompt", "entry_point")})
 
 
-def first_block(text: str, _: str) -> str:
+def first_block(text: str, *_: str) -> str:
     """OpenCompass's: the first closed fenced block, else the text."""
     match = FENCED.search(text)
     return match[1] if match else text
 
 
 def function(text: str, entry_point: str) -> str:
-    """Ours: the whole function, or what goes on where the prompt ends; nothing around it."""
-    code = source.block_of(text, entry_point)
-    if source.defines(code, entry_point):
-        return "\n" + source.definitions(code, entry_point)
-    return source.body(code)
+    """Ours: the function with what it needs, or what goes on where the prompt ends; nothing around it."""
+    text = source.clean(text)
+    whole = source.program(text, (entry_point,))
+    return source.body(source.choose(text, (entry_point,))[0], entry_point) if whole is None else "\n" + whole
 
 
-PROTOCOLS = {"paper": first_block, "default": function}
+PROTOCOLS: Mapping[str, Callable[..., str]] = {"paper": first_block, "default": function}
 """How the completion is taken from a text; it is put behind the prompt as it is."""
 
 
