@@ -13,8 +13,9 @@ Graded as https://github.com/open-compass/opencompass/blob/0.3.3/opencompass/dat
 
 - ``paper``: the code is what the first of 20 patterns takes from the text (OpenCompass 0.3.3,
   ``MBPPEvaluator._process_answer``), cut at a fence or at DONE.
-- ``default``: the fenced block that defines the function, or what stands between [BEGIN] and [DONE], without the prose
-  and the examples around it.
+- ``default``: the functions that the asserts call and what they need, out of what stands between [BEGIN] and [DONE], or
+  out of the fenced block that defines them, or out of the text; examples, prints and questions to a user are not run. A
+  quote before [DONE] belongs to the code where no quote opened it.
 
 One item differs from OpenCompass in both: task 367 builds its trees in ``test_setup_code``, which OpenCompass leaves
 out, so that nothing can pass it there; here it is run, after the completion.
@@ -34,7 +35,7 @@ from kit.prompts import Pack, fill
 from kit.records import Grade, Problem, Turn
 from kit.sandbox import Program, Sandbox, source
 
-VERSION = 1
+VERSION = 2
 ASKS = 1
 DATASET = "mbpp"
 PROMPTS = ("mbpp",)
@@ -122,6 +123,7 @@ def read(path: Path) -> list[Problem]:
             raise RequestError(f"{path}: task {problem.id}: test_list: not Python asserts ({error})") from error
         if not any(isinstance(node, ast.Assert) for node in ast.walk(tests)):
             raise RequestError(f"{path}: task {problem.id}: test_list: no assert in it, so nothing is tested")
+        files.check_imports(f"{path}: task {problem.id}: test_list", _tests(problem.data))
     if len(problems) == FULL_ROWS:
         if strange := [problem.id for problem in problems if not problem.id.isdecimal()]:
             raise RequestError(
@@ -133,7 +135,7 @@ def read(path: Path) -> list[Problem]:
 
 
 def _tests(row: Mapping[str, Any]) -> str:
-    return "\n".join([row.get("test_setup_code") or "", *row["test_list"]])
+    return "\n".join([*(row.get("test_imports") or ()), row.get("test_setup_code") or "", *row["test_list"]])
 
 
 def turns(problem: Problem, pack: Pack) -> tuple[Turn, ...]:
@@ -144,8 +146,10 @@ def turns(problem: Problem, pack: Pack) -> tuple[Turn, ...]:
 
 def names(problem: Problem) -> tuple[str, ...]:
     """What the tests take from the candidate; a built-in only where the reference defines it (task 126, ``sum``)."""
-    used = [node for node in ast.walk(ast.parse(_tests(problem.data))) if isinstance(node, ast.Name)]
+    nodes = list(ast.walk(ast.parse(_tests(problem.data))))
+    used = [node for node in nodes if isinstance(node, ast.Name)]
     own = {node.id for node in used if isinstance(node.ctx, ast.Store)}
+    own |= {(node.asname or node.name).partition(".")[0] for node in nodes if isinstance(node, ast.alias)}
     code = problem.data.get("code") or ""
     return tuple(
         dict.fromkeys(
@@ -216,6 +220,7 @@ def grade(problems: Sequence[Problem], texts: Sequence[str], protocol: str, sand
         raise ValueError("mbpp: grading runs model-written code and needs a sandbox")
     wanted = [names(problem) for problem in problems]
     extract = files.choose(PROTOCOLS, protocol)
+    files.check_tests_run([(p.id, _tests(p.data)) for p in problems], sandbox)
     answers = [extract(text, *some) for some, text in zip(wanted, texts, strict=True)]
     verdicts = sandbox.run(
         [

@@ -12,7 +12,7 @@ What a completion can still tell from inside the official grader and not here: i
 do not reach the tests, and it cannot start threads, write files or open sockets.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -79,6 +79,8 @@ class Sandbox(Protocol):
     """What was observed to hold, for instance ``landlock-v7+seccomp``, or ``unsafe``."""
     workers: int
     """How many programs run at a time; it belongs in the score's record."""
+    packages: Mapping[str, str]
+    """Packages beside the standard library that programs may import, with their versions; they can move scores."""
 
     def run(self, programs: Sequence[Program], progress: Callable[[int], None] | None = None) -> list[Verdict]:
         """One verdict a program, in order; ``progress`` is told how many are done."""

@@ -15,12 +15,15 @@ END_TOKEN = re.compile(
 )
 """A chat format's mark at the end of a line: the text ends there."""
 BEGIN_TOKEN = re.compile(r"\s*(?:<s>|<bos>|<\|(?:begin_of_text|im_start|start_header_id)\|>(?:assistant\b)?)\s*")
-LANGUAGE = re.compile(r"[ \t]*[\w.+-]{0,20}[ \t]*\Z")
+LANGUAGE = re.compile(r"[\w.+-]{0,20}\Z")
 """What may follow a fence that has text before it, or that ends one block and starts the next."""
 CODE_ON_FENCE = re.compile(r"(?:(?:python|py)[0-9]?[ \t]+)?(?=(?:async def|def|class|from|import)\s|@\w)")
 INLINE = re.compile(r"```(?:(?:python|py)[0-9]?\b)?([^`]+)```")
 """Code and fences on one line."""
-TRIPLES = ('"""', "'''")
+TRIPLES = re.compile(r'"{3}|\'{3}')
+LONGEST_STRING = 400
+"""Lines; a string of three quotes that is still open after so many is taken for none."""
+INDENT = "    "
 
 
 def defines(code: str, name: str) -> bool:
@@ -31,7 +34,7 @@ def defines(code: str, name: str) -> bool:
 def binds(code: str, name: str) -> bool:
     """Whether the name is defined, assigned or imported from somewhere at the left margin."""
     word = re.escape(name)
-    pattern = rf"^(?:{word}(?:[ \t]*:[^=\n]*)?[ \t]*=(?!=)|from[ \t]+[\w.]+[ \t]+import[ \t(][^\n]*\b{word}\b)"
+    pattern = rf"^(?:{word}[ \t]*(?::[^=\n]*)?=(?!=)|from[ \t]+[\w.]+[ \t]+import[ \t(][^\n]*\b{word}\b)"
     return bool(name) and (defines(code, name) or re.search(pattern, code, re.MULTILINE) is not None)
 
 
@@ -60,7 +63,7 @@ def _opening(line: str) -> _Fence | None:
     kind = "~" if line.lstrip(" \t").startswith("~~~") else "`"
     before, mark, info = line.rpartition(3 * kind)
     words = before.rstrip(kind)
-    if not mark or mark in words or (words.strip() and not LANGUAGE.match(info)):
+    if not mark or mark in words or (words.strip() and not LANGUAGE.match(info.strip())):
         return None
     code = CODE_ON_FENCE.match(info.lstrip(" \t"))
     return _Fence(
@@ -75,20 +78,18 @@ def _closes(line: str, fence: _Fence) -> bool:
     bare = line.lstrip(" \t")
     indent = len(line) - len(bare)
     return (
-        bare.startswith(fence.mark) and indent <= fence.indent + 3 and bool(LANGUAGE.match(bare.lstrip(fence.mark[0])))
+        bare.startswith(fence.mark)
+        and indent <= fence.indent + 3
+        and bool(LANGUAGE.match(bare.lstrip(fence.mark[0]).strip()))
     )
 
 
 def _open_quotes(line: str, quotes: str) -> str:
-    """The three quotes that are open after a line, given those that are open before it."""
-    at = 0
-    while True:
-        found = [n for q in ((quotes,) if quotes else TRIPLES) if (n := line.find(q, at)) >= 0]
-        if not found:
-            return quotes
-        at = min(found)
-        quotes = "" if quotes else line[at : at + 3]
-        at += 3
+    """The three quotes that are open after a text, given those that are open before it."""
+    for match in TRIPLES.finditer(line):
+        if not quotes or quotes == match[0]:
+            quotes = "" if quotes else match[0]
+    return quotes
 
 
 def _end_of(lines: Sequence[str], start: int, fence: _Fence) -> int:
@@ -96,6 +97,8 @@ def _end_of(lines: Sequence[str], start: int, fence: _Fence) -> int:
     quotes = _open_quotes(fence.code, "")
     first = len(lines)
     for at in range(start, len(lines)):
+        if first < at - LONGEST_STRING:
+            break
         if _closes(lines[at], fence):
             if not quotes:
                 return at
@@ -135,6 +138,8 @@ def pieces(text: str) -> list[str]:
     found = list(_fenced(lines))
     inline = [] if found else [match[1].strip() + "\n" for match in INLINE.finditer(text)]
     before = "\n".join(lines[: found[0][0]]) if found else ""
+    if _open_quotes(before, ""):  # no fences, but a docstring that shows some
+        return [text]
     return [*(code for _, code in found), *inline, before, text]
 
 
@@ -147,17 +152,16 @@ def _dedented(code: str, names: Sequence[str]) -> str:
 
 
 def choose(text: str, names: Sequence[str]) -> tuple[str, list[str]]:
-    """The piece of a text that binds most of the names, the first of them, and all other pieces.
+    """The piece of a text that binds most of the names, the first of them, and all other fenced blocks.
 
-    Where none binds a name, the first fenced block, else the whole text.
+    Where none binds a name: the text before the first fence if it starts indented (it goes on in a function), else the
+    first block that is not empty, else the whole text.
     """
     found = [_dedented(piece, names) for piece in pieces(text)]
     counts = [sum(binds(piece, name) for name in names) for piece in found]
-    best = (
-        counts.index(max(counts))
-        if any(counts)
-        else next(n for n, piece in enumerate(found) if piece.strip() or n == len(found) - 1)
-    )
+    goes_on = text.lstrip("\n")[:1].isspace()
+    filled = [n for n in range(len(found)) if found[n].strip()] or [len(found) - 1]
+    best = counts.index(max(counts)) if any(counts) else filled[0] if not goes_on else filled[-2:][0]
     return found[best], [piece for n, piece in enumerate(found[:-2]) if n != best]
 
 
@@ -172,20 +176,22 @@ def program(text: str, names: Sequence[str]) -> str | None:
     if not known:
         return None
     lines = statements.python_in(code)
-    selection = statements.select(statements.statements(lines), known)
+    selection = statements.select(statements.statements(lines), names)
     if not any(name in selection.binders for name in known):
         return by_lines(code, known)
     chosen = statements.text_of(lines, selection)
     return "".join(_from_others(others, selection.missing(), known)) + chosen
 
 
-def _from_others(others: Sequence[str], missing: Sequence[str], names: Sequence[str]) -> Iterator[str]:
+def _from_others(others: Sequence[str], missing: set[str], names: Sequence[str]) -> Iterator[str]:
     """What other blocks define of the names that are missing; a block that defines the function anew is left alone."""
-    for other in others:
-        wanted = [name for name in missing if binds(other, name) or f"import {name}" in other or f"as {name}" in other]
-        if wanted and not any(binds(other, name) for name in names):
-            lines = statements.python_in(other)
-            yield statements.text_of(lines, statements.select(statements.statements(lines), wanted))
+    for other in others if missing else ():
+        if any(binds(other, name) for name in names):
+            continue
+        lines = statements.python_in(other)
+        found = statements.statements(lines)
+        if wanted := {name for s in found for name in s.binds} & missing:
+            yield statements.text_of(lines, statements.select(found, sorted(wanted)))
 
 
 def by_lines(code: str, names: Sequence[str]) -> str:
@@ -201,9 +207,6 @@ def by_lines(code: str, names: Sequence[str]) -> str:
         found = found or any(binds(line, name) for name in names)
         kept.append(line)
     return "\n".join(kept).rstrip() + "\n"
-
-
-INDENT = "    "
 
 
 def body(code: str, name: str) -> str:

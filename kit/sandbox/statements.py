@@ -234,24 +234,26 @@ class Selection:
             if statement.kind == "definition" or (at < self.first_root and not statement.now & ASKS_OR_ENDS):
                 yield from statement.binds
 
-    def missing(self) -> list[str]:
+    def missing(self) -> set[str]:
         """Names that are needed, that nothing here binds and that Python lacks."""
-        return [name for name in self.wanted if name not in self.binders and not hasattr(builtins, name)]
+        return {name for name in self.wanted if name not in self.binders and not hasattr(builtins, name)}
 
 
 def _reaching(found: Sequence[Statement], names: Iterable[str], kinds: Iterable[str]) -> set[str]:
     """The names whose use leads to one of these names, through statements of these kinds; these names included."""
-    users: dict[str, list[Statement]] = defaultdict(list)
-    for statement in found:
+    users: dict[str, list[int]] = defaultdict(list)
+    for at, statement in enumerate(found):
         if statement.kind in kinds:
             for name in statement.now | statement.later:
-                users[name].append(statement)
+                users[name].append(at)
     reached = set(names)
-    todo = list(reached)
+    todo, seen = list(reached), set[int]()
     while todo:
-        for statement in users[todo.pop()]:
-            todo.extend(statement.binds - reached)
-            reached |= statement.binds
+        for at in users.pop(todo.pop(), ()):
+            if at not in seen:
+                seen.add(at)
+                todo.extend(found[at].binds - reached)
+                reached |= found[at].binds
     return reached
 
 
@@ -281,7 +283,7 @@ def _fillers(selection: Selection, runs_root: set[str]) -> list[int]:
         and not (s.kind == "assignment" and s.binds)
         and not s.asserts
         and (used := s.now | s.later) & touched
-        and not used & (runs_root | ASKS_OR_ENDS)
+        and not (used - s.binds) & (runs_root | ASKS_OR_ENDS)
     ]
 
 

@@ -16,6 +16,8 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
+from kit.sandbox import arrays
+
 LIMIT_BYTES = 32 << 20
 """The longest frame that is read."""
 HEAD = struct.Struct(">I")
@@ -147,6 +149,8 @@ def encode(value: Any, handle: Callable[[Any], int]) -> Any:  # noqa: PLR0911 (o
 
 def _encode_rare(value: Any, handle: Callable[[Any], int]) -> Any:
     kind: Any = type(value)
+    if (array := arrays.encode(value)) is not None:
+        return _tag("numpy", array)
     if kind in PARTS:
         return _tag(kind.__name__, [encode(part, handle) for part in PARTS[kind](value)])
     if kind in VIEWS:
@@ -191,6 +195,8 @@ def _decode_atom(kind: Any, inner: Any, resolve: Callable[[int], Any]) -> Any:
         return bytes.fromhex(inner)
     if kind == "bytearray":
         return bytearray.fromhex(inner)
+    if kind == "numpy":
+        return arrays.decode(inner)
     if kind == "type" and isinstance(found := getattr(builtins, inner), type):
         return found
     if kind == "handle" and type(inner) is int:
