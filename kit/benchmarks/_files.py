@@ -1,11 +1,15 @@
-"""Reading a benchmark's JSONL file, and choosing a protocol: what the benchmarks share."""
+"""Reading a benchmark's JSONL file, choosing a protocol, refusing tests that can't run: what the benchmarks share."""
 
-from collections.abc import Mapping
+import ast
+import sys
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from kit.errors import RequestError, did_you_mean
 from kit.records import Problem
+from kit.sandbox import Calls, Sandbox, packages
 from kit.seeds import objects
 from kit.textfiles import read_text
 
@@ -49,3 +53,72 @@ def choose(protocols: Mapping[str, Choice], name: str) -> Choice:
     if name not in protocols:
         raise RequestError(f"no protocol named {name!r}{did_you_mean(name, protocols)}")
     return protocols[name]
+
+
+def imports(code: str) -> list[str]:
+    """The modules that a program imports for sure, in order; those in a ``try`` may be missing.
+
+    Raises:
+        SyntaxError, ValueError: it is not Python.
+    """
+    found: dict[str, None] = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        todo: list[ast.AST] = [ast.parse(code)]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, ast.Import):
+            found |= dict.fromkeys(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            found["." * node.level + (node.module or "")] = None
+        elif not isinstance(node, ast.Try):
+            todo.extend(reversed(list(ast.iter_child_nodes(node))))
+    return list(found)
+
+
+def check_imports(where: str, code: str) -> None:
+    """Refuse a problem whose tests import what no sandbox of the kit has: no answer could pass them.
+
+    Raises:
+        RequestError: a module that is neither in the standard library nor in :data:`kit.sandbox.packages.NAMES`.
+    """
+    for module in imports(code):
+        if module.partition(".")[0] not in sys.stdlib_module_names | set(packages.NAMES):
+            raise RequestError(
+                f"{where}: imports {module!r}; tests run with the standard library and {', '.join(packages.NAMES)} "
+                "alone, so no answer could pass. Leave the problem out, or test without that package"
+            )
+
+
+def check_tests_run(tests: Sequence[tuple[str, str]], sandbox: Sandbox) -> None:
+    """Try what the tests import in the sandbox, before any answer runs: a failure would count against the answers.
+
+    Args:
+        tests: the id and the tests of each problem.
+        sandbox: where they will run.
+
+    Raises:
+        RequestError: a module cannot be imported there.
+    """
+    first: dict[str, str] = {}
+    for id, code in tests:
+        for module in imports(code):
+            first.setdefault(module, id)
+    for module, reason in _refused(list(first), sandbox):
+        raise RequestError(
+            f"task {first[module]}: its tests import {module!r}, which the sandbox ({sandbox.tier}) cannot: {reason}. "
+            + (
+                "Install it with the extra 'grade' of this package"
+                if module.partition(".")[0] in packages.NAMES
+                else "Leave the problem out, or grade where the kernel has Landlock, which lets modules be read"
+            )
+        )
+
+
+def _refused(modules: Sequence[str], sandbox: Sandbox) -> Iterator[tuple[str, str]]:
+    """The modules that cannot be imported in the sandbox, each with why; one program a module."""
+    code = "def load(name):\n    __import__(name)\n"
+    calls = [Calls(id=module, code=code, name="load", arguments=((module,),), cpu_s=10) for module in modules]
+    for module, (reply,) in zip(modules, sandbox.replies(calls) if calls else [], strict=True):
+        if reply.error:
+            yield module, reply.error

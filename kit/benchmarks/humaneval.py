@@ -20,12 +20,13 @@ prompt ends or be the whole function: defined again, it replaces the prompt's.
 
 - ``paper``: the completion is the first closed fenced block of the text, else the whole text (OpenCompass 0.3.3,
   ``humaneval_postprocess_v2``).
-- ``default``: the block that defines the function, closed or not, without the prose and the examples around it; a text
-  that goes on where the prompt ends has the lost indent of its first line put back and ends with the function.
+- ``default``: the function and what it needs, out of the block that defines it, closed or not, or out of the text;
+  examples, prints and questions to a user are not run. A text that goes on where the prompt ends gets the indent of the
+  prompt's function back, and ends with the function and the definitions after it that it needs.
 '''
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from kit.benchmarks import _files as files
@@ -43,6 +44,8 @@ METRICS: Mapping[str, str] = {"humaneval": "items"}
 RUNS_CODE = True
 CPU_S = 3.0
 FIELDS = {"task_id": str, "prompt": str, "entry_point": str, "test": str}
+FUTURE = re.compile(r"^from[ \t]+__future__[ \t]+import[^\n]*\n", re.MULTILINE)
+"""May stand at the start of a file alone, so not behind the prompt."""
 FENCED = re.compile(r"```\w*\n(.*?)```", re.DOTALL)
 
 
@@ -59,6 +62,12 @@ def read(path: Path) -> list[Problem]:
             raise RequestError(f"{path}: task {problem.id}: entry_point: found {name!r}, wanted a function's name")
         if "def check" not in problem.data["test"]:
             raise RequestError(f"{path}: task {problem.id}: test: no function 'check' in it, so nothing could pass")
+        for field, code in (("prompt", helpers(problem)), ("test", problem.data["test"])):
+            where = f"{path}: task {problem.id}: {field}"
+            try:
+                files.check_imports(where, code)
+            except (SyntaxError, ValueError) as error:
+                raise RequestError(f"{where}: not Python ({error}), so nothing could pass") from error
     return problems
 
 
@@ -67,22 +76,29 @@ def turns(problem: Problem, pack: Pack) -> tuple[Turn, ...]:
     return fill(pack.chat("humaneval"), {name: problem.data[name] for name in ("prompt", "entry_point")})
 
 
-def first_block(text: str, _: str) -> str:
+def first_block(text: str, *_: str) -> str:
     """OpenCompass's: the first closed fenced block, else the text."""
     match = FENCED.search(text)
     return match[1] if match else text
 
 
 def function(text: str, entry_point: str) -> str:
-    """Ours: the whole function, or what goes on where the prompt ends; nothing around it."""
-    code = source.block_of(text, entry_point)
-    if source.defines(code, entry_point):
-        return "\n" + source.definitions(code, entry_point)
-    return source.body(code)
+    """Ours: the function with what it needs, or what goes on where the prompt ends; nothing around it."""
+    text = source.clean(text)
+    whole = source.program(text, (entry_point,))
+    if whole is None:
+        return source.body(source.choose(text, (entry_point,))[0], entry_point)
+    return "\n" + FUTURE.sub("", whole)
 
 
-PROTOCOLS = {"paper": first_block, "default": function}
+PROTOCOLS: Mapping[str, Callable[..., str]] = {"paper": first_block, "default": function}
 """How the completion is taken from a text; it is put behind the prompt as it is."""
+
+
+def helpers(problem: Problem) -> str:
+    """The prompt as a program: a signature that has no docstring gets a body."""
+    prompt: str = problem.data["prompt"]
+    return prompt if source.parses(prompt) else f"{prompt}\n    pass\n"
 
 
 def program(problem: Problem, completion: str) -> Program:
@@ -94,7 +110,7 @@ def program(problem: Problem, completion: str) -> Program:
     return Program(
         id=problem.id,
         code=data["prompt"] + completion + "\n",
-        setup=data["prompt"],
+        setup=helpers(problem),
         tests=f"{data['test']}\ncheck({data['entry_point']})",
         names=(data["entry_point"],),
         cpu_s=CPU_S,
@@ -113,6 +129,7 @@ def grade(problems: Sequence[Problem], texts: Sequence[str], protocol: str, sand
     if sandbox is None:
         raise ValueError("humaneval: grading runs model-written code and needs a sandbox")
     extract = files.choose(PROTOCOLS, protocol)
+    files.check_tests_run([(p.id, f"{helpers(p)}\n{p.data['test']}") for p in problems], sandbox)
     answers = [extract(text, p.data["entry_point"]) for p, text in zip(problems, texts, strict=True)]
     verdicts = sandbox.run([program(problem, answer) for problem, answer in zip(problems, answers, strict=True)])
     return [

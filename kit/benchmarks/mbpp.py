@@ -13,8 +13,9 @@ Graded as https://github.com/open-compass/opencompass/blob/0.3.3/opencompass/dat
 
 - ``paper``: the code is what the first of 20 patterns takes from the text (OpenCompass 0.3.3,
   ``MBPPEvaluator._process_answer``), cut at a fence or at DONE.
-- ``default``: the fenced block that defines the function, or what stands between [BEGIN] and [DONE], without the prose
-  and the examples around it.
+- ``default``: the functions that the asserts call and what they need, out of what stands between [BEGIN] and [DONE], or
+  out of the fenced block that defines them, or out of the text; examples, prints and questions to a user are not run. A
+  quote before [DONE] belongs to the code where no quote opened it.
 
 One item differs from OpenCompass in both: task 367 builds its trees in ``test_setup_code``, which OpenCompass leaves
 out, so that nothing can pass it there; here it is run, after the completion.
@@ -23,8 +24,8 @@ out, so that nothing can pass it there; here it is run, after the completion.
 import ast
 import builtins
 import re
-from collections.abc import Mapping, Sequence
-from itertools import product
+from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -45,18 +46,67 @@ CPU_S = 10.0
 FULL_ROWS = 974
 """Rows of the full file; any other file is taken as it is."""
 TEST_IDS = range(11, 511)
-PATTERNS = [
-    *(begin + r"\s*" + inner + r"\s*" + end
-      for inner, end, begin in product(("'(.*)'", "'(.*)", "(.*)"), (r"\[DONE\]", "DONE"), (r"\[BEGIN\]", "BEGIN"))),
-    *(fence + r"\s*(.*)\s*" + end for end, fence in product(("```", "$"), ("```python", "```"))),
-    r"(.*)\s*```.*",
-    r"\[BEGIN\]\s*'(.*)",
-    r"\[BEGIN\](.*)",
-    r"'(.*)'\s*\[DONE\]",
-]  # fmt: skip
-"""OpenCompass's, in its order: the first that matches anywhere gives the code, quotes and fences left out."""
-MARKS = ("BEGIN", "DONE", "```")
-AFTER = re.compile(r"'?\s*\[?DONE\]?")
+Take = Callable[[str], str | None]
+"""Takes the code from a text, or ``None`` where the pattern does not match."""
+
+
+def _quoted(begin: str, end: str) -> Take:
+    r"""``BEGIN(.*)'\s*END``: to the last quote before an end mark."""
+    opening, closing = re.compile(begin), re.compile(rf"'\s*{re.escape(end)}")
+
+    def take(text: str) -> str | None:
+        start = opening.search(text)
+        ends = [match.start() for match in closing.finditer(text, start.end())] if start else []
+        return text[start.end() : ends[-1]] if start and ends else None
+
+    return take
+
+
+def _between(begin: str, end: str) -> Take:
+    r"""``BEGIN(.*)\s*END``: to the last end mark; ``BEGIN`` ends in ``\s*`` or a quote."""
+    opening = re.compile(begin)
+
+    def take(text: str) -> str | None:
+        start = opening.search(text)
+        stop = text.rfind(end, start.end()) if start else -1
+        return text[start.end() : stop] if start and stop >= 0 else None
+
+    return take
+
+
+def _from(begin: str) -> Take:
+    r"""``BEGIN(.*)``: to the end."""
+    opening = re.compile(begin)
+
+    def take(text: str) -> str | None:
+        start = opening.search(text)
+        return text[start.end() :] if start else None
+
+    return take
+
+
+BEGINS, ENDS = (r"\[BEGIN\]", "BEGIN"), ("[DONE]", "DONE")
+PATTERNS: tuple[Take, ...] = (
+    *(_quoted(rf"{begin}\s*'", end) for end in ENDS for begin in BEGINS),
+    *(_between(rf"{begin}\s*'", end) for end in ENDS for begin in BEGINS),
+    *(_between(rf"{begin}\s*", end) for end in ENDS for begin in BEGINS),
+    *(_between(rf"{fence}\s*", "```") for fence in ("```python", "```")),
+    *(_from(rf"{fence}\s*") for fence in ("```python", "```")),
+    # OpenCompass tries `(.*)\s*```.*` here, which matches where a fence is; the pattern before has taken that text.
+    _from(r"\[BEGIN\]\s*'"),
+    _from(r"\[BEGIN\]"),
+    _quoted("'", "[DONE]"),
+)
+"""OpenCompass's 20 patterns in its order: the first that matches anywhere gives the code, quotes and fences left out.
+
+Tried as regular expressions, they take a time that grows with the cube of a run of line breaks. Every one of them
+matches from the first place where it can start to the last place where it can end, so both are looked up.
+"""
+BEGIN = re.compile(r"\[BEGIN\]|^BEGIN$", re.MULTILINE)
+DONE = re.compile(r"\[DONE\]|(?<=['\s])DONE(?!\w)")
+QUOTED = re.compile(r"\s*(?:'(?!''))?")
+MARKS_TRIED = 4
+"""How many end marks may stand in strings of the code."""
 
 
 def read(path: Path) -> list[Problem]:
@@ -73,6 +123,7 @@ def read(path: Path) -> list[Problem]:
             raise RequestError(f"{path}: task {problem.id}: test_list: not Python asserts ({error})") from error
         if not any(isinstance(node, ast.Assert) for node in ast.walk(tests)):
             raise RequestError(f"{path}: task {problem.id}: test_list: no assert in it, so nothing is tested")
+        files.check_imports(f"{path}: task {problem.id}: test_list", _tests(problem.data))
     if len(problems) == FULL_ROWS:
         if strange := [problem.id for problem in problems if not problem.id.isdecimal()]:
             raise RequestError(
@@ -84,7 +135,7 @@ def read(path: Path) -> list[Problem]:
 
 
 def _tests(row: Mapping[str, Any]) -> str:
-    return "\n".join([row.get("test_setup_code") or "", *row["test_list"]])
+    return "\n".join([*(row.get("test_imports") or ()), row.get("test_setup_code") or "", *row["test_list"]])
 
 
 def turns(problem: Problem, pack: Pack) -> tuple[Turn, ...]:
@@ -95,8 +146,10 @@ def turns(problem: Problem, pack: Pack) -> tuple[Turn, ...]:
 
 def names(problem: Problem) -> tuple[str, ...]:
     """What the tests take from the candidate; a built-in only where the reference defines it (task 126, ``sum``)."""
-    used = [node for node in ast.walk(ast.parse(_tests(problem.data))) if isinstance(node, ast.Name)]
+    nodes = list(ast.walk(ast.parse(_tests(problem.data))))
+    used = [node for node in nodes if isinstance(node, ast.Name)]
     own = {node.id for node in used if isinstance(node.ctx, ast.Store)}
+    own |= {(node.asname or node.name).partition(".")[0] for node in nodes if isinstance(node, ast.alias)}
     code = problem.data.get("code") or ""
     return tuple(
         dict.fromkeys(
@@ -107,24 +160,50 @@ def names(problem: Problem) -> tuple[str, ...]:
     )
 
 
-def first_pattern(text: str, _: str) -> str:
+def first_pattern(text: str, *_: str) -> str:
     """OpenCompass's: what the first of its patterns takes, cut at a fence or at DONE."""
-    for pattern in PATTERNS:
-        # A pattern whose mark is not there cannot match, and would take long to find out.
-        if all(mark in text for mark in MARKS if mark in pattern) and (match := re.search(pattern, text, re.DOTALL)):
-            text = match[1]
-            break
-    code = AFTER.split(text.split("```")[0])[0]
-    return code.replace("\\_", "_").strip()
+    text = next((found for take in PATTERNS if (found := take(text)) is not None), text)
+    return _before_done(text.partition("```")[0]).replace("\\_", "_").strip()
 
 
-def function(text: str, name: str) -> str:
-    """Ours: the fenced block that defines the function, or what stands between the marks; nothing around it."""
-    inside = re.sub(r"\A.*?\[BEGIN\]\s*'?|\A\s*'(?=\w)|'?\s*\[DONE\].*\Z", "", text, flags=re.DOTALL)
-    return source.definitions(source.block_of(inside, name), name)
+def _before_done(text: str) -> str:
+    r"""The text before the first match of ``'?\s*\[?DONE\]?``."""
+    before, mark, _ = text.partition("DONE")
+    return before.removesuffix("[").rstrip().removesuffix("'") if mark else text
 
 
-PROTOCOLS = {"paper": first_pattern, "default": function}
+def function(text: str, *names: str) -> str:
+    """Ours: the functions that the asserts call, with what they need, out of marks, fences and prose."""
+    text = source.clean(text)
+    places = [*_between_marks(text), text]
+    found = next((code for place in places if (code := source.program(place, names)) is not None), None)
+    return source.by_lines(source.choose(places[0], names)[0], names) if found is None else found
+
+
+def _between_marks(text: str) -> list[str]:
+    """What stands between the marks, up to the first end mark that leaves Python; empty where there is no mark.
+
+    A quote before the end mark belongs to the marks where one opens the code, and to the code where none does, unless
+    only the other way round is Python.
+    """
+    begin = BEGIN.search(text)
+    start = QUOTED.match(text, begin.end() if begin else 0)
+    inside = text[start.end() :] if start else text
+    opened = text[: len(text) - len(inside)].endswith("'")
+    ends = [match.start() for match in islice(DONE.finditer(inside), MARKS_TRIED)]
+    if not (begin or opened or ends):
+        return []
+    found = [piece for end in ends or [len(inside)] for piece in _unquoted(inside[:end].rstrip(), opened)]
+    return [next((piece for piece in found if source.parses(piece)), found[0])]
+
+
+def _unquoted(code: str, opened: bool) -> list[str]:
+    """The code without a last quote and with it, the likelier one first."""
+    both = [code.removesuffix("'"), code]
+    return both if opened else both[::-1]
+
+
+PROTOCOLS: Mapping[str, Callable[..., str]] = {"paper": first_pattern, "default": function}
 """How the code is taken from a text, given the function that the asserts call."""
 
 
@@ -141,7 +220,8 @@ def grade(problems: Sequence[Problem], texts: Sequence[str], protocol: str, sand
         raise ValueError("mbpp: grading runs model-written code and needs a sandbox")
     wanted = [names(problem) for problem in problems]
     extract = files.choose(PROTOCOLS, protocol)
-    answers = [extract(text, (*some, "")[0]) for some, text in zip(wanted, texts, strict=True)]
+    files.check_tests_run([(p.id, _tests(p.data)) for p in problems], sandbox)
+    answers = [extract(text, *some) for some, text in zip(wanted, texts, strict=True)]
     verdicts = sandbox.run(
         [
             Program(id=p.id, code=answer + "\n", tests=_tests(p.data), names=some, cpu_s=CPU_S)

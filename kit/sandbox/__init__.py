@@ -16,7 +16,7 @@ No verdict and no reason depends on what else the machine does: a limit counts w
 says, and what something outside the kit killed is run again.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -83,6 +83,8 @@ class Sandbox(Protocol):
     """What was observed to hold, for instance ``landlock-v7+seccomp``, or ``unsafe``."""
     workers: int
     """How many programs run at a time; it belongs in the score's record."""
+    packages: Mapping[str, str]
+    """Packages beside the standard library that programs may import, with their versions; they can move scores."""
 
     def run(self, programs: Sequence[Program], progress: Callable[[int], None] | None = None) -> list[Verdict]:
         """One verdict a program, in order; ``progress`` is told how many are done."""

@@ -9,7 +9,7 @@ import os
 import platform
 import resource
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 MEMORY_BYTES = 1 << 30
@@ -103,7 +103,7 @@ def landlock_abi() -> int:
 def readable() -> Iterator[tuple[Path, int]]:
     """What a candidate may read, with the rights: the standard library, what it links to, time zones, random bytes.
 
-    ``site-packages`` is left out, save for the names of the folders in it.
+    ``site-packages`` is left out, save for the names of the folders in it; see :mod:`kit.sandbox.packages`.
     """
     for stdlib in {Path(sysconfig.get_path("stdlib")), Path(sysconfig.get_path("platstdlib"))}:
         yield stdlib, READ_DIR
@@ -119,8 +119,12 @@ def readable() -> Iterator[tuple[Path, int]]:
         yield Path(file), READ_FILE
 
 
-def restrict_files(abi: int) -> None:
+def restrict_files(abi: int, folders: Iterable[Path] = ()) -> None:
     """Landlock: no right to any file, but for reading those of :func:`readable`; no TCP, no signals to outside.
+
+    Args:
+        abi: the kernel's version of Landlock.
+        folders: what may be read besides, with all in it.
 
     Raises:
         LockError: refused.
@@ -131,7 +135,7 @@ def restrict_files(abi: int) -> None:
     head = ctypes.c_size_t(size)
     fd = _checked(c.syscall(LANDLOCK_CREATE_RULESET, ctypes.byref(ruleset), head, ctypes.c_uint32(0)), "landlock")
     try:
-        for path, rights in readable():
+        for path, rights in (*readable(), *((folder, READ_FILE | READ_DIR) for folder in folders)):
             try:
                 path_fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
             except OSError:  # not on this machine

@@ -9,7 +9,7 @@ import select
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -17,7 +17,7 @@ from typing import Any, Self
 import kit
 from kit.cgroups import memory_limit
 from kit.errors import KitError, RequestError
-from kit.sandbox import Calls, Program, Reply, Verdict, lock, seccomp, selftest, wire
+from kit.sandbox import Calls, Program, Reply, Verdict, lock, packages, seccomp, selftest, wire
 from kit.sandbox.outcome import TOO_LONG, Outcome, frames_of, outcome_of
 from kit.sandbox.watch import Watch
 
@@ -191,6 +191,7 @@ class Pool:
     def __init__(self, plan: dict[str, Any], workers: int, tier: str) -> None:
         self.tier = tier
         self.workers = workers
+        self.packages: Mapping[str, str] = packages.versions()
         self.servers: list[Server] = []
         try:
             self.servers.extend(Server(plan) for _ in range(workers))
@@ -270,12 +271,13 @@ class Pool:
 def plan_of(tier: int, abi: int) -> dict[str, Any]:
     """What a server is told to lock: tier 1 and 2, or 3 for limits alone."""
     if tier == 3:
-        return {"unsafe": True, "landlock": 0, "child_filter": "", "server_filter": ""}
+        return {"unsafe": True, "landlock": 0, "child_filter": "", "server_filter": "", "packages": packages.found()}
     return {
         "unsafe": False,
         "landlock": abi if tier == 1 else 0,
         "server_filter": seccomp.server_filter(read_files=tier == 1).hex(),
         "child_filter": seccomp.child_filter().hex(),
+        "packages": packages.found(),
     }
 
 

@@ -1,7 +1,7 @@
 """The fork server of one worker: it locks itself once, then forks a candidate and a tester for each program.
 
 It runs in a Python without site-packages and without an environment, knows no tests, and its own locks are what its
-children inherit. It imports the standard library's usual modules first: a fork then has them for nothing.
+children inherit. It imports the standard library's usual modules and numpy first: a fork then has them for nothing.
 """
 
 import contextlib
@@ -11,10 +11,11 @@ import os
 import random
 import select
 import signal
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from kit.sandbox import candidate, lock, tester, watch, wire
+from kit.sandbox import candidate, lock, packages, tester, watch, wire
 
 PRELOADED = (
     "__future__ abc array ast base64 binascii bisect calendar cmath collections collections.abc contextlib copy csv",
@@ -48,7 +49,7 @@ def lock_down(plan: dict[str, Any]) -> None:
     lock.prctl(lock.PR_SET_DUMPABLE, 0)
     lock.prctl(lock.PR_SET_NO_NEW_PRIVS, 1)
     if plan["landlock"]:
-        lock.restrict_files(plan["landlock"])
+        lock.restrict_files(plan["landlock"], packages.folders(plan["packages"]))
     lock.install_filter(bytes.fromhex(plan["server_filter"]))
 
 
@@ -74,6 +75,7 @@ def spawn(keep: Iterable[int], cpu_s: int, child_filter: bytes, main: Callable[[
             lock.install_filter(child_filter)
         gc.enable()
         random.seed(0)  # here, since a fork seeds it anew
+        packages.seed(sys.modules)
         main()
     except MemoryError:  # so little is left that it could not even be said on the pipe
         status = wire.EXIT_NO_MEMORY
@@ -143,10 +145,12 @@ def main(jobs: int, tests: int, results: int) -> None:
     for fd in inherited:
         os.close(fd)
     plan = wire.receive(jobs)
-    preload(PRELOADED if plan["landlock"] or plan["unsafe"] else PRELOADED + PRELOADED_WITHOUT_FILES)
+    files = bool(plan["landlock"] or plan["unsafe"])
+    preload(PRELOADED if files else PRELOADED + PRELOADED_WITHOUT_FILES)
     try:
+        packages.preload(plan["packages"], files=files)
         lock_down(plan)
-    except (lock.LockError, OSError, ValueError) as error:
+    except (lock.LockError, ImportError, OSError, ValueError) as error:
         wire.send(results, {"error": str(error)})
         return
     child_filter = bytes.fromhex(plan["child_filter"])

@@ -22,7 +22,7 @@ from fractions import Fraction
 from sys import intern
 from typing import Any
 
-from kit.sandbox import settable
+from kit.sandbox import arrays, settable
 
 LIMIT_BYTES = 32 << 20
 """The longest frame that is read."""
@@ -222,8 +222,10 @@ class Encoder:
             tagged["factory"] = self(DEFAULT_FACTORY(value))
         return tagged
 
-    def _rare(self, value: Any) -> Any:
+    def _rare(self, value: Any) -> Any:  # noqa: PLR0911 (one return a kind)
         kind: Any = type(value)
+        if (array := arrays.encode(value)) is not None:
+            return _tag("numpy", array)
         if kind in PARTS:
             return _tag(kind.__name__, self._items(PARTS[kind](value)))
         if kind in VIEWS:
@@ -327,11 +329,13 @@ class Decoder:
             return getattr({self(key): self(item) for key, item in inner}, kind)()
         return self._atom(kind, inner)
 
-    def _atom(self, kind: Any, inner: Any) -> Any:
+    def _atom(self, kind: Any, inner: Any) -> Any:  # noqa: PLR0911 (one return a kind)
         if kind == "bytes":
             return bytes.fromhex(inner)
         if kind == "bytearray":
             return bytearray.fromhex(inner)
+        if kind == "numpy":
+            return arrays.decode(inner)
         if kind == "nan":
             return math.copysign(math.nan, inner)
         if kind == "constant":

@@ -33,6 +33,7 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, contex
     slowest = sorted(grades, key=lambda grade: grade.cpu_s, reverse=True)[:SLOWEST]
     facts = {
         "sandbox": sandbox.tier,
+        "packages": dict(sandbox.packages),
         "cpu_s": round(sum(grade.cpu_s for grade in grades), 3),
         "slowest_cpu_s": {grade.id: round(grade.cpu_s, 3) for grade in slowest},
     }

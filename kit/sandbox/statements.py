@@ -1,0 +1,325 @@
+"""Which statements of a model's text its functions need: the text is parsed here, never run.
+
+What is kept is what the wanted names lead to: definitions, imports and assignments, wherever they stand, and statements
+that fill a variable among them. Examples, prints, asserts and questions to a user are left out, also as assignments
+(``numbers = input().split()``, ``result = f(3)``): nothing that is kept looks at them.
+"""
+
+import ast
+import builtins
+import re
+import symtable
+import warnings
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+STARTS = re.compile(r"(?:async|def|class|from|import|if|for|while|try|with|match)\b|@\w|[A-Za-z_][^=\n(]*=(?!=)")
+"""What may start a statement worth keeping at the left margin: definitions, imports, blocks, assignments."""
+MORE_OF_IT = re.compile(r"[#)\]}]|\"\"\"|'''|(?:else|elif|except|finally)\b")
+"""What may stand at the left margin within a statement or between two."""
+TRIES = 12
+"""How many stretches of prose are looked for; each costs one parse of the text."""
+LONGEST = 200_000
+"""Characters; a longer text is not parsed."""
+ROUNDS = 8
+"""How often statements are looked for that fill a variable of those found in the round before."""
+COMPREHENSIONS = ("listcomp", "setcomp", "dictcomp", "genexpr")
+BY_TEXT = {"eval", "exec", "globals", "vars"}
+"""Who uses one of these may need a name that stands nowhere in its code."""
+ASKS_OR_ENDS = {"input", "exit", "quit", "breakpoint"}
+KINDS = ("definition", "import", "assignment", "other")
+LOOSE = ("assignment", "other")
+DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+ASSIGNMENTS = (ast.Assign, ast.AnnAssign, ast.AugAssign)
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One statement at the left margin, or several on one line."""
+
+    lines: range
+    """Positions of its lines, decorators included."""
+    kind: str
+    """``definition``, ``import``, ``assignment`` or ``other``."""
+    binds: frozenset[str]
+    """Names that it defines, imports or assigns."""
+    now: frozenset[str]
+    """Names that it looks up when it runs."""
+    later: frozenset[str]
+    """Names that its functions look up when they are called."""
+    star: bool
+    """It imports names that it does not mention, or changes how the file is read."""
+    setting: bool
+    """It is a call that raises the limit on recursion."""
+    asserts: bool
+    """It is an assert or a print, which can only fail or show something."""
+
+
+def parses(code: str) -> bool:
+    """Whether the text is Python."""
+    return _nodes(code) is not None
+
+
+def _nodes(code: str) -> list[ast.stmt] | None:
+    """The statements at the left margin, or ``None`` if it is not Python."""
+    try:
+        return _parse(code)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def _parse(code: str) -> list[ast.stmt]:
+    """The statements at the left margin.
+
+    Raises:
+        SyntaxError, ValueError, RecursionError, MemoryError: not Python, or too deeply nested.
+    """
+    if len(code) > LONGEST:
+        raise ValueError("too long")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        symtable.symtable(code, "<text>", "exec")  # first: it refuses what is nested too deeply for the other
+        return ast.parse(code).body
+
+
+def _chunk_of(lines: Sequence[str], at: int) -> range:
+    """The lines around a line that is not Python: from the margin before it to the next start of a statement."""
+    first = min(at, len(lines) - 1)
+    while first > 0 and (not lines[first].strip() or lines[first][0].isspace()):
+        first -= 1
+    while first > 0 and not STARTS.match(lines[first]) and _prose(lines[first - 1]):
+        first -= 1
+    last = first + 1
+    while last < len(lines) and not STARTS.match(lines[last]):
+        last += 1
+    return range(first, last)
+
+
+def _prose(line: str) -> bool:
+    """Whether a line at the left margin starts nothing that is worth keeping."""
+    return not line.strip() or not (line[0].isspace() or STARTS.match(line) or MORE_OF_IT.match(line))
+
+
+def python_in(text: str) -> list[str]:
+    """The lines of a text, those that are not Python left empty; empty if it can't be told which they are."""
+    lines = text.split("\n")
+    for attempt in range(TRIES):
+        try:
+            _parse("\n".join(lines))
+        except SyntaxError as error:
+            start = next((n for n, line in enumerate(lines) if STARTS.match(line)), len(lines))
+            before = range(start) if attempt == 0 and any(line.strip() for line in lines[:start]) else None
+            chunk = before or _chunk_of(lines, (error.lineno or 1) - 1)
+            if not any(lines[n].strip() for n in chunk):
+                return []
+            for n in chunk:
+                lines[n] = ""
+        except (ValueError, RecursionError, MemoryError):
+            return []
+        else:
+            return lines
+    return []
+
+
+def _kind(nodes: Sequence[ast.stmt]) -> str:
+    kinds = {
+        "definition"
+        if isinstance(node, DEFINITIONS)
+        else "import"
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        else "assignment"
+        if isinstance(node, ASSIGNMENTS)
+        else "other"
+        for node in nodes
+    }
+    return kinds.pop() if len(kinds) == 1 else "other"
+
+
+def _prints(node: ast.stmt) -> bool:
+    call = node.value if isinstance(node, ast.Expr) else None
+    return isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "print"
+
+
+def _scopes(table: symtable.SymbolTable) -> Iterator[tuple[symtable.SymbolTable, bool]]:
+    """All scopes below a module's, each with whether its code runs only when a function is called."""
+    todo = [(child, False) for child in table.get_children()]
+    while todo:
+        scope, called = todo.pop()
+        called = called or (scope.get_type() == "function" and scope.get_name() not in COMPREHENSIONS)
+        yield scope, called
+        todo.extend((child, called) for child in scope.get_children())
+
+
+def _statement(nodes: Sequence[ast.stmt], span: range, code: str) -> Statement:
+    """What one statement binds and looks up."""
+    table = symtable.symtable(code, "<text>", "exec")
+    symbols = table.get_symbols()
+    now = {symbol.get_name() for symbol in symbols if symbol.is_referenced()}
+    later: set[str] = set()
+    for scope, called in _scopes(table):
+        (later if called else now).update(symbol.get_name() for symbol in scope.get_symbols() if symbol.is_global())
+    return Statement(
+        lines=span,
+        kind=_kind(nodes),
+        binds=frozenset(s.get_name() for s in symbols if s.is_assigned() or s.is_imported() or s.is_namespace()),
+        now=frozenset(now),
+        later=frozenset(later),
+        star=any(isinstance(n, ast.ImportFrom) and (n.module == "__future__" or n.names[0].name == "*") for n in nodes),
+        asserts=all(isinstance(node, ast.Assert) or _prints(node) for node in nodes),
+        setting="setrecursionlimit" in code and all(isinstance(node, ast.Expr | ast.Import) for node in nodes),
+    )
+
+
+def statements(lines: Sequence[str]) -> list[Statement]:
+    """The statements at the left margin of a text that is Python."""
+    groups: list[tuple[list[ast.stmt], range]] = []
+    for node in _parse("\n".join(lines)):
+        decorators = node.decorator_list if isinstance(node, DEFINITIONS) else []
+        first = min([node.lineno, *(d.lineno for d in decorators)]) - 1
+        last = node.end_lineno or node.lineno
+        if groups and first < groups[-1][1].stop:  # on one line with the one before
+            groups[-1] = ([*groups[-1][0], node], range(groups[-1][1].start, last))
+        else:
+            groups.append(([node], range(first, last)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return [_statement(nodes, span, "\n".join(lines[n] for n in span)) for nodes, span in groups]
+
+
+@dataclass(slots=True)
+class Selection:
+    """The statements that are kept so far."""
+
+    found: Sequence[Statement]
+    first_root: int
+    """Position of the first statement that defines a wanted name."""
+    binders: dict[str, list[int]]
+    """Positions of the statements that bind a name."""
+    kept: set[int] = field(default_factory=set)
+    wanted: dict[str, int] = field(default_factory=dict)
+    """Names asked for, each with the position before which its statements are kept."""
+
+    def want(self, names: Iterable[str], before: int) -> None:
+        """Keep what binds the names before that position, and what this needs in its turn."""
+        todo = [(name, before) for name in names]
+        while todo:
+            name, limit = todo.pop()
+            done = self.wanted.get(name, -1)
+            if limit <= done:
+                continue
+            self.wanted[name] = limit
+            for at in self.binders.get(name, ()):
+                if done <= at < limit:
+                    todo.extend(self._keep(at))
+            if name in BY_TEXT and done < 0:
+                todo.extend((bound, len(self.found)) for bound in self._nameable())
+
+    def keep(self, at: int) -> None:
+        """Keep one statement, and what it needs."""
+        for name, limit in self._keep(at):
+            self.want([name], limit)
+
+    def _keep(self, at: int) -> list[tuple[str, int]]:
+        """Keep one statement; gives the names that it needs, each with the position before which."""
+        if at in self.kept:
+            return []
+        self.kept.add(at)
+        statement, end = self.found[at], len(self.found)
+        return [(name, at) for name in statement.now] + [(name, end) for name in statement.later]
+
+    def _nameable(self) -> Iterator[str]:
+        """What code that is made from text may name: definitions, and what is bound before the function."""
+        for at, statement in enumerate(self.found):
+            if statement.kind == "definition" or (at < self.first_root and not statement.now & ASKS_OR_ENDS):
+                yield from statement.binds
+
+    def missing(self) -> set[str]:
+        """Names that are needed, that nothing here binds and that Python lacks."""
+        return {name for name in self.wanted if name not in self.binders and not hasattr(builtins, name)}
+
+
+def _reaching(found: Sequence[Statement], names: Iterable[str], kinds: Iterable[str]) -> set[str]:
+    """The names whose use leads to one of these names, through statements of these kinds; these names included."""
+    users: dict[str, list[int]] = defaultdict(list)
+    for at, statement in enumerate(found):
+        if statement.kind in kinds:
+            for name in statement.now | statement.later:
+                users[name].append(at)
+    reached = set(names)
+    todo, seen = list(reached), set[int]()
+    while todo:
+        for at in users.pop(todo.pop(), ()):
+            if at not in seen:
+                seen.add(at)
+                todo.extend(found[at].binds - reached)
+                reached |= found[at].binds
+    return reached
+
+
+def _settings(found: Sequence[Statement], first_root: int) -> list[int]:
+    """Calls on imported modules before the function (``random.seed(0)``), and the limit on recursion anywhere."""
+    imported = {name for statement in found if statement.kind == "import" for name in statement.binds}
+    known = (imported | set(dir(builtins))) - ASKS_OR_ENDS - {"print"}
+    return [
+        at
+        for at, s in enumerate(found)
+        if s.star
+        or s.setting
+        or (at < first_root and s.kind in LOOSE and not s.binds and s.now & imported and s.now <= known)
+    ]
+
+
+def _fillers(selection: Selection, runs_root: set[str]) -> list[int]:
+    """Statements that fill a needed variable (a loop over it, a call, an item set) and don't run the function."""
+    found, kept = selection.found, selection.kept
+    variables = {name for at in kept if found[at].kind in LOOSE for name in found[at].binds}
+    touched = _reaching(found, variables, ["definition"])
+    return [
+        at
+        for at, s in enumerate(found)
+        if at not in kept
+        and s.kind in LOOSE
+        and not (s.kind == "assignment" and s.binds)
+        and not s.asserts
+        and (used := s.now | s.later) & touched
+        and not (used - s.binds) & (runs_root | ASKS_OR_ENDS)
+    ]
+
+
+def _attributes(found: Sequence[Statement], roots: Sequence[str]) -> list[int]:
+    """Attributes given to the function itself (``f.cache = {}``)."""
+    return [
+        at
+        for at, s in enumerate(found)
+        if s.kind == "assignment" and not s.binds and not s.later and len(s.now) == 1 and s.now <= set(roots)
+    ]
+
+
+def select(found: Sequence[Statement], roots: Sequence[str]) -> Selection:
+    """The statements that the names in ``roots`` need."""
+    binders: dict[str, list[int]] = defaultdict(list)
+    for at, statement in enumerate(found):
+        for name in statement.binds:
+            binders[name].append(at)
+    first_root = min((binders[name][0] for name in roots if name in binders), default=len(found))
+    selection = Selection(found, first_root, dict(binders))
+    selection.want(roots, len(found))
+    for at in (*_settings(found, first_root), *_attributes(found, roots)):
+        selection.keep(at)
+    runs_root = _reaching(found, roots, KINDS)
+    for _ in range(ROUNDS):
+        if not (fillers := _fillers(selection, runs_root)):
+            break
+        for at in fillers:
+            selection.keep(at)
+    return selection
+
+
+def text_of(lines: Sequence[str], selection: Selection) -> str:
+    """The lines of the statements that are kept, with the comments and empty lines between them."""
+    kept = [n for at in sorted(selection.kept) for n in selection.found[at].lines]
+    left_out = {n for at, s in enumerate(selection.found) if at not in selection.kept for n in s.lines} - set(kept)
+    if not kept:
+        return ""
+    return "\n".join(lines[n] for n in range(kept[0], kept[-1] + 1) if n not in left_out) + "\n"
