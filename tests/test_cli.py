@@ -239,7 +239,7 @@ def test_gc_keeps_what_tables_need_at_any_scale(kit: Kit, tmp_path: Path, monkey
     code, out, err = kit("store", "gc", "--keep", "2")
     assert (code, err) == (
         2,
-        f"error: store store: 1 artifacts, {size} bytes to remove, for good; say --yes to do it\n",
+        f"error: store {store.root}: 1 artifacts, {size} bytes to remove, for good; say --yes to do it\n",
     )
     assert len(list(store.artifacts())) == 2
     assert kit("store", "gc", "--keep", "2", "--yes")[0] == 0

@@ -29,8 +29,8 @@ def job(
     opened = Store.existing(store)
     found = opened.job(opened.find(key))
     options = Options(
-        store=store.resolve(),
-        mirror=mirror.resolve() if mirror else None,
+        store=opened.root,
+        mirror=mirror,
         unsafe_exec=unsafe_exec,
         containers=prepare(runtime, [found]),
     )

@@ -119,8 +119,8 @@ def run_plan(
     store = Store.open(store_path)
     before_running(todo, store, plan.scale, ask=not yes)
     options = Options(
-        store=store_path.resolve(),
-        mirror=mirror.resolve() if mirror else None,
+        store=store.root,
+        mirror=mirror,
         unsafe_exec=unsafe,
         containers=containers,
     )
@@ -295,7 +295,7 @@ def fetch(
     check_mirror(mirror)
     jobs = {key: job for key, job in found.jobs.items() if job.stage == "fetch"}
     opened = Store.open(store)
-    options = Options(store=store.resolve(), mirror=mirror.resolve() if mirror else None)
+    options = Options(store=opened.root, mirror=mirror)
     console = Console()
     with terminal.Live(console, len(jobs)) as live:
         outcome = execute(jobs, opened, options, live)
