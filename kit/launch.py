@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kit.containers import PYTHON, Containers, Request
+from kit.containers import MIRROR, PYTHON, Containers, Request
 from kit.containers.client import KEY_LABEL, STORE_LABEL, store_mark
 from kit.containers.command_line import command as container_command
 from kit.errors import RequestError
@@ -90,8 +90,8 @@ def command_in_container(
     if shape.group == "fetch":
         readable += containers.mounts
         if options.mirror:
-            places += ["--mirror", "/mirror"]
-            readable += [(str(options.mirror), "/mirror")]
+            places += ["--mirror", MIRROR]
+            readable += [(str(options.mirror), MIRROR)]
     request = Request(
         group=shape.group,
         image=image,

@@ -20,10 +20,12 @@ def data_source(dataset: Dataset, user_folder: Path | None) -> Source:
         try:
             sha256 = sha256_file(path)
         except OSError as error:
-            raise RequestError(f"data file {path}: {error.strerror}") from error
+            if dataset.bundled is None or dataset.sha256 is None:
+                raise RequestError(f"data file {path}: {error.strerror}") from error
+            sha256 = dataset.sha256  # an image has the manifests and no data: there jobs are planned by their pins
         if dataset.sha256 not in (None, sha256):
             raise RequestError(f"{path}: sha256 is {sha256}, the manifest says {dataset.sha256}; another file?")
-        return {"kind": "file", "name": path.name, "sha256": sha256}, {"path": str(path)}
+        return {"kind": "file", "name": path.name, "sha256": sha256}, {"path": str(path.resolve())}
     name = dataset.url.rpartition("/")[2]
     params = {"kind": "file", "name": name, "sha256": dataset.sha256}
     if dataset.sha256 is None:
@@ -66,7 +68,9 @@ def folder_source(folder: Path) -> Source:
         for p in folder.iterdir()
         if p.is_file() and p.name != HEAD and p.suffix in (".json", ".safetensors", ".model", ".jinja", ".txt")
     )
-    return {"kind": "folder", "files": {name: sha256_file(folder / name) for name in names}}, {"path": str(folder)}
+    return {"kind": "folder", "files": {name: sha256_file(folder / name) for name in names}}, {
+        "path": str(folder.resolve())
+    }
 
 
 def paper_prompts_source() -> Source:

@@ -49,7 +49,8 @@ def absolute_folder(value: str | Path) -> Path:
 
 
 StoreDir = Annotated[
-    Path, typer.Option("--store", help="Folder of the artifacts", envvar="KIT_STORE", parser=absolute_folder, metavar="DIR")
+    Path,
+    typer.Option("--store", help="Folder of the artifacts", envvar="KIT_STORE", parser=absolute_folder, metavar="DIR"),
 ]
 MirrorDir = Annotated[
     Path | None,

@@ -32,7 +32,7 @@ def job(
         store=opened.root,
         mirror=mirror,
         unsafe_exec=unsafe_exec,
-        containers=prepare(runtime, [found]),
+        containers=prepare(runtime, [found], mirror),
     )
     console = Console()
     with terminal.Live(console, 1) as live:

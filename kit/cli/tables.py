@@ -115,7 +115,7 @@ def run_plan(
         return
     store = store_to_plan(store_path)
     todo = [job for key, job in plan.jobs.items() if not store.has(key)]
-    containers = where_to_run(plan, todo, runtime)
+    containers = where_to_run(plan, todo, runtime, mirror)
     store = Store.open(store_path)
     before_running(todo, store, plan.scale, ask=not yes)
     options = Options(
@@ -137,7 +137,7 @@ def run_plan(
         sys.exit(1)
 
 
-def where_to_run(plan: "Plan", todo: "list[Job]", runtime: str) -> "Containers | None":
+def where_to_run(plan: "Plan", todo: "list[Job]", runtime: str, mirror: Path | None) -> "Containers | None":
     """What the jobs to do run in, looked up before the first of them starts; None for this environment.
 
     Raises:
@@ -150,7 +150,7 @@ def where_to_run(plan: "Plan", todo: "list[Job]", runtime: str) -> "Containers |
 
     if any(job.stage in ("evolve", "respond", "sft", "answer") for job in todo):
         check_machine(plan, this_machine())
-    return prepare(runtime, todo)
+    return prepare(runtime, todo, mirror)
 
 
 def name_interruptions(console: "Console", plan: "Plan", outcome: "Outcome") -> None:
