@@ -164,7 +164,7 @@ def room() -> list[Check]:
     smoke = Catalogue(manifests_folder()).scale("smoke")
     jobs = plan_tables(["2"], "smoke").jobs.values()
     disk = sum(int(job.resources.get("disk_bytes", 0)) for job in jobs) / 1e9
-    store = Path(os.environ.get("KIT_STORE", "store")).resolve()
+    store = Path(os.environ.get("KIT_STORE") or "store").expanduser().resolve()
     there = next(folder for folder in (store, *store.parents) if folder.is_dir())
     free = shutil.disk_usage(there).free / 1e9
     memory = memory_bytes() / 2**30

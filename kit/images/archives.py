@@ -1,4 +1,4 @@
-"""Unpacking tar archives, the same on every Python 3.11: ``tarfile``'s filters came with 3.11.4, Debian 12 has 3.11.2."""
+"""Unpack tar archives on any Python 3.11: the filters of ``tarfile`` came with 3.11.4, and Debian 12 has 3.11.2."""
 
 import os
 import shutil
