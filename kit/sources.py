@@ -68,9 +68,8 @@ def folder_source(folder: Path) -> Source:
         for p in folder.iterdir()
         if p.is_file() and p.name != HEAD and p.suffix in (".json", ".safetensors", ".model", ".jinja", ".txt")
     )
-    return {"kind": "folder", "files": {name: sha256_file(folder / name) for name in names}}, {
-        "path": str(folder.resolve())
-    }
+    files = {name: sha256_file(folder / name) for name in names}
+    return {"kind": "folder", "files": files}, {"path": str(folder.resolve())}
 
 
 def paper_prompts_source() -> Source:
