@@ -38,12 +38,11 @@ def absolute_folder(value: str | Path) -> Path:
     """
     if value == "":
         raise typer.BadParameter("the path is empty; name a folder")
+    found = os.path.expanduser(value)  # noqa: PTH111  # a Path has forgotten the ./ of ./~
+    if found.startswith("~"):
+        raise typer.BadParameter(f"{value}: no such user; a folder of that name is ./{value}")
     try:
-        found = Path(value).expanduser()
-    except RuntimeError as error:
-        raise typer.BadParameter(f"{value}: no such user; a folder of that name is ./{value}") from error
-    try:
-        return found.resolve()
+        return Path(found).resolve()
     except RuntimeError as error:
         raise typer.BadParameter(f"{value}: its links lead in a circle; name the folder itself") from error
 

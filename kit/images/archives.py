@@ -18,7 +18,7 @@ def unpack(tar: tarfile.TarFile, folder: Path) -> None:
         folder: where to; it exists.
 
     Raises:
-        KitError: a member is a device or a pipe, or its name or its link leads out of the folder.
+        KitError: a member is a device or a pipe, is there already, or leads out of the folder by its name or its link.
     """
     folders = []
     for member in tar:
@@ -26,6 +26,8 @@ def unpack(tar: tarfile.TarFile, folder: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         if not target.parent.resolve().is_relative_to(folder.resolve()):
             raise KitError(f"archive: {member.name} goes through a link that leads out of its folder")
+        if os.path.lexists(target) and not (member.isdir() and target.is_dir()):
+            raise KitError(f"archive: {member.name} is in it twice")
         if member.isdir():
             target.mkdir(exist_ok=True)
             folders.append((target, member))

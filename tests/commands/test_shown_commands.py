@@ -202,34 +202,10 @@ def clone(folder: Path) -> Clone:
     return found
 
 
-def save_tiny_model(folder: Path) -> None:
-    """Save a Llama of two layers and random weights, with the smoke scale's chat tokens."""
-    import torch
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-
-    specials = ["<s>", "</s>", "<|im_start|>", "<|im_end|>"]
-    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    inner = Tokenizer(models.BPE(vocab={word: index for index, word in enumerate(specials + letters)}, merges=[]))
-    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    inner.decoder = decoders.ByteLevel()
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner, bos_token="<s>", eos_token="</s>")
-    tokenizer.add_special_tokens({"additional_special_tokens": specials[2:]})
-    tokenizer.chat_template = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
-    tokenizer.save_pretrained(folder)
-    torch.manual_seed(0)
-    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
-    config = LlamaConfig(
-        vocab_size=len(tokenizer), max_position_embeddings=512, bos_token_id=0, eos_token_id=1, **sizes
-    )
-    model = LlamaForCausalLM(config)
-    model.generation_config = GenerationConfig(bos_token_id=0, eos_token_id=1)
-    model.save_pretrained(folder)
-
-
 def prepare(made: Clone) -> None:
     """Lay out what README's lines read of a user's own: seeds, a model, apptainer's images."""
-    save_tiny_model(made.state / "model")
+    words = [sys.executable, str(ROOT / "tests" / "tiny_model.py"), "save", str(made.state / "model")]
+    subprocess.run(words, check=True, capture_output=True)
     shutil.copytree(made.state / "model", made.root / "MODEL")
     seeds = [{"instruction": f"Name {count} rivers.", "output": "The Elbe."} for count in (1, 2, 3)]
     (made.root / "my.json").write_text(json.dumps(seeds), encoding="utf-8")
