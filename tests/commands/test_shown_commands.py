@@ -1,7 +1,7 @@
 """Every command line that README and the Makefile's help show, typed as it stands in a fresh clone, with the defaults.
 
 They are read out of the two texts, so that tomorrow's is typed too. Models, runtimes and builders are stand-ins
-(stand_ins.py); the same with real ones, in minutes, is test_in_images.py and the last test here.
+(stand_ins.py); the last test types README's lines on containers with real ones, in half an hour.
 """
 
 import json
@@ -356,3 +356,21 @@ def test_clean_leaves_the_results(made: Clone, typed: Typed) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert not (kept / ".venv").exists()
     assert (kept / "store" / "artifacts").is_dir()
+
+
+@pytest.mark.slow
+def test_readmes_lines_on_containers_with_real_images(tmp_path: Path) -> None:
+    """Set-up, images and Table 2 in them, in a clone of the last commit and nothing beside it."""
+    if not shutil.which("podman"):
+        pytest.skip("no podman: README's lines on containers were not typed with real images")
+    found = tmp_path / "clone"
+    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(found)], check=True)
+    left_out = ("KIT_STORE", "PYTHONPATH", "VIRTUAL_ENV")
+    environment = {name: value for name, value in os.environ.items() if name not in left_out}
+    for line in [line for line in in_blocks(README) if line == "make images" or "RUNTIME=podman" in line]:
+        done = subprocess.run(
+            ["sh", "-c", line], cwd=found, env=environment, text=True, capture_output=True, check=False
+        )
+        assert done.returncode == 0, f"{line}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    assert "Qwen-2 evolvers, six base models" in done.stdout
+    assert "missing" not in done.stdout

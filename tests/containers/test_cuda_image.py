@@ -95,7 +95,7 @@ def run_inside(
     Args:
         image: of which environment.
         words: the program and its words.
-        lent: files of the checkout to see, under ``/lent``.
+        lent: files and folders of the checkout to see, under ``/lent``.
         code: the exit code that it must end with.
         fields: more of the request.
     """
@@ -200,10 +200,10 @@ def test_a_tiny_model_trains_and_scores_as_outside(cuda: containers.Image, tmp_p
 
 
 def test_the_gpu_script_runs_on_the_cpu_inside(cuda: containers.Image) -> None:
-    script = ROOT / "perf" / "gpu.py"
-    if not script.exists():
+    folder = ROOT / "perf"
+    if not (folder / "gpu.py").exists():
         pytest.skip("this checkout has no perf/gpu.py")
-    run_inside(cuda, containers.PYTHON, f"/lent/{script.name}", "--device", "cpu", lent=(script,))
+    run_inside(cuda, containers.PYTHON, "/lent/perf/gpu.py", "--device", "cpu", lent=(folder,))
 
 
 def test_the_entry_point_is_kit_job(cuda: containers.Image, tmp_path: Path) -> None:

@@ -325,16 +325,22 @@ def test_a_made_up_gpu_reaches_the_container(
 @pytest.fixture(scope="module")
 def locally(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The store of tests/data/tiny.toml, every stage on two rows, run right here."""
-    return tiny("local", tmp_path_factory.mktemp("local") / "store")
+    return tiny("local", tmp_path_factory.mktemp("local"))
 
 
-def tiny(runtime: str, store: Path) -> Path:
-    """Run tests/data/tiny.toml; its store."""
-    words = [sys.executable, "-c", "from kit.cli import main; main()", "run", "tests/data/tiny.toml", "--yes"]
-    words += ["--runtime", runtime, "--store", str(store)]
-    done = subprocess.run(words, cwd=ROOT, text=True, capture_output=True, check=False)
+def tiny(runtime: str, folder: Path) -> Path:
+    """Run tests/data/tiny.toml with a folder's default store, whose path is relative, and a relative mirror; the store.
+
+    Both were volumes' names to podman, and every job failed: an absolute store was what every test gave.
+    """
+    (folder / "copies").mkdir()
+    words = [sys.executable, "-c", "from kit.cli import main; main()", "run", str(ROOT / "tests/data/tiny.toml")]
+    words += ["--yes", "--runtime", runtime, "--mirror", "copies"]
+    environment = {name: value for name, value in os.environ.items() if name != "KIT_STORE"}
+    environment["PYTHONPATH"] = str(ROOT)
+    done = subprocess.run(words, cwd=folder, env=environment, text=True, capture_output=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return store
+    return folder / "store"
 
 
 def test_in_containers_every_stage_gives_the_local_keys_and_bytes(
@@ -346,7 +352,7 @@ def test_in_containers_every_stage_gives_the_local_keys_and_bytes(
             preparing.check_image(environment, image, lock_hash(environment))
     except RequestError as error:
         untested(str(error))
-    store, local = tiny(runtime, tmp_path / "store"), request.getfixturevalue("locally")
+    store, local = tiny(runtime, tmp_path), request.getfixturevalue("locally")
     words = [sys.executable, str(Path(__file__).parent / "compare_stores.py"), str(local), str(store)]
     done = subprocess.run(words, cwd=ROOT, text=True, capture_output=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
