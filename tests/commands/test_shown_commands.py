@@ -77,7 +77,11 @@ def variants(line: str) -> list[str]:
 
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-HELP = subprocess.run(["make", "-C", str(ROOT), "help"], text=True, capture_output=True, check=True).stdout
+HELP = "".join(
+    f"  make {target} {about}\n"
+    for target, about in re.findall(r"^([a-z-]+):.*## (.*)$", (ROOT / "Makefile").read_text("utf-8"), flags=re.M)
+)
+"""As `make help` prints it."""
 SHOWN = list(dict.fromkeys(way for line in [*in_blocks(README), *in_spans(README)] for way in variants(line)))
 SHOWN += [line for line in in_help(HELP) if line not in SHOWN]
 NAMES = {way for line in in_spans(README) for way in variants(line)} - set(in_blocks(README))
