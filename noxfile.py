@@ -81,7 +81,11 @@ def slow(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def images(session: nox.Session) -> None:
-    """The tests that run jobs in the images that `make images` built; skipped aloud where there are none."""
+    """The tests that run jobs in the images that `make images` built; skipped aloud where there are none.
+
+    The cuda image is built first where it is not there and 40 GB of disk and half an hour are
+    (``KIT_TEST_DEADLINE`` says until when, in seconds since 1970); else what it would show is skipped, aloud too.
+    """
     run(session, "pytest", "-m", "images", *session.posargs)
 
 

@@ -46,6 +46,7 @@ ENV PATH=/opt/venv/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONDONTWRITEBYTECODE=1 \
     HOME=/tmp \
     LOGNAME=kit \
+    KIT_IMAGE=cuda \
     KIT_STORE=/store \
     CUDA_HOME=/opt/venv/lib/python3.11/site-packages/nvidia/cu13 \
     NVIDIA_VISIBLE_DEVICES=all \

@@ -46,6 +46,7 @@ ENV PATH=/opt/venv/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONDONTWRITEBYTECODE=1 \
     HOME=/tmp \
     LOGNAME=kit \
+    KIT_IMAGE=grade \
     KIT_STORE=/store
 
 ARG REVISION=unknown

@@ -29,6 +29,8 @@ from kit.planning import largest_scale, plan_tables, this_machine
 PUNKT = "llama_index/core/_static/nltk_cache/tokenizers/punkt_tab/english/collocations.tab"
 RUNTIMES = ("docker", "podman", "apptainer", "singularity")
 REINSTALL = "rm -rf .venv* && make setup"
+IMAGE = "KIT_IMAGE"
+"""The variable by which a container knows its image: ``cpu``, ``cuda`` or ``grade``."""
 SYSTEM_PACKAGES = "apt-get install -y libnuma1 libseccomp2   (Fedora: dnf install -y numactl-libs libseccomp)"
 Status = Literal["ok", "missing", "warn"]
 
@@ -39,7 +41,7 @@ class Check:
 
     name: str
     status: Status
-    """``missing``: the smoke scale can't run without it; ``warn``: something else can't."""
+    """``missing``: the smoke scale, or in an image its jobs, can't run without it; ``warn``: something else can't."""
     found: str
     wanted: str
     cure: str = ""
@@ -47,7 +49,7 @@ class Check:
 
 
 def main(as_json: bool) -> int:
-    """Print every check; 0 if the smoke scale can run here, else 1."""
+    """Print every check; 0 if the smoke scale, or in an image what the image is for, can run here, else 1."""
     checks = examine()
     ready = all(check.status != "missing" for check in checks)
     if as_json:
@@ -59,7 +61,7 @@ def main(as_json: bool) -> int:
 
 def examine() -> list[Check]:
     """Every check, in the order in which a machine is set up."""
-    environment = locks.installed_environment()
+    environment = os.environ.get(IMAGE) or locks.installed_environment()
     looks: tuple[Callable[[], list[Check]], ...] = (
         system,
         processor,
@@ -73,6 +75,12 @@ def examine() -> list[Check]:
         scale,
     )
     return [check for look in looks for check in look()]
+
+
+def reinstall() -> str:
+    """Return the command that installs the locked packages again: here, or in the image that this is."""
+    image = os.environ.get(IMAGE)
+    return f"outside: make images IMAGES={image}" if image else REINSTALL
 
 
 def show(checks: list[Check]) -> None:
@@ -114,7 +122,7 @@ def system() -> list[Check]:
             status="ok" if sys.version_info[:2] == (3, 11) else "missing",
             found=f"{python} ({sys.executable})",
             wanted="3.11",
-            cure="" if sys.version_info[:2] == (3, 11) else REINSTALL,
+            cure="" if sys.version_info[:2] == (3, 11) else reinstall(),
         ),
     ]
 
@@ -156,7 +164,7 @@ def room() -> list[Check]:
     smoke = Catalogue(manifests_folder()).scale("smoke")
     jobs = plan_tables(["2"], "smoke").jobs.values()
     disk = sum(int(job.resources.get("disk_bytes", 0)) for job in jobs) / 1e9
-    store = Path(os.environ.get("KIT_STORE", "store")).resolve()
+    store = Path(os.environ.get("KIT_STORE") or "store").expanduser().resolve()
     there = next(folder for folder in (store, *store.parents) if folder.is_dir())
     free = shutil.disk_usage(there).free / 1e9
     memory = memory_bytes() / 2**30
@@ -179,8 +187,13 @@ def room() -> list[Check]:
 
 
 def packages(environment: str) -> list[Check]:
-    """The lock beside what is installed; torch and the engine by name."""
+    """The lock beside what is installed; torch and the engine by name, where the environment has them.
+
+    An image leaves out the packages that carry weights: its jobs get them from the machine.
+    """
     differences = locks.differences(environment)
+    if os.environ.get(IMAGE):
+        differences = [line for line in differences if line.partition(":")[0] not in locks.CARRIERS]
     head = "; ".join(differences[:3]) + ("; ..." if len(differences) > 3 else "")
     checks = [
         Check(
@@ -188,9 +201,11 @@ def packages(environment: str) -> list[Check]:
             status="missing" if differences else "ok",
             found=f"{len(differences)} not as locked: {head}" if differences else "as locked",
             wanted=f"requirements/{environment}.txt",
-            cure=REINSTALL if differences else "",
+            cure=reinstall() if differences else "",
         )
     ]
+    if os.environ.get(IMAGE) == "grade":  # it has neither, and needs none
+        return checks
     for name, choices in (("torch", ("torch",)), ("engine", tuple(locks.ENGINES))):
         found = next((f"{choice} {version}" for choice in choices if (version := locks.installed_version(choice))), "")
         wanted = " or ".join(choices)
@@ -200,7 +215,7 @@ def packages(environment: str) -> list[Check]:
                 status="ok" if found else "missing",
                 found=found or "not installed",
                 wanted=wanted,
-                cure="" if found else REINSTALL,
+                cure="" if found else reinstall(),
             )
         )
     return checks
@@ -253,7 +268,7 @@ def carried(name: str, package: str, path: str, needed_by: str, otherwise: Statu
     if version and Path(str(distribution(package).locate_file(path))).exists():
         return Check(name=name, status="ok", found=f"{package} {version}", wanted=wanted)
     found = f"{package} {version} without {path}" if version else "not installed"
-    return Check(name=name, status=otherwise, found=found, wanted=wanted, cure=REINSTALL)
+    return Check(name=name, status=otherwise, found=found, wanted=wanted, cure=reinstall())
 
 
 def gpus() -> list[Check]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kit.containers import PYTHON, Containers, Request
+from kit.containers import MIRROR, PYTHON, Containers, Request
 from kit.containers.client import KEY_LABEL, STORE_LABEL, store_mark
 from kit.containers.command_line import command as container_command
 from kit.errors import RequestError
@@ -49,7 +49,9 @@ class Options:
     """How this run's workers are started."""
 
     store: Path
+    """Absolute, as :class:`~kit.store.Store` has it: workers start elsewhere."""
     mirror: Path | None = None
+    """Absolute too."""
     unsafe_exec: bool = False
     containers: Containers | None = None
     """Where workers run, if not right here."""
@@ -88,8 +90,8 @@ def command_in_container(
     if shape.group == "fetch":
         readable += containers.mounts
         if options.mirror:
-            places += ["--mirror", "/mirror"]
-            readable += [(str(options.mirror), "/mirror")]
+            places += ["--mirror", MIRROR]
+            readable += [(str(options.mirror), MIRROR)]
     request = Request(
         group=shape.group,
         image=image,
@@ -118,6 +120,10 @@ def check_folders(options: Options) -> None:
     runtime = options.containers.runtime
     sign = "colon or a comma" if runtime == "apptainer" else "colon"
     for folder in (options.store, options.mirror, *(here for here, _ in options.containers.mounts)):
+        if folder is not None and not Path(folder).is_absolute():
+            raise RequestError(
+                f"--runtime {runtime}: {folder}: to it a relative path is the name of a volume; give the whole path"
+            )
         if ":" in str(folder) or (runtime == "apptainer" and "," in str(folder)):
             raise RequestError(
                 f"--runtime {runtime}: {folder}: a path with a {sign} can't be given to a container; "

@@ -22,18 +22,7 @@ def data_source(dataset: Dataset, user_folder: Path | None) -> Source:
         RequestError: a local file can't be read, or has not the hash that its manifest pins.
     """
     if dataset.url is None:
-        path = local_file(dataset, user_folder)
-        try:
-            sha256 = sha256_file(path)
-            wrong = difference(path, sha256=dataset.sha256, git_blob=dataset.git_blob)
-        except OSError as error:
-            raise RequestError(f"data file {path}: {error.strerror}") from error
-        if wrong:
-            found = f"{wrong.name} is {wrong.found}, the manifest says {wrong.pinned}"
-            raise RequestError(f"{path}: {found}; another file?")
-        # Earlier kits dropped system prompts and histories: what they made of the same file is another artifact.
-        chats = {"chats": True} if dataset.file and dataset.format == "alpaca" and has_chats(path) else {}
-        return {"kind": "file", "name": path.name, "sha256": sha256, **chats}, {"path": str(path)}
+        return _local_source(dataset, local_file(dataset, user_folder))
     name = dataset.url.rpartition("/")[2]
     params = {"kind": "file", "name": name, "sha256": dataset.sha256}
     if dataset.sha256 is None and dataset.git_blob is not None:
@@ -41,6 +30,24 @@ def data_source(dataset: Dataset, user_folder: Path | None) -> Source:
     elif dataset.sha256 is None:
         params["url"] = dataset.url
     return params, {"url": dataset.url, "mirror": dataset.mirror}
+
+
+def _local_source(dataset: Dataset, path: Path) -> Source:
+    """Return how to get a file on this disk, after its bytes were compared with what its manifest pins."""
+    if dataset.bundled and dataset.sha256 and not path.exists():
+        # An image has the manifests and no data: there jobs are planned by their pins.
+        return {"kind": "file", "name": path.name, "sha256": dataset.sha256}, {"path": str(path.resolve())}
+    try:
+        sha256 = sha256_file(path)
+        wrong = difference(path, sha256=dataset.sha256, git_blob=dataset.git_blob)
+    except OSError as error:
+        raise RequestError(f"data file {path}: {error.strerror}") from error
+    if wrong:
+        found = f"{wrong.name} is {wrong.found}, the manifest says {wrong.pinned}"
+        raise RequestError(f"{path}: {found}; another file?")
+    # Earlier kits dropped system prompts and histories: what they made of the same file is another artifact.
+    chats = {"chats": True} if dataset.file and dataset.format == "alpaca" and has_chats(path) else {}
+    return {"kind": "file", "name": path.name, "sha256": sha256, **chats}, {"path": str(path.resolve())}
 
 
 def local_file(dataset: Dataset, user_folder: Path | None) -> Path:
@@ -83,7 +90,8 @@ def folder_source(folder: Path, *, engine: str = "transformers") -> Source:
         for p in folder.iterdir()
         if p.is_file() and p.name != HEAD and p.suffix in (".json", ".safetensors", ".model", ".jinja", ".txt")
     )
-    return {"kind": "folder", "files": {name: sha256_file(folder / name) for name in names}}, {"path": str(folder)}
+    files = {name: sha256_file(folder / name) for name in names}
+    return {"kind": "folder", "files": files}, {"path": str(folder.resolve())}
 
 
 def _check_weights(folder: Path, engine: str) -> None:

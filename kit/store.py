@@ -104,7 +104,8 @@ class Store:
     """A folder of artifacts."""
 
     def __init__(self, root: Path) -> None:
-        self.root = root
+        self.root = root.resolve()
+        """Absolute: its folders go to workers that start elsewhere, and to containers."""
 
     @classmethod
     def open(cls, root: Path) -> "Store":

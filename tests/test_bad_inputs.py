@@ -65,15 +65,15 @@ NAMES = {
         "table-4: the paper's numbers are here, the kit can't compute it yet; it computes table-1, table-2",
     ),
     "scale": ("reproduce 2 --scale smok", "no scale named 'smok'; did you mean 'smoke'?"),
-    "mirror": ("reproduce 2 --scale smoke --mirror nowhere", "--mirror nowhere: no such folder"),
-    "mirror of a single job": ("job abc --mirror nowhere", "--mirror nowhere: no such folder"),
+    "mirror": ("reproduce 2 --scale smoke --mirror nowhere", "--mirror {folder}/nowhere: no such folder"),
+    "mirror of a single job": ("job abc --mirror nowhere", "--mirror {folder}/nowhere: no such folder"),
     "store that is a file": (
         "reproduce 2 --scale smoke --store done.txt",
-        "store done.txt: something else is there; name a store, or a new folder, with --store",
+        "store {folder}/done.txt: something else is there; name a store, or a new folder, with --store",
     ),
     "store to look at": (
         "store list --store nowhere",
-        "store nowhere: no store there; name the folder that a run wrote with --store",
+        "store {folder}/nowhere: no store there; name the folder that a run wrote with --store",
     ),
     "model": (
         "evolve --seeds seeds.json --evolver smollm2-135m-instrct --out o.json",
@@ -111,7 +111,7 @@ NAMES = {
 @pytest.mark.parametrize("words, message", NAMES.values(), ids=list(NAMES))
 def test_names(words: str, message: str, folder: Path, kit: Callable[[str], tuple[int, str]]):
     (folder / "pairs.json").write_text(json.dumps([{"instruction": "a", "output": "b"}]), encoding="utf-8")
-    assert refused(kit, words) == message
+    assert refused(kit, words) == message.replace("{folder}", str(folder))
 
 
 OPTIONS = {
@@ -360,7 +360,7 @@ def test_a_mirror_that_is_not_there_is_told_where_it_is_not_needed(folder: Path,
     # passed where the data were at hand
     (folder / "c.jsonl").write_text(lines([{"id": 0, "output": "1"}]), encoding="utf-8")
     words = "grade gsm8k --completions c.jsonl --data problems.jsonl --mirror nope"
-    assert refused(kit, words) == "--mirror nope: no such folder"
+    assert refused(kit, words) == f"--mirror {folder}/nope: no such folder"
 
 
 TEMPLATES = {
@@ -442,7 +442,7 @@ STORES = {
 @pytest.mark.parametrize("words", STORES.values(), ids=list(STORES))
 def test_stores_that_are_none(words: str, folder: Path, kit: Callable[[str], tuple[int, str]]):
     (folder / "base" / "config.json").write_text("{}")
-    name = words.rpartition(" ")[2]
+    name = folder / words.rpartition(" ")[2]
     messages = {
         True: f"store {name}: no store there; name the folder that a run wrote with --store",
         False: f"store {name}: something else is there; name a store, or a new folder, with --store",

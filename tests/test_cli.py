@@ -3,6 +3,7 @@
 import errno
 import io
 import json
+import os
 import re
 import signal
 import subprocess
@@ -240,7 +241,7 @@ def test_gc_keeps_what_tables_need_at_any_scale(kit: Kit, tmp_path: Path, monkey
     code, out, err = kit("store", "gc", "--keep", "2")
     assert (code, err) == (
         2,
-        f"error: store store: 1 artifacts, {size} bytes to remove, for good; say --yes to do it\n",
+        f"error: store {store.root}: 1 artifacts, {size} bytes to remove, for good; say --yes to do it\n",
     )
     assert len(list(store.artifacts())) == 2
     assert kit("store", "gc", "--keep", "2", "--yes")[0] == 0
@@ -416,3 +417,70 @@ def test_control_c_ends_with_a_sentence_and_130():
         130,
         "error: stopped; what is committed stays, and the same command goes on from there\n",
     )
+
+
+FOLDERS = {
+    "relative": ("x", "{here}/x"),
+    "a dot": ("./x/", "{here}/x"),
+    "the folder itself": (".", "{here}"),
+    "up": ("../x", "{here}/../x"),
+    "down and up": ("folder/../x", "{here}/x"),
+    "home": ("~", "{here}/home"),
+    "at home": ("~/x", "{here}/home/x"),
+    "a folder of that name": ("./~", "{here}/~"),
+    "a link": ("link", "{here}/folder/inner"),
+    "below a link": ("link/x", "{here}/folder/inner/x"),
+    "up from a link": ("link/../x", "{here}/folder/x"),
+    "whole": ("/x/../y", "/y"),
+}
+
+
+@pytest.mark.parametrize(("written", "meant"), FOLDERS.values(), ids=list(FOLDERS))
+@pytest.mark.parametrize("how", ["--store", "--store=", "KIT_STORE"])
+def test_a_store_is_found_however_it_is_written(
+    how: str, written: str, meant: str, kit: Kit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    # A relative one was a volume's name to podman; `~` of a variable was a folder of that name.
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "folder" / "inner").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("folder/inner")
+    if how == "KIT_STORE":
+        monkeypatch.setenv("KIT_STORE", written)
+    words = {"--store": ["--store", written], "--store=": [f"--store={written}"], "KIT_STORE": []}[how]
+    folder = os.path.normpath(meant.format(here=tmp_path))
+    assert kit("store", "list", *words) == (
+        2, "", f"error: store {folder}: no store there; name the folder that a run wrote with --store\n"
+    )  # fmt: skip
+
+
+NO_FOLDERS = {
+    "no store": ("plan 2 --store=", "--store' (env var: 'KIT_STORE'): the path is empty; name a folder"),
+    "no mirror": ("fetch 2 --mirror=", "--mirror': the path is empty; name a folder"),
+    "nobody's home": (
+        "plan 2 --store=~nobody9/x",
+        "--store' (env var: 'KIT_STORE'): ~nobody9/x: no such user; a folder of that name is ./~nobody9/x",
+    ),
+    "a store in a circle": (
+        "plan 2 --store loop/x",
+        "--store' (env var: 'KIT_STORE'): loop/x: its links lead in a circle; name the folder itself",
+    ),
+    "a mirror in a circle": (
+        "run my.toml --mirror loop",
+        "--mirror': loop: its links lead in a circle; name the folder itself",
+    ),
+}
+
+
+@pytest.mark.parametrize(("words", "message"), NO_FOLDERS.values(), ids=list(NO_FOLDERS))
+def test_a_folder_that_can_not_be(words: str, message: str, kit: Kit, tmp_path: Path):
+    (tmp_path / "loop").symlink_to("loop")
+    code, _, err = kit(*words.split())
+    assert (code, err.splitlines()[-1]) == (2, f"Error: Invalid value for '{message}")
+
+
+def test_a_stores_root_is_whole_whoever_opens_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    opened = Store.open(Path("store"))
+    monkeypatch.chdir("/")
+    assert opened.root == tmp_path / "store"
+    assert opened.committed() == []

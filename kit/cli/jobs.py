@@ -29,10 +29,10 @@ def job(
     opened = Store.existing(store)
     found = opened.job(opened.find(key))
     options = Options(
-        store=store.resolve(),
-        mirror=mirror.resolve() if mirror else None,
+        store=opened.root,
+        mirror=mirror,
         unsafe_exec=unsafe_exec,
-        containers=prepare(runtime, [found]),
+        containers=prepare(runtime, [found], mirror),
     )
     console = Console()
     with terminal.Live(console, 1) as live:

@@ -115,12 +115,12 @@ def run_plan(
         return
     store = store_to_plan(store_path)
     todo = [job for key, job in plan.jobs.items() if not store.has(key)]
-    containers = where_to_run(plan, todo, runtime)
+    containers = where_to_run(plan, todo, runtime, mirror)
     store = Store.open(store_path)
     before_running(todo, store, plan.scale, ask=not yes)
     options = Options(
-        store=store_path.resolve(),
-        mirror=mirror.resolve() if mirror else None,
+        store=store.root,
+        mirror=mirror,
         unsafe_exec=unsafe,
         containers=containers,
     )
@@ -138,7 +138,7 @@ def run_plan(
         sys.exit(1)
 
 
-def where_to_run(plan: "Plan", todo: "list[Job]", runtime: str) -> "Containers | None":
+def where_to_run(plan: "Plan", todo: "list[Job]", runtime: str, mirror: Path | None) -> "Containers | None":
     """What the jobs to do run in, looked up before the first of them starts; None for this environment.
 
     Raises:
@@ -151,7 +151,7 @@ def where_to_run(plan: "Plan", todo: "list[Job]", runtime: str) -> "Containers |
 
     if any(job.stage in ("evolve", "respond", "sft", "answer") for job in todo):
         check_machine(plan, this_machine())
-    return prepare(runtime, todo)
+    return prepare(runtime, todo, mirror)
 
 
 def name_interruptions(console: "Console", plan: "Plan", outcome: "Outcome") -> None:
@@ -296,7 +296,7 @@ def fetch(
     check_mirror(mirror)
     jobs = {key: job for key, job in found.jobs.items() if job.stage == "fetch"}
     opened = Store.open(store)
-    options = Options(store=store.resolve(), mirror=mirror.resolve() if mirror else None)
+    options = Options(store=opened.root, mirror=mirror)
     console = Console()
     with terminal.Live(console, len(jobs)) as live:
         outcome = execute(jobs, opened, options, live)

@@ -16,6 +16,8 @@ from kit.cgroups import memory_bytes
 RUNTIMES = ("local", "docker", "podman", "apptainer")
 PYTHON = "/opt/venv/bin/python"
 SITE_PACKAGES = "/opt/venv/lib/python3.11/site-packages"
+MIRROR = "/mirror"
+"""Where a fetching container sees the folder with copies of pinned files."""
 UID = 10001
 """The images' plain user."""
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")

@@ -4,14 +4,14 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
 from kit.catalogue import ROOT, lock_hash
 from kit.cgroups import CGROUPS
-from kit.containers import RUNTIMES, SITE_PACKAGES, Containers, Image, image_name
+from kit.containers import MIRROR, RUNTIMES, SITE_PACKAGES, Containers, Image, image_name
 from kit.containers.client import engine_environment
 from kit.errors import RequestError
 from kit.locks import CARRIERS
@@ -22,8 +22,13 @@ DRIVER = 580
 CDI_FOLDERS = (Path("/etc/cdi"), Path("/var/run/cdi"))
 
 
-def prepare(runtime: str, jobs: Iterable[Job]) -> Containers | None:
+def prepare(runtime: str, jobs: Iterable[Job], mirror: Path | None = None) -> Containers | None:
     """Everything that the jobs' containers need, looked up before the first one starts; None for ``local``.
+
+    Args:
+        runtime: where the jobs are to run.
+        jobs: those that the store lacks.
+        mirror: the folder with copies of pinned files, absolute.
 
     Raises:
         RequestError: the runtime, an image, the driver or a GPU is missing; the message has the cure.
@@ -47,7 +52,7 @@ def prepare(runtime: str, jobs: Iterable[Job]) -> Containers | None:
         runtime=runtime,
         images=images,
         fetcher=fetcher,
-        mounts=(*sources(todo), *carried()),
+        mounts=(*sources(todo), *(mirror_links(todo, mirror) if mirror else ()), *carried()),
         rootless=runtime == "docker" and "name=rootless" in (docker_facts().get("SecurityOptions") or ()),
     )
 
@@ -275,8 +280,46 @@ def has_cdi_spec(folders: Iterable[Path]) -> bool:
 
 def sources(jobs: Iterable[Job]) -> list[tuple[str, str]]:
     """Files and folders of this machine that ``fetch`` reads, to be seen under the same path."""
-    paths = {str(job.resources.get("source", {}).get("path", "")) for job in jobs if job.stage == "fetch"} - {""}
-    return [(path, path) for path in sorted(paths)]
+    found: set[tuple[str, str]] = set()
+    for job in jobs:
+        path = str(job.resources.get("source", {}).get("path", ""))
+        if job.stage == "fetch" and path:
+            found |= {(path, path), *links_out(Path(path), path, job.params.get("files", ()))}
+    return sorted(found)
+
+
+def mirror_links(jobs: Iterable[Job], mirror: Path) -> list[tuple[str, str]]:
+    """What links of the mirror folder lead to, of the files that ``fetch`` may look for there."""
+    found: set[tuple[str, str]] = set()
+    for job in jobs:
+        name = str(job.resources.get("source", {}).get("mirror") or "")
+        if job.stage == "fetch" and name:
+            names = [f"{name}/{file}" for file in job.params["files"]] if "files" in job.params else [name]
+            found |= set(links_out(mirror, MIRROR, names))
+    return sorted(found)
+
+
+def links_out(folder: Path, inside: str, names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield what the links among a folder's files lead to, and where a container that sees the folder looks for it.
+
+    A hub's snapshot folder holds nothing but links (``../../blobs/...``), and a mirror may: in a container that saw the
+    folder alone they led nowhere.
+
+    Args:
+        folder: its path here.
+        inside: its path in the container.
+        names: the files that are wanted, relative to the folder.
+    """
+    for name in names:
+        path = folder
+        for part in Path(name).parts:
+            path /= part
+            if path.is_symlink():
+                start = Path(inside, path.relative_to(folder)).parent
+                there = os.path.normpath(start / path.readlink())
+                if path.exists() and not Path(there).is_relative_to(inside):
+                    yield str(path.resolve()), there
+                break
 
 
 def carried() -> list[tuple[str, str]]:

@@ -19,6 +19,7 @@ from pathlib import Path
 from kit.catalogue import ROOT
 from kit.containers import image_name
 from kit.errors import KitError, RequestError
+from kit.images.archives import unpack
 from kit.images.bill import write_bill
 from kit.images.builders import build_image, digest, find_builder, image_id, remove_if_nameless, runtime_of
 from kit.images.comparing import differences
@@ -124,7 +125,7 @@ def last_commit() -> Iterator[Commit]:
         say(f"building commit {revision[:12]}; {len(changed.splitlines())} changed files are not in it")
     with tempfile.TemporaryDirectory(prefix="kit-context-") as folder:
         with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
-            tar.extractall(folder, filter="tar")
+            unpack(tar, Path(folder))
         yield Commit(revision=revision, epoch=epoch, base_epoch=base_epoch or epoch, tree=Path(folder))
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from kit.containers.client import outside_hybrid_cgroups
 from kit.containers.preparing import docker_facts
 from kit.errors import RequestError
+from kit.images.archives import unpack
 from kit.images.running import output, run, succeeds
 
 BUILDERS = ("docker", "buildah", "podman")
@@ -156,5 +157,5 @@ def save(builder: str, name: str, folder: Path) -> None:
     archive = folder.with_suffix(".tar")
     run(["docker", "save", "--output", str(archive), name])
     with tarfile.open(archive) as tar:
-        tar.extractall(folder, filter="data")
+        unpack(tar, folder)
     archive.unlink()

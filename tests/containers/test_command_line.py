@@ -10,8 +10,9 @@ import pytest
 
 from kit import cgroups, containers
 from kit.containers import Containers, Image, Request, client, command_line
+from kit.errors import RequestError
 from kit.handover import exchange
-from kit.launch import Options, Shape, command_in_container
+from kit.launch import Options, Shape, check_folders, command_in_container
 from kit.store import Store
 
 IMAGE = Image(
@@ -197,3 +198,17 @@ def test_a_worker_in_a_container_sees_the_store_and_writes_to_its_own_folder(tmp
     assert inside[inside.index("kit.worker") :] == ["kit.worker", *places]
     variables = {word.removeprefix("--env=") for word in words if word.startswith("--env=")}
     assert {f"KIT_IMAGE_DIGEST={IMAGE.digest}", "HF_HUB_OFFLINE=1", "PYTHONHASHSEED=0"} <= variables
+
+
+@pytest.mark.parametrize("option", ["store", "mirror", "mount"])
+@pytest.mark.parametrize("runtime", ["docker", "podman", "apptainer"])
+def test_a_relative_path_is_refused_before_the_first_container(runtime: str, option: str, tmp_path: Path) -> None:
+    # podman: `creating named volume "store/tmp/.../said"`, in every job
+    where = Containers(runtime=runtime, images={}, mounts=(("a/b", "/b"),) if option == "mount" else ())
+    mirror = Path("a/b") if option == "mirror" else None
+    options = Options(store=Path("a/b") if option == "store" else tmp_path, mirror=mirror, containers=where)
+    with pytest.raises(RequestError) as caught:
+        check_folders(options)
+    assert str(caught.value) == (
+        f"--runtime {runtime}: a/b: to it a relative path is the name of a volume; give the whole path"
+    )

@@ -25,7 +25,8 @@ from kit.launch import Options
 from kit.locks import CARRIERS, normal, pins
 from kit.planning import plan_tables
 from kit.run import Outcome, execute
-from kit.store import Job, Store
+from kit.sources import folder_source
+from kit.store import Job, Store, sha256_file
 
 pytestmark = pytest.mark.images
 ROOT = Path(__file__).resolve().parents[2]
@@ -325,16 +326,22 @@ def test_a_made_up_gpu_reaches_the_container(
 @pytest.fixture(scope="module")
 def locally(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The store of tests/data/tiny.toml, every stage on two rows, run right here."""
-    return tiny("local", tmp_path_factory.mktemp("local") / "store")
+    return tiny("local", tmp_path_factory.mktemp("local"))
 
 
-def tiny(runtime: str, store: Path) -> Path:
-    """Run tests/data/tiny.toml; its store."""
-    words = [sys.executable, "-c", "from kit.cli import main; main()", "run", "tests/data/tiny.toml", "--yes"]
-    words += ["--runtime", runtime, "--store", str(store)]
-    done = subprocess.run(words, cwd=ROOT, text=True, capture_output=True, check=False)
+def tiny(runtime: str, folder: Path) -> Path:
+    """Run tests/data/tiny.toml with a folder's default store, whose path is relative, and a relative mirror; the store.
+
+    Both were volumes' names to podman, and every job failed: an absolute store was what every test gave.
+    """
+    (folder / "copies").mkdir()
+    words = [sys.executable, "-c", "from kit.cli import main; main()", "run", str(ROOT / "tests/data/tiny.toml")]
+    words += ["--yes", "--runtime", runtime, "--mirror", "copies"]
+    environment = {name: value for name, value in os.environ.items() if name != "KIT_STORE"}
+    environment["PYTHONPATH"] = str(ROOT)
+    done = subprocess.run(words, cwd=folder, env=environment, text=True, capture_output=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return store
+    return folder / "store"
 
 
 def test_in_containers_every_stage_gives_the_local_keys_and_bytes(
@@ -346,13 +353,45 @@ def test_in_containers_every_stage_gives_the_local_keys_and_bytes(
             preparing.check_image(environment, image, lock_hash(environment))
     except RequestError as error:
         untested(str(error))
-    store, local = tiny(runtime, tmp_path / "store"), request.getfixturevalue("locally")
+    store, local = tiny(runtime, tmp_path), request.getfixturevalue("locally")
     words = [sys.executable, str(Path(__file__).parent / "compare_stores.py"), str(local), str(store)]
     done = subprocess.run(words, cwd=ROOT, text=True, capture_output=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     digests = {image.digest for image in images_of.values()}
     assert {artifact.provenance["image"] for artifact in Store.open(store).artifacts()} == digests
     assert not {artifact.provenance.get("image") for artifact in Store.open(local).artifacts()} & digests
+
+
+def test_fetch_follows_links_out_of_a_model_folder_and_a_mirror(runtime: str, tmp_path: Path) -> None:
+    """A hub's snapshot is made of links to blobs beside it, and a mirror may link to copies that are elsewhere."""
+    snapshot, mirror = tmp_path / "snapshots" / "abc", tmp_path / "mirror"
+    for folder in (snapshot, mirror, tmp_path / "blobs"):
+        folder.mkdir(parents=True)
+    (tmp_path / "blobs" / "1").write_text("{}")
+    (snapshot / "config.json").symlink_to("../../blobs/1")
+    (tmp_path / "copy.jsonl").write_text("data\n")
+    (mirror / "x.jsonl").symlink_to(tmp_path / "copy.jsonl")
+    (tmp_path / "link").symlink_to(snapshot)
+    params, source = folder_source(tmp_path / "link")
+    hash_of_copy = sha256_file(tmp_path / "copy.jsonl")
+    jobs = [
+        Job(id=f"fetch/{number}", stage="fetch", version="fetch-1", environment="grade", lock="",
+            params=params, inputs={}, resources={"source": source})
+        for number, (params, source) in enumerate([
+            (params, source),
+            ({"kind": "file", "name": "x.jsonl", "sha256": hash_of_copy}, {"url": "x://none", "mirror": "x.jsonl"}),
+        ])
+    ]  # fmt: skip
+    try:
+        where = preparing.prepare(runtime, jobs, mirror)
+    except RequestError as error:
+        untested(str(error))
+    store = Store.open(tmp_path / "store")
+    options = Options(store=store.root, mirror=mirror, containers=where)
+    outcome = execute({job.key: job for job in jobs}, store, options, lambda *_: None)
+    assert (outcome.failed, sorted(outcome.done)) == ({}, sorted(job.key for job in jobs))
+    assert (store.get(jobs[0].key).folder / "config.json").read_text() == "{}"
+    assert (store.get(jobs[1].key).folder / "x.jsonl").read_text() == "data\n"
 
 
 def test_the_same_commit_gives_the_same_digest_twice() -> None:

@@ -227,6 +227,77 @@ def test_apptainer_can_cap_where_groups_are_handed_over(monkeypatch: pytest.Monk
     preparing.check_delegation(tmp_path)
 
 
+def fetch_job(source: dict[str, str], **params: object) -> Job:
+    return Job(
+        id="fetch/x",
+        stage="fetch",
+        version="fetch-1",
+        environment="grade",
+        lock="",
+        params=dict(params),
+        inputs={},
+        resources={"source": source},
+    )
+
+
+def test_a_hubs_snapshot_is_seen_with_what_its_links_lead_to(tmp_path: Path) -> None:
+    # Its files are links to ../../blobs: a container that saw the folder alone found none of them.
+    blobs, snapshot = tmp_path / "blobs", tmp_path / "snapshots" / "abc"
+    for folder in (blobs, snapshot, tmp_path / "elsewhere"):
+        folder.mkdir(parents=True)
+    (blobs / "1").write_text("{}")
+    (tmp_path / "elsewhere" / "weights").write_text("weights")
+    (blobs / "2").symlink_to(tmp_path / "elsewhere" / "weights")  # a blob that was moved to another disk
+    (snapshot / "config.json").symlink_to("../../blobs/1")
+    (snapshot / "model.safetensors").symlink_to("../../blobs/2")
+    (snapshot / "merges.txt").write_text("plain")
+    (snapshot / "vocab.json").symlink_to("merges.txt")
+    (snapshot / "gone.json").symlink_to("../../blobs/3")
+    names = ("config.json", "model.safetensors", "merges.txt", "vocab.json", "gone.json")
+    job = fetch_job({"path": str(snapshot)}, kind="folder", files=dict.fromkeys(names, "0"))
+    assert preparing.sources([job]) == [
+        (str(blobs / "1"), str(blobs / "1")),
+        (str(tmp_path / "elsewhere" / "weights"), str(blobs / "2")),
+        (str(snapshot), str(snapshot)),
+    ]
+
+
+def test_a_mirrors_links_lead_somewhere_in_a_container_too(tmp_path: Path) -> None:
+    mirror, data = tmp_path / "mirror", tmp_path / "data"
+    for folder in (mirror / "gsm8k", data / "mbpp", data / "prompts"):
+        folder.mkdir(parents=True)
+    for name in ("test.jsonl", "mbpp/mbpp.jsonl", "prompts/a.py"):
+        (data / name).write_text(name)
+    (mirror / "gsm8k" / "test.jsonl").symlink_to(data / "test.jsonl")  # a whole path
+    (mirror / "gsm8k" / "train.jsonl").symlink_to("../../data/test.jsonl")  # of a file beside
+    (mirror / "mbpp").symlink_to("../data/mbpp")  # a folder's
+    (mirror / "prompts").symlink_to(data / "prompts")
+    (mirror / "plain.jsonl").write_text("plain")
+    (mirror / "twice.jsonl").symlink_to("plain.jsonl")  # inside: the mirror's own mount has it
+    wanted = ("gsm8k/test.jsonl", "gsm8k/train.jsonl", "mbpp/mbpp.jsonl", "plain.jsonl", "twice.jsonl", "none.jsonl")
+    jobs = [fetch_job({"url": "x", "mirror": name}, kind="file", name="x") for name in wanted]
+    jobs += [fetch_job({"url": "x", "mirror": "prompts"}, kind="prompts", files={"a.py": "0"})]
+    jobs += [fetch_job({"path": "/x"}, kind="file", name="x"), fetch_job({"gated": ""}, kind="hub", files=["*.json"])]
+    assert preparing.mirror_links(jobs, mirror) == [
+        (str(data / "mbpp"), "/data/mbpp"),
+        (str(data / "prompts"), str(data / "prompts")),
+        (str(data / "test.jsonl"), "/data/test.jsonl"),
+        (str(data / "test.jsonl"), str(data / "test.jsonl")),
+    ]
+
+
+def test_a_runs_containers_see_its_mirrors_links(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    programs(tmp_path / "bin", monkeypatch, podman=INSPECT % ("2" * 64))
+    monkeypatch.setattr(preparing, "lock_hash", lambda name: "2" * 64)
+    (tmp_path / "mirror").mkdir()
+    (tmp_path / "there").write_text("data")
+    (tmp_path / "mirror" / "x.jsonl").symlink_to(tmp_path / "there")
+    jobs = [fetch_job({"url": "x", "mirror": "x.jsonl"}, kind="file", name="x")]
+    found = preparing.prepare("podman", jobs, tmp_path / "mirror")
+    assert found is not None
+    assert (str(tmp_path / "there"), str(tmp_path / "there")) in found.mounts
+
+
 LEFT = """
 echo "$*" >> "$CALLS"
 case "$*" in

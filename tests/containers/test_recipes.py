@@ -86,6 +86,7 @@ CPU = {
     "requirements/cpu.txt": "requirements/{name}.txt",
     "evolkit cpu": "evolkit {name}",
     'environment="cpu"': 'environment="{name}"',
+    "KIT_IMAGE=cpu": "KIT_IMAGE={name}",
 }
 """What the cpu recipe says of itself."""
 DIFFERS = {
