@@ -22,7 +22,7 @@ def shared() -> Path:
 
 
 @pytest.fixture(scope="session")
-def reference(request: pytest.FixtureRequest) -> Path:
+def reference_data(request: pytest.FixtureRequest) -> Path:
     """A folder laid out as ``../shared``: the sample that the project carries, and the whole data where that is there.
 
     Its name, ``sample`` or ``shared``, says which numbers to expect.
@@ -31,13 +31,13 @@ def reference(request: pytest.FixtureRequest) -> Path:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Give a test that asks for ``reference`` every folder that is there."""
-    if "reference" not in metafunc.fixturenames:
+    """Give a test that asks for ``reference_data`` every folder that is there."""
+    if "reference_data" not in metafunc.fixturenames:
         return
     folders = [pytest.param(SAMPLE, id="sample")]
     if (SHARED / "data").is_dir():
         folders.append(pytest.param(SHARED, id="shared", marks=pytest.mark.shared))
-    metafunc.parametrize("reference", folders, indirect=True, scope="session")
+    metafunc.parametrize("reference_data", folders, indirect=True, scope="session")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -54,7 +54,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in lacking:
         item.add_marker(pytest.mark.skip(reason=NO_SHARED), append=False)
     config.stash[SKIPPED] = len(lacking)
-    config.stash[SAMPLED] = sum("reference" in getattr(item, "fixturenames", ()) for item in items)
+    config.stash[SAMPLED] = sum("reference_data" in getattr(item, "fixturenames", ()) for item in items)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

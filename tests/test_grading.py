@@ -48,12 +48,12 @@ IFEVAL = {
 
 
 @pytest.mark.parametrize("protocol", ["paper", "default"])
-def test_ifeval_of_gpt_4(protocol: str, grade: Grade, reference: Path):
-    completions = reference / "data/ifeval/input_response_data_gpt4_20231107_145030.jsonl"
+def test_ifeval_of_gpt_4(protocol: str, grade: Grade, reference_data: Path):
+    completions = reference_data / "data/ifeval/input_response_data_gpt4_20231107_145030.jsonl"
     found = grade(
-        "ifeval", completions, reference / "data/ifeval/input_data_before_2024-06-11.jsonl", "--protocol", protocol
+        "ifeval", completions, reference_data / "data/ifeval/input_data_before_2024-06-11.jsonl", "--protocol", protocol
     )
-    assert found == IFEVAL[reference.name]
+    assert found == IFEVAL[reference_data.name]
 
 
 @pytest.mark.shared
@@ -74,11 +74,11 @@ GSM8K = {
 
 
 @pytest.mark.parametrize("size", ["6b", "175b"])
-def test_gsm8k_of_openais_example_solutions(size: str, grade: Grade, reference: Path):
-    completions = reference / "data/gsm8k/example_model_solutions_finetuning.jsonl"
+def test_gsm8k_of_openais_example_solutions(size: str, grade: Grade, reference_data: Path):
+    completions = reference_data / "data/gsm8k/example_model_solutions_finetuning.jsonl"
     options = ("--protocol", "default", "--field", f"{size}_finetuning.solution")
-    assert grade("gsm8k", completions, reference / "data/gsm8k/test.jsonl", *options) == {
-        "gsm8k": GSM8K[reference.name, size]
+    assert grade("gsm8k", completions, reference_data / "data/gsm8k/test.jsonl", *options) == {
+        "gsm8k": GSM8K[reference_data.name, size]
     }
 
 
@@ -87,20 +87,22 @@ def written(path: Path, rows: list[dict[str, Any]]) -> Path:
     return path
 
 
-def test_mbpps_references(grade: Grade, reference: Path, tmp_path: Path):
-    lines = (reference / "data/mbpp/mbpp.jsonl").read_text(encoding="utf-8").splitlines()
+def test_mbpps_references(grade: Grade, reference_data: Path, tmp_path: Path):
+    lines = (reference_data / "data/mbpp/mbpp.jsonl").read_text(encoding="utf-8").splitlines()
     problems = [row for row in map(json.loads, lines) if 11 <= row["task_id"] <= 510]
     rows = [{"task_id": row["task_id"], "completion": f"[BEGIN]\n{row['code']}\n[DONE]"} for row in problems]
     found = grade(
-        "mbpp", written(tmp_path / "c.jsonl", rows), reference / "data/mbpp/mbpp.jsonl", "--protocol", "paper"
+        "mbpp", written(tmp_path / "c.jsonl", rows), reference_data / "data/mbpp/mbpp.jsonl", "--protocol", "paper"
     )
-    size = {"shared": 500, "sample": 63}[reference.name]
+    size = {"shared": 500, "sample": 63}[reference_data.name]
     assert found == {"mbpp": (size, size)}
 
 
-def test_humanevals_canonical_solutions(grade: Grade, reference: Path, tmp_path: Path):
-    text = gzip.decompress((reference / "data/humaneval/HumanEval.jsonl.gz").read_bytes()).decode("utf-8")
+def test_humanevals_canonical_solutions(grade: Grade, reference_data: Path, tmp_path: Path):
+    text = gzip.decompress((reference_data / "data/humaneval/HumanEval.jsonl.gz").read_bytes()).decode("utf-8")
     problems = [json.loads(line) for line in text.splitlines()]
     rows = [{"task_id": row["task_id"], "completion": row["canonical_solution"]} for row in problems]
-    found = grade("humaneval", written(tmp_path / "c.jsonl", rows), reference / "data/humaneval/HumanEval.jsonl.gz")
+    found = grade(
+        "humaneval", written(tmp_path / "c.jsonl", rows), reference_data / "data/humaneval/HumanEval.jsonl.gz"
+    )
     assert found == {"humaneval": (164, 164)}

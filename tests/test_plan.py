@@ -31,8 +31,8 @@ def stage(plan: Plan, name: str) -> list[Job]:
 
 
 @pytest.fixture(scope="module")
-def protocol(reference: Path) -> dict[str, Any]:
-    found: dict[str, Any] = yaml.safe_load((reference / "paper/protocol.yaml").read_text(encoding="utf-8"))
+def protocol(reference_data: Path) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((reference_data / "paper/protocol.yaml").read_text(encoding="utf-8"))
     return found
 
 

@@ -180,13 +180,15 @@ LABELLED_RIGHT = {
 
 
 class TestRealCompletions:
-    def solutions(self, reference: Path, model: str) -> tuple[list[Problem], list[str], list[int]]:
+    def solutions(self, reference_data: Path, model: str) -> tuple[list[Problem], list[str], list[int]]:
         lines = (
-            (reference / "data/gsm8k/example_model_solutions_finetuning.jsonl").read_text(encoding="utf-8").splitlines()
+            (reference_data / "data/gsm8k/example_model_solutions_finetuning.jsonl")
+            .read_text(encoding="utf-8")
+            .splitlines()
         )
         rows = [json.loads(line)[f"{model}_finetuning"] for line in lines]
         flags = [int(row["is_correct"]) for row in rows]
-        return gsm8k.read(reference / "data/gsm8k/test.jsonl"), [row["solution"] for row in rows], flags
+        return gsm8k.read(reference_data / "data/gsm8k/test.jsonl"), [row["solution"] for row in rows], flags
 
     @pytest.mark.parametrize(
         ("model", "protocol", "misread"),
@@ -198,20 +200,20 @@ class TestRealCompletions:
             ("175b", "default", {}),
         ],
     )
-    def test_counts(self, model: str, protocol: str, misread: dict[str, list[str]], reference: Path) -> None:
-        problems, texts, flags = self.solutions(reference, model)
+    def test_counts(self, model: str, protocol: str, misread: dict[str, list[str]], reference_data: Path) -> None:
+        problems, texts, flags = self.solutions(reference_data, model)
         grades = gsm8k.grade(problems, texts, protocol, None)
         (result,) = results(grades, gsm8k.METRICS)
-        wanted = misread.get(reference.name, [])
-        assert (result.n, sum(flags)) == LABELLED_RIGHT[reference.name, model]
+        wanted = misread.get(reference_data.name, [])
+        assert (result.n, sum(flags)) == LABELLED_RIGHT[reference_data.name, model]
         assert sum(grade.scores["gsm8k"][0] for grade in grades) == sum(flags) - len(wanted)
         unlike = [grade.id for grade, flag in zip(grades, flags, strict=True) if grade.scores["gsm8k"][0] != flag]
         assert unlike == wanted
 
     @pytest.mark.parametrize("model", ["6b", "175b"])
-    def test_paper_is_the_oracle_item_by_item(self, model: str, reference: Path) -> None:
+    def test_paper_is_the_oracle_item_by_item(self, model: str, reference_data: Path) -> None:
         extract, equal = oracle()
-        problems, texts, _ = self.solutions(reference, model)
+        problems, texts, _ = self.solutions(reference_data, model)
         texts += [row.data["answer"] for row in problems]
         problems += problems
         for row, text, grade in zip(problems, texts, gsm8k.grade(problems, texts, "paper", None), strict=True):
@@ -219,13 +221,13 @@ class TestRealCompletions:
             assert grade.answer == ("" if answer == "NULL" else answer)
             assert grade.scores["gsm8k"][0] == int(equal(answer, gsm8k.reference(row)))
 
-    def test_the_sets_own_answers(self, reference: Path) -> None:
-        problems = gsm8k.read(reference / "data/gsm8k/test.jsonl")
+    def test_the_sets_own_answers(self, reference_data: Path) -> None:
+        problems = gsm8k.read(reference_data / "data/gsm8k/test.jsonl")
         texts = [row.data["answer"] for row in problems]
         right = {
             protocol: sum(grade.scores["gsm8k"][0] for grade in gsm8k.grade(problems, texts, protocol, None))
             for protocol in gsm8k.PROTOCOLS
         }
-        with_a_comma = {"shared": 14, "sample": 14}[reference.name]
+        with_a_comma = {"shared": 14, "sample": 14}[reference_data.name]
         assert right == {"paper": len(problems) - with_a_comma, "default": len(problems)}
-        assert len(problems) == LABELLED_RIGHT[reference.name, "6b"][0]
+        assert len(problems) == LABELLED_RIGHT[reference_data.name, "6b"][0]

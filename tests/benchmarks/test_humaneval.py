@@ -91,9 +91,9 @@ def test_paper_takes_what_opencompass_takes_from_real_texts(oracle: Callable[[st
             assert humaneval.PROTOCOLS["paper"](text, "") == oracle(text), row["task_id"]
 
 
-def test_paper_takes_what_opencompass_takes_from_real_code(oracle: Callable[[str], str], reference: Path) -> None:
+def test_paper_takes_what_opencompass_takes_from_real_code(oracle: Callable[[str], str], reference_data: Path) -> None:
     wraps = ("{}", "```python\n{}\n```", "```\n{}", "So:\n```python\n{}```\nIt ends.", "{}\n\nprint(1)\n", "{}\r\n")
-    for problem in humaneval.read(reference / "data/humaneval/HumanEval.jsonl.gz"):
+    for problem in humaneval.read(reference_data / "data/humaneval/HumanEval.jsonl.gz"):
         body = problem.data["canonical_solution"]
         for text in (wrap.replace("{}", code) for wrap in wraps for code in (body, problem.data["prompt"] + body)):
             assert humaneval.PROTOCOLS["paper"](text, "") == oracle(text), problem.id
@@ -101,8 +101,8 @@ def test_paper_takes_what_opencompass_takes_from_real_code(oracle: Callable[[str
 
 @pytest.mark.parametrize("tier", [1, 2])
 @pytest.mark.parametrize("protocol", ["paper", "default"])
-def test_canonical_solutions_pass(protocol: str, tier: int, reference: Path) -> None:
-    problems = humaneval.read(reference / "data/humaneval/HumanEval.jsonl.gz")
+def test_canonical_solutions_pass(protocol: str, tier: int, reference_data: Path) -> None:
+    problems = humaneval.read(reference_data / "data/humaneval/HumanEval.jsonl.gz")
     with open_sandbox(force_tier=tier) as sandbox:
         grades = humaneval.grade(problems, [p.data["canonical_solution"] for p in problems], protocol, sandbox)
     assert len(problems) == 164

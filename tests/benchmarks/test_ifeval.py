@@ -142,10 +142,10 @@ COUNTS = {
 
 
 class TestGpt4:
-    def responses(self, reference: Path) -> tuple[list[Problem], list[str]]:
-        problems = ifeval.read(reference / "data/ifeval/input_data_before_2024-06-11.jsonl")
+    def responses(self, reference_data: Path) -> tuple[list[Problem], list[str]]:
+        problems = ifeval.read(reference_data / "data/ifeval/input_data_before_2024-06-11.jsonl")
         lines = (
-            (reference / "data/ifeval/input_response_data_gpt4_20231107_145030.jsonl")
+            (reference_data / "data/ifeval/input_response_data_gpt4_20231107_145030.jsonl")
             .read_text(encoding="utf-8")
             .splitlines()
         )
@@ -153,13 +153,13 @@ class TestGpt4:
         return problems, [by_prompt[asked.data["prompt"]] for asked in problems]
 
     @pytest.mark.parametrize("protocol", ["paper", "default"])
-    def test_counts(self, protocol: str, reference: Path) -> None:
-        problems, texts = self.responses(reference)
+    def test_counts(self, protocol: str, reference_data: Path) -> None:
+        problems, texts = self.responses(reference_data)
         found = results(ifeval.grade(problems, texts, protocol, None), ifeval.METRICS)
-        assert [(round(result.value * result.n), result.n) for result in found] == COUNTS[reference.name]
+        assert [(round(result.value * result.n), result.n) for result in found] == COUNTS[reference_data.name]
 
-    def test_equals_the_official_code_item_by_item(self, reference: Path) -> None:
-        problems, texts = self.responses(reference)
+    def test_equals_the_official_code_item_by_item(self, reference_data: Path) -> None:
+        problems, texts = self.responses(reference_data)
         process = official()
         grades = ifeval.grade(problems, texts, "paper", None)
         for asked, text, grade in zip(problems, texts, grades, strict=True):
@@ -176,8 +176,8 @@ class TestGpt4:
                 "ifeval_instruction_loose": [sum(theirs["inst_level_loose_acc"]), len(theirs["inst_level_loose_acc"])],
             }, asked.id
 
-    def test_the_order_of_the_problems_does_not_matter(self, reference: Path) -> None:
-        problems, texts = self.responses(reference)
+    def test_the_order_of_the_problems_does_not_matter(self, reference_data: Path) -> None:
+        problems, texts = self.responses(reference_data)
         picked = [n for n, asked in enumerate(problems) if asked.id in {"1122", "1129"}]
         once = ifeval.grade([problems[n] for n in picked], [texts[n] for n in picked], "paper", None)
         turned = ifeval.grade([problems[n] for n in picked[::-1]], [texts[n] for n in picked[::-1]], "paper", None)

@@ -253,16 +253,16 @@ def forms(solution: str, answer: str, other: str, chance: random.Random) -> list
 
 class TestRealSolutions:
     @pytest.mark.parametrize("protocol", ["paper", "default"])
-    def test_the_sets_own_solutions_are_right(self, protocol: str, reference: Path) -> None:
-        problems = hendrycks_math.read(reference / "data/math/test.jsonl")
+    def test_the_sets_own_solutions_are_right(self, protocol: str, reference_data: Path) -> None:
+        problems = hendrycks_math.read(reference_data / "data/math/test.jsonl")
         grades = hendrycks_math.grade(problems, [row.data["solution"] for row in problems], protocol, None)
-        size = {"shared": 5000, "sample": 100}[reference.name]
+        size = {"shared": 5000, "sample": 100}[reference_data.name]
         assert (len(grades), sum(grade.scores["math"][0] for grade in grades)) == (size, size)
 
-    def test_paper_is_the_oracle_item_by_item(self, reference: Path) -> None:
+    def test_paper_is_the_oracle_item_by_item(self, reference_data: Path) -> None:
         wheel, chance = oracle(), random.Random(0)
         evaluator = wheel["MATHEvaluator"](version="v2")
-        solutions = [row.data["solution"] for row in hendrycks_math.read(reference / "data/math/test.jsonl")]
+        solutions = [row.data["solution"] for row in hendrycks_math.read(reference_data / "data/math/test.jsonl")]
         answers = [wheel["extract_boxed_answer"](solution) for solution in solutions]
         assert answers == [boxed(solution) for solution in solutions]
         for solution, answer in zip(solutions, answers, strict=True):

@@ -57,8 +57,8 @@ RIGHT = {
 }
 
 
-def problems(reference: Path) -> list[Problem]:
-    return mbpp.read(reference / "data/mbpp/mbpp.jsonl")
+def problems(reference_data: Path) -> list[Problem]:
+    return mbpp.read(reference_data / "data/mbpp/mbpp.jsonl")
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def test_paper_takes_what_opencompass_takes(text: str, oracle: Callable[[str], s
     assert mbpp.PROTOCOLS["paper"](TEXTS[text], "twice") == oracle(TEXTS[text])
 
 
-def test_paper_takes_what_opencompass_takes_from_real_code(oracle: Callable[[str], str], reference: Path) -> None:
+def test_paper_takes_what_opencompass_takes_from_real_code(oracle: Callable[[str], str], reference_data: Path) -> None:
     wraps = (
         "{}",
         "```python\n{}\n```",
@@ -94,7 +94,7 @@ def test_paper_takes_what_opencompass_takes_from_real_code(oracle: Callable[[str
         "'{}'\n[DONE]\n[BEGIN]\n'x'\n[DONE]",
         "So:\n```\n{}",
     )
-    for problem in problems(reference):
+    for problem in problems(reference_data):
         for wrap in wraps:
             text = wrap.replace("{}", problem.data["code"])
             assert mbpp.PROTOCOLS["paper"](text, "") == oracle(text), problem.id
@@ -102,9 +102,9 @@ def test_paper_takes_what_opencompass_takes_from_real_code(oracle: Callable[[str
 
 @pytest.mark.parametrize("tier", [1, 2])
 @pytest.mark.parametrize("protocol", ["paper", "default"])
-def test_reference_code_passes(protocol: str, tier: int, reference: Path) -> None:
-    asked = problems(reference)
-    if reference.name == "shared":
+def test_reference_code_passes(protocol: str, tier: int, reference_data: Path) -> None:
+    asked = problems(reference_data)
+    if reference_data.name == "shared":
         assert [p.id for p in asked] == [str(n) for n in range(11, 511)]
     assert {"126", "341", "367"} <= {p.id for p in asked}
     with open_sandbox(force_tier=tier) as sandbox:
