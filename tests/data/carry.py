@@ -171,6 +171,7 @@ def reported(shared: Path) -> dict[str, Any]:
 def carried(shared: Path) -> dict[str, bytes]:
     """Every file of tests/data/sample, made from the reference data."""
     files = {f"data/{name}": content for name, content in samples(shared / "data")}
+    files["field/graders.jsonl"] = (shared / "field/graders.jsonl").read_bytes()
     files["paper/protocol.yaml"] = yaml.safe_dump(protocol(shared), sort_keys=False, width=120).encode()
     files["design/pins.yaml"] = yaml.safe_dump(pins(shared), sort_keys=False, width=120).encode()
     files["paper/reported.json"] = (json.dumps(reported(shared), indent=1) + "\n").encode()
