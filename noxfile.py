@@ -97,6 +97,12 @@ def gpu(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def perf(session: nox.Session) -> None:
+    """Our speed beside the peers': every script of perf/, and README's table of ratios at the end (15 minutes)."""
+    run(session, "python", "perf", *session.posargs)
+
+
+@nox.session(default=False)
 def lock(session: nox.Session) -> None:
     """Resolve pyproject.toml into requirements/*.txt again; needs uv."""
     run(session, "python", "requirements/lock.py", *session.posargs)

@@ -1,20 +1,25 @@
 """Tokens a second of the kit's vLLM engine beside a bare ``vllm.LLM.generate`` loop: same model, prompts and settings.
 
-python perf/generate_vs_vllm.py MODEL        (a folder, for instance the one in .cache/ that the tests make)
+    python perf/generate_vs_vllm.py [--model DIR] [--repeats 3]
 
 Each side starts in a process of its own, in alternating order, several times; prints each run and the ratio of the
-medians, and exits with 1 where the kit is below 0.95 of vLLM.
+medians, and exits with 1 where the kit is below 0.95 of vLLM. The model is the kit's own SmolLM2 unless another is
+named.
 """
 
+import argparse
 import json
-import statistics
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-ROWS, MAX_TOKENS, ROUNDS, FLOOR = 64, 64, 3, 0.95
+sys.path[0] = str(ROOT)  # this script's folder is no place to import from
+
+from perf import speed  # noqa: E402
+
+ROWS, MAX_TOKENS, FLOOR = 64, 64, 0.95
 ASKS = ("Explain how {} works.", "Write a story about {}.", "List five facts about {}.", "Why does {} matter?")
 THINGS = ("the sea", "a clock", "rain", "bread", "a bridge", "sleep", "a magnet", "glass", "salt", "a river", "paper")
 
@@ -76,31 +81,49 @@ def bare(model: Path) -> tuple[int, float]:
     return generate(contents(), MAX_TOKENS), time.perf_counter() - start
 
 
-def measure(side: str, model: str) -> float:
+def measure(side: str, model: Path) -> float:
     """Tokens a second of one side, in a process of its own."""
-    command = [sys.executable, __file__, model, side]
+    command = [sys.executable, __file__, "--model", str(model), "--side", side]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        sys.exit(done.stderr)
+        sys.exit(f"{side}: the run failed\n{done.stderr}")
     tokens, seconds = json.loads(done.stdout.splitlines()[-1])
     print(f"{side:4}  {tokens:6,} tokens  {seconds:6.1f} s  {tokens / seconds:7.1f} tokens/s", flush=True)
     return float(tokens / seconds)
 
 
-def main() -> None:
-    """Run one side where it is named, else all of them."""
-    sys.path[0] = str(ROOT)
-    if len(sys.argv) == 3:
-        print(json.dumps({"kit": kit, "vllm": bare}[sys.argv[2]](Path(sys.argv[1]))))
-        return
+def compare(model: Path, repeats: int) -> None:
+    """Run both sides in turns; end with 1 where the kit is too slow."""
     speeds: dict[str, list[float]] = {"kit": [], "vllm": []}
-    for number in range(ROUNDS):
+    for number in range(repeats):
         for side in ("kit", "vllm") if number % 2 == 0 else ("vllm", "kit"):
-            speeds[side].append(measure(side, sys.argv[1]))
-    ratio = statistics.median(speeds["kit"]) / statistics.median(speeds["vllm"])
-    print(f"kit / vllm: {ratio:.3f} (medians of {ROUNDS}; wanted {FLOOR} at least)")
+            speeds[side].append(measure(side, model))
+    ratio = speed.ratio(speeds["kit"], speeds["vllm"])
+    print(f"kit / vllm: {ratio:.3f} (medians of {repeats}; wanted {FLOOR} at least)")
+    speed.add_row(
+        speed.Row(
+            what="generation, `perf/generate_vs_vllm.py`",
+            here=f"{speed.spread(speeds['kit'])} tokens/s",
+            peer=f"bare `vllm.LLM.generate`: {speed.spread(speeds['vllm'])}",
+            ratio=f"{ratio:.2f}",
+        )
+    )
     sys.exit(ratio < FLOOR)
 
 
+def main() -> None:
+    """Run one side where it is named, else all of them."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, help="a model folder; without it, SmolLM2 in .cache/")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--side", choices=["kit", "vllm"], help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.side:
+        print(json.dumps({"kit": kit, "vllm": bare}[options.side](options.model)))
+        return
+    speed.need_packages("vllm", "transformers")
+    compare(speed.model(options.model), options.repeats)
+
+
 if __name__ == "__main__":
-    main()
+    speed.run(main)

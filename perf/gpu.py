@@ -26,6 +26,7 @@ sys.path[0] = str(ROOT)  # this script's folder is no place to import from
 from kit import estimate  # noqa: E402
 from kit.catalogue import Catalogue, manifests_folder  # noqa: E402
 from kit.manifest import Model  # noqa: E402
+from perf import speed  # noqa: E402
 
 MEMORY_WITHIN = 0.15
 """How far a measured peak may be from the estimate, as a share of the estimate."""
@@ -314,6 +315,8 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", choices=[[], *PARTS], metavar="PART", help=f"any of: {', '.join(PARTS)}")
     parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
     arguments = parser.parse_args()
+    if arguments.device == "cuda":
+        speed.need_card()
     report, started = Report(), time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="kit-gpu-") as folder:
         bench = Bench(arguments.device, Path(folder))
@@ -327,4 +330,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    speed.run(main)

@@ -1,16 +1,16 @@
 """Our SFT against TRL's SFTTrainer: same rows, tokens, batch and model; full fine-tuning in fp32, tokens a second.
 
-    python perf/sft_vs_trl.py --model MODEL --pairs ../shared/data/alpaca/random_9k.json
+    python perf/sft_vs_trl.py [--model DIR] [--pairs FILE] [--rows 16] [--repeats 2]
 
-Each run is a process of its own, and the two trainers take turns. Counted are the tokens trained on, without padding,
-over the wall time of ``train()``: loading and saving are left out. TRL packs on a CPU too: without flash-attn its rows
-keep apart by position ids and a block-diagonal mask. Wanted: at least 1.0 for padded against padded, more for packed.
+Pairs are Self-Instruct's seed tasks, or those of an Alpaca file that is named. Each run is a process of its own, and
+the two trainers take turns. Counted are the tokens trained on, without padding, over the wall time of ``train()``:
+loading and saving are left out. TRL packs on a CPU too: without flash-attn its rows keep apart by position ids and a
+block-diagonal mask. Wanted: at least 1.0 for padded against padded, more for packed.
 """
 
 import argparse
 import json
 import logging
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -19,10 +19,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from kit.records import Pair, write_rows
-
 ROOT = Path(__file__).resolve().parents[1]
-PAIRS = [ROOT.parent / "shared/data/alpaca/random_9k.json", ROOT / "kit/bundled/mini-alpaca.json"]
+sys.path[0] = str(ROOT)  # this script's folder is no place to import from
+
+from kit.errors import RequestError  # noqa: E402
+from kit.records import Pair, write_rows  # noqa: E402
+from perf import speed  # noqa: E402
+
+PAIRS = speed.SAMPLE / "self_instruct" / "seed_tasks.jsonl"
 RUNS = [("trl", False), ("kit", False), ("trl", True), ("kit", True)]
 
 
@@ -129,11 +133,40 @@ def measure(arguments: argparse.Namespace, folder: Path, trainer: str, packing: 
     return result["tokens"], result["seconds"]
 
 
+def read_pairs(path: Path, rows: int) -> list[Pair]:
+    """Return the first pairs of an Alpaca file, or of seed tasks: JSONL with ``instances`` of input and output.
+
+    Raises:
+        RequestError: the file is not there, or has another form.
+    """
+    text = speed.need_file(path, "--pairs").read_text(encoding="utf-8")
+    try:
+        found = json.loads(text) if text.startswith("[") else [json.loads(line) for line in text.split("\n") if line]
+        found = [row | row.get("instances", [{}])[0] for row in found[:rows]]
+        fields = ("instruction", "input", "output")
+        return [Pair(id=f"row/{i}", **{name: row.get(name, "") for name in fields}) for i, row in enumerate(found)]
+    except (ValueError, AttributeError, TypeError) as error:
+        wanted = "wanted an Alpaca file or seed tasks; name another with --pairs"
+        raise RequestError(f"{path}: {type(error).__name__}: {error}; {wanted}") from error
+
+
+def compare(arguments: argparse.Namespace, folder: Path) -> dict[tuple[str, bool], list[float]]:
+    """Tokens a second of every way to train, in turns."""
+    rates: dict[tuple[str, bool], list[float]] = {run: [] for run in RUNS}
+    for _ in range(arguments.repeats):
+        for trainer, packing in RUNS:
+            tokens, seconds = measure(arguments, folder, trainer, packing)
+            rates[trainer, packing].append(tokens / seconds)
+            way = "packed" if packing else "padded"
+            print(f"{trainer} {way}: {tokens:,} tokens in {seconds:.1f} s = {tokens / seconds:.0f} tok/s", flush=True)
+    return rates
+
+
 def main() -> None:
     """Print tokens a second of every way to train, and ours over TRL's."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, required=True, help="folder of SmolLM2-135M-Instruct")
-    parser.add_argument("--pairs", type=Path, default=next((path for path in PAIRS if path.exists()), None))
+    parser.add_argument("--model", type=Path, help="a model folder; without it, SmolLM2 in .cache/")
+    parser.add_argument("--pairs", type=Path, default=PAIRS, help="an Alpaca file; without it, carried seed tasks")
     parser.add_argument("--rows", type=int, default=16)
     parser.add_argument("--batch", type=int, default=8, help="rows of a step")
     parser.add_argument("--length", type=int, default=1024, help="most tokens of an example, and of a packed row")
@@ -144,25 +177,21 @@ def main() -> None:
     if arguments.child:
         child(arguments)
         return
-    rates: dict[tuple[str, bool], list[float]] = {run: [] for run in RUNS}
+    speed.need_packages("trl", "datasets", "torch", "transformers")
+    pairs = read_pairs(arguments.pairs, arguments.rows)
+    arguments.model = speed.model(arguments.model)
     with tempfile.TemporaryDirectory() as folder:
-        source = json.loads(arguments.pairs.read_text(encoding="utf-8"))[: arguments.rows]
-        fields = ("instruction", "input", "output")
-        pairs = [Pair(id=f"alpaca/{i}", **{name: row.get(name, "") for name in fields}) for i, row in enumerate(source)]
         write_rows(Path(folder) / "pairs.jsonl", pairs)
-        for _ in range(arguments.repeats):
-            for trainer, packing in RUNS:
-                tokens, seconds = measure(arguments, Path(folder), trainer, packing)
-                rates[trainer, packing].append(tokens / seconds)
-                way = "packed" if packing else "padded"
-                print(
-                    f"{trainer} {way}: {tokens:,} tokens in {seconds:.1f} s = {tokens / seconds:.0f} tok/s", flush=True
-                )
-    middle = {run: statistics.median(values) for run, values in rates.items()}
-    print(f"padded against padded: {middle['kit', False] / middle['trl', False]:.2f}")
-    print(f"packed against packed: {middle['kit', True] / middle['trl', True]:.2f}")
-    print(f"ours packed against TRL padded: {middle['kit', True] / middle['trl', False]:.2f}")
+        rates = compare(arguments, Path(folder))
+    print(f"ours packed against TRL padded: {speed.ratio(rates['kit', True], rates['trl', False]):.2f}")
+    for packing, what, peer in (
+        (False, "SFT, padded, `perf/sft_vs_trl.py`", "TRL's SFTTrainer"),
+        (True, "SFT, packed", "TRL, packed"),
+    ):
+        ours, peers = rates["kit", packing], rates["trl", packing]
+        here, there = f"{speed.spread(ours)} tokens/s", f"{peer}: {speed.spread(peers)}"
+        speed.add_row(speed.Row(what=what, here=here, peer=there, ratio=f"{speed.ratio(ours, peers):.2f}"))
 
 
 if __name__ == "__main__":
-    main()
+    speed.run(main)

@@ -7,16 +7,37 @@ import pytest
 
 OPT_IN = ("slow", "network", "images")
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+SAMPLE = Path(__file__).resolve().parent / "data" / "sample"
 NO_SHARED = "no reference data (../shared/data) beside the project"
 SKIPPED = pytest.StashKey[int]()
+SAMPLED = pytest.StashKey[int]()
 
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of the reference data; for tests marked ``shared``."""
+    """The folder of the reference data; for tests marked ``shared``, which no sample can stand in for."""
     if not (SHARED / "data").is_dir():
         pytest.skip(NO_SHARED)
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def reference_data(request: pytest.FixtureRequest) -> Path:
+    """A folder laid out as ``../shared``: the sample that the project carries, and the whole data where that is there.
+
+    Its name, ``sample`` or ``shared``, says which numbers to expect.
+    """
+    return request.param
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give a test that asks for ``reference_data`` every folder that is there."""
+    if "reference_data" not in metafunc.fixturenames:
+        return
+    folders = [pytest.param(SAMPLE, id="sample")]
+    if (SHARED / "data").is_dir():
+        folders.append(pytest.param(SHARED, id="shared", marks=pytest.mark.shared))
+    metafunc.parametrize("reference_data", folders, indirect=True, scope="session")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -35,7 +56,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     config.stash[SKIPPED] = len(lacking)
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Count the tests that have the sample alone."""
+    if not (SHARED / "data").is_dir():
+        taken = ("reference_data" in getattr(item, "fixturenames", ()) for item in session.items)
+        session.config.stash[SAMPLED] = sum(taken)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Say aloud how much was not tested."""
     if count := config.stash.get(SKIPPED, 0):
         terminalreporter.write_line(f"{count} tests skipped: {NO_SHARED}", yellow=True)
+    if count := config.stash.get(SAMPLED, 0):
+        terminalreporter.write_line(f"{count} tests read the sample in tests/data alone: {NO_SHARED}", yellow=True)

@@ -17,18 +17,11 @@ from kit.manifest import Dataset, Model
 
 CATALOGUE = Catalogue(manifests_folder())
 ROOT = Path(__file__).resolve().parent.parent
-SHARED = ROOT.parent / "shared"
+SOURCES = ROOT / "tests" / "data" / "SOURCES.md"
 SCALES = ["smoke", "mini", "one-gpu", "paper"]
 TABLES = ["table-1", "table-2"]
 PINNED = {name: data for name, data in CATALOGUE.datasets.items() if data.url}
 REWARD = "internlm-2-7b-reward"
-
-
-def shared(*parts: str) -> Path:
-    path = SHARED.joinpath(*parts)
-    if not path.exists():
-        pytest.skip(f"no shared/{'/'.join(parts)} beside the project")
-    return path
 
 
 def is_hex(text: str, length: int) -> bool:
@@ -73,10 +66,10 @@ def test_revisions_are_commits():
     assert all(is_hex(revision, 40) for revision in revisions.values() if revision)
 
 
-@pytest.mark.shared
-def test_models_are_pinned_as_found():
+def test_models_are_pinned_as_found(reference_data: Path):
     pins = {
-        pin["id"]: pin for pin in yaml.safe_load(shared("design", "pins.yaml").read_text(encoding="utf-8"))["models"]
+        pin["id"]: pin
+        for pin in yaml.safe_load((reference_data / "design/pins.yaml").read_text(encoding="utf-8"))["models"]
     }
     sizes = {"layers", "hidden", "intermediate", "heads", "kv_heads", "vocab", "context", "tied_embeddings", "gated"}
     for name, model in CATALOGUE.models.items():
@@ -86,9 +79,8 @@ def test_models_are_pinned_as_found():
             assert {key: getattr(model, key) for key in sizes} == {key: pin[key] for key in sizes}, name
 
 
-@pytest.mark.shared
-def test_every_model_of_the_protocol_is_here_or_left_out_on_purpose():
-    models = yaml.safe_load(shared("paper", "protocol.yaml").read_text(encoding="utf-8"))["models"]
+def test_every_model_of_the_protocol_is_here_or_left_out_on_purpose(reference_data: Path):
+    models = yaml.safe_load((reference_data / "paper/protocol.yaml").read_text(encoding="utf-8"))["models"]
     asked = {model["id"] for role in ("evolvers", "response_generators", "judges") for model in models[role]}
     for scenario, bases in models["base_models"].items():
         asked |= set(bases) if scenario not in ("source", "hub_ids") else set()
@@ -132,14 +124,22 @@ def test_addresses_hold_a_commit(name: str):
     assert data.rows is not None
 
 
-@pytest.mark.shared
 @pytest.mark.parametrize("name", sorted(name for name, data in PINNED.items() if data.sha256))
-def test_the_pinned_bytes_are_the_reference_bytes(name: str):
+def test_the_pinned_hash_is_the_sources(name: str):
     data = PINNED[name]
-    assert data.mirror is not None
-    path = shared("data", *data.mirror.split("/"))
-    assert hashlib.sha256(path.read_bytes()).hexdigest() == data.sha256
-    assert rows_in(path, data.format) == data.rows
+    named = [line for line in SOURCES.read_text(encoding="utf-8").splitlines() if f"`{data.mirror}`" in line]
+    assert [data.sha256 in line for line in named] == [True]
+
+
+def test_the_pinned_bytes_are_the_reference_bytes(reference_data: Path):
+    pinned = {name: data for name, data in PINNED.items() if data.sha256}
+    whole = {"shared": sorted(pinned), "sample": ["humaneval"]}[
+        reference_data.name
+    ]  # of the others, the sample has rows
+    paths = {name: reference_data / "data" / str(pinned[name].mirror) for name in whole}
+    found = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in paths.items()}
+    assert found == {name: pinned[name].sha256 for name in whole}
+    assert [rows_in(paths[name], pinned[name].format) for name in whole] == [pinned[name].rows for name in whole]
 
 
 def test_unknown_hashes_are_two_and_git_knows_them():
@@ -258,9 +258,8 @@ def test_tables_1_and_2_differ_in_evolvers_alone():
         assert first.model_dump(exclude={"id", "evolver"}) == second.model_dump(exclude={"id", "evolver"})
 
 
-@pytest.mark.shared
-def test_training_is_the_papers():
-    main = yaml.safe_load(shared("paper", "protocol.yaml").read_text(encoding="utf-8"))["sft"]["main"]
+def test_training_is_the_papers(reference_data: Path):
+    main = yaml.safe_load((reference_data / "paper/protocol.yaml").read_text(encoding="utf-8"))["sft"]["main"]
     for experiment in CATALOGUE.experiments.values():
         sft = experiment.sft
         assert (sft.tuning, sft.learning_rate, sft.epochs) == (main["tuning"], main["learning_rate"], main["epochs"])

@@ -31,11 +31,8 @@ def stage(plan: Plan, name: str) -> list[Job]:
 
 
 @pytest.fixture(scope="module")
-def protocol() -> dict[str, Any]:
-    path = ROOT.parent / "shared" / "paper" / "protocol.yaml"
-    if not path.exists():
-        pytest.skip("no shared/paper/protocol.yaml beside the project")
-    found: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+def protocol(reference_data: Path) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((reference_data / "paper/protocol.yaml").read_text(encoding="utf-8"))
     return found
 
 
@@ -63,7 +60,6 @@ def test_a_plan_is_whole(table: str, scale: str):
     assert digest(plan) == digest(plan_tables([table], scale))
 
 
-@pytest.mark.shared
 @pytest.mark.parametrize("table, family", [("1", "llama-3.1"), ("2", "qwen-2")])
 def test_the_models_are_the_protocols(table: str, family: str, protocol: dict[str, Any]):
     plan, models = planned(table, "paper"), protocol["models"]
@@ -82,7 +78,6 @@ def test_the_models_are_the_protocols(table: str, family: str, protocol: dict[st
     assert bases == dict.fromkeys(models["base_models"]["evol_instruct"], 6)
 
 
-@pytest.mark.shared
 @pytest.mark.parametrize("table", ["1", "2"])
 def test_the_hyperparameters_are_the_protocols(table: str, protocol: dict[str, Any]):
     main = protocol["sft"]["main"]
@@ -104,7 +99,6 @@ def test_the_hyperparameters_are_the_protocols(table: str, protocol: dict[str, A
         assert {name: job.params[name] for name in wanted} == wanted
 
 
-@pytest.mark.shared
 @pytest.mark.parametrize("table", ["1", "2"])
 def test_evolution_and_responses_are_the_protocols(table: str, protocol: dict[str, Any]):
     plan = planned(table, "paper")
@@ -124,7 +118,6 @@ def test_evolution_and_responses_are_the_protocols(table: str, protocol: dict[st
         assert job.params["engine"]["tensor_parallel"] == protocol["response_generation"]["engine"]["tensor_parallel"]
 
 
-@pytest.mark.shared
 def test_each_model_is_tested_in_its_seeds_domain(protocol: dict[str, Any]):
     names = {"math": "hendrycks_math"}
     wanted = {

@@ -8,6 +8,7 @@ from kit.models.adapters import check_adapter
 from kit.models.folder import check_chat_template, check_model_folder
 from kit.models.internlm2 import internlm2_to_llama
 from kit.models.llama_cpp import distribution_file, from_gguf, sha256_of
+from kit.models.packaged import packaged_model
 from kit.models.rewrite import bin_to_safetensors, select_layers
 from kit.models.tokenizer import left_out, load_tokenizer, render
 from kit.models.vocabulary import check_ids, embedding_rows
@@ -27,6 +28,7 @@ __all__ = [
     "left_out",
     "load_causal_lm",
     "load_tokenizer",
+    "packaged_model",
     "render",
     "select_layers",
     "sha256_of",

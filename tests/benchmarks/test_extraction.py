@@ -208,14 +208,13 @@ def test_what_default_keeps_is_the_text_itself() -> None:
     )
 
 
-def field_rows() -> list[dict[str, Any]]:
-    path = Path(__file__).parents[3] / "shared" / "field" / "graders.jsonl"
-    rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+def field_rows(reference_data: Path) -> list[dict[str, Any]]:
+    lines = (reference_data / "field/graders.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [json.loads(line) for line in lines]
     return [row for row in rows if row["benchmark"] in ("humaneval", "mbpp")]
 
 
-@pytest.mark.shared
-def test_texts_from_the_field(sandbox: Sandbox) -> None:
+def test_texts_from_the_field(sandbox: Sandbox, reference_data: Path) -> None:
     lists = "from typing import List\n\n\ndef twice(xs: List[int]) -> List[int]:\n"
     prompt = f'{lists}    """ Twice each.\n    """\n'
     test = "def check(candidate):\n    assert candidate([1, 2]) == [2, 4]\n"
@@ -223,7 +222,7 @@ def test_texts_from_the_field(sandbox: Sandbox) -> None:
         "humaneval": (humaneval, {"prompt": prompt, "entry_point": "twice", "test": test}),
         "mbpp": (mbpp, {"test_list": ["assert f('x') == 'a'", "assert f('') == 'b'"]}),
     }
-    for row in field_rows():
+    for row in field_rows(reference_data):
         module, data = of[row["benchmark"]]
         for protocol in ("default", "paper"):
             if row[protocol] is not None:

@@ -16,7 +16,6 @@ from kit.errors import RequestError
 from kit.records import Problem, Turn
 from kit.sandbox import open_sandbox
 
-DATA = Path(__file__).parents[3] / "shared" / "data" / "humaneval"
 WHEEL = Path(sysconfig.get_path("purelib")) / "opencompass" / "datasets" / "humaneval.py"
 PROMPT = 'def twice(x: int) -> int:\n    """ Twice x.\n    >>> twice(2)\n    4\n    """\n'
 ROW = {
@@ -54,15 +53,9 @@ RIGHT = {
 }
 
 
-def shared(name: str) -> Path:
-    if not (DATA / name).exists():
-        pytest.skip(f"no {name} beside the project")
-    return DATA / name
-
-
-def completions() -> dict[str, str]:
-    lines = shared("wizardcoder15b_greedy_59.8.jsonl").read_text().splitlines()
-    return {row["task_id"]: row["completion"] for row in map(json.loads, lines)}
+def published(shared: Path) -> list[dict[str, str]]:
+    lines = (shared / "data/humaneval/wizardcoder15b_greedy_59.8.jsonl").read_text(encoding="utf-8").splitlines()
+    return list(map(json.loads, lines))
 
 
 @pytest.fixture(scope="module")
@@ -92,25 +85,39 @@ def test_paper_takes_what_opencompass_takes(text: str, oracle: Callable[[str], s
 
 
 @pytest.mark.shared
-def test_paper_takes_what_opencompass_takes_from_real_texts(oracle: Callable[[str], str]) -> None:
-    lines = shared("wizardcoder15b_greedy_59.8.jsonl").read_text().splitlines()
-    for row in map(json.loads, lines):
+def test_paper_takes_what_opencompass_takes_from_real_texts(oracle: Callable[[str], str], shared: Path) -> None:
+    for row in published(shared):
         for text in (row["completion"], row["all_code"], row["all_code"].replace("\r", "")):
             assert humaneval.PROTOCOLS["paper"](text, "") == oracle(text), row["task_id"]
+
+
+def test_paper_takes_what_opencompass_takes_from_real_code(oracle: Callable[[str], str], reference_data: Path) -> None:
+    wraps = ("{}", "```python\n{}\n```", "```\n{}", "So:\n```python\n{}```\nIt ends.", "{}\n\nprint(1)\n", "{}\r\n")
+    for problem in humaneval.read(reference_data / "data/humaneval/HumanEval.jsonl.gz"):
+        body = problem.data["canonical_solution"]
+        for text in (wrap.replace("{}", code) for wrap in wraps for code in (body, problem.data["prompt"] + body)):
+            assert humaneval.PROTOCOLS["paper"](text, "") == oracle(text), problem.id
+
+
+@pytest.mark.parametrize("tier", [1, 2])
+@pytest.mark.parametrize("protocol", ["paper", "default"])
+def test_canonical_solutions_pass(protocol: str, tier: int, reference_data: Path) -> None:
+    problems = humaneval.read(reference_data / "data/humaneval/HumanEval.jsonl.gz")
+    with open_sandbox(force_tier=tier) as sandbox:
+        grades = humaneval.grade(problems, [p.data["canonical_solution"] for p in problems], protocol, sandbox)
+    assert len(problems) == 164
+    assert [grade.id for grade in grades if grade.scores != {"humaneval": [1, 1]}] == []
 
 
 @pytest.mark.shared
 @pytest.mark.parametrize("tier", [1, 2])
 @pytest.mark.parametrize("protocol", ["paper", "default"])
-def test_published_numbers(protocol: str, tier: int) -> None:
-    problems = humaneval.read(shared("HumanEval.jsonl.gz"))
-    wizard = completions()
+def test_published_numbers(protocol: str, tier: int, shared: Path) -> None:
+    problems = humaneval.read(shared / "data/humaneval/HumanEval.jsonl.gz")
+    texts = {row["task_id"]: row["completion"] for row in published(shared)}
     with open_sandbox(force_tier=tier) as sandbox:
-        canonical = humaneval.grade(problems, [p.data["canonical_solution"] for p in problems], protocol, sandbox)
-        greedy = humaneval.grade(problems, [wizard[p.id] for p in problems], protocol, sandbox)
-    assert [grade.id for grade in canonical if grade.scores != {"humaneval": [1, 1]}] == []
-    assert len(problems) == 164
-    assert sum(grade.scores["humaneval"][0] for grade in greedy) == 98  # published: 59.8 %
+        grades = humaneval.grade(problems, [texts[problem.id] for problem in problems], protocol, sandbox)
+    assert sum(grade.scores["humaneval"][0] for grade in grades) == 98  # published: 59.8 %
 
 
 def test_reads_plain_and_packed(tmp_path: Path) -> None:

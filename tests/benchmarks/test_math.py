@@ -14,12 +14,6 @@ from kit.benchmarks._latex import boxed, equivalent, normalised, stripped
 from kit.prompts import load
 from kit.records import Problem
 
-DATA = Path(__file__).resolve().parents[3] / "shared/data/math"
-shared = [
-    pytest.mark.shared,
-    pytest.mark.skipif(not DATA.exists(), reason="the reference data of MATH is not beside the project"),
-]
-
 
 def problem(answer: str) -> Problem:
     return Problem(id="0", data={"problem": "?", "solution": f"It is $\\boxed{{{answer}}}$."})
@@ -258,22 +252,21 @@ def forms(solution: str, answer: str, other: str, chance: random.Random) -> list
 
 
 class TestRealSolutions:
-    pytestmark = shared
-
     @pytest.mark.parametrize("protocol", ["paper", "default"])
-    def test_the_sets_own_solutions_are_right(self, protocol: str) -> None:
-        problems = hendrycks_math.read(DATA / "test.jsonl")
+    def test_the_sets_own_solutions_are_right(self, protocol: str, reference_data: Path) -> None:
+        problems = hendrycks_math.read(reference_data / "data/math/test.jsonl")
         grades = hendrycks_math.grade(problems, [row.data["solution"] for row in problems], protocol, None)
-        assert (len(grades), sum(grade.scores["math"][0] for grade in grades)) == (5000, 5000)
+        size = {"shared": 5000, "sample": 100}[reference_data.name]
+        assert (len(grades), sum(grade.scores["math"][0] for grade in grades)) == (size, size)
 
-    def test_paper_is_the_oracle_item_by_item(self) -> None:
+    def test_paper_is_the_oracle_item_by_item(self, reference_data: Path) -> None:
         wheel, chance = oracle(), random.Random(0)
         evaluator = wheel["MATHEvaluator"](version="v2")
-        solutions = [row.data["solution"] for row in hendrycks_math.read(DATA / "test.jsonl")]
+        solutions = [row.data["solution"] for row in hendrycks_math.read(reference_data / "data/math/test.jsonl")]
         answers = [wheel["extract_boxed_answer"](solution) for solution in solutions]
         assert answers == [boxed(solution) for solution in solutions]
         for solution, answer in zip(solutions, answers, strict=True):
-            for text, reference in forms(solution, answer, chance.choice(answers), chance):
+            for text, wanted in forms(solution, answer, chance.choice(answers), chance):
                 found = wheel["math_postprocess_v2"](text)
                 assert hendrycks_math.paper_answer(text) == found
-                assert equivalent(found, reference) == evaluator.is_equiv(found, reference), (text, reference)
+                assert equivalent(found, wanted) == evaluator.is_equiv(found, wanted), (text, wanted)

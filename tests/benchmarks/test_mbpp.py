@@ -15,7 +15,6 @@ from kit.errors import RequestError
 from kit.records import Problem, Turn
 from kit.sandbox import open_sandbox
 
-DATA = Path(__file__).parents[3] / "shared" / "data" / "mbpp" / "mbpp.jsonl"
 WHEEL = Path(sysconfig.get_path("purelib")) / "opencompass" / "datasets" / "mbpp.py"
 ROW = {
     "task_id": 1,
@@ -58,10 +57,8 @@ RIGHT = {
 }
 
 
-def problems() -> list[Problem]:
-    if not DATA.exists():
-        pytest.skip("no mbpp.jsonl beside the project")
-    return mbpp.read(DATA)
+def problems(reference_data: Path) -> list[Problem]:
+    return mbpp.read(reference_data / "data/mbpp/mbpp.jsonl")
 
 
 @pytest.fixture(scope="module")
@@ -89,8 +86,7 @@ def test_paper_takes_what_opencompass_takes(text: str, oracle: Callable[[str], s
     assert mbpp.PROTOCOLS["paper"](TEXTS[text], "twice") == oracle(TEXTS[text])
 
 
-@pytest.mark.shared
-def test_paper_takes_what_opencompass_takes_from_real_code(oracle: Callable[[str], str]) -> None:
+def test_paper_takes_what_opencompass_takes_from_real_code(oracle: Callable[[str], str], reference_data: Path) -> None:
     wraps = (
         "{}",
         "```python\n{}\n```",
@@ -98,18 +94,19 @@ def test_paper_takes_what_opencompass_takes_from_real_code(oracle: Callable[[str
         "'{}'\n[DONE]\n[BEGIN]\n'x'\n[DONE]",
         "So:\n```\n{}",
     )
-    for problem in problems():
+    for problem in problems(reference_data):
         for wrap in wraps:
             text = wrap.replace("{}", problem.data["code"])
             assert mbpp.PROTOCOLS["paper"](text, "") == oracle(text), problem.id
 
 
-@pytest.mark.shared
 @pytest.mark.parametrize("tier", [1, 2])
 @pytest.mark.parametrize("protocol", ["paper", "default"])
-def test_reference_code_passes(protocol: str, tier: int) -> None:
-    asked = problems()
-    assert [p.id for p in asked] == [str(n) for n in range(11, 511)]
+def test_reference_code_passes(protocol: str, tier: int, reference_data: Path) -> None:
+    asked = problems(reference_data)
+    if reference_data.name == "shared":
+        assert [p.id for p in asked] == [str(n) for n in range(11, 511)]
+    assert {"126", "341", "367"} <= {p.id for p in asked}
     with open_sandbox(force_tier=tier) as sandbox:
         grades = mbpp.grade(asked, [p.data["code"] for p in asked], protocol, sandbox)
     assert [(g.id, g.reason) for g in grades if g.scores != {"mbpp": [1, 1]}] == []

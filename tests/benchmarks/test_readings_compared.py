@@ -2,10 +2,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 SCRIPT = Path(__file__).resolve().parents[2] / "perf" / "readings_compared.py"
-DATA = SCRIPT.parents[2] / "shared/data"
 
 
 def compared(*arguments: str) -> "subprocess.CompletedProcess[str]":
@@ -19,10 +16,8 @@ def test_says_which_data_is_missing(tmp_path: Path) -> None:
     assert done.stderr == f"error: {tmp_path}: no {names}; name the folder that has them: --data\n"
 
 
-@pytest.mark.shared
-@pytest.mark.skipif(not DATA.exists(), reason="the reference data is not beside the project")
-def test_prints_a_row_a_set() -> None:
-    done = compared("--rows", "5", "--only", "6b")
+def test_prints_a_row_a_set(reference_data: Path) -> None:
+    done = compared("--data", str(reference_data / "data"), "--rows", "5", "--only", "6b")
     rows = [line.split(" | ")[:4] for line in done.stdout.splitlines()]
     assert rows[0] == ["| set", "n", "math-verify", "default"]
     assert rows[2] == ["| GSM8K, 6b, as they are", "5", "5", "5"]
