@@ -29,8 +29,10 @@ def wall_s(*arguments: str) -> tuple[float, str]:
     code = "from kit.cli import main; main()"
     command = [sys.executable, "-c", code, *arguments]
     done = subprocess.run(command, check=False, text=True, capture_output=True, cwd=ROOT)
-    if done.returncode:
-        raise RequestError(f"kit {' '.join(arguments)}: {done.stderr.strip()}")
+    if done.returncode == RequestError.exit_code:
+        raise RequestError(done.stderr.strip().removeprefix("error: "))
+    if done.returncode:  # not for want of anything: a failure
+        sys.exit(f"kit {' '.join(arguments)}: exit status {done.returncode}\n{done.stderr}")
     return time.perf_counter() - started, done.stdout
 
 

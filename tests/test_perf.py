@@ -113,6 +113,11 @@ MISSING = {
         "error: no.jsonl: no such file or folder; name another with --completions",
     ),
     "table": ("cached_table", ["--table", "99"], "error: no table named '99'; known: table-1, table-2"),
+    "table of a store": (
+        "cached_table",
+        ["--store", "tests", "--table", "99"],
+        "error: no table named '99'; known: table-1, table-2",
+    ),
 }
 
 
@@ -230,6 +235,18 @@ def test_cached_table_measures_a_store_that_it_made_up(speed: ModuleType):
     assert done.stdout.startswith("0 jobs done, ")
     (row,) = speed.rows_in(done.stdout.splitlines())
     assert (row.what, row.peer) == ("a table that is computed already, `perf/cached_table.py`", "")
+
+
+def test_a_kit_that_crashes_is_a_failure_and_not_left_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    # a traceback of the command that is timed was told as something missing
+    cached_table = load("cached_table", monkeypatch)
+    program = tmp_path / "python"
+    program.write_text("#!/bin/sh\necho 'Traceback: no module' >&2\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    with pytest.raises(SystemExit) as ended:
+        cached_table.wall_s("--help")
+    assert ended.value.code == "kit --help: exit status 1\nTraceback: no module\n"
 
 
 def test_both_graders_find_the_same_number_right(speed: ModuleType):
