@@ -264,6 +264,9 @@ def test_it_does_what_it_says(line: str, made: Clone, typed: Typed) -> None:
     if line.startswith("make verify"):  # random answers give other numbers than those that it knows of smoke
         assert "ok    stored    table-2: 20 graded" in done.stdout, said
         return
+    if "wants a machine with a network" in done.stderr:
+        assert (line, done.returncode) == ("kit pin", 1), said
+        return
     assert done.returncode == 0, said
     if "reproduce" in line:
         assert "Qwen-2 evolvers, six base models" in done.stdout, said
