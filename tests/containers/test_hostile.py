@@ -219,7 +219,8 @@ def start_run(job: Job, store: Store, grade: containers.Image, runtime: str) -> 
     """A run of one job in a process of its own, as far as its container."""
     code = textwrap.dedent(
         """
-        import json, sys
+        import json, signal, sys
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background is started deaf to it
         sys.path.insert(0, sys.argv[1])
         from pathlib import Path
         from kit import containers, launch
