@@ -166,6 +166,8 @@ UNREADABLE = {
     "UTF-32": ('[{"id": 0}]'.encode("utf-32"), "UTF-32 text; save the file as UTF-8"),
     "Latin-1": (b'[{"id": "caf\xe9"}]', "byte 12 is not UTF-8; save the file as UTF-8"),
     "zstd": (b"\x28\xb5\x2f\xfd....", "packed by zstd; unpack it first, or pack it by gzip"),
+    "gzip, twice": (gzip.compress(gzip.compress(b'{"id": 0}')), "packed by gzip twice; unpack it once"),
+    "zip in gzip": (gzip.compress(b"PK\x03\x04...."), "a zip archive; unpack it first"),
     "Parquet": (b"PAR1....", "a Parquet file; write its rows as JSONL"),
     "gzip, cut off": (
         gzip.compress(b'{"id": 0}')[:-9],
@@ -302,6 +304,9 @@ SHAPES: dict[str, Any] = {
         {"custom_id": f"gsm8k-{n}", "response": {"body": {"choices": [{"message": {"content": f"t{n}"}}]}}}
         for n in range(3)
     ],
+    "OpenAI's completions": [
+        {"custom_id": f"gsm8k-{n}", "response": {"body": {"choices": [{"text": f"t{n}"}]}}} for n in range(3)
+    ],
     "FastChat's turns": [{"question_id": n, "choices": [{"index": 0, "turns": [f"t{n}"]}]} for n in range(3)],
     "vLLM's outputs": [{"index": n, "outputs": [{"index": 0, "text": f"t{n}"}]} for n in range(3)],
     "a list of one text": [{"idx": n, "responses": [f"t{n}"]} for n in range(3)],
@@ -344,6 +349,9 @@ IDS = {
     "HumanEval, small letters": ("humaneval", "problem_id", ["human_eval/0", "human_eval/1", "human_eval/2"]),
     "GSM8K, a split": ("gsm8k", "question_id", ["gsm8k/test/0", "gsm8k/test/1", "gsm8k/test/2"]),
     "GSM8K, a word": ("gsm8k", "id", ["task_0", "task_1", "task_2"]),
+    "HumanEval, a table's numbers as text": ("humaneval", "id", ["0.0", "1.0", "2.0"]),
+    "HumanEval, a table's numbers after the name": ("humaneval", "id", [f"HumanEval/{n}.0" for n in range(3)]),
+    "MBPP, a table's positions as text": ("mbpp", "idx", ["0.0", "1.0", "2.0"]),
     "IFEval, positions": ("ifeval", "idx", [0, 1]),
     "IFEval, keys as text": ("ifeval", "key", ["1001", "1005"]),
 }
@@ -364,6 +372,7 @@ FOREIGN = {
     "ids of a set that the kit lacks": ("gsm8k", [f"ARC-Easy/{n}" for n in (0, 1, 2)]),
     "MBPP's training tasks": ("mbpp", ["Mbpp/2", "Mbpp/3", "Mbpp/4"]),
     "a number with a fraction": ("gsm8k", [0.5, 1.5, 2.5]),
+    "a number with a fraction, as text": ("gsm8k", ["0.5", "1.5", "2.5"]),
     "truth values": ("gsm8k", [False, True, True]),
 }
 
@@ -521,6 +530,56 @@ def test_hints_lead_out_when_they_are_followed_word_for_word(name: str, tmp_path
             assert hint != field
             field = hint
     pytest.fail("the hints lead in a circle")
+
+
+SEVERAL: dict[str, tuple[str, list[Any] | dict[str, Any]]] = {
+    # the first of them was graded in silence
+    "lm-eval's repeats": ("resps.0.0", [{"doc_id": n, "doc": {}, "resps": [["t", "other"]]} for n in range(3)]),
+    "lm-eval's requests": ("resps.0.0", [{"doc_id": n, "doc": {}, "resps": [["t"], ["other"]]} for n in range(3)]),
+    "lm-eval, filtered": ("filtered_resps.0", [{"doc_id": n, "filtered_resps": ["t", "other"]} for n in range(3)]),
+    "vLLM": ("outputs.0.text", [{"index": n, "outputs": [{"text": "t"}, {"text": "other"}]} for n in range(3)]),
+    "OpenAI": (
+        "choices.0.message.content",
+        [{"id": n, "choices": [{"message": {"content": "t"}}, {"message": {"content": "other"}}]} for n in range(3)],
+    ),
+    "FastChat, two turns": ("choices.0.turns.0", [{"id": n, "choices": [{"turns": ["t", "other"]}]} for n in range(3)]),
+    "Inspect": (
+        "output.choices.0.message.content",
+        [
+            {"id": n, "output": {"choices": [{"message": {"content": "t"}}, {"message": {"content": "other"}}]}}
+            for n in range(3)
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("place, rows", SEVERAL.values(), ids=list(SEVERAL))
+def test_the_first_of_several_is_taken_where_it_is_asked_for(place: str, rows: list[Any], tmp_path: Path):
+    path = lines(tmp_path / "c.jsonl", rows)
+    text = message("gsm8k", path)
+    assert text.startswith(f"{path}:1: ")
+    assert text.endswith(
+        f": found a list of 2, and one completion a problem is graded; take one by its number, the first is "
+        f"--field {place}"
+    )
+    assert read("gsm8k", path, field=place).texts == ["t", "t", "t"]
+
+
+NO_TEXTS: dict[str, tuple[dict[str, Any], str]] = {
+    # "wanted the text in one of completion, response, output", of a record that has an output
+    "null": ({"output": None}, "output: found null"),
+    "a number": ({"completion": 48}, "completion: found int"),
+    "OpenAI's null": (
+        {"response": {"body": {"choices": [{"message": {"content": None}}]}}},
+        "response.body.choices.0.message.content: found null",
+    ),
+}
+
+
+@pytest.mark.parametrize("row, found", NO_TEXTS.values(), ids=list(NO_TEXTS))
+def test_a_text_that_is_none_is_named(row: dict[str, Any], found: str, tmp_path: Path):
+    path = lines(tmp_path / "c.jsonl", [{"id": n, **row} for n in range(3)])
+    assert message("gsm8k", path) == f"{path}:1: {found}, wanted text, an empty one if the model said nothing"
 
 
 def test_texts_deeper_down_are_named(tmp_path: Path):
