@@ -17,6 +17,9 @@ OTHER_NAMES: Mapping[str, str] = {
     "target": "output",
     "system_prompt": "system",
     "system_message": "system",
+    "histories": "history",
+    "chat_history": "history",
+    "conversation_history": "history",
 }
 """Other tools' names for fields that are read here."""
 CHATS = ("conversations", "conversation", "messages")

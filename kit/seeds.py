@@ -11,7 +11,7 @@ from kit.errors import RequestError
 from kit.fields import CHATS, unread
 from kit.records import BYTE_ORDER_MARK, ChatRow, Instruction, Pair, beyond_json, parse_history, read_objects, read_rows
 from kit.textfiles import read_text
-from kit.texts import Mended
+from kit.texts import HALF, REPLACEMENT, Mended
 
 FIELDS: Mapping[str, Mapping[str, str]] = {
     "alpaca": {"instruction": "instruction", "input": "input", "output": "output"},
@@ -48,10 +48,17 @@ class Reading(Generic[Kind]):
         return {
             "with_system": sum(bool(row.system) for row in self.rows),
             "with_history": sum(bool(row.history) for row in self.rows),
-            "unread_fields": dict(sorted(self.unread.items())),
+            "unread_fields": self._unread_fields(),
             "half_characters": self.mended.half_characters,
             "byte_order_marks": self.mended.byte_order_marks,
         }
+
+    def _unread_fields(self) -> dict[str, int]:
+        """The fields that nobody reads, by names that a UTF-8 file can hold."""
+        found = Counter[str]()
+        for name, count in self.unread.items():
+            found[HALF.sub(REPLACEMENT, name)] += count
+        return dict(sorted(found.items()))
 
 
 def objects(path: Path) -> list[tuple[str, dict[str, Any]]]:

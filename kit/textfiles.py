@@ -15,6 +15,8 @@ FOREIGN = {
     b"\xfd7zXZ\x00": "packed by xz; unpack it first, or pack it by gzip",
     b"BZh": "packed by bzip2; unpack it first, or pack it by gzip",
     b"7z\xbc\xaf\x27\x1c": "a 7z archive; unpack it first",
+    GZIP: "packed by gzip twice; unpack it once",
+    b"PK\x03\x04": "a zip archive; unpack it first",
     b"PAR1": "a Parquet file; write its rows as JSONL",
     b"\xff\xfe\x00\x00": "UTF-32 text; save the file as UTF-8",
     b"\x00\x00\xfe\xff": "UTF-32 text; save the file as UTF-8",

@@ -340,3 +340,23 @@ def test_rows_past_the_limit_are_not_looked_at(tmp_path: Path):
     assert [row.instruction for row in read_instructions(path, "alpaca", "s", rows=1)] == ["a"]
     with pytest.raises(RequestError, match="'images' would be lost"):
         read_instructions(path, "alpaca", "s", rows=2)
+
+
+def test_a_field_whose_name_holds_half_a_character_is_counted_under_a_name_that_a_file_can_hold(tmp_path: Path):
+    # the model was tuned, and the job ended in "UnicodeEncodeError" when its facts were written
+    rows = [{"instruction": "Hi.", "output": "Ho.", f"from{half}": "web"} for half in ("\ud83d", "\udc00")]
+    (tmp_path / "p.json").write_text(json.dumps(rows))
+    facts = read_training(tmp_path / "p.json").facts()
+    assert facts["unread_fields"] == {"from\ufffd": 2}
+    json.dumps(facts, ensure_ascii=False).encode()
+
+
+@pytest.mark.parametrize("name", ["histories", "chat_history", "Conversation_History"])
+def test_a_history_under_another_name_is_refused(name: str, tmp_path: Path):
+    # it was counted as a field that is not read, and the model tuned without it
+    (tmp_path / "p.json").write_text(json.dumps([{"instruction": "Hi.", "output": "Ho.", name: [["a", "b"]]}]))
+    with pytest.raises(RequestError) as error:
+        read_training(tmp_path / "p.json")
+    assert str(error.value) == (
+        f"{tmp_path}/p.json[0]: {name!r} is not read, and 'history' is empty; is it 'history'? Then rename it"
+    )

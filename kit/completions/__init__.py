@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kit.completions.fields import read_field, read_text_at, refuse_too_deep
+from kit.completions.fields import read_field, read_text_at, refuse_several, refuse_too_deep
 from kit.completions.layouts import Record, Records, read_records
 from kit.completions.matching import Match, check_order, match, shorten
 from kit.completions.texts import text_field
@@ -87,6 +87,10 @@ def _one_text_each(
     matched = _once(found, told)
     place = field if field is not None else text_field(found, problems, matched, told.field)
     wanted = [problem.id for problem in problems[:rows]]
+    if field is None:
+        for id in wanted:
+            if id in matched:
+                refuse_several(matched[id].row, place, matched[id].where)
     by_id = {id: _text(matched[id], place) for id in wanted if id in matched}
     _complete(found.path, problems, wanted, matched)
     texts = [by_id[id] for id in wanted]

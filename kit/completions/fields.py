@@ -69,6 +69,22 @@ def read_field(value: Any, field: str, where: str) -> Any:
     raise RequestError(f"{where}: no field '{field}'; {start} {_contents(value)}")
 
 
+def refuse_several(value: Any, field: str, where: str) -> None:
+    """Refuse a place that the kit chose itself, where it takes the first of several responses.
+
+    Raises:
+        RequestError: a list on the way has more than one item; the message says which ``--field`` takes the first.
+    """
+    steps = split_field(field) if field else []
+    for depth, step in enumerate(steps):
+        if isinstance(value, list) and len(value) > 1:
+            raise RequestError(
+                f"{where}: {join_field(steps[:depth])}: found a list of {len(value):,}, and one completion a problem "
+                f"is graded; take one by its number, the first is --field {field}"
+            )
+        value = _child(value, step)
+
+
 def _child(value: Any, step: str) -> Any:
     """Return one step's value: an object's field, or a list's item by its number from 0."""
     if isinstance(value, Mapping):

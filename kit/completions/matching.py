@@ -160,7 +160,7 @@ def _counts(name: str, values: Sequence[Any], named: _Column, placed: _Column, p
 
 def _position(value: Any, problems: Sequence[Problem]) -> tuple[str, ...]:
     """Return the id of the problem at a position."""
-    text = _plain(value)
+    text = _number(_plain(value))
     if not text.isdecimal() or len(text) > 9 or int(text) >= len(problems):
         return ()
     return (problems[int(text)].id,)
@@ -169,8 +169,8 @@ def _position(value: Any, problems: Sequence[Problem]) -> tuple[str, ...]:
 def id_lookup(problems: Sequence[Problem], benchmark: str) -> Callable[[Any], tuple[str, ...]]:
     """Return what finds a problem by an id as other tools write it.
 
-    ``HumanEval/3`` is also ``3``, ``"003"``, ``3.0``, ``HumanEval_3``, ``openai_humaneval/3``; MBPP's ``2`` is also
-    ``Mbpp/2``. What stands before the number must name the benchmark, or none.
+    ``HumanEval/3`` is also ``3``, ``"003"``, ``3.0``, ``"3.0"``, ``HumanEval_3``, ``openai_humaneval/3``; MBPP's ``2``
+    is also ``Mbpp/2``. What stands before the number must name the benchmark, or none.
     """
     ids = {problem.id: problem.id for problem in problems}
     short: dict[str, list[str]] = {}
@@ -207,7 +207,8 @@ def _plain(value: Any) -> str:
 
 
 def _number(text: str) -> str:
-    """Return a number without the zeros in front of it, another text as it is."""
+    """Return a whole number without the zeros in front of it and after its point, another text as it is."""
+    text = re.sub(r"^(\d+)\.0+$", r"\1", text)
     return text.lstrip("0") or "0" if text.isdecimal() and text.isascii() else text
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from kit.completions.fields import MISSING, find_field, is_text, join_field
+from kit.completions.fields import MISSING, find_field, is_text, join_field, read_text_at
 from kit.completions.layouts import Record, Records
 from kit.completions.names import RARE_TEXT_FIELDS, TEXT_FIELDS
 from kit.errors import RequestError
@@ -14,6 +14,7 @@ PLACES = (
     "choices.0.text",
     "choices.0.turns.0",
     "response.body.choices.0.message.content",
+    "response.body.choices.0.text",
     "response.choices.0.message.content",
     "output.choices.0.message.content",
     "outputs.0.text",
@@ -42,6 +43,7 @@ def text_field(found: Records, problems: Sequence[Problem], matched: Mapping[str
         if name != key_field and any(is_text(find_field(row, name)) for row in rows.values())
     ]
     if not seen:
+        _refuse_no_text(matched)
         first = next(iter(rows.values()))
         names = ", ".join(sorted(first)) if isinstance(first, Mapping) else type(first).__name__
         raise RequestError(
@@ -57,6 +59,19 @@ def text_field(found: Records, problems: Sequence[Problem], matched: Mapping[str
     if len(left) > 1:
         raise RequestError(f"{found.path}: the text may be in {' or '.join(map(repr, left))}; say which with --field")
     return left[0]
+
+
+def _refuse_no_text(matched: Mapping[str, Record]) -> None:
+    """Refuse a field that has a text's name and holds null or a number in every record.
+
+    Raises:
+        RequestError: there is one; the message says what stands in it.
+    """
+    first = next(iter(matched.values()))
+    for name in (*TEXT_FIELDS, *PLACES):
+        value = find_field(first.row, name)
+        if value is None or isinstance(value, int | float):
+            read_text_at(value, name, first.where)
 
 
 def _deeper(row: Any) -> str:

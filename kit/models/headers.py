@@ -54,9 +54,10 @@ def weight_files(model: Path) -> list[Path]:
     if (model / INDEX).is_file():
         return _indexed_files(model, whole)
     if not whole.is_file():
+        names = _some(file.name for file in others) or "no *.safetensors"  # a link that leads nowhere is none
         raise RequestError(
-            f"{model}: found {_some(file.name for file in others)} and no {INDEX}, wanted model.safetensors, or shards "
-            "with their index; is the download complete?"
+            f"{model}: found {names} and no {INDEX}, wanted model.safetensors, or shards with their index; is the "
+            "download complete?"
         )
     if others:
         raise RequestError(

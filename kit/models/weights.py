@@ -18,6 +18,7 @@ from kit.errors import RequestError, did_you_mean
 from kit.models.differences import SHOWN, Differences, difference_message, likely_cure, order
 from kit.models.files import read_json
 from kit.models.headers import FLOATS, Stored, same_bytes, stored_tensors
+from kit.models.vocabulary import EMBEDDINGS
 
 FUSED = re.compile(r"^(\S+) +\| CONVERSION ", re.MULTILINE)
 """A line of transformers' report on a tensor that is made up of several stored ones, a layer's experts for instance."""
@@ -61,12 +62,22 @@ def check_tensors(
     found = _differences(where, kind, config, stored) if plain else _missing_modules(where, kind, config, stored)
     if found:
         raise RequestError(difference_message(where, kind.__name__, found, likely_cure(settings, stored, found)))
+    if engine == "vllm" and plain and config.tie_word_embeddings and not any(map(_is_embedding, stored)):
+        raise RequestError(
+            f"{where}: the head's tensor is stored and the embedding's is missing; {kind.__name__} ties the two, and "
+            "vLLM reads the embedding's alone; load the folder with transformers and save it again, or use engine "
+            "'transformers'"
+        )
     prefix = f"{kind.base_model_prefix}."
     if engine == "vllm" and plain and not any(name.startswith(prefix) for name in stored):
         raise RequestError(
             f"{where}: no tensor's name starts with {prefix!r}, as {kind.__name__}'s do, and vLLM reads none without "
             "it; load the folder with transformers and save it again, or use engine 'transformers'"
         )
+
+
+def _is_embedding(name: str) -> bool:
+    return name.endswith(EMBEDDINGS)
 
 
 def described(tensors: Mapping[str, Any]) -> dict[str, Stored]:

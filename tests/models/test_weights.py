@@ -363,3 +363,21 @@ def test_transformers_own_report_is_an_error(copy: Callable[..., Path], rewrite:
         models.load_causal_lm(folder, dtype=torch.float32)
     assert str(caught.value) == (FIT.format(folder=folder) + f"3 missing (layer 1): {MLP}; is the download complete?")
     assert models.load_causal_lm(copy("tied", "good"), dtype=torch.float32).config.model_type == "llama"
+
+
+def test_a_tied_head_without_its_embedding_is_refused_for_vllm(copy: Callable[..., Path], rewrite: Callable[..., Any]):
+    # vLLM passes the tied head by, and ended with an error of its own once it had started
+    folder = copy("tied")
+
+    def rename(tensors: dict[str, Any]) -> dict[str, Any]:
+        return {"lm_head.weight": tensors.pop("model.embed_tokens.weight"), **tensors}
+
+    rewrite(folder, rename)
+    models.check_weights(folder)  # transformers gives the embedding the head's values
+    with pytest.raises(RequestError) as error:
+        models.check_weights(folder, engine="vllm")
+    assert str(error.value) == (
+        f"{folder}: the head's tensor is stored and the embedding's is missing; LlamaForCausalLM ties the two, and "
+        "vLLM reads the embedding's alone; load the folder with transformers and save it again, or use engine "
+        "'transformers'"
+    )
