@@ -258,13 +258,13 @@ def _formulas(text: str) -> Iterator[Formula]:
         elif not word.strip():  # a blank line ends no display
             opening = None if opening[0] in ("$", "\\(") else opening
         elif word == _closing(opening[0]) and _closes(text, opening, token):
-            yield Formula(opening.start(), token.end(), _unwrapped(text[opening.end() : token.start()]))
+            yield Formula(opening.start(), token.end(), unwrapped(text[opening.end() : token.start()]))
             opening = None
         elif opens and (opening[0] == "$" or word == opening[0]):
             opening = token  # what was open was a price's sign, or is never closed
 
 
-def _unwrapped(body: str) -> str:
+def unwrapped(body: str) -> str:
     """A formula's body without the environment that lines its rows up, which is no part of what they say."""
     return _ROWS.sub("", body).strip() if "\\begin" in body else body.strip()
 

@@ -169,7 +169,7 @@ def _announced(rest: str, several: bool) -> list[str]:
 
 def _sides(formula: str) -> list[str]:
     """A formula after its last "=", and whole."""
-    body = readings.stripped(formula)
+    body = readings.unwrapped(readings.stripped(formula))
     return list(dict.fromkeys(filter(None, [body.rpartition("=")[2].strip(), body])))
 
 
