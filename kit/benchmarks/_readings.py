@@ -19,11 +19,22 @@ OPENING = r"[\s*_$€£¥~=:>\\]*"
 """Marks that may stand before a number."""
 
 _SEPARATOR = re.compile(r"(?<=\d)(?:\{,\}|\\[,;:! ]|,\\[!,]|\\!,|\{\\,\}|[~\u00a0\u2009\u202f'’])(?=\d{3}(?!\d))")
+_SPACED = re.compile(r"(?<![\w.,^/+*=-])\d{1,3}(?: \d{3})+(?![\w/]|[.,-]\d| \d)")
+"""A number whose thousands are set apart by blanks: "12 000"; its first group follows a blank or a sign of money."""
 _HEADING = re.compile(
-    r"^[ \t]*(?:#{1,6}[ \t]*|\*\*)?(?:Question|Problem|Exercise|Q|Human|User|Instruction)(?:\*\*)?[ \t]*:(?!:)"
-    r"(?P<rest>[^\n]*)",
+    r"^[ \t]*(?:#{1,6}[ \t]*|\*\*)?(?:"
+    r"(?:(?:New|Next|Another)[ \t]+(?:[Qq]uestion|[Pp]roblem|[Ee]xercise)|Question|Problem|Exercise|Q|Human|User"
+    r"|Instruction)(?:\*\*)?[ \t]*:"
+    r"|(?:Question|Problem|Exercise|Example|Q)[ \t]*(?:#|No\.)?[ \t]*(?P<number>\d{1,4})(?:\*\*)?[ \t]*[:.)]"
+    r")(?!:)(?P<rest>[^\n]*)",
     re.MULTILINE,
 )
+_TURN = re.compile(
+    r"<\|(?:im_end|im_start|endoftext|end_of_text|eot_id|eom_id|start_header_id|end|user)\|>|</s>|<end_of_turn>"
+    r"|<start_of_turn>user|\[INST\]"
+)
+"""Marks of chat formats: what follows is no longer this answer."""
+_FIRST_MARKS = re.compile(rf"(?:\s|{_TURN.pattern}|<\|end_header_id\|>|assistant\b)*")
 _MARK = re.compile(r"(?<!#)####(?!#)[ \t]*(?P<line>[^\n]*)")
 _LINE = re.compile(r"\s*([^\n]*)")
 _MORE = re.compile(r"\S")
@@ -40,6 +51,7 @@ _DELIMITER = re.compile(
 _INTRODUCTION = re.compile(
     r":[*_\s]*$|\b(?:restate|rephrase|repeat|rewrite|recall|help|here|let's|let me|let us)\b", re.IGNORECASE
 )
+_ROWS = re.compile(r"\\(?:begin|end)\{(?:aligned|alignedat|align\*?|split|gathered|gather\*?|equation\*?)\}")
 _CLOSING = {"\\[": "\\]", "\\(": "\\)", "$$": "$$", "$": "$"}
 
 
@@ -56,24 +68,37 @@ class Formula:
 
 def unseparated(text: str) -> str:
     r"""The text with LaTeX's and typography's thousands separators left out: ``9{,}500``, ``12\,000``."""
-    return _SEPARATOR.sub("", text)
+    return _SPACED.sub(lambda number: number[0].replace(" ", ""), _SEPARATOR.sub("", text))
 
 
 def own_part(text: str, question: str) -> str:
     """The text without a further exercise that the model made up for itself after its answer.
 
     A heading ("Question:") opens a further exercise where an answer stands before it, and where it does not repeat the
-    question that was asked.
+    question that was asked; so does a mark of a chat format that ends a turn. Headings that count on from one before
+    them ("Question 1:", "Question 2:") are the steps of one answer.
     """
-    start = 0
+    text = _own_turn(text)
+    start, count = 0, 0
     for heading in _HEADING.finditer(text):
-        before = text[start : heading.start()]
+        before, number = text[start : heading.start()], int(heading["number"] or 0)
+        if number and count and number == count + 1:
+            start, count = heading.start("rest"), number
+            continue
+        count = number
         if not _repeats(text[heading.start("rest") : heading.start("rest") + 400], question) and _answers(
             before, restated=start > 0
         ):
             return text[: heading.start()]
         start = heading.start("rest")
     return text
+
+
+def _own_turn(text: str) -> str:
+    """The text up to the first mark of a chat format that has something before it."""
+    first = _FIRST_MARKS.match(text)
+    mark = _TURN.search(text, first.end() if first else 0)
+    return text[: mark.start()] if mark else text
 
 
 def _repeats(text: str, question: str) -> bool:
@@ -233,10 +258,15 @@ def _formulas(text: str) -> Iterator[Formula]:
         elif not word.strip():  # a blank line ends no display
             opening = None if opening[0] in ("$", "\\(") else opening
         elif word == _closing(opening[0]) and _closes(text, opening, token):
-            yield Formula(opening.start(), token.end(), text[opening.end() : token.start()].strip())
+            yield Formula(opening.start(), token.end(), unwrapped(text[opening.end() : token.start()]))
             opening = None
         elif opens and (opening[0] == "$" or word == opening[0]):
             opening = token  # what was open was a price's sign, or is never closed
+
+
+def unwrapped(body: str) -> str:
+    """A formula's body without the environment that lines its rows up, which is no part of what they say."""
+    return _ROWS.sub("", body).strip() if "\\begin" in body else body.strip()
 
 
 def _closing(opening: str) -> str:

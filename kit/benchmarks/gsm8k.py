@@ -150,6 +150,8 @@ def _announced(text: str) -> str | None:
     if formula and formula.start == 0:
         last = formula.body.rpartition("=")[2].strip()
         return readings.plain_number(last) or last
+    if fraction := re.match(readings.OPENING + rf"({readings.NUMBER}/\d+)(?!\d|\s*[=+*/×-]|[/.]\d)", sentence):
+        return fraction[1]
     start = re.match(readings.OPENING + f"({readings.NUMBER})", sentence)
     chain = re.match(r"[\d\s.,+*/×x÷$€£()%=-]*", sentence)
     if start and not (chain and "=" in chain[0]):

@@ -88,10 +88,28 @@ def default(problem: Problem, text: str, algebra: Algebra) -> Grade:
     found = fair_answers(text, problem.data["problem"], several="," in wanted)
     answer = found[0] if found else ""
     plain = readings.unseparated(wanted)
+    found = [reading for reading in found if not _unlike(reading, wanted)]
     if any(equivalent(reading, wanted) or equivalent(reading, plain) for reading in found):
         return _graded(problem, answer, True)
     verdict = algebra.any_same(found, plain)
     return _graded(problem, answer, verdict.same, verdict.reason)
+
+
+def _unlike(answer: str, wanted: str) -> bool:
+    """Whether commas or a base tell two answers apart that the rules and math-verify call equal: "1,2" and "12"."""
+    bases = [re.search(r"\d_\{?(\d+)\}?\s*$", text) for text in (answer, wanted)]
+    if bases[0] and bases[1] and bases[0][1] != bases[1][1]:
+        return True
+    if "," not in answer + wanted or not all(re.fullmatch(r"\d[\d,\s]*", text) for text in (answer, wanted)):
+        return False
+    return not _number_or_list(answer) & _number_or_list(wanted)
+
+
+def _number_or_list(text: str) -> set[tuple[str, ...]]:
+    """What digits and commas may say: a number with separators, a list of numbers in any order, or either."""
+    text = re.sub(r"\s", "", text)
+    number = {(text.replace(",", ""),)} if re.fullmatch(r"\d+|\d{1,3}(?:,\d{3})+", text) else set()
+    return number | {tuple(sorted(text.split(",")))}
 
 
 def paper_answer(text: str) -> str:
@@ -151,7 +169,7 @@ def _announced(rest: str, several: bool) -> list[str]:
 
 def _sides(formula: str) -> list[str]:
     """A formula after its last "=", and whole."""
-    body = readings.stripped(formula)
+    body = readings.unwrapped(readings.stripped(formula))
     return list(dict.fromkeys(filter(None, [body.rpartition("=")[2].strip(), body])))
 
 

@@ -154,15 +154,25 @@ def _dedented(code: str, names: Sequence[str]) -> str:
 def choose(text: str, names: Sequence[str]) -> tuple[str, list[str]]:
     """The piece of a text that binds most of the names, the first of them, and all other fenced blocks.
 
-    Where none binds a name: the text before the first fence if it starts indented (it goes on in a function), else the
+    Of several blocks that bind as many, one with empty functions alone, as a task shows them, is passed over. Where
+    none binds a name: the text before the first fence if it starts indented (it goes on in a function), else the
     first block that is not empty, else the whole text.
     """
     found = [_dedented(piece, names) for piece in pieces(text)]
     counts = [sum(binds(piece, name) for name in names) for piece in found]
     goes_on = text.lstrip("\n")[:1].isspace()
     filled = [n for n in range(len(found)) if found[n].strip()] or [len(found) - 1]
-    best = counts.index(max(counts)) if any(counts) else filled[0] if not goes_on else filled[-2:][0]
+    best = _first_full(found, counts, names) if any(counts) else filled[0] if not goes_on else filled[-2:][0]
     return found[best], [piece for n, piece in enumerate(found[:-2]) if n != best]
+
+
+def _first_full(found: Sequence[str], counts: Sequence[int], names: Sequence[str]) -> int:
+    """The first piece that binds most names, or the first such block after it whose functions are not empty."""
+    first, *others = [n for n, count in enumerate(counts) if count == max(counts)]
+    others = [n for n in others if n < len(found) - 2]
+    if not others or not statements.empty(found[first], names):
+        return first
+    return next((n for n in others if not statements.empty(found[n], names)), first)
 
 
 def program(text: str, names: Sequence[str]) -> str | None:

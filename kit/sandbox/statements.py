@@ -52,6 +52,8 @@ class Statement:
     """It imports names that it does not mention, or changes how the file is read."""
     setting: bool
     """It is a call that raises the limit on recursion."""
+    changes: frozenset[str]
+    """Names of what it gives an attribute or an item to, or whose decorator a definition bears."""
     asserts: bool
     """It is an assert or a print, which can only fail or show something."""
 
@@ -67,6 +69,17 @@ def _nodes(code: str) -> list[ast.stmt] | None:
         return _parse(code)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
+
+
+def empty(code: str, names: Sequence[str]) -> bool:
+    """Whether the functions of these names do nothing: a docstring, ``pass``, ``...``, a ``NotImplementedError``."""
+    found = [n for n in _nodes(code) or [] if isinstance(n, DEFINITIONS) and n.name in names]
+    return bool(found) and all(_does_nothing(line) for node in found for line in node.body)
+
+
+def _does_nothing(node: ast.stmt) -> bool:
+    raises = isinstance(node, ast.Raise) and node.exc is not None and "NotImplementedError" in ast.dump(node.exc)
+    return raises or isinstance(node, ast.Pass) or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
 
 
 def _parse(code: str) -> list[ast.stmt]:
@@ -141,6 +154,21 @@ def _prints(node: ast.stmt) -> bool:
     return isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "print"
 
 
+def _changed(node: ast.stmt) -> Iterator[str]:
+    """The names whose attributes or items an assignment sets: ``A`` in ``A.k = 2``; of a definition, its decorators."""
+    parts: list[ast.expr] = node.decorator_list if isinstance(node, DEFINITIONS) else []
+    if isinstance(node, ast.Assign):
+        parts = node.targets
+    elif isinstance(node, ast.AnnAssign | ast.AugAssign):
+        parts = [node.target]
+    for part in parts:
+        base: ast.expr = part
+        while isinstance(base, ast.Attribute | ast.Subscript | ast.Call):
+            base = base.func if isinstance(base, ast.Call) else base.value
+        if isinstance(base, ast.Name) and (isinstance(node, DEFINITIONS) or base is not part):
+            yield base.id
+
+
 def _scopes(table: symtable.SymbolTable) -> Iterator[tuple[symtable.SymbolTable, bool]]:
     """All scopes below a module's, each with whether its code runs only when a function is called."""
     todo = [(child, False) for child in table.get_children()]
@@ -166,6 +194,7 @@ def _statement(nodes: Sequence[ast.stmt], span: range, code: str) -> Statement:
         now=frozenset(now),
         later=frozenset(later),
         star=any(isinstance(n, ast.ImportFrom) and (n.module == "__future__" or n.names[0].name == "*") for n in nodes),
+        changes=frozenset(name for node in nodes for name in _changed(node)),
         asserts=all(isinstance(node, ast.Assert) or _prints(node) for node in nodes),
         setting="setrecursionlimit" in code and all(isinstance(node, ast.Expr | ast.Import) for node in nodes),
     )
@@ -287,6 +316,28 @@ def _fillers(selection: Selection, runs_root: set[str]) -> list[int]:
     ]
 
 
+def _members(selection: Selection, roots: Sequence[str], runs_root: set[str]) -> list[int]:
+    """What is given to a needed definition (``A.k = 2``), or registered by its decorator (``@f.register``)."""
+    found, kept = selection.found, selection.kept
+    needed = {name for at in kept if found[at].kind == "definition" for name in found[at].binds}
+    variables = {name for at in kept if found[at].kind in LOOSE for name in found[at].binds}
+    registers = _reaching(found, variables, ["definition"]) | set(roots)
+    return [
+        at
+        for at, s in enumerate(found)
+        if at not in kept
+        and (
+            (s.kind == "definition" and s.changes & registers)
+            or (
+                s.kind == "assignment"
+                and not s.binds
+                and s.changes & needed
+                and not (s.now | s.later) & ((runs_root - needed) | set(roots) | ASKS_OR_ENDS)
+            )
+        )
+    ]
+
+
 def _attributes(found: Sequence[Statement], roots: Sequence[str]) -> list[int]:
     """Attributes given to the function itself (``f.cache = {}``)."""
     return [
@@ -309,9 +360,9 @@ def select(found: Sequence[Statement], roots: Sequence[str]) -> Selection:
         selection.keep(at)
     runs_root = _reaching(found, roots, KINDS)
     for _ in range(ROUNDS):
-        if not (fillers := _fillers(selection, runs_root)):
+        if not (more := {*_fillers(selection, runs_root), *_members(selection, roots, runs_root)}):
             break
-        for at in fillers:
+        for at in sorted(more):
             selection.keep(at)
     return selection
 

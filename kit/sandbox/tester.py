@@ -7,7 +7,9 @@ verdict.
 import builtins
 import json
 from collections.abc import Iterator
-from types import FunctionType, MethodType
+from functools import partial
+from operator import attrgetter, itemgetter, methodcaller
+from types import BuiltinFunctionType, FunctionType, MethodDescriptorType, MethodType
 from typing import Any
 
 from kit.sandbox import wire
@@ -17,7 +19,8 @@ class CandidateDiedError(BaseException):
     """The candidate is gone; not an ``Exception``, so that no test can swallow it."""
 
 
-LENDABLE = (FunctionType, MethodType, Iterator)
+LENDABLE: tuple[type, ...] = (FunctionType, MethodType, Iterator)
+LENDABLE += (BuiltinFunctionType, MethodDescriptorType, partial, itemgetter, attrgetter, methodcaller)
 """What the candidate may be given of ours: it can call it or ask for the next item, and do nothing else to it."""
 
 

@@ -80,6 +80,18 @@ PROGRAMS = {
     "by text": "def twice(x):\n    return eval('h(x)')\ndef h(x):\n    return 2 * x\nprint(h(int(input())))",
     "written twice": "def twice(x):\n    return x\nprint(twice(1))\ndef twice(x):\n    return 2 * x\n",
     "one line": "import sys; K = 2\ndef twice(x): return K * x\nx = 3; print(twice(x, 1))",
+    # What is added to a needed class or function afterwards was left out.
+    "an attribute of a class": "class A: pass\nA.k = 2\ndef twice(x):\n    return A.k * x\nA.k = twice(input())\n",
+    "a method of a class": "class A:\n    pass\ndef m(self, x):\n    return 2 * x\nA.m = m\ndef twice(x):\n    return A().m(x)\n",
+    "an item of a helper": "def h(x): return h.t['k'] * x\nh.t = {}\nh.t['k'] = 2\ndef twice(x):\n    return h(x)\n",
+    "registered by a decorator": "R = {}\ndef reg(f):\n    R[f.__name__] = f\n    return f\n@reg\ndef dbl(x):\n    return 2 * x\n"
+    "def twice(x):\n    return R['dbl'](x)\n",
+    "registered by name": "R = {}\ndef reg(name):\n    return lambda f: R.setdefault(name, f)\n@reg('d')\ndef dbl(x):\n    return 2 * x\n"
+    "def twice(x):\n    return R['d'](x)\n",
+    "single dispatch": "from functools import singledispatch\n@singledispatch\ndef twice(x):\n    return 0\n@twice.register\n"
+    "def _(x: int):\n    return 2 * x\n",
+    "an example with a class": "class N:\n    def __init__(self, v): self.v = v\ndef twice(x):\n    return 2 * N(x).v\nroot = N(1)\n"
+    "root.left = N()\nroot.left.v = input()\nN(3, 4)\n",
     # What only looks like code, or like its end.
     "text at the margin": 'DOC = """\nimport this text\ndef nothing\n"""\ndef twice(x):\n    """Twice.\n\nAt the margin: def x\n    """\n'
     "    return 2 * x\nprint(input())",
@@ -105,6 +117,11 @@ WRAPPED = {
     "a constant in another block": "First\n```python\nK = 2\nprint(input())\n```\nThen\n```python\ndef twice(x):\n    return K * x\n```\n",
     "a helper in a later block": "```python\ndef twice(x):\n    return h(x)\n```\nwith\n```python\ndef h(x):\n    return 2 * x\nh(input())\n```\n",
     "an import in another block": "```python\nimport math\n```\n```python\ndef twice(x):\n    return int(math.sqrt(4)) * x\n```\n",
+    # The task's empty function was taken for the answer.
+    "an empty function first": f"```python\ndef twice(x):\n    # your code\n    pass\n```\nSo:\n```python\n{TWICE}```",
+    "the prompt first": f"```python\n{PROMPT}```\nSo:\n```python\n{TWICE}```",
+    "not implemented first": f"```\ndef twice(x):\n    raise NotImplementedError('x')\n```\n```\n{TWICE}```\n```\n{TWICE}```",
+    "dots first": f"```\ndef twice(x): ...\n```\n```\n{TWICE}```",
     "shell before, output after": f"```bash\npip install x\n```\n```python\n{TWICE}```\n```\n6\n```",
     "another language before": f"```js\nfunction twice(x) {{}}\n```\n```\n{TWICE}```",
     "never closed": f"Here:\n```\n{TWICE}print(input())",

@@ -87,6 +87,29 @@ def test_reads_the_answer(text: str, answer: str, paper: int, default: int) -> N
         pytest.param("They pay 6.\n\nProblem: and for nine?\n27", "6", id="new-after-a-number"),
         pytest.param("#### 6\n\nQ: and for nine?\n#### 27", "6", id="new-after-a-mark"),
         pytest.param("The answer is 6.\nHuman: and 9?\nAssistant: 27", "6", id="new-turn"),
+        # a further exercise with a number, another wording or a chat format's mark was read as this answer
+        pytest.param("The answer is 6.\n\nQuestion 2: nine cups? The answer is 27.", "6", id="new-by-number"),
+        pytest.param("#### 6\n\nProblem 2. Nine cups? #### 27", "6", id="new-by-number-and-stop"),
+        pytest.param("#### 6\n\n**Question 2:** Nine cups? #### 27", "6", id="new-in-bold"),
+        pytest.param("#### 6\n\nQuestion #2: Nine cups? #### 27", "6", id="new-by-sign"),
+        pytest.param("#### 6\n\nExample 3:\nNine cups? #### 27", "6", id="new-example"),
+        pytest.param("It is 6.\n\nNext question: nine cups? #### 27", "6", id="next-question"),
+        pytest.param("It is 6.<|im_end|>\n<|im_start|>user\nAnd nine?<|im_end|>\nIt is 27.", "6", id="turn"),
+        pytest.param("It is 6</s> And nine? It is 27.", "6", id="end-of-text"),
+        pytest.param("#### 6 [INST] And nine? [/INST] #### 27", "6", id="instruction-mark"),
+        pytest.param("It is 6<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nNine: 27", "6", id="header"),
+        pytest.param("<|im_start|>assistant\nIt is 6.<|im_end|>", "6", id="a-mark-first"),
+        pytest.param(
+            "Question 1: how many cups? 2.\nQuestion 2: what do they cost? 2 * 3 = 6", "6", id="counted-steps"
+        ),
+        # blanks between thousands ended a number, a fraction was read as what stands above it
+        pytest.param("The total is 12 000 litres.", "12000", id="blank"),
+        pytest.param("It costs $1 234 567.", "1234567", id="two-blanks"),
+        pytest.param("#### 12 500", "12500", id="blank-after-the-mark"),
+        pytest.param("It was 2 + 100 = 102, in 2010 300 of them left.", "300", id="a-blank-between-numbers"),
+        pytest.param("The answer is 3/4.", "0.75", id="fraction"),
+        pytest.param("The answer is $10/4 litres.", "2.5", id="fraction-with-a-unit"),
+        pytest.param("The answer is 10/2 = 5.", "5", id="fraction-in-a-sum"),
         # the last number of all was taken, though the text says which is its answer
         pytest.param("The answer is 15. It took 3 steps.", "15", id="told"),
         pytest.param("The answer is 5 + 3 = 8 apples, on 2 days.", "8", id="told-as-a-sum"),

@@ -183,6 +183,12 @@ def test_reads_the_answer(text: str, answer: str, paper: int, default: int) -> N
         pytest.param("I restate it.\n\nProblem: what is 8 + 9?\n\nSolution: $\\boxed{17}$", "17", id="restated"),
         pytest.param("**Problem:** what is 8 + 9?\n\n**Solution:** $8+9=17$", "17", id="restated-in-bold"),
         pytest.param("The answer is $17$.\n\nProblem: and 3+4?\nSolution: $\\boxed{7}$", "17", id="new"),
+        # a further exercise with a number, or after a chat format's mark, was read as this answer
+        pytest.param("$\\boxed{17}$\n\nProblem 2: what is 3+3?\n$\\boxed{6}$", "17", id="new-by-number"),
+        pytest.param("$\\boxed{x}$<|im_end|>\n<|im_start|>user\nNext: $\\boxed{6}$", "x", id="new-turn"),
+        # the environment around the rows was read as a part of the last one
+        pytest.param(r"\[\begin{aligned} x &= 8+9\\ &=17\end{aligned}\]", "17", id="aligned-in-a-display"),
+        pytest.param("$$\\begin{split}\nx &= 8+9 \\\\\n&= 17.\n\\end{split}$$", "17", id="split-in-a-display"),
         # equal as mathematics, unequal as text
         pytest.param("The answer is 0.5.", r"\frac{1}{2}", id="decimal"),
         pytest.param("The answer is $(x-1)(x+1)$.", "x^2-1", id="factors"),
@@ -203,6 +209,22 @@ def test_reads_the_answer(text: str, answer: str, paper: int, default: int) -> N
 def test_default_reads_what_the_text_says(text: str, answer: str) -> None:
     (grade,) = hendrycks_math.grade([problem(answer)], [text], "default", None)
     assert grade.scores == {"math": [1, 1]}, grade.answer
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        # commas are dropped between digits, and math-verify leaves out a base
+        pytest.param(r"\boxed{1,2}", "12", id="list-for-a-number"),
+        pytest.param(r"\boxed{35}", "3,5", id="number-for-a-list"),
+        pytest.param(r"\boxed{12,3}", "1,23", id="other-list"),
+        pytest.param(r"\boxed{101_3}", "101_2", id="other-base"),
+        pytest.param(r"\boxed{101_{8}}", "101_{2}", id="other-base-in-braces"),
+    ],
+)
+def test_default_takes_no_other_answer_for_it(text: str, answer: str) -> None:
+    (grade,) = hendrycks_math.grade([problem(answer)], [text], "default", None)
+    assert grade.scores == {"math": [0, 1]}, grade.answer
 
 
 def test_a_hostile_answer_has_a_reason() -> None:

@@ -193,6 +193,15 @@ CASES = {
     "function that raises": (
         "def f(g):\n    try: g()\n    except ZeroDivisionError: return 1", "assert f(lambda: 1 / 0) == 1",
     ),
+    # A function of Python's own could not be passed: a TypeError of the tester's failed the completion.
+    "built-in key": ("def f(x, g): return sorted(x, key=g)", "assert f(['aa', 'b'], len) == ['b', 'aa']"),
+    "built-in of a list": ("def f(g, x): return g(x)", "assert f(max, [1, 4, 2]) == 4"),
+    "method of a type": ("def f(g, x): return [g(s) for s in x]", "assert f(str.upper, ['a']) == ['A']"),
+    "function of a module": ("def f(g, x): return g(x)", "import math\nassert f(math.sqrt, 9) == 3"),
+    "an item": (
+        "def f(g, s): return max(s, key=g)", "import operator as o; assert f(o.itemgetter(1), [(2, 1), (1, 2)])[1]",
+    ),
+    "partial": ("def f(g): return g(3)", "import functools\nassert f(functools.partial(pow, 2)) == 8"),
     "key": ("def f(g): return sorted([3, 1, 2], key=g)", "assert f(lambda x: -x) == [3, 2, 1]"),
     "generator": ("def f(g): return next(g), sum(g)", "assert f(n for n in range(4)) == (0, 6)"),
     "iterator, once": ("def f(g): return next(g)", "i = iter([1, 2])\nassert (f(i), next(i)) == (1, 2)"),
