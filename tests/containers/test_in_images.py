@@ -367,8 +367,11 @@ def test_fetch_follows_links_out_of_a_model_folder_and_a_mirror(runtime: str, tm
     snapshot, mirror = tmp_path / "snapshots" / "abc", tmp_path / "mirror"
     for folder in (snapshot, mirror, tmp_path / "blobs"):
         folder.mkdir(parents=True)
-    (tmp_path / "blobs" / "1").write_text("{}")
-    (snapshot / "config.json").symlink_to("../../blobs/1")
+    subprocess.run([sys.executable, str(ROOT / "tests/tiny_model.py"), "save", str(snapshot)], check=True)
+    for number, file in enumerate(sorted(snapshot.iterdir())):
+        file.chmod(0o644)  # as a hub's client leaves them; safetensors alone writes 0600
+        file.rename(tmp_path / "blobs" / str(number))
+        file.symlink_to(f"../../blobs/{number}")
     (tmp_path / "copy.jsonl").write_text("data\n")
     (mirror / "x.jsonl").symlink_to(tmp_path / "copy.jsonl")
     (tmp_path / "link").symlink_to(snapshot)
@@ -390,7 +393,8 @@ def test_fetch_follows_links_out_of_a_model_folder_and_a_mirror(runtime: str, tm
     options = Options(store=store.root, mirror=mirror, containers=where)
     outcome = execute({job.key: job for job in jobs}, store, options, lambda *_: None)
     assert (outcome.failed, sorted(outcome.done)) == ({}, sorted(job.key for job in jobs))
-    assert (store.get(jobs[0].key).folder / "config.json").read_text() == "{}"
+    config = (snapshot / "config.json").read_text()
+    assert (store.get(jobs[0].key).folder / "config.json").read_text() == config
     assert (store.get(jobs[1].key).folder / "x.jsonl").read_text() == "data\n"
 
 
