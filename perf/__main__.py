@@ -45,7 +45,7 @@ def options_for(script: Path, asked: dict[str, str | None]) -> list[str]:
 def run_script(script: Path, options: list[str]) -> tuple[int, list[speed.Row]]:
     """Run a script, show what it prints but its rows, and return its exit status with them."""
     print(f"\n## {script.name} {' '.join(options)}".rstrip(), flush=True)
-    command = [sys.executable, str(script), *options]
+    command = [sys.executable, "-u", str(script), *options]  # lines and errors in the order they were said
     rows = []
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT) as process:
         assert process.stdout is not None

@@ -3,7 +3,12 @@
 import re
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# With a deadline a verdict would depend on how busy the machine is.
+hypothesis.settings.register_profile("kit", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("kit")
 
 OPT_IN = ("slow", "network", "images")
 SHARED = Path(__file__).resolve().parents[2] / "shared"

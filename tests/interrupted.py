@@ -1,5 +1,6 @@
 """A command of the kit that waits to be interrupted; see test_cli."""
 
+import signal
 import sys
 from pathlib import Path
 
@@ -17,5 +18,6 @@ def wait() -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background is started deaf to it
     sys.argv = ["kit", "wait"]
     cli.main()

@@ -74,7 +74,7 @@ def test_messages(tmp_path: Path):
 
 
 ANY_TEXT = st.text(st.characters(codec=None), max_size=12)  # lone surrogates too: models emit them
-SLOW = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+SLOW = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=60)
 
 
 @SLOW
