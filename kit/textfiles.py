@@ -2,13 +2,18 @@
 
 import gzip
 import io
+import os
+import stat
 import zlib
 from pathlib import Path
+from typing import BinaryIO
 
 from kit.errors import RequestError
 
 MAX_UNPACKED_BYTES = 4 * 2**30
 """The most that a packed file may unpack to; more would fill the memory of a small machine."""
+MAX_FILE_BYTES = 16 * 2**30
+"""The most that is read of any file."""
 GZIP = b"\x1f\x8b"
 FOREIGN = {
     b"\x28\xb5\x2f\xfd": "packed by zstd; unpack it first, or pack it by gzip",
@@ -35,16 +40,51 @@ def read_text(path: Path) -> str:
     return decode(unpack(read_bytes(path), str(path)), str(path))
 
 
-def read_bytes(path: Path) -> bytes:
-    """Return the bytes of a file.
+def open_regular(path: Path, *, follow_links: bool = True) -> BinaryIO:
+    """Open a plain file to read its bytes; a pipe without a writer and a device are refused at once, not waited for.
+
+    Args:
+        path: the file.
+        follow_links: whether the last part of the path may be a link; an attacker may own it in a shared folder.
 
     Raises:
-        RequestError: it is not there, or can't be read.
+        RequestError: it is not there, can't be read, or is no plain file.
     """
     try:
-        return path.read_bytes()
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow_links else os.O_NOFOLLOW))
     except OSError as error:
+        if not follow_links and path.is_symlink():
+            raise RequestError(f"{path}: a link, wanted a plain file; remove it") from error
         raise RequestError(f"{path}: {error.strerror}") from error
+    except ValueError as error:  # a zero byte in the name
+        raise RequestError(f"{str(path)!r}: no file's name ({error})") from error
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        raise RequestError(f"{path}: {_kind(mode)}, wanted a plain file")
+    return os.fdopen(descriptor, "rb")
+
+
+def _kind(mode: int) -> str:
+    """The name of what is no plain file."""
+    kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+    return kinds.get(stat.S_IFMT(mode), "a device")
+
+
+def read_bytes(path: Path, *, max_bytes: int = MAX_FILE_BYTES, follow_links: bool = True) -> bytes:
+    """Return the bytes of a plain file.
+
+    Raises:
+        RequestError: it is not there, can't be read, is no plain file, or holds more than ``max_bytes``.
+    """
+    with open_regular(path, follow_links=follow_links) as file:
+        try:
+            data = file.read(max_bytes + 1)
+        except OSError as error:
+            raise RequestError(f"{path}: {error.strerror}") from error
+    if len(data) > max_bytes:
+        raise RequestError(f"{path}: more than {max_bytes:,} bytes, which no such file has; is it the right one?")
+    return data
 
 
 def unpack(data: bytes, where: str) -> bytes:
