@@ -1,0 +1,48 @@
+"""How the CPU time of reading a text grows with its length: the time at n, 2n and 4n characters, judged by ratio."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+FAST_S = 0.05
+"""CPU seconds for the longest text below which growth is not judged: what is that fast needs no law."""
+STEEPEST = 9.0
+"""The most that four times the text may cost; linear reading costs 4 times, quadratic 16, cubic 64."""
+TRIES = 3
+"""A measurement that looks steep is taken again: caches and clocks differ from one to the next."""
+
+
+def cpu_s(read: Callable[[str], Any], text: str, repeats: int = 3) -> float:
+    """Return the least CPU time of this process for reading a text, of some readings."""
+    times = []
+    for _ in range(repeats):
+        start = time.process_time()
+        read(text)
+        times.append(time.process_time() - start)
+    return min(times)
+
+
+def growth(read: Callable[[str], Any], make: Callable[[int], str], size: int) -> list[float]:
+    """Return the CPU seconds at ``size``, twice and four times that; stops at a text that takes 20 times too long."""
+    times: list[float] = []
+    for factor in (1, 2, 4):
+        times.append(cpu_s(read, make(factor * size), repeats=1 if times and times[-1] > 1 else 3))
+        if times[-1] > 20 * FAST_S * factor and times[-1] > STEEPEST * times[0]:
+            break
+    return times
+
+
+def assert_linear(read: Callable[[str], Any], make: Callable[[int], str], size: int = 20_000) -> None:
+    """Fail where reading ``make(n)`` takes time that grows faster than the text.
+
+    Args:
+        read: the function that reads a text; its own process does the work.
+        make: length in characters, about -> the text.
+        size: the shortest of the three lengths.
+    """
+    for _ in range(TRIES):
+        times = growth(read, make, size)
+        if times[-1] < FAST_S or times[-1] < STEEPEST * times[0]:
+            return
+    shown = ", ".join(f"{seconds:.3f} s" for seconds in times)
+    raise AssertionError(f"CPU time at {size:,} characters, twice, four times: {shown}; that is no linear growth")
