@@ -105,19 +105,17 @@ def _closes(line: str, fence: _Fence) -> bool:
     )
 
 
-def _open_quotes(line: str, quotes: str) -> str:
-    """The three quotes that are open after a text, given those that are open before it."""
-    if '"""' not in line and "'''" not in line:
-        return quotes
-    for match in TRIPLES.finditer(line):
-        if not quotes or quotes == match[0]:
-            quotes = "" if quotes else match[0]
+def _open_quotes(marks: Sequence[str], quotes: str) -> str:
+    """The three quotes that are open after those of a text, given those that are open before it."""
+    for mark in marks:
+        if not quotes or quotes == mark:
+            quotes = "" if quotes else mark
     return quotes
 
 
-def _end_of(lines: Sequence[str], start: int, fence: _Fence) -> int:
+def _end_of(lines: Sequence[str], triples: Sequence[Sequence[str]], start: int, fence: _Fence) -> int:
     """Where the block ends: at the first closing fence that is not in a string of three quotes, else at the first."""
-    quotes = _open_quotes(fence.code, "")
+    quotes = _open_quotes(TRIPLES.findall(fence.code), "")
     first = len(lines)
     for at in range(start, len(lines)):
         if first < at - LONGEST_STRING:
@@ -126,19 +124,21 @@ def _end_of(lines: Sequence[str], start: int, fence: _Fence) -> int:
             if not quotes:
                 return at
             first = min(first, at)
-        quotes = _open_quotes(lines[at], quotes)
+        elif triples[at]:
+            quotes = _open_quotes(triples[at], quotes)
     return first
 
 
 def _fenced(lines: Sequence[str], parser: Parser) -> Iterator[tuple[int, str]]:
     """The fenced blocks, each with the position of the line that opens it; one that was cut off counts to the end."""
+    triples = [TRIPLES.findall(line) for line in lines]
     at = 0
     while at < len(lines):
         fence = _opening(lines[at])
         if fence is None:
             at += 1
             continue
-        end = _end_of(lines, at + 1, fence)
+        end = _end_of(lines, triples, at + 1, fence)
         inner = [line[min(fence.indent, len(line) - len(line.lstrip(" \t"))) :] for line in lines[at + 1 : end]]
         yield at, _without_end("\n".join([*([fence.code] if fence.code else []), *inner, ""]), parser)
         # A fence with a language ends a block and opens the next.
@@ -161,7 +161,7 @@ def pieces(text: str, parser: Parser) -> list[str]:
     found = list(islice(_fenced(lines, parser), MOST_BLOCKS))
     inline = [] if found else [match[1].strip() + "\n" for match in islice(INLINE.finditer(text), MOST_BLOCKS)]
     before = "\n".join(lines[: found[0][0]]) if found else ""
-    if _open_quotes(before, ""):  # no fences, but a docstring that shows some
+    if _open_quotes(TRIPLES.findall(before), ""):  # no fences, but a docstring that shows some
         return [text]
     return [*(code for _, code in found), *inline, before, text]
 
