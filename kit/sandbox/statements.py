@@ -15,7 +15,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from kit.sandbox.parsing import Parser
+from kit.sandbox.parsing import LONGEST, Parser
 
 STARTS = re.compile(r"(?:async|def|class|from|import|if|for|while|try|with|match)\b|@\w|[A-Za-z_][^=\n(]*=(?!=)")
 """What may start a statement worth keeping at the left margin: definitions, imports, blocks, assignments."""
@@ -96,8 +96,11 @@ def _prose(line: str) -> bool:
 
 
 def python_in(text: str, parser: Parser) -> list[str]:
-    """The lines of a text, those that are not Python left empty; empty if it can't be told which they are."""
-    lines = text.split("\n")
+    """The lines of a text, those that are not Python left empty; empty if it can't be told which they are.
+
+    Of a text that is too long to be parsed the beginning that is not.
+    """
+    lines = _beginning(text)
     for attempt in range(TRIES):
         parsed = parser.parse("\n".join(lines))
         if parsed.nodes is not None:
@@ -112,6 +115,15 @@ def python_in(text: str, parser: Parser) -> list[str]:
         for n in chunk:
             lines[n] = ""
     return []
+
+
+def _beginning(text: str) -> list[str]:
+    """The lines of a text; where it is too long to be parsed, those before the last statement that is not too far."""
+    blank = len(text) - len(text.lstrip())
+    if len(text.rstrip()) <= blank + LONGEST:
+        return text.split("\n")
+    lines = text[: blank + LONGEST].split("\n")
+    return lines[: next((n for n in reversed(range(len(lines))) if STARTS.match(lines[n])), 0)]
 
 
 def _first_start(lines: Sequence[str]) -> int:
