@@ -99,7 +99,7 @@ READERS: dict[str, Callable[[str], Any]] = {
 @pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
 @pytest.mark.parametrize("read", READERS.values(), ids=READERS)
 def test_reading_takes_linear_time(read: Callable[[str], Any], make: Maker) -> None:
-    assert_linear(read, make)
+    assert_linear(read, make, size=10_000)
 
 
 CHEAP = ("mbpp.first_pattern", "humaneval.first_block")
@@ -145,7 +145,7 @@ def results_beside_a_list(text: str) -> list[statements.Statement]:
 @pytest.mark.parametrize("make", [looked_up_again, results_beside_a_list])
 def test_statements_that_name_each_other_are_chosen_in_linear_time(make: Any) -> None:
     """All that bind a name were gone through each time that it was needed, and all that run the function for each."""
-    assert_linear(lambda text: statements.select(make(text), ["twice"]), lambda n: "a" * n, size=2_000)
+    assert_linear(lambda text: statements.select(make(text), ["twice"]), lambda n: "a" * n, size=4_000)
 
 
 def test_a_text_is_parsed_up_to_a_limit() -> None:
