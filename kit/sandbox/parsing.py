@@ -8,7 +8,7 @@ import warnings
 from dataclasses import dataclass
 
 LONGEST = 20_000
-"""Characters, without blanks around them; a longer piece counts as not Python, and of a program the beginning is parsed.
+"""Characters, without blanks around them; a longer piece counts as not Python. Of a program, the beginning is parsed.
 
 Python's own parser takes a time that grows with the square of some texts: of many fields in one f-string, of many names
 beside many functions in one function. Up to this length that is a tenth of a second at most.
