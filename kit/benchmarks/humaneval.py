@@ -34,6 +34,7 @@ from kit.errors import RequestError
 from kit.prompts import Pack, fill
 from kit.records import Grade, Problem, Turn
 from kit.sandbox import Program, Sandbox, source
+from kit.sandbox.parsing import Parser, parses
 
 VERSION = 2
 ASKS = 1
@@ -84,10 +85,10 @@ def first_block(text: str, *_: str) -> str:
 
 def function(text: str, entry_point: str) -> str:
     """Ours: the function with what it needs, or what goes on where the prompt ends; nothing around it."""
-    text = source.clean(text)
-    whole = source.program(text, (entry_point,))
+    text, parser = source.clean(text), Parser()
+    whole = source.program(text, (entry_point,), parser)
     if whole is None:
-        return source.body(source.choose(text, (entry_point,))[0], entry_point)
+        return source.body(source.choose(text, (entry_point,), parser)[0], entry_point, parser)
     return "\n" + FUTURE.sub("", whole)
 
 
@@ -98,7 +99,7 @@ PROTOCOLS: Mapping[str, Callable[..., str]] = {"paper": first_block, "default": 
 def helpers(problem: Problem) -> str:
     """The prompt as a program: a signature that has no docstring gets a body."""
     prompt: str = problem.data["prompt"]
-    return prompt if source.parses(prompt) else f"{prompt}\n    pass\n"
+    return prompt if parses(prompt) else f"{prompt}\n    pass\n"
 
 
 def program(problem: Problem, completion: str) -> Program:

@@ -34,6 +34,7 @@ from kit.errors import RequestError
 from kit.prompts import Pack, fill
 from kit.records import Grade, Problem, Turn
 from kit.sandbox import Program, Sandbox, source
+from kit.sandbox.parsing import Parser
 
 VERSION = 2
 ASKS = 1
@@ -174,13 +175,13 @@ def _before_done(text: str) -> str:
 
 def function(text: str, *names: str) -> str:
     """Ours: the functions that the asserts call, with what they need, out of marks, fences and prose."""
-    text = source.clean(text)
-    places = [*_between_marks(text), text]
-    found = next((code for place in places if (code := source.program(place, names)) is not None), None)
-    return source.by_lines(source.choose(places[0], names)[0], names) if found is None else found
+    text, parser = source.clean(text), Parser()
+    places = [*_between_marks(text, parser), text]
+    found = next((code for place in places if (code := source.program(place, names, parser)) is not None), None)
+    return source.by_lines(source.choose(places[0], names, parser)[0], names) if found is None else found
 
 
-def _between_marks(text: str) -> list[str]:
+def _between_marks(text: str, parser: Parser) -> list[str]:
     """What stands between the marks, up to the first end mark that leaves Python; empty where there is no mark.
 
     A quote before the end mark belongs to the marks where one opens the code, and to the code where none does, unless
@@ -194,7 +195,7 @@ def _between_marks(text: str) -> list[str]:
     if not (begin or opened or ends):
         return []
     found = [piece for end in ends or [len(inside)] for piece in _unquoted(inside[:end].rstrip(), opened)]
-    return [next((piece for piece in found if source.parses(piece)), found[0])]
+    return [next((piece for piece in found if parser.parses(piece)), found[0])]
 
 
 def _unquoted(code: str, opened: bool) -> list[str]:

@@ -1,13 +1,13 @@
 """Finding the code in what a model wrote: fences, marks and prose around it; nothing here runs it."""
 
+import os
 import re
-import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from kit.sandbox import statements
-
-parses = statements.parses
+from kit.sandbox.parsing import Parser
 
 END_TOKEN = re.compile(
     r"(?:<\|(?:im_end|im_start|endoftext|end_of_text|eot_id|eom_id|end|EOT|eos|user|assistant|system)\|>"
@@ -23,7 +23,20 @@ INLINE = re.compile(r"```(?:(?:python|py)[0-9]?\b)?([^`]+)```")
 TRIPLES = re.compile(r'"{3}|\'{3}')
 LONGEST_STRING = 400
 """Lines; a string of three quotes that is still open after so many is taken for none."""
+LONGEST = 200_000
+"""Characters of a text that are looked at, from its first line that is not empty; the rest is left out."""
+MOST_BLOCKS = 1_000
+"""Blocks of a text that are looked at, fenced ones or those within a line; code in a later one is not found."""
 INDENT = "    "
+
+
+def _binding(name: str) -> re.Pattern[str]:
+    """Matches where the name is defined, assigned or imported from somewhere at the left margin."""
+    word = re.escape(name)
+    defined = rf"(?:async def|def|class)[ \t]+{word}\b"
+    assigned = rf"{word}[ \t]*(?::[^=\n]*)?=(?!=)"
+    imported = rf"from[ \t]+[\w.]+[ \t]+import[ \t(][^\n]*\b{word}\b"
+    return re.compile(f"^(?:{defined}|{assigned}|{imported})", re.MULTILINE)
 
 
 def defines(code: str, name: str) -> bool:
@@ -33,14 +46,18 @@ def defines(code: str, name: str) -> bool:
 
 def binds(code: str, name: str) -> bool:
     """Whether the name is defined, assigned or imported from somewhere at the left margin."""
-    word = re.escape(name)
-    pattern = rf"^(?:{word}[ \t]*(?::[^=\n]*)?=(?!=)|from[ \t]+[\w.]+[ \t]+import[ \t(][^\n]*\b{word}\b)"
-    return bool(name) and (defines(code, name) or re.search(pattern, code, re.MULTILINE) is not None)
+    return bool(name) and _binding(name).search(code) is not None
 
 
 def clean(text: str) -> str:
-    """The text with line feeds alone at line ends, and without what a chat format puts before and after an answer."""
+    """The text with line feeds alone at line ends, and without what a chat format puts before and after an answer.
+
+    Of a text that is longer than ``LONGEST`` the beginning.
+    """
     text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if len(text) > LONGEST:
+        blank = len(text) - len(text.lstrip())
+        text = text[text.rfind("\n", 0, blank) + 1 :].rstrip()[:LONGEST]
     if begin := BEGIN_TOKEN.match(text):
         text = text[begin.end() :]
     end = END_TOKEN.search(text)
@@ -60,6 +77,8 @@ class _Fence:
 
 def _opening(line: str) -> _Fence | None:
     """The fence that a line opens, also behind words (``So: ```python``); ``None`` for code within a sentence."""
+    if "```" not in line and "~~~" not in line:
+        return None
     kind = "~" if line.lstrip(" \t").startswith("~~~") else "`"
     before, mark, info = line.rpartition(3 * kind)
     words = before.rstrip(kind)
@@ -75,6 +94,8 @@ def _opening(line: str) -> _Fence | None:
 
 def _closes(line: str, fence: _Fence) -> bool:
     """Whether the line is a fence of this kind, not indented deeper; one with a language opens the next block."""
+    if fence.mark[:3] not in line:
+        return False
     bare = line.lstrip(" \t")
     indent = len(line) - len(bare)
     return (
@@ -84,17 +105,17 @@ def _closes(line: str, fence: _Fence) -> bool:
     )
 
 
-def _open_quotes(line: str, quotes: str) -> str:
-    """The three quotes that are open after a text, given those that are open before it."""
-    for match in TRIPLES.finditer(line):
-        if not quotes or quotes == match[0]:
-            quotes = "" if quotes else match[0]
+def _open_quotes(marks: Sequence[str], quotes: str) -> str:
+    """The three quotes that are open after those of a text, given those that are open before it."""
+    for mark in marks:
+        if not quotes or quotes == mark:
+            quotes = "" if quotes else mark
     return quotes
 
 
-def _end_of(lines: Sequence[str], start: int, fence: _Fence) -> int:
+def _end_of(lines: Sequence[str], triples: Sequence[Sequence[str]], start: int, fence: _Fence) -> int:
     """Where the block ends: at the first closing fence that is not in a string of three quotes, else at the first."""
-    quotes = _open_quotes(fence.code, "")
+    quotes = _open_quotes(TRIPLES.findall(fence.code), "")
     first = len(lines)
     for at in range(start, len(lines)):
         if first < at - LONGEST_STRING:
@@ -103,21 +124,23 @@ def _end_of(lines: Sequence[str], start: int, fence: _Fence) -> int:
             if not quotes:
                 return at
             first = min(first, at)
-        quotes = _open_quotes(lines[at], quotes)
+        elif triples[at]:
+            quotes = _open_quotes(triples[at], quotes)
     return first
 
 
-def _fenced(lines: Sequence[str]) -> Iterator[tuple[int, str]]:
+def _fenced(lines: Sequence[str], parser: Parser) -> Iterator[tuple[int, str]]:
     """The fenced blocks, each with the position of the line that opens it; one that was cut off counts to the end."""
+    triples = [TRIPLES.findall(line) for line in lines]
     at = 0
     while at < len(lines):
         fence = _opening(lines[at])
         if fence is None:
             at += 1
             continue
-        end = _end_of(lines, at + 1, fence)
+        end = _end_of(lines, triples, at + 1, fence)
         inner = [line[min(fence.indent, len(line) - len(line.lstrip(" \t"))) :] for line in lines[at + 1 : end]]
-        yield at, _without_end("\n".join([*([fence.code] if fence.code else []), *inner, ""]))
+        yield at, _without_end("\n".join([*([fence.code] if fence.code else []), *inner, ""]), parser)
         # A fence with a language ends a block and opens the next.
         at = end if end < len(lines) and _opening_again(lines[end], fence) else end + 1
 
@@ -126,19 +149,19 @@ def _opening_again(line: str, fence: _Fence) -> bool:
     return bool(line.lstrip(" \t").lstrip(fence.mark[0]).strip())
 
 
-def _without_end(code: str) -> str:
+def _without_end(code: str, parser: Parser) -> str:
     """The code before a fence that stands behind its last line, if that is Python and the whole is not."""
     before = code.partition("```")[0]
-    return before + "\n" if before != code and statements.parses(before) and not statements.parses(code) else code
+    return before + "\n" if before != code and parser.parses(before) and not parser.parses(code) else code
 
 
-def pieces(text: str) -> list[str]:
+def pieces(text: str, parser: Parser) -> list[str]:
     """Where code may stand: the fenced blocks, those within a line, the text before the first fence, the whole text."""
     lines = text.split("\n")
-    found = list(_fenced(lines))
-    inline = [] if found else [match[1].strip() + "\n" for match in INLINE.finditer(text)]
+    found = list(islice(_fenced(lines, parser), MOST_BLOCKS))
+    inline = [] if found else [match[1].strip() + "\n" for match in islice(INLINE.finditer(text), MOST_BLOCKS)]
     before = "\n".join(lines[: found[0][0]]) if found else ""
-    if _open_quotes(before, ""):  # no fences, but a docstring that shows some
+    if _open_quotes(TRIPLES.findall(before), ""):  # no fences, but a docstring that shows some
         return [text]
     return [*(code for _, code in found), *inline, before, text]
 
@@ -147,59 +170,68 @@ def _dedented(code: str, names: Sequence[str]) -> str:
     """The code at the left margin, where all of it is indented and that shows a definition."""
     if any(binds(code, name) for name in names) or not code[:1].isspace():
         return code
-    at_margin = textwrap.dedent(code)
+    at_margin = _at_margin(code)
     return at_margin if any(binds(at_margin, name) for name in names) else code
 
 
-def choose(text: str, names: Sequence[str]) -> tuple[str, list[str]]:
+def _at_margin(code: str) -> str:
+    """The code without the blanks that all its lines start with, as ``textwrap.dedent``; which makes them a pattern."""
+    lines = [line if line.strip(" \t") else "" for line in code.split("\n")]
+    margins = [line[: len(line) - len(line.lstrip(" \t"))] for line in lines if line]
+    margin = len(os.path.commonprefix(margins))  # noqa: RUF071 (the characters that they share are what is wanted)
+    return "\n".join(line[margin:] for line in lines)
+
+
+def choose(text: str, names: Sequence[str], parser: Parser) -> tuple[str, list[str]]:
     """The piece of a text that binds most of the names, the first of them, and all other fenced blocks.
 
     Of several blocks that bind as many, one with empty functions alone, as a task shows them, is passed over. Where
     none binds a name: the text before the first fence if it starts indented (it goes on in a function), else the
     first block that is not empty, else the whole text.
     """
-    found = [_dedented(piece, names) for piece in pieces(text)]
+    found = [_dedented(piece, names) for piece in pieces(text, parser)]
     counts = [sum(binds(piece, name) for name in names) for piece in found]
     goes_on = text.lstrip("\n")[:1].isspace()
     filled = [n for n in range(len(found)) if found[n].strip()] or [len(found) - 1]
-    best = _first_full(found, counts, names) if any(counts) else filled[0] if not goes_on else filled[-2:][0]
+    best = _first_full(found, counts, names, parser) if any(counts) else filled[0] if not goes_on else filled[-2:][0]
     return found[best], [piece for n, piece in enumerate(found[:-2]) if n != best]
 
 
-def _first_full(found: Sequence[str], counts: Sequence[int], names: Sequence[str]) -> int:
+def _first_full(found: Sequence[str], counts: Sequence[int], names: Sequence[str], parser: Parser) -> int:
     """The first piece that binds most names, or the first such block after it whose functions are not empty."""
-    first, *others = [n for n, count in enumerate(counts) if count == max(counts)]
+    most = max(counts)
+    first, *others = [n for n, count in enumerate(counts) if count == most]
     others = [n for n in others if n < len(found) - 2]
-    if not others or not statements.empty(found[first], names):
+    if not others or not statements.empty(found[first], names, parser):
         return first
-    return next((n for n in others if not statements.empty(found[n], names)), first)
+    return next((n for n in others if not statements.empty(found[n], names, parser)), first)
 
 
-def program(text: str, names: Sequence[str]) -> str | None:
+def program(text: str, names: Sequence[str], parser: Parser) -> str | None:
     """The statements that define the names, with what they need; ``None`` if no name is defined at the left margin.
 
     What is needed and stands in another fenced block is put before them. A text that cannot be taken apart is cut by
     its lines.
     """
-    code, others = choose(text, names)
+    code, others = choose(text, names, parser)
     known = [name for name in names if binds(code, name)]
     if not known:
         return None
-    lines = statements.python_in(code)
-    selection = statements.select(statements.statements(lines), names)
+    lines = statements.python_in(code, parser)
+    selection = statements.select(statements.statements(lines, parser), names)
     if not any(name in selection.binders for name in known):
         return by_lines(code, known)
     chosen = statements.text_of(lines, selection)
-    return "".join(_from_others(others, selection.missing(), known)) + chosen
+    return "".join(_from_others(others, selection.missing(), known, parser)) + chosen
 
 
-def _from_others(others: Sequence[str], missing: set[str], names: Sequence[str]) -> Iterator[str]:
+def _from_others(others: Sequence[str], missing: set[str], names: Sequence[str], parser: Parser) -> Iterator[str]:
     """What other blocks define of the names that are missing; a block that defines the function anew is left alone."""
     for other in others if missing else ():
         if any(binds(other, name) for name in names):
             continue
-        lines = statements.python_in(other)
-        found = statements.statements(lines)
+        lines = statements.python_in(other, parser)
+        found = statements.statements(lines, parser)
         if wanted := {name for s in found for name in s.binds} & missing:
             yield statements.text_of(lines, statements.select(found, sorted(wanted)))
 
@@ -208,18 +240,26 @@ def by_lines(code: str, names: Sequence[str]) -> str:
     """From the first start of a statement to the last one after the definitions: what is left where nothing parses."""
     lines = code.split("\n")
     start = next((n for n, line in enumerate(lines) if statements.STARTS.match(line)), 0)
-    kept: list[str] = []
-    found = False
-    for line in lines[start:]:
-        at_margin = line[:1].strip() != ""
-        if found and at_margin and not (statements.STARTS.match(line) or statements.MORE_OF_IT.match(line)):
-            break
-        found = found or any(binds(line, name) for name in names)
-        kept.append(line)
-    return "\n".join(kept).rstrip() + "\n"
+    bound = _first_bound(lines[start:], names)
+    end = next(
+        (
+            n
+            for n in range(start + bound + 1, len(lines))
+            if lines[n][:1].strip() and not (statements.STARTS.match(lines[n]) or statements.MORE_OF_IT.match(lines[n]))
+        ),
+        len(lines),
+    )
+    return "\n".join(lines[start:end]).rstrip() + "\n"
 
 
-def body(code: str, name: str) -> str:
+def _first_bound(lines: Sequence[str], names: Sequence[str]) -> int:
+    """Position of the first line that binds one of the names; behind the last line if none does."""
+    code = "\n".join(lines)
+    found = [match.start() for name in names if name and (match := _binding(name).search(code))]
+    return code.count("\n", 0, min(found)) if found else len(lines)
+
+
+def body(code: str, name: str, parser: Parser) -> str:
     """A text that goes on inside a function: its indented part, with the definitions after it that it needs.
 
     The indent of the prompt's function is put back where it was lost: on the first line, or on all lines; tabs and
@@ -230,7 +270,7 @@ def body(code: str, name: str) -> str:
         (n for n, line in enumerate(lines) if line[:1].strip() and not statements.MORE_OF_IT.match(line)), len(lines)
     )
     inside = "\n".join(lines[:end]).rstrip() + "\n"
-    return inside + _after(inside, lines[end:], name)
+    return inside + _after(inside, lines[end:], name, parser)
 
 
 def _indented(lines: list[str]) -> list[str]:
@@ -263,10 +303,10 @@ def _leading_tabs_spaced(line: str) -> str:
     return line[: len(line) - len(bare)].expandtabs(len(INDENT)) + bare
 
 
-def _after(inside: str, lines: Sequence[str], name: str) -> str:
+def _after(inside: str, lines: Sequence[str], name: str, parser: Parser) -> str:
     """Definitions, imports and plain values after a function's body, as far as the body needs them."""
-    rest = statements.python_in("\n".join([f"def {name}():", *inside.split("\n"), *lines]))
-    found = statements.statements(rest)
+    rest = statements.python_in("\n".join([f"def {name}():", *inside.split("\n"), *lines]), parser)
+    found = statements.statements(rest, parser)
     plain = [s for s in found if s.kind in ("definition", "import") or (s.kind == "assignment" and not s.now)]
     if len(plain) < 2 or name not in plain[0].binds:
         return ""

@@ -10,18 +10,21 @@ import builtins
 import re
 import symtable
 import warnings
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+
+from kit.sandbox.parsing import LONGEST, Parser
 
 STARTS = re.compile(r"(?:async|def|class|from|import|if|for|while|try|with|match)\b|@\w|[A-Za-z_][^=\n(]*=(?!=)")
 """What may start a statement worth keeping at the left margin: definitions, imports, blocks, assignments."""
 MORE_OF_IT = re.compile(r"[#)\]}]|\"\"\"|'''|(?:else|elif|except|finally)\b")
 """What may stand at the left margin within a statement or between two."""
+AFTER_BACKSLASH = re.compile(r"\s*(?:[#;]|\\?\Z)")
+"""A line that still belongs to the statement before it, where that ends in a backslash."""
 TRIES = 12
 """How many stretches of prose are looked for; each costs one parse of the text."""
-LONGEST = 200_000
-"""Characters; a longer text is not parsed."""
 ROUNDS = 8
 """How often statements are looked for that fill a variable of those found in the round before."""
 COMPREHENSIONS = ("listcomp", "setcomp", "dictcomp", "genexpr")
@@ -58,42 +61,20 @@ class Statement:
     """It is an assert or a print, which can only fail or show something."""
 
 
-def parses(code: str) -> bool:
-    """Whether the text is Python."""
-    return _nodes(code) is not None
-
-
-def _nodes(code: str) -> list[ast.stmt] | None:
-    """The statements at the left margin, or ``None`` if it is not Python."""
-    try:
-        return _parse(code)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
-
-
-def empty(code: str, names: Sequence[str]) -> bool:
+def empty(code: str, names: Sequence[str], parser: Parser) -> bool:
     """Whether the functions of these names do nothing: a docstring, ``pass``, ``...``, a ``NotImplementedError``."""
-    found = [n for n in _nodes(code) or [] if isinstance(n, DEFINITIONS) and n.name in names]
+    found = [n for n in parser.parse(code).nodes or [] if isinstance(n, DEFINITIONS) and n.name in names]
     return bool(found) and all(_does_nothing(line) for node in found for line in node.body)
 
 
 def _does_nothing(node: ast.stmt) -> bool:
-    raises = isinstance(node, ast.Raise) and node.exc is not None and "NotImplementedError" in ast.dump(node.exc)
-    return raises or isinstance(node, ast.Pass) or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
-
-
-def _parse(code: str) -> list[ast.stmt]:
-    """The statements at the left margin.
-
-    Raises:
-        SyntaxError, ValueError, RecursionError, MemoryError: not Python, or too deeply nested.
-    """
-    if len(code) > LONGEST:
-        raise ValueError("too long")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        symtable.symtable(code, "<text>", "exec")  # first: it refuses what is nested too deeply for the other
-        return ast.parse(code).body
+    if isinstance(node, ast.Raise) and node.exc is not None:
+        return any(
+            isinstance(value, str | bytes) and "NotImplementedError" in repr(value)
+            for part in ast.walk(node.exc)
+            for _, value in ast.iter_fields(part)
+        )
+    return isinstance(node, ast.Pass) or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
 
 
 def _chunk_of(lines: Sequence[str], at: int) -> range:
@@ -114,25 +95,40 @@ def _prose(line: str) -> bool:
     return not line.strip() or not (line[0].isspace() or STARTS.match(line) or MORE_OF_IT.match(line))
 
 
-def python_in(text: str) -> list[str]:
-    """The lines of a text, those that are not Python left empty; empty if it can't be told which they are."""
-    lines = text.split("\n")
+def python_in(text: str, parser: Parser) -> list[str]:
+    """The lines of a text, those that are not Python left empty; empty if it can't be told which they are.
+
+    Of a text that is too long to be parsed the beginning that is not.
+    """
+    lines = _beginning(text)
     for attempt in range(TRIES):
-        try:
-            _parse("\n".join(lines))
-        except SyntaxError as error:
-            start = next((n for n, line in enumerate(lines) if STARTS.match(line)), len(lines))
-            before = range(start) if attempt == 0 and any(line.strip() for line in lines[:start]) else None
-            chunk = before or _chunk_of(lines, (error.lineno or 1) - 1)
-            if not any(lines[n].strip() for n in chunk):
-                return []
-            for n in chunk:
-                lines[n] = ""
-        except (ValueError, RecursionError, MemoryError):
-            return []
-        else:
+        parsed = parser.parse("\n".join(lines))
+        if parsed.nodes is not None:
             return lines
+        if parsed.error_line is None:
+            return []
+        start = _first_start(lines) if attempt == 0 else 0
+        before = range(start) if any(line.strip() for line in lines[:start]) else None
+        chunk = before or _chunk_of(lines, parsed.error_line)
+        if not any(lines[n].strip() for n in chunk):
+            return []
+        for n in chunk:
+            lines[n] = ""
     return []
+
+
+def _beginning(text: str) -> list[str]:
+    """The lines of a text; where it is too long to be parsed, those before the last statement that is not too far."""
+    blank = len(text) - len(text.lstrip())
+    if len(text.rstrip()) <= blank + LONGEST:
+        return text.split("\n")
+    lines = text[: blank + LONGEST].split("\n")
+    return lines[: next((n for n in reversed(range(len(lines))) if STARTS.match(lines[n])), 0)]
+
+
+def _first_start(lines: Sequence[str]) -> int:
+    """Position of the first line that may start a statement; behind the last line if none does."""
+    return next((n for n, line in enumerate(lines) if STARTS.match(line)), len(lines))
 
 
 def _kind(nodes: Sequence[ast.stmt]) -> str:
@@ -200,20 +196,32 @@ def _statement(nodes: Sequence[ast.stmt], span: range, code: str) -> Statement:
     )
 
 
-def statements(lines: Sequence[str]) -> list[Statement]:
-    """The statements at the left margin of a text that is Python."""
+def statements(lines: Sequence[str], parser: Parser) -> list[Statement]:
+    """The statements at the left margin of a text; none if it is not Python, or can't be taken apart."""
     groups: list[tuple[list[ast.stmt], range]] = []
-    for node in _parse("\n".join(lines)):
+    for node in parser.parse("\n".join(lines)).nodes or []:
         decorators = node.decorator_list if isinstance(node, DEFINITIONS) else []
         first = min([node.lineno, *(d.lineno for d in decorators)]) - 1
-        last = node.end_lineno or node.lineno
+        last = _with_continuation(lines, node.end_lineno or node.lineno)
         if groups and first < groups[-1][1].stop:  # on one line with the one before
-            groups[-1] = ([*groups[-1][0], node], range(groups[-1][1].start, last))
+            nodes, span = groups[-1]
+            nodes.append(node)
+            groups[-1] = (nodes, range(span.start, max(last, span.stop)))
         else:
             groups.append(([node], range(first, last)))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return [_statement(nodes, span, "\n".join(lines[n] for n in span)) for nodes, span in groups]
+        try:
+            return [_statement(nodes, span, "\n".join([*(lines[n] for n in span), ""])) for nodes, span in groups]
+        except (SyntaxError, RecursionError):  # Python only beside its neighbours, or one level of nesting too deep
+            return []
+
+
+def _with_continuation(lines: Sequence[str], end: int) -> int:
+    """The end of a statement with the empty lines and comments that a backslash at its end makes a part of it."""
+    while end < len(lines) and lines[end - 1].endswith("\\") and AFTER_BACKSLASH.match(lines[end]):
+        end += 1
+    return end
 
 
 @dataclass(slots=True)
@@ -224,7 +232,7 @@ class Selection:
     first_root: int
     """Position of the first statement that defines a wanted name."""
     binders: dict[str, list[int]]
-    """Positions of the statements that bind a name."""
+    """Positions of the statements that bind a name, in order."""
     kept: set[int] = field(default_factory=set)
     wanted: dict[str, int] = field(default_factory=dict)
     """Names asked for, each with the position before which its statements are kept."""
@@ -238,9 +246,9 @@ class Selection:
             if limit <= done:
                 continue
             self.wanted[name] = limit
-            for at in self.binders.get(name, ()):
-                if done <= at < limit:
-                    todo.extend(self._keep(at))
+            binders = self.binders.get(name, [])
+            for at in binders[bisect_left(binders, done) : bisect_left(binders, limit)]:
+                todo.extend(self._keep(at))
             if name in BY_TEXT and done < 0:
                 todo.extend((bound, len(self.found)) for bound in self._nameable())
 
@@ -304,6 +312,7 @@ def _fillers(selection: Selection, runs_root: set[str]) -> list[int]:
     found, kept = selection.found, selection.kept
     variables = {name for at in kept if found[at].kind in LOOSE for name in found[at].binds}
     touched = _reaching(found, variables, ["definition"])
+    unwanted = runs_root | ASKS_OR_ENDS
     return [
         at
         for at, s in enumerate(found)
@@ -312,7 +321,7 @@ def _fillers(selection: Selection, runs_root: set[str]) -> list[int]:
         and not (s.kind == "assignment" and s.binds)
         and not s.asserts
         and (used := s.now | s.later) & touched
-        and not (used - s.binds) & (runs_root | ASKS_OR_ENDS)
+        and not (used - s.binds) & unwanted
     ]
 
 
@@ -322,18 +331,14 @@ def _members(selection: Selection, roots: Sequence[str], runs_root: set[str]) ->
     needed = {name for at in kept if found[at].kind == "definition" for name in found[at].binds}
     variables = {name for at in kept if found[at].kind in LOOSE for name in found[at].binds}
     registers = _reaching(found, variables, ["definition"]) | set(roots)
+    unwanted = (runs_root - needed) | set(roots) | ASKS_OR_ENDS
     return [
         at
         for at, s in enumerate(found)
         if at not in kept
         and (
             (s.kind == "definition" and s.changes & registers)
-            or (
-                s.kind == "assignment"
-                and not s.binds
-                and s.changes & needed
-                and not (s.now | s.later) & ((runs_root - needed) | set(roots) | ASKS_OR_ENDS)
-            )
+            or (s.kind == "assignment" and not s.binds and s.changes & needed and not (s.now | s.later) & unwanted)
         )
     ]
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from kit.benchmarks import humaneval, mbpp
 from kit.records import Grade, Problem
-from kit.sandbox import Sandbox, open_sandbox, source, statements
+from kit.sandbox import Sandbox, open_sandbox, parsing
 
 DATASETS = Path(sysconfig.get_path("purelib")) / "opencompass" / "datasets"
 PROMPT = 'from typing import List\n\n\ndef twice(x):\n    """ Twice x.\n    """\n'
@@ -349,4 +349,4 @@ def test_runs_of_line_breaks_give_what_the_patterns_gave() -> None:
     [("x = 1", True), ("x = '\\d'", True), ("x =", False), ("a\0b", False), ("-" * 50_000 + "1", False), ("", True)],
 )
 def test_parses(code: str, parses: bool) -> None:
-    assert source.parses(code) is statements.parses(code) is parses
+    assert parsing.parses(code) is parses
