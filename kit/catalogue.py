@@ -1,6 +1,7 @@
 """The manifests as one thing to look names up in: models, data sets, scales, experiments, tables."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from kit.documents import read
-from kit.errors import RequestError, did_you_mean
+from kit.errors import RequestError, did_you_mean, shown
 from kit.manifest import (
     Dataset,
     DatasetsFile,
@@ -67,8 +68,8 @@ class Catalogue:
                     raise RequestError(f"{path.name}: experiment id {experiment.id!r} stands twice")
                 found[experiment.id] = experiment
         if self.user:
-            own = [experiment.id for experiment in self.user.experiment]
-            if twice := [id for index, id in enumerate(own) if id in own[:index]]:
+            own = Counter(experiment.id for experiment in self.user.experiment)
+            if twice := [id for id, count in own.items() if count > 1]:
                 raise RequestError(f"{self.where}: experiment: the id {twice[0]!r} stands twice; ids must differ")
             found |= {experiment.id: experiment for experiment in self.user.experiment}
         return found
@@ -97,14 +98,14 @@ class Catalogue:
     def _named(self, kind: str, name: str, noun: str) -> Path:
         known = self.names(kind)
         if name not in known:
-            raise RequestError(f"no {noun} named {name!r}{did_you_mean(name, known)}")
+            raise RequestError(f"no {noun} named {shown(name)}{did_you_mean(name, known)}")
         return self.folder / kind / f"{name}.toml"
 
 
 def look_up(values: Mapping[str, Value], name: str, where: str, noun: str) -> Value:
     """``values[name]``, or an error that says where the name stands and which one was meant."""
     if name not in values:
-        raise RequestError(f"{where}: no {noun} named {name!r}{did_you_mean(name, values)}")
+        raise RequestError(f"{where}: no {noun} named {shown(name)}{did_you_mean(name, values)}")
     return values[name]
 
 
