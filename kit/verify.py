@@ -284,8 +284,8 @@ def record(plan: Plan, store: Store) -> list[Path]:
         for what, cell in _cells(grid):
             if (result := cell.result) is None:
                 raise KitError(f"{what}: not computed yet; only a whole table can be recorded")
-            name = json.dumps(cell_name(cell), ensure_ascii=False)
-            lines.append(f"{name} = {{{{ percent = {100 * result.value:.4f}, n = {result.n} }}}}")
+            key = json.dumps(cell_name(cell), ensure_ascii=False)  # TOML's texts have the same escapes
+            lines.append(f"{key} = {{ percent = {100 * result.value:.4f}, n = {result.n} }}")
         path = expected_path(grid)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
