@@ -14,8 +14,8 @@ MAX_UNPACKED_BYTES = 4 * 2**30
 """The most that a packed file may unpack to; more would fill the memory of a small machine."""
 MAX_FILE_BYTES = 4 * 2**30
 """The most that is read of any file, for the same reason."""
-BLOCK = 16 * 2**20
-"""Bytes that are unpacked at a time."""
+PIECE_BYTES = 1 << 20
+"""How much is read at once."""
 BOMB_BYTES = 256 * 2**20
 BOMB_FOLD = 500
 """What unpacks to more than so many bytes, and to so many times its size, is no text: rows of one text 100 times over
@@ -84,16 +84,18 @@ def read_bytes(path: Path, *, max_bytes: int = MAX_FILE_BYTES, follow_links: boo
     Raises:
         RequestError: it is not there, can't be read, is no plain file, or holds more than ``max_bytes``.
     """
-    name = one_line(str(path))
+    name, data = one_line(str(path)), bytearray()
     with open_regular(path, follow_links=follow_links) as file:
         try:
-            size = os.fstat(file.fileno()).st_size
-            data = file.read(max_bytes + 1) if size <= max_bytes else b""  # refused before it is read
+            if os.fstat(file.fileno()).st_size <= max_bytes:  # else it is refused before it is read
+                # Piece by piece: one read of so many bytes would ask for that much memory, whatever the file holds.
+                while len(data) <= max_bytes and (piece := file.read(min(PIECE_BYTES, max_bytes + 1 - len(data)))):
+                    data += piece
+                if len(data) <= max_bytes:
+                    return bytes(data)
         except OSError as error:
             raise RequestError(f"{name}: {error.strerror}") from error
-    if max(size, len(data)) > max_bytes:
-        raise RequestError(f"{name}: more than {max_bytes:,} bytes, which no such file has; is it the right one?")
-    return data
+    raise RequestError(f"{name}: more than {max_bytes:,} bytes, which no such file has; is it the right one?")
 
 
 def unpack(data: bytes, where: str) -> bytes:
@@ -107,7 +109,7 @@ def unpack(data: bytes, where: str) -> bytes:
     pieces, size = list[bytes](), 0
     try:
         with gzip.open(io.BytesIO(data)) as file:
-            while piece := file.read(BLOCK):
+            while piece := file.read(PIECE_BYTES):
                 pieces.append(piece)
                 size += len(piece)
                 if size > MAX_UNPACKED_BYTES:

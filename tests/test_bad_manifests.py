@@ -153,7 +153,11 @@ CHANGES = {
         'seeds = "mines"',
         "my.toml: experiment[0].seeds: no seed set named 'mines'; did you mean 'mine'?",
     ),
-    "misspelt scale": ('scale = "smoke"', 'scale = "smoky"', "no scale named 'smoky'; did you mean 'smoke'?"),
+    "misspelt scale": (
+        'scale = "smoke"',
+        'scale = "smoky"',
+        "my.toml: scale: no scale named 'smoky'; did you mean 'smoke'?",
+    ),
     "neither a scale nor a name of one": (
         'scale = "smoke"',
         "scale = 3",
@@ -201,7 +205,7 @@ def test_manifests(good: str, bad: str, message: str, refused: Callable[[str | b
 
 def test_a_manifest_that_is_not_utf8(refused: Callable[[str | bytes], str]):
     text = MANIFEST.replace("mine", "caf\xe9", 1).encode("latin-1")
-    assert refused(text) == "my.toml: byte 23 is not UTF-8; TOML files are"
+    assert refused(text) == "my.toml: byte 23 is not UTF-8; save the file as UTF-8"
 
 
 def test_an_experiment_twice(refused: Callable[[str | bytes], str]):
