@@ -24,6 +24,8 @@ from kit.manifest import (
 
 ROOT = Path(__file__).resolve().parent.parent
 Value = TypeVar("Value")
+MOST_STACKED = 8
+"""Models that may be made from each other, one after the other; one would do."""
 
 
 def manifests_folder() -> Path:
@@ -94,6 +96,30 @@ class Catalogue:
     def dataset(self, name: str, where: str) -> Dataset:
         """A data set by name."""
         return look_up(self.datasets, name, where, "data set")
+
+    def check_stack(self, name: str, where: str) -> None:
+        """Refuse layers that are not there: the other model has fewer, or is made from this one.
+
+        Args:
+            name: a model that is stacked from another's layers.
+            where: the manifest, for messages.
+
+        Raises:
+            RequestError: they are not there.
+        """
+        chain = [name]
+        while (stack := self.model(chain[-1], where).stack) is not None:
+            key = f"{where}: models.{chain[-1]}.stack"
+            if stack.model in chain:
+                names = " is made from ".join([*chain, stack.model])
+                raise RequestError(f"{key}: {names}, which is itself; name other layers")
+            if len(chain) == MOST_STACKED:
+                raise RequestError(f"{key}: {MOST_STACKED} models, each made from the next; name the last one's layers")
+            other = self.model(stack.model, f"{key}.model")
+            if (highest := max(stack.indices())) >= other.layers:
+                found = f"found {highest}, and {stack.model} has layers 0 to {other.layers - 1}"
+                raise RequestError(f"{key}.layers: {found}")
+            chain.append(stack.model)
 
     def _named(self, kind: str, name: str, noun: str) -> Path:
         known = self.names(kind)

@@ -9,14 +9,11 @@ from typing import Any
 from kit import costs, registry
 from kit.catalogue import Catalogue, look_up
 from kit.errors import RequestError, did_you_mean
-from kit.manifest import Column, Dataset, Experiment, Scale, Stack, Table
+from kit.manifest import Column, Dataset, Experiment, Scale, Table
 from kit.plan import CellAddress, Plan
 from kit.seeds import FIELDS
 from kit.sources import Source, data_source, model_source, paper_prompts_source
 from kit.store import Job
-
-MOST_STACKED = 8
-"""Models that may be made from each other, one after the other; one would do."""
 
 
 class Planner:
@@ -200,11 +197,11 @@ class Planner:
             )
         cost = costs.storing(model, self.scale)
         if model.stack:
-            self.check_stack(name, model.stack)
+            self.catalogue.check_stack(name, self.where)
             inputs = {"model": self.model(model.stack.model)}
             params: dict[str, Any] = {"how": "stack", "layers": model.stack.indices()}
             return self.add("convert", f"convert/{name}", params, inputs, resources=cost)
-        params, source = self.source("model", name, lambda: model_source(model, self.catalogue.user_folder))
+        params, source = self.source("models", name, lambda: model_source(model, self.catalogue.user_folder))
         fetched = self.add(
             "fetch", f"fetch/{name}", params, {}, resources=cost | {"source": source}, environment="grade"
         )
@@ -213,33 +210,24 @@ class Planner:
             return fetched
         return self.add("convert", f"convert/{name}", {"how": how}, {"model": fetched}, resources=cost)
 
-    def check_stack(self, name: str, stack: Stack) -> None:
-        """Refuse layers that are not there: the other model has fewer, or is made from this one.
+    def source(self, kind: str, name: str, find: Callable[[], Source]) -> Source:
+        """Where a model's or a data set's bytes come from, found once: files are read and hashed for it.
+
+        Args:
+            kind: ``models`` or ``datasets``, the table that names it.
+            name: its name there.
+            find: what looks for it.
 
         Raises:
-            RequestError: they are not.
+            RequestError: they can't be read; of a user's own the message has the key that names them.
         """
-        chain, current, where = [name], stack, f"{self.where}: models.{name}.stack"
-        while True:
-            chain.append(current.model)
-            if current.model in chain[:-1]:
-                raise RequestError(f"{where}: {' is made from '.join(chain)}, which is itself; name other layers")
-            if len(chain) > MOST_STACKED:
-                raise RequestError(f"{where}: {len(chain)} models, each made from the next; name the last one's layers")
-            other = self.catalogue.model(current.model, f"{self.where}: models.{chain[-2]}.stack.model")
-            if (highest := max(current.indices())) >= other.layers:
-                raise RequestError(
-                    f"{self.where}: models.{chain[-2]}.stack.layers: found {highest}, and {current.model} has layers 0 "
-                    f"to {other.layers - 1}"
-                )
-            if other.stack is None:
-                return
-            current = other.stack
-
-    def source(self, kind: str, name: str, find: Callable[[], Source]) -> Source:
-        """Where a model's or a data set's bytes come from, found once: files are read and hashed for it."""
         if (kind, name) not in self.sources:
-            self.sources[kind, name] = find()
+            user = self.catalogue.user
+            own = user is not None and name in (user.models if kind == "models" else user.datasets)
+            try:
+                self.sources[kind, name] = find()
+            except RequestError as error:
+                raise RequestError(f"{self.where}: {kind}.{name}: {error}" if own else str(error)) from error
         return self.sources[kind, name]
 
     def data(self, name: str) -> str:
@@ -247,7 +235,7 @@ class Planner:
         dataset = self.catalogue.dataset(name, f"{self.where}: seeds or benchmarks")
         if dataset.url and dataset.sha256 is None:
             self.note(f"{name}: the sha256 of {dataset.url} is not known; {how_checked(dataset)}")
-        params, source = self.source("data set", name, lambda: data_source(dataset, self.catalogue.user_folder))
+        params, source = self.source("datasets", name, lambda: data_source(dataset, self.catalogue.user_folder))
         return self.add("fetch", f"fetch/{name}", params, {}, resources={"source": source}, environment="grade")
 
     # what the jobs share

@@ -171,17 +171,17 @@ CHANGES = {
     "data file that is not there": (
         'file = "seeds.json"',
         'file = "seed.json"',
-        "data file {folder}/seed.json: No such file or directory",
+        "my.toml: datasets.mine: data file {folder}/seed.json: No such file or directory",
     ),
     "data file of another sha256": (
         'file = "seeds.json"',
         f'file = "seeds.json"\nsha256 = "{"0" * 64}"',
-        f"{{folder}}/seeds.json: sha256 is {SHA}, the manifest says {'0' * 64}; another file?",
+        f"my.toml: datasets.mine: {{folder}}/seeds.json: sha256 is {SHA}, the manifest says {'0' * 64}; another file?",
     ),
     "data file of another git blob": (
         'file = "seeds.json"',
         f'file = "seeds.json"\ngit_blob = "{"1" * 40}"',
-        f"{{folder}}/seeds.json: git blob id is {BLOB}, the manifest says {'1' * 40}; another file?",
+        f"my.toml: datasets.mine: {{folder}}/seeds.json: git blob id is {BLOB}, the manifest says {'1' * 40}; another file?",
     ),
     # it was taken, and the right file called damaged after it had been fetched
     "half a sha256": (
