@@ -181,7 +181,8 @@ CHANGES = {
     "data file of another git blob": (
         'file = "seeds.json"',
         f'file = "seeds.json"\ngit_blob = "{"1" * 40}"',
-        f"my.toml: datasets.mine: {{folder}}/seeds.json: git blob id is {BLOB}, the manifest says {'1' * 40}; another file?",
+        f"my.toml: datasets.mine: {{folder}}/seeds.json: git blob id is {BLOB}, "
+        f"the manifest says {'1' * 40}; another file?",
     ),
     # it was taken, and the right file called damaged after it had been fetched
     "half a sha256": (
