@@ -87,6 +87,20 @@ def open_address(url: str, timeout: float) -> Any:
 class _Redirects(urllib.request.HTTPRedirectHandler):
     """Follows a host's answer "it is elsewhere" where that is an address that the kit would ask itself."""
 
+    def http_error_302(self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Any) -> Any:
+        """The answer of the address that a host leads on to.
+
+        Raises:
+            URLError: it is none that the kit asks.
+        """
+        try:
+            return super().http_error_302(req, fp, code, msg, headers)
+        except ValueError as error:
+            fp.close()
+            raise urllib.error.URLError(f"it leads on to what is no address: {error}") from error
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
+
     def redirect_request(  # noqa: PLR0917  # urllib's own
         self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Any, newurl: str
     ) -> urllib.request.Request | None:
@@ -99,6 +113,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         if not fault and urlsplit(req.full_url).scheme == "https" != urlsplit(newurl).scheme:
             fault = "https leads on to https alone"
         if fault:
+            fp.close()
             raise urllib.error.URLError(f"it leads on to {shown_address(newurl)}: {fault}")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 

@@ -25,8 +25,8 @@ Kit = Callable[[str], tuple[int, str]]
 DEEP = "lists or objects nested too deep to read; wanted records of texts"
 K = 57 * "k" + "..."
 IDS = (
-    "an id (task_id, id, key, question_id, problem_id, custom_id, sample_id, name, idx, index, doc_id) or the problem's "
-    "text (prompt, question, problem, instruction, text, query, input)"
+    "an id (task_id, id, key, question_id, problem_id, custom_id, sample_id, name, idx, index, doc_id) or the "
+    "problem's text (prompt, question, problem, instruction, text, query, input)"
 )
 # Text of seeds.json -> what follows its name; the first eleven were read in silence or ended in tracebacks.
 ROWS = {
