@@ -1,6 +1,6 @@
 """The stages on a user's own files: the same jobs as a manifest's, with what a manifest would say as arguments."""
 
-import math
+import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -9,15 +9,19 @@ from typing import Any
 from kit import registry
 from kit.catalogue import Catalogue, look_up, manifests_folder
 from kit.engines import Sampling
-from kit.errors import RequestError
+from kit.errors import RequestError, one_line, shown
 from kit.manifest import Dataset, Scale
 from kit.plan import Plan
 from kit.planner import Planner
 from kit.planning import largest_scale, locks, this_machine
 from kit.records import BYTE_ORDER_MARK
 from kit.sources import folder_source
+from kit.textfiles import decode, read_bytes
 from kit.texts import HALF
+from kit.values import LARGEST_SEED, MOST_BATCH, MOST_EPOCHS, MOST_RANK, MOST_ROUNDS, MOST_TOKENS
 
+MAX_TEMPLATE_BYTES = 2**20
+"""The longest chat templates have some 20 KB."""
 BENCHMARK_NAMES = {"math": "hendrycks_math"}
 """Other names that a benchmark goes by."""
 
@@ -38,10 +42,16 @@ class Workbench:
 
     def file(self, path: Path, format: str, stored_as: str = "") -> str:
         """The job that takes a file into the store, under its own name or another."""
-        dataset = Dataset(format=format, file=str(path.resolve()), licence="the user's own")
-        from kit.sources import data_source
+        from kit.sources import check_file_name, data_source
 
-        params, source = data_source(dataset, None)
+        name = one_line(str(path))
+        try:
+            whole = path.resolve()
+        except (OSError, RuntimeError) as error:
+            raise RequestError(f"{name}: its links lead in a circle; name the file itself") from error
+        for named in (path, whole):
+            check_file_name(named)
+        params, source = data_source(Dataset(format=format, file=str(whole), licence="the user's own"), None)
         params["name"] = stored_as or path.name
         return self.planner.add(
             "fetch", f"fetch/{path.name}", params, {}, resources={"source": source}, environment="grade"
@@ -56,8 +66,8 @@ class Workbench:
         if name in self.catalogue.models:
             return self.planner.model(name, chat=chat)
         folder = Path(name)
-        if not folder.is_dir():
-            look_up(self.catalogue.models, name, f"{name!r} is no folder", "model")
+        if not os.path.isdir(name):  # noqa: PTH112  # a Path's raises on a name that is too long
+            look_up(self.catalogue.models, name, f"{shown(name)} is no folder", "model")
         from kit.models import check_model_folder
 
         check_model_folder(folder, chat)
@@ -163,12 +173,16 @@ def chat_format(template: Path | None, end_of_turn: str) -> dict[str, str | None
         return {}
     if HALF.search(end_of_turn):
         raise RequestError(f"--end-of-turn {end_of_turn!a}: not UTF-8; wanted a token of the base's")
+    name = one_line(str(template))
     try:
-        text = template.read_text(encoding="utf-8").lstrip(BYTE_ORDER_MARK)
-    except (OSError, UnicodeDecodeError) as error:
-        raise RequestError(f"--chat-template {template}: {error}; wanted a text file in Jinja") from error
+        data = read_bytes(template, max_bytes=MAX_TEMPLATE_BYTES)
+        text = decode(data, name).lstrip(BYTE_ORDER_MARK)
+    except RequestError as error:
+        raise RequestError(f"--chat-template {error}; wanted a text file in Jinja") from error
     if not text.strip():
-        raise RequestError(f"--chat-template {template}: empty; wanted a Jinja template")
+        raise RequestError(f"--chat-template {name}: empty; wanted a Jinja template")
+    if "\0" in text:
+        raise RequestError(f"--chat-template {name}: a zero byte in it; wanted a Jinja template")
     return {"chat_template": text, "end_of_turn": end_of_turn or None}
 
 
@@ -193,24 +207,44 @@ def check_sampling(temperature: float, top_p: float, max_tokens: int, rounds: in
         raise RequestError(f"--temperature {temperature}: wanted 0 (greedy) to 2")
     if not 0 < top_p <= 1:
         raise RequestError(f"--top-p {top_p}: wanted above 0, up to 1")
-    if max_tokens < 1:
-        raise RequestError(f"--max-tokens {max_tokens}: wanted 1 or more")
-    if rounds < 1:
-        raise RequestError(f"--rounds {rounds}: wanted 1 or more")
+    check_count("--max-tokens", max_tokens, MOST_TOKENS)
+    check_count("--rounds", rounds, MOST_ROUNDS)
 
 
-def check_tuning(learning_rate: float, warmup_ratio: float, lora_rank: int, counts: dict[str, int]) -> None:
-    """Options that can't be; ``counts`` are those that count something, by name.
+def check_tuning(
+    learning_rate: float, warmup_ratio: float, lora_rank: int, *, epochs: int, global_batch_size: int, max_length: int
+) -> None:
+    """Options that can't be.
 
     Raises:
         RequestError: one is out of its range.
     """
-    if not (0 < learning_rate < math.inf):
-        raise RequestError(f"--learning-rate {learning_rate}: wanted above 0")
-    for name, value in counts.items():
-        if value < 1:
-            raise RequestError(f"{name} {value}: wanted 1 or more")
+    if not 0 < learning_rate <= 1:
+        raise RequestError(f"--learning-rate {learning_rate}: wanted above 0, up to 1")
+    check_count("--epochs", epochs, MOST_EPOCHS)
+    check_count("--global-batch-size", global_batch_size, MOST_BATCH)
+    check_count("--max-length", max_length, MOST_TOKENS)
     if not 0 <= warmup_ratio < 1:
         raise RequestError(f"--warmup-ratio {warmup_ratio}: wanted 0, or more and below 1")
-    if lora_rank < 0:
-        raise RequestError(f"--lora-rank {lora_rank}: wanted 0 (tunes every weight) or more")
+    if not 0 <= lora_rank <= MOST_RANK:
+        raise RequestError(f"--lora-rank {shown(lora_rank)}: wanted 0 (tunes every weight) to {MOST_RANK:,}")
+
+
+def check_count(name: str, value: int, most: int) -> None:
+    """Refuse a number that is no count, or that is beyond any use.
+
+    Raises:
+        RequestError: it is one.
+    """
+    if not 1 <= value <= most:
+        raise RequestError(f"{name} {shown(value)}: wanted 1 to {most:,}")
+
+
+def check_seed(seed: int) -> None:
+    """Refuse a seed that the trainer's random numbers can't start from.
+
+    Raises:
+        RequestError: it is one.
+    """
+    if not 0 <= seed <= LARGEST_SEED:
+        raise RequestError(f"--seed {shown(seed)}: wanted 0 to {LARGEST_SEED:,}, which is what numpy takes")

@@ -1,6 +1,7 @@
 """The manifests as one thing to look names up in: models, data sets, scales, experiments, tables."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from kit.documents import read
-from kit.errors import RequestError, did_you_mean
+from kit.errors import RequestError, did_you_mean, shown
 from kit.manifest import (
     Dataset,
     DatasetsFile,
@@ -23,6 +24,8 @@ from kit.manifest import (
 
 ROOT = Path(__file__).resolve().parent.parent
 Value = TypeVar("Value")
+MOST_STACKED = 8
+"""Models that may be made from each other, one after the other; one would do."""
 
 
 def manifests_folder() -> Path:
@@ -67,8 +70,8 @@ class Catalogue:
                     raise RequestError(f"{path.name}: experiment id {experiment.id!r} stands twice")
                 found[experiment.id] = experiment
         if self.user:
-            own = [experiment.id for experiment in self.user.experiment]
-            if twice := [id for index, id in enumerate(own) if id in own[:index]]:
+            own = Counter(experiment.id for experiment in self.user.experiment)
+            if twice := [id for id, count in own.items() if count > 1]:
                 raise RequestError(f"{self.where}: experiment: the id {twice[0]!r} stands twice; ids must differ")
             found |= {experiment.id: experiment for experiment in self.user.experiment}
         return found
@@ -94,17 +97,41 @@ class Catalogue:
         """A data set by name."""
         return look_up(self.datasets, name, where, "data set")
 
+    def check_stack(self, name: str, where: str) -> None:
+        """Refuse layers that are not there: the other model has fewer, or is made from this one.
+
+        Args:
+            name: a model that is stacked from another's layers.
+            where: the manifest, for messages.
+
+        Raises:
+            RequestError: they are not there.
+        """
+        chain = [name]
+        while (stack := self.model(chain[-1], where).stack) is not None:
+            key = f"{where}: models.{chain[-1]}.stack"
+            if stack.model in chain:
+                names = " is made from ".join([*chain, stack.model])
+                raise RequestError(f"{key}: {names}, which is itself; name other layers")
+            if len(chain) == MOST_STACKED:
+                raise RequestError(f"{key}: {MOST_STACKED} models, each made from the next; name the last one's layers")
+            other = self.model(stack.model, f"{key}.model")
+            if (highest := max(stack.indices())) >= other.layers:
+                found = f"found {highest}, and {stack.model} has layers 0 to {other.layers - 1}"
+                raise RequestError(f"{key}.layers: {found}")
+            chain.append(stack.model)
+
     def _named(self, kind: str, name: str, noun: str) -> Path:
         known = self.names(kind)
         if name not in known:
-            raise RequestError(f"no {noun} named {name!r}{did_you_mean(name, known)}")
+            raise RequestError(f"no {noun} named {shown(name)}{did_you_mean(name, known)}")
         return self.folder / kind / f"{name}.toml"
 
 
 def look_up(values: Mapping[str, Value], name: str, where: str, noun: str) -> Value:
     """``values[name]``, or an error that says where the name stands and which one was meant."""
     if name not in values:
-        raise RequestError(f"{where}: no {noun} named {name!r}{did_you_mean(name, values)}")
+        raise RequestError(f"{where}: no {noun} named {shown(name)}{did_you_mean(name, values)}")
     return values[name]
 
 

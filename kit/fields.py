@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import Any
 
-from kit.errors import RequestError
+from kit.errors import LONGEST_NAME, RequestError
 
 OTHER_NAMES: Mapping[str, str] = {
     "prompt": "instruction",
@@ -83,7 +84,16 @@ def _check_name(name: str, row: Mapping[str, Any], read: Mapping[str, str], wher
     """Refuse another name of a field that is read, where the row lacks that one."""
     empty = {ours: field for ours, field in read.items() if _nothing(row.get(field))}
     wanted = {ours: field for ours, field in empty.items() if training or ours != "output"}
-    close = get_close_matches(name.strip().casefold(), wanted.values(), n=1, cutoff=0.85)
-    field = close[0] if close else wanted.get(OTHER_NAMES.get(name.strip().casefold(), ""))
+    field = _meant(name, tuple(wanted.items()))
     if field is not None:
         raise RequestError(f"{where}: {name!r} is not read, and {field!r} is empty; is it {field!r}? Then rename it")
+
+
+@lru_cache(maxsize=1024)
+def _meant(name: str, wanted: tuple[tuple[str, str], ...]) -> str | None:
+    """The field that a name is another one of, or misspells; rows repeat their names, so answers are kept."""
+    plain = name.strip().casefold()
+    if len(plain) > LONGEST_NAME:
+        return None
+    close = get_close_matches(plain, [field for _, field in wanted], n=1, cutoff=0.85)
+    return close[0] if close else dict(wanted).get(OTHER_NAMES.get(plain, ""))

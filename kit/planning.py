@@ -8,12 +8,15 @@ from pathlib import Path
 from kit import registry
 from kit.catalogue import Catalogue, lock_hash, look_up, manifests_folder
 from kit.documents import read
-from kit.errors import RequestError, did_you_mean
+from kit.errors import RequestError, did_you_mean, one_line, shown
 from kit.manifest import Column, Experiment, Scale, Table, UserManifest
+from kit.places import LONGEST_NAME
 from kit.plan import Plan
 from kit.planner import make_plan
 
 LOCKS = ("cpu", "cuda", "grade")
+MOST_CELLS = 5000
+"""Cells that one manifest may ask for; the paper's largest table has 96, and each takes hours of a GPU there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,10 +83,11 @@ def plan_tables(names: list[str], scale: str) -> Plan:
         RequestError: a table or scale that is not there, or that the kit can't compute.
     """
     if own := [name for name in names if name.endswith(".toml")]:
+        where = one_line(own[0])
         if len(names) > 1:
-            raise RequestError(f"{own[0]}: a manifest is planned by itself; it was named together with others")
+            raise RequestError(f"{where}: a manifest is planned by itself; it was named together with others")
         if scale != "auto":
-            raise RequestError(f"{own[0]}: a manifest names its scale itself; leave --scale {scale} out, or edit it")
+            raise RequestError(f"{where}: a manifest names its scale itself; leave --scale {scale} out, or edit it")
         return plan_manifest(Path(own[0]))
     catalogue = Catalogue(manifests_folder())
     if scale == "auto":
@@ -105,14 +109,16 @@ def table_name(catalogue: Catalogue, name: str) -> str:
             f"{full}: the paper's numbers are here, the kit can't compute it yet; it computes {', '.join(known)}"
         )
     hint = f"; known: {', '.join(known)}" if name.isdigit() else did_you_mean(full, known)
-    raise RequestError(f"no table named {name!r}{hint}")
+    raise RequestError(f"no table named {shown(name)}{hint}")
 
 
 def plan_manifest(path: Path) -> Plan:
     """The plan of a user's own manifest."""
-    user = read(UserManifest, path, str(path))
-    catalogue = Catalogue(manifests_folder(), user, path.resolve().parent, str(path))
-    base = catalogue.scale(user.scale) if isinstance(user.scale, str) else user.scale
+    where = one_line(str(path))
+    user = read(UserManifest, path, where)
+    catalogue = Catalogue(manifests_folder(), user, path.resolve().parent, where)
+    check_own_name(catalogue, path, user)
+    base = named_scale(catalogue, user.scale) if isinstance(user.scale, str) else user.scale
     scale_name = user.scale if isinstance(user.scale, str) else path.stem
     update = {"cast": {**base.cast, **user.cast}, "seeds": {**base.seeds, **user.seeds}}
     scale: Scale = base.model_copy(update=update)
@@ -122,6 +128,37 @@ def plan_manifest(path: Path) -> Plan:
         if role != player:
             plan.notes.append(f"{role} is played by {player}, as scale {scale_name} casts it")
     return plan
+
+
+def named_scale(catalogue: Catalogue, name: str) -> Scale:
+    """The scale that a user's manifest names.
+
+    Raises:
+        RequestError: there is none.
+    """
+    look_up(dict.fromkeys(catalogue.names("scales")), name, f"{catalogue.where}: scale", "scale")
+    return catalogue.scale(name)
+
+
+def check_own_name(catalogue: Catalogue, path: Path, user: UserManifest) -> None:
+    """Refuse a file name that would give its table, or its scale, the name of one of the kit's own.
+
+    What `kit verify` records and compares goes by these names.
+
+    Raises:
+        RequestError: it would.
+    """
+    from kit import paper
+
+    tables = {*catalogue.names("tables"), *paper.names()}
+    taken = "table" if path.stem in tables else "scale" if path.stem in catalogue.names("scales") else ""
+    if taken == "table" or (taken == "scale" and isinstance(user.scale, Scale)):
+        raise RequestError(f"{catalogue.where}: its {taken} would be {path.stem!r}, as the kit's own; rename the file")
+    if len(path.stem) > LONGEST_NAME or not path.stem.isprintable():
+        raise RequestError(
+            f"{catalogue.where}: its table is named as the file is; wanted {LONGEST_NAME} characters at most, and none "
+            "that can't be seen"
+        )
 
 
 def check_names(catalogue: Catalogue, scale: Scale, user: UserManifest) -> None:
@@ -149,7 +186,16 @@ def own_tables(user: UserManifest, name: str) -> dict[str, Table]:
 
     One, if the experiments share it out between them as the paper's do: every cell has one experiment. Else one each,
     so that two may differ in rounds or temperature alone.
+
+    Raises:
+        RequestError: there are more than :data:`MOST_CELLS` cells.
     """
+    cells = sum(len(one.evolver) * len(one.base) * len(one.benchmarks) for one in user.experiment)
+    if cells > MOST_CELLS:
+        raise RequestError(
+            f"{name}.toml: experiment: {cells:,} combinations of evolver, base and benchmark; {MOST_CELLS:,} are the "
+            "most, split it into several manifests"
+        )
     claims: Counter[tuple[str, str, str]] = Counter()
     for experiment in user.experiment:
         claims.update(product(experiment.evolver, experiment.base, experiment.benchmarks))

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeAlias
 
-from kit.errors import RequestError
+from kit.errors import RequestError, one_line, shown
+from kit.jsonfiles import BeyondError, DeepError, load_json
 from kit.textfiles import read_text
 
 BYTE_ORDER_MARK = "\ufeff"
@@ -34,7 +35,7 @@ class Row:
         names = {f.name for f in fields(cls)}
         if unknown := sorted(set(value) - names):
             raise RequestError(
-                f"{where}: {cls.__name__} has no field {unknown[0]!r}; wanted {', '.join(sorted(names))}"
+                f"{where}: {cls.__name__} has no field {shown(unknown[0])}; wanted {', '.join(sorted(names))}"
             )
         try:
             return cls(**value)
@@ -278,27 +279,43 @@ def read_objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     Raises:
         RequestError: the file is not UTF-8, a line is not JSON or beyond what can be read, or not an object.
     """
-    for number, marked in enumerate(read_text(path).split("\n"), 1):
+    yield from objects_of(read_text(path), one_line(str(path)))
+
+
+def objects_of(text: str, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """As :func:`read_objects`, of a text that was read before; ``name`` is the file's."""
+    for number, marked in enumerate(text.split("\n"), 1):
         line = marked.lstrip(BYTE_ORDER_MARK)  # files laid end to end have one in the middle too
-        if not line.strip():
+        if not line or line.isspace():
             continue
-        where = f"{path}:{number}"
-        try:
-            value = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise RequestError(f"{where}: not JSON: {error.msg}: column {error.colno}; is the file cut off?") from error
-        except (ValueError, RecursionError) as error:
-            raise RequestError(f"{where}: {beyond_json(error)}") from error
+        where = f"{name}:{number}"
+        value = load_line(line, where)
         if not isinstance(value, dict):
             raise RequestError(f"{where}: found {type(value).__name__}, wanted a JSON object")
         yield where, value
 
 
-def beyond_json(error: ValueError | RecursionError) -> str:
-    """What is wrong with JSON that is well formed and that Python can't hold: a number too long, or too deep a nest."""
-    if isinstance(error, RecursionError):
+def load_line(line: str, where: str) -> Any:
+    """The JSON value of one line.
+
+    Raises:
+        RequestError: it is no JSON, or beyond what can be read.
+    """
+    try:
+        return load_json(line, unique_names=True)
+    except json.JSONDecodeError as error:
+        raise RequestError(f"{where}: not JSON: {error.msg}: column {error.colno}; is the file cut off?") from error
+    except BeyondError as error:
+        raise RequestError(f"{where}: {beyond_json(error)}") from error
+
+
+def beyond_json(error: BeyondError | RecursionError) -> str:
+    """What is wrong with JSON that Python reads and the kit does not: a number too long, or too deep a nest."""
+    if isinstance(error, DeepError | RecursionError):
         return "lists or objects nested too deep to read; wanted records of texts"
-    return "a whole number of more than 4,300 digits; wanted it as text, or rounded"
+    if isinstance(error.__cause__, ValueError):  # Python's own, on whole numbers
+        return "a whole number of more than 4,300 digits; wanted it as text, or rounded"
+    return f"{error}; wanted {error.wanted}"
 
 
 def read_rows(path: Path, kind: type[Row]) -> list[Any]:

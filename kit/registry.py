@@ -5,7 +5,7 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
-from kit.errors import RequestError, did_you_mean
+from kit.errors import RequestError, did_you_mean, shown
 
 PACKAGE = Path(__file__).resolve().parent
 
@@ -31,5 +31,5 @@ def load(kind: str, name: str) -> ModuleType:
         return module
     known = names(kind)
     if name not in known:
-        raise RequestError(f"no {kind.removesuffix('s')} named {name!r}{did_you_mean(name, known)}")
+        raise RequestError(f"no {kind.removesuffix('s')} named {shown(name)}{did_you_mean(name, known)}")
     return import_module(f"kit.{kind}.{name}")

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from kit.errors import RequestError
+from kit.errors import RequestError, listed, one_line, shown
 from kit.fields import CHATS, unread
-from kit.records import BYTE_ORDER_MARK, ChatRow, Instruction, Pair, beyond_json, parse_history, read_objects, read_rows
+from kit.jsonfiles import BeyondError, load_json
+from kit.records import BYTE_ORDER_MARK, ChatRow, Instruction, Pair, beyond_json, objects_of, parse_history, read_rows
 from kit.textfiles import read_text
 from kit.texts import HALF, REPLACEMENT, Mended
 
@@ -68,23 +69,24 @@ def objects(path: Path) -> list[tuple[str, dict[str, Any]]]:
         RequestError: the file is missing, is not UTF-8, is cut off, or holds something else than records.
     """
     text = read_text(path).lstrip(BYTE_ORDER_MARK)
+    name = one_line(str(path))
     if not text.strip():
-        raise RequestError(f"{path}: empty; wanted a JSON list or JSONL of records")
+        raise RequestError(f"{name}: empty; wanted a JSON list or JSONL of records")
     if not text.lstrip().startswith("["):
-        _no_wrapper(path, text)
-        return [(where, _unmarked(row)) for where, row in read_objects(path)]
+        _no_wrapper(name, text)
+        return [(where, _unmarked(row)) for where, row in objects_of(text, name)]
     try:
-        rows = json.loads(text)
+        rows = load_json(text, unique_names=True)
     except json.JSONDecodeError as error:
         place = f"line {error.lineno} column {error.colno}"
-        raise RequestError(f"{path}: not JSON: {error.msg}: {place}; is the file cut off?") from error
-    except (ValueError, RecursionError) as error:
-        raise RequestError(f"{path}: {beyond_json(error)}") from error
+        raise RequestError(f"{name}: not JSON: {error.msg}: {place}; is the file cut off?") from error
+    except BeyondError as error:
+        raise RequestError(f"{name}: {beyond_json(error)}") from error
     found = []
     for index, row in enumerate(rows):
         if not isinstance(row, dict):
-            raise RequestError(f"{path}[{index}]: found {type(row).__name__}, wanted an object")
-        found.append((f"{path}[{index}]", _unmarked(row)))
+            raise RequestError(f"{name}[{index}]: found {type(row).__name__}, wanted an object")
+        found.append((f"{name}[{index}]", _unmarked(row)))
     return found
 
 
@@ -96,27 +98,27 @@ def _unmarked(row: dict[str, Any]) -> dict[str, Any]:
     return {name if bare[name] in row else bare[name]: value for name, value in row.items()}
 
 
-def _no_wrapper(path: Path, text: str) -> None:
+def _no_wrapper(name: str, text: str) -> None:
     """A file that is one JSON object: a record on a line of its own, or what somebody put around the records.
 
     Raises:
         RequestError: the latter.
     """
     try:
-        whole = json.loads(text)
-    except (ValueError, RecursionError):  # more than one line, or no JSON: the lines tell
+        whole = load_json(text)
+    except ValueError:  # more than one line, or no JSON: the lines tell
         return
     if not isinstance(whole, dict):
         return
-    lists = [name for name, value in whole.items() if isinstance(value, list) and value and isinstance(value[0], dict)]
+    lists = [key for key, value in whole.items() if isinstance(value, list) and value and isinstance(value[0], dict)]
     # A record may hold a list of objects itself: kwargs, messages.
-    if lists and not any(isinstance(whole.get(name), str) for name in RECORD):
+    if lists and not any(isinstance(whole.get(key), str) for key in RECORD):
         raise RequestError(
-            f"{path}: one JSON object, whose {lists[0]!r} holds a list of {len(whole[lists[0]]):,} objects; "
+            f"{name}: one JSON object, whose {shown(lists[0])} holds a list of {len(whole[lists[0]]):,} objects; "
             "wanted the list alone, or JSONL"
         )
     if "\n" in text.strip():
-        raise RequestError(f"{path}: one JSON object over several lines; wanted a JSON list of records, or JSONL")
+        raise RequestError(f"{name}: one JSON object over several lines; wanted a JSON list of records, or JSONL")
 
 
 def read_instructions(path: Path, format: str, name: str, rows: int | None = None) -> list[Instruction]:
@@ -172,7 +174,7 @@ def _pairs(path: Path) -> tuple[list[Pair], Counter[str]]:
     """The file's pairs, and its fields that are not read."""
     seeds, left = _read(path, "alpaca", path.stem, None, training=True)
     if not any(row.output.strip() for row in seeds):
-        raise RequestError(f"{path}: every 'output' is empty; run `kit respond` first")
+        raise RequestError(f"{one_line(str(path))}: every 'output' is empty; run `kit respond` first")
     names = ("id", "instruction", "input", "output", "system", "history")
     return [Pair(**{name: getattr(row, name) for name in names}) for row in seeds], left
 
@@ -182,7 +184,7 @@ def _read(
 ) -> tuple[list[Instruction], Counter[str]]:
     """The file's first rows, and its fields that hold something and that are not read: field -> rows."""
     if format not in FIELDS:
-        raise RequestError(f"{path}: no seed format {format!r}; known: {', '.join(FIELDS)}")
+        raise RequestError(f"{one_line(str(path))}: no seed format {shown(format)}; known: {', '.join(FIELDS)}")
     found: list[Instruction] = []
     seen: dict[str, str] = {}
     left = Counter[str]()
@@ -190,11 +192,11 @@ def _read(
         seed = _seed(row, format, f"{name}/{index}", where)
         left.update(unread(row, {**FIELDS[format], **CHAT_FIELDS[format]}, where, training=training))
         if seed.id in seen:
-            raise RequestError(f"{where}: id {seed.id!r} stands twice, first at {seen[seed.id]}; ids must differ")
+            raise RequestError(f"{where}: id {shown(seed.id)} stands twice, first at {seen[seed.id]}; ids must differ")
         seen[seed.id] = where
         found.append(seed)
     if not found:
-        raise RequestError(f"{path}: no record; the seed set is empty")
+        raise RequestError(f"{one_line(str(path))}: no record; the seed set is empty")
     return found, left
 
 
@@ -204,7 +206,7 @@ def _seed(row: Mapping[str, Any], format: str, id: str, where: str) -> Instructi
     if columns["instruction"] not in row:
         chat = f"; {field!r} holds a chat, which is not read" if (field := _chat_in(row)) else ""
         raise RequestError(
-            f"{where}: no {columns['instruction']!r}; found {', '.join(sorted(row)) or 'no field'}, "
+            f"{where}: no {columns['instruction']!r}; found {listed(sorted(row)) or 'no field'}, "
             f"wanted {', '.join(columns.values())}{chat}"
         )
     texts: dict[str, Any] = {name: _text(row, column, where) for name, column in columns.items()}
@@ -213,6 +215,8 @@ def _seed(row: Mapping[str, Any], format: str, id: str, where: str) -> Instructi
     if CHAT_FIELDS[format]:
         texts |= {"system": _text(row, "system", where), **parse_history(row, where)}
     own = row.get("id")
+    if isinstance(own, list | dict):
+        raise RequestError(f"{where}: 'id': found {type(own).__name__}, wanted text or a number")
     return Instruction(id=id if own in (None, "") else str(own), **texts)
 
 

@@ -5,10 +5,13 @@ from typing import Any
 
 from kit.catalogue import ROOT
 from kit.checksums import difference
-from kit.errors import RequestError
+from kit.errors import RequestError, one_line
 from kit.manifest import Dataset, Model
+from kit.places import file_name_fault
 from kit.seeds import has_chats
 from kit.store import HEAD, sha256_file
+from kit.textfiles import open_regular
+from kit.texts import HALF
 
 BUNDLED = ROOT / "kit" / "bundled"
 Source = tuple[dict[str, Any], dict[str, Any]]
@@ -37,17 +40,35 @@ def _local_source(dataset: Dataset, path: Path) -> Source:
     if dataset.bundled and dataset.sha256 and not path.exists():
         # An image has the manifests and no data: there jobs are planned by their pins.
         return {"kind": "file", "name": path.name, "sha256": dataset.sha256}, {"path": str(path.resolve())}
+    check_file_name(path)
+    try:
+        open_regular(path).close()  # a pipe would be waited for, and a device never ends
+    except RequestError as error:
+        raise RequestError(f"data file {error}") from error
     try:
         sha256 = sha256_file(path)
         wrong = difference(path, sha256=dataset.sha256, git_blob=dataset.git_blob)
     except OSError as error:
-        raise RequestError(f"data file {path}: {error.strerror}") from error
+        raise RequestError(f"data file {one_line(str(path))}: {error.strerror}") from error
     if wrong:
         found = f"{wrong.name} is {wrong.found}, the manifest says {wrong.pinned}"
-        raise RequestError(f"{path}: {found}; another file?")
+        raise RequestError(f"{one_line(str(path))}: {found}; another file?")
     # Earlier kits dropped system prompts and histories: what they made of the same file is another artifact.
     chats = {"chats": True} if dataset.file and dataset.format == "alpaca" and has_chats(path) else {}
     return {"kind": "file", "name": path.name, "sha256": sha256, **chats}, {"path": str(path.resolve())}
+
+
+def check_file_name(path: Path) -> None:
+    """Refuse a file whose name can't be a file's in the store, or whose path no job's file can hold.
+
+    Raises:
+        RequestError: it is one; the message says what is wrong.
+    """
+    fault = file_name_fault(path.name)
+    if not fault and HALF.search(str(path)):
+        fault = "a folder's name on its way is not UTF-8; rename the folder"
+    if fault:
+        raise RequestError(f"{one_line(str(path))}: {fault}")
 
 
 def local_file(dataset: Dataset, user_folder: Path | None) -> Path:
@@ -82,15 +103,23 @@ def folder_source(folder: Path, *, engine: str = "transformers") -> Source:
     Raises:
         RequestError: it is not a folder with a config.json, or its weights are not what that describes.
     """
-    if not (folder / "config.json").exists():
-        raise RequestError(f"model folder {folder}: no config.json there; name a folder that save_pretrained wrote")
+    name = f"model folder {one_line(str(folder))}"
+    try:
+        if not (folder / "config.json").exists():
+            raise RequestError(f"{name}: no config.json there; name a folder that save_pretrained wrote")
+    except OSError as error:  # a name that is too long
+        raise RequestError(f"{name}: {error.strerror}") from error
+    if HALF.search(str(folder.resolve())):
+        raise RequestError(f"{name}: its name, or that of a folder on its way, is not UTF-8; rename it")
     _check_weights(folder, engine)
     names = sorted(
         p.name
         for p in folder.iterdir()
         if p.is_file() and p.name != HEAD and p.suffix in (".json", ".safetensors", ".model", ".jinja", ".txt")
     )
-    files = {name: sha256_file(folder / name) for name in names}
+    for file in names:
+        check_file_name(folder / file)
+    files = {file: sha256_file(folder / file) for file in names}
     return {"kind": "folder", "files": files}, {"path": str(folder.resolve())}
 
 

@@ -8,14 +8,18 @@ import zlib
 from pathlib import Path
 from typing import BinaryIO
 
-from kit.errors import RequestError
+from kit.errors import RequestError, one_line
 
 MAX_UNPACKED_BYTES = 4 * 2**30
 """The most that a packed file may unpack to; more would fill the memory of a small machine."""
-MAX_FILE_BYTES = 16 * 2**30
-"""The most that is read of any file."""
+MAX_FILE_BYTES = 4 * 2**30
+"""The most that is read of any file, for the same reason."""
 PIECE_BYTES = 1 << 20
 """How much is read at once."""
+BOMB_BYTES = 256 * 2**20
+BOMB_FOLD = 500
+"""What unpacks to more than so many bytes, and to so many times its size, is no text: rows of one text 100 times over
+pack 100-fold, and gzip packs 1,032-fold at most."""
 GZIP = b"\x1f\x8b"
 FOREIGN = {
     b"\x28\xb5\x2f\xfd": "packed by zstd; unpack it first, or pack it by gzip",
@@ -39,7 +43,8 @@ def read_text(path: Path) -> str:
     Raises:
         RequestError: the file can't be read or unpacked, or is something else than UTF-8 text.
     """
-    return decode(unpack(read_bytes(path), str(path)), str(path))
+    where = one_line(str(path))
+    return decode(unpack(read_bytes(path), where), where)
 
 
 def open_regular(path: Path, *, follow_links: bool = True) -> BinaryIO:
@@ -56,14 +61,14 @@ def open_regular(path: Path, *, follow_links: bool = True) -> BinaryIO:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow_links else os.O_NOFOLLOW))
     except OSError as error:
         if not follow_links and path.is_symlink():
-            raise RequestError(f"{path}: a link, wanted a plain file; remove it") from error
-        raise RequestError(f"{path}: {error.strerror}") from error
+            raise RequestError(f"{one_line(str(path))}: a link, wanted a plain file; remove it") from error
+        raise RequestError(f"{one_line(str(path))}: {error.strerror}") from error
     except ValueError as error:  # a zero byte in the name
         raise RequestError(f"{str(path)!r}: no file's name ({error})") from error
     mode = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(mode):
         os.close(descriptor)
-        raise RequestError(f"{path}: {_kind(mode)}, wanted a plain file")
+        raise RequestError(f"{one_line(str(path))}: {_kind(mode)}, wanted a plain file")
     return os.fdopen(descriptor, "rb")
 
 
@@ -79,17 +84,18 @@ def read_bytes(path: Path, *, max_bytes: int = MAX_FILE_BYTES, follow_links: boo
     Raises:
         RequestError: it is not there, can't be read, is no plain file, or holds more than ``max_bytes``.
     """
-    data = bytearray()
+    name, data = one_line(str(path)), bytearray()
     with open_regular(path, follow_links=follow_links) as file:
         try:
-            # Piece by piece: one read of so many bytes would ask for that much memory, whatever the file holds.
-            while len(data) <= max_bytes and (piece := file.read(min(PIECE_BYTES, max_bytes + 1 - len(data)))):
-                data += piece
+            if os.fstat(file.fileno()).st_size <= max_bytes:  # else it is refused before it is read
+                # Piece by piece: one read of so many bytes would ask for that much memory, whatever the file holds.
+                while len(data) <= max_bytes and (piece := file.read(min(PIECE_BYTES, max_bytes + 1 - len(data)))):
+                    data += piece
+                if len(data) <= max_bytes:
+                    return bytes(data)
         except OSError as error:
-            raise RequestError(f"{path}: {error.strerror}") from error
-    if len(data) > max_bytes:
-        raise RequestError(f"{path}: more than {max_bytes:,} bytes, which no such file has; is it the right one?")
-    return bytes(data)
+            raise RequestError(f"{name}: {error.strerror}") from error
+    raise RequestError(f"{name}: more than {max_bytes:,} bytes, which no such file has; is it the right one?")
 
 
 def unpack(data: bytes, where: str) -> bytes:
@@ -100,14 +106,21 @@ def unpack(data: bytes, where: str) -> bytes:
     """
     if not data.startswith(GZIP):
         return data
+    pieces, size = list[bytes](), 0
     try:
         with gzip.open(io.BytesIO(data)) as file:
-            plain = file.read(MAX_UNPACKED_BYTES + 1)
+            while piece := file.read(PIECE_BYTES):
+                pieces.append(piece)
+                size += len(piece)
+                if size > MAX_UNPACKED_BYTES:
+                    raise RequestError(f"{where}: unpacks to more than {MAX_UNPACKED_BYTES:,} bytes; split it")
+                if size > BOMB_BYTES and size > BOMB_FOLD * len(data):
+                    raise RequestError(
+                        f"{where}: unpacks to more than {BOMB_FOLD} times its {len(data):,} bytes; no rows do"
+                    )
     except (OSError, EOFError, zlib.error) as error:
         raise RequestError(f"{where}: cannot be unpacked ({error}); is the file cut off?") from error
-    if len(plain) > MAX_UNPACKED_BYTES:
-        raise RequestError(f"{where}: unpacks to more than {MAX_UNPACKED_BYTES:,} bytes; split it")
-    return plain
+    return b"".join(pieces)
 
 
 def decode(data: bytes, where: str) -> str:

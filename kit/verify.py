@@ -8,18 +8,21 @@ a table: no more cells are off than chance allows, and the evolver that the pape
 import json
 import math
 import statistics
-import tomllib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pydantic import Field
+
 from kit import paper
 from kit.catalogue import manifests_folder
+from kit.documents import Strict, read
 from kit.errors import KitError
 from kit.plan import Plan
 from kit.report import Cell, Grid, make_grid, plain
 from kit.store import Store
+from kit.values import MOST_ROWS
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,6 +37,22 @@ PRINTED_ROUNDING = 0.005
 """Half of the last digit that the paper prints, percentage points."""
 UNITS_A_FLIP = 50
 """One unit in so many, at least one of a cell, may turn out differently on another CPU."""
+
+
+class ExpectedCell(Strict):
+    """A number that was recorded."""
+
+    percent: float = Field(ge=0, le=100)
+    n: int = Field(gt=0, le=MOST_ROWS)
+    """Units behind it."""
+
+
+class Expected(Strict):
+    """A file of ``manifests/expected``."""
+
+    schema_: int = Field(alias="schema")
+    cells: dict[str, ExpectedCell]
+    """``evolver/base/column`` -> what it was."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,7 +237,7 @@ def against_expected(grid: Grid) -> Iterator[Finding]:
             detail=f"no values are recorded for scale {grid.scale}; `kit verify --record` writes them",
         )
         return
-    expected = tomllib.loads(path.read_text(encoding="utf-8"))["cells"]
+    expected = read(Expected, path, f"manifests/expected/{grid.scale}/{path.name}").cells
     for line, cell in _cells(grid):
         wanted = expected.get(cell_name(cell))
         if cell.result is None or cell.percent is None:
@@ -227,12 +246,12 @@ def against_expected(grid: Grid) -> Iterator[Finding]:
             yield Finding(check="expected", what=line, passed=False, detail=f"{path.name} has no value for this cell")
             continue
         n = cell.result.n
-        detail = f"{cell.percent:.2f}, recorded {wanted['percent']:.2f}"
-        if n != wanted["n"]:
-            detail += f"; over {n} units, recorded over {wanted['n']}"
+        detail = f"{cell.percent:.2f}, recorded {wanted.percent:.2f}"
+        if n != wanted.n:
+            detail += f"; over {n} units, recorded over {wanted.n}"
             yield Finding(check="expected", what=line, passed=False, detail=detail, verdict="off")
             continue
-        apart = abs(round(cell.result.value * n) - round(wanted["percent"] * n / 100))
+        apart = abs(round(cell.result.value * n) - round(wanted.percent * n / 100))
         passed = apart <= allowed_flips(n)
         detail += f": {apart} of {n} units apart, {allowed_flips(n)} allowed"
         verdict = "within" if passed else "off"
@@ -265,10 +284,14 @@ def record(plan: Plan, store: Store) -> list[Path]:
         for what, cell in _cells(grid):
             if (result := cell.result) is None:
                 raise KitError(f"{what}: not computed yet; only a whole table can be recorded")
-            lines.append(f'"{cell_name(cell)}" = {{ percent = {100 * result.value:.4f}, n = {result.n} }}')
+            key = json.dumps(cell_name(cell), ensure_ascii=False)  # TOML's texts have the same escapes
+            lines.append(f"{key} = {{ percent = {100 * result.value:.4f}, n = {result.n} }}")
         path = expected_path(grid)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise KitError(f"{path}: {error.strerror}; nothing was recorded there") from error
         written.append(path)
     return written
 

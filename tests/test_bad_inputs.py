@@ -103,7 +103,7 @@ NAMES = {
     "report format": ("report 2 --format html", "--format html: known: terminal, markdown, csv"),
     "manifest that is not there": (
         "run mine.toml",
-        "mine.toml: No such file or directory; looked for mine.toml",
+        "mine.toml: No such file or directory",
     ),
 }
 
@@ -118,17 +118,17 @@ OPTIONS = {
     "too hot": ("respond", "--temperature 3", "--temperature 3.0: wanted 0 (greedy) to 2"),
     "no number": ("respond", "--temperature nan", "--temperature nan: wanted 0 (greedy) to 2"),
     "no nucleus": ("respond", "--top-p 0", "--top-p 0.0: wanted above 0, up to 1"),
-    "no token": ("respond", "--max-tokens 0", "--max-tokens 0: wanted 1 or more"),
-    "no round": ("evolve", "--rounds 0", "--rounds 0: wanted 1 or more"),
+    "no token": ("respond", "--max-tokens 0", "--max-tokens 0: wanted 1 to 100,000,000"),
+    "no round": ("evolve", "--rounds 0", "--rounds 0: wanted 1 to 100"),
     "out is there": ("respond", "--out done.txt", "--out done.txt: is there already; name another, or remove it"),
     "out has no folder": ("respond", "--out no/o.json", "--out no/o.json: no folder {folder}/no"),
-    "no step": ("sft", "--learning-rate 0", "--learning-rate 0.0: wanted above 0"),
+    "no step": ("sft", "--learning-rate 0", "--learning-rate 0.0: wanted above 0, up to 1"),
     # nan is not <= 0 either: it went into the plan, and the job's key could not be computed
-    "step of nan": ("sft", "--learning-rate nan", "--learning-rate nan: wanted above 0"),
-    "no epoch": ("sft", "--epochs 0", "--epochs 0: wanted 1 or more"),
+    "step of nan": ("sft", "--learning-rate nan", "--learning-rate nan: wanted above 0, up to 1"),
+    "no epoch": ("sft", "--epochs 0", "--epochs 0: wanted 1 to 1,000"),
     "warm-up for ever": ("sft", "--warmup-ratio 1", "--warmup-ratio 1.0: wanted 0, or more and below 1"),
     # was taken for LoRA of rank -2, and failed in the trainer after the model was loaded
-    "rank below 0": ("sft", "--lora-rank -2", "--lora-rank -2: wanted 0 (tunes every weight) or more"),
+    "rank below 0": ("sft", "--lora-rank -2", "--lora-rank -2: wanted 0 (tunes every weight) to 65,536"),
     # grades of an earlier run were overwritten without a word
     "grades are there": ("grade", "--out done.txt", "--out done.txt: is there already; name another, or remove it"),
 }

@@ -153,7 +153,11 @@ CHANGES = {
         'seeds = "mines"',
         "my.toml: experiment[0].seeds: no seed set named 'mines'; did you mean 'mine'?",
     ),
-    "misspelt scale": ('scale = "smoke"', 'scale = "smoky"', "no scale named 'smoky'; did you mean 'smoke'?"),
+    "misspelt scale": (
+        'scale = "smoke"',
+        'scale = "smoky"',
+        "my.toml: scale: no scale named 'smoky'; did you mean 'smoke'?",
+    ),
     "neither a scale nor a name of one": (
         'scale = "smoke"',
         "scale = 3",
@@ -167,17 +171,18 @@ CHANGES = {
     "data file that is not there": (
         'file = "seeds.json"',
         'file = "seed.json"',
-        "data file {folder}/seed.json: No such file or directory",
+        "my.toml: datasets.mine: data file {folder}/seed.json: No such file or directory",
     ),
     "data file of another sha256": (
         'file = "seeds.json"',
         f'file = "seeds.json"\nsha256 = "{"0" * 64}"',
-        f"{{folder}}/seeds.json: sha256 is {SHA}, the manifest says {'0' * 64}; another file?",
+        f"my.toml: datasets.mine: {{folder}}/seeds.json: sha256 is {SHA}, the manifest says {'0' * 64}; another file?",
     ),
     "data file of another git blob": (
         'file = "seeds.json"',
         f'file = "seeds.json"\ngit_blob = "{"1" * 40}"',
-        f"{{folder}}/seeds.json: git blob id is {BLOB}, the manifest says {'1' * 40}; another file?",
+        f"my.toml: datasets.mine: {{folder}}/seeds.json: git blob id is {BLOB}, "
+        f"the manifest says {'1' * 40}; another file?",
     ),
     # it was taken, and the right file called damaged after it had been fetched
     "half a sha256": (
@@ -201,7 +206,7 @@ def test_manifests(good: str, bad: str, message: str, refused: Callable[[str | b
 
 def test_a_manifest_that_is_not_utf8(refused: Callable[[str | bytes], str]):
     text = MANIFEST.replace("mine", "caf\xe9", 1).encode("latin-1")
-    assert refused(text) == "my.toml: byte 23 is not UTF-8; TOML files are"
+    assert refused(text) == "my.toml: byte 23 is not UTF-8; save the file as UTF-8"
 
 
 def test_an_experiment_twice(refused: Callable[[str | bytes], str]):

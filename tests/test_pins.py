@@ -1,7 +1,9 @@
 """``kit pin``: what is missing is found, what moved is said, and not a byte more of a manifest changes."""
 
 import difflib
+import http.server
 import shutil
+import threading
 import tomllib
 from pathlib import Path
 
@@ -123,12 +125,36 @@ def test_what_a_git_blob_checks_is_listed_as_that() -> None:
     )
 
 
-def test_both_hashes_of_the_bytes_at_an_address(tmp_path: Path) -> None:
-    (tmp_path / "hello.txt").write_bytes(b"hello\n")
-    assert pins.Online().hashes((tmp_path / "hello.txt").as_uri()) == FileHashes(
+class Hello(http.server.BaseHTTPRequestHandler):
+    """A host that says hello."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"hello\n")
+
+    def log_message(self, *_: object) -> None:
+        """Print nothing."""
+
+
+def test_both_hashes_of_the_bytes_at_an_address() -> None:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hello) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        found = pins.Online().hashes(f"http://127.0.0.1:{server.server_port}/hello.txt")
+        server.shutdown()
+        thread.join()
+    assert found == FileHashes(
         sha256="5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03",
         git_blob="ce013625030ba8dba906f756967f9e9ca394464a",
     )
+
+
+def test_a_file_of_this_machine_is_no_address(tmp_path: Path) -> None:
+    """``file:///etc/passwd`` was read and hashed."""
+    (tmp_path / "hello.txt").write_bytes(b"hello\n")
+    with pytest.raises(KitError, match=r"hello\.txt: wanted an address that begins with https://; a file of this"):
+        pins.Online().hashes((tmp_path / "hello.txt").as_uri())
 
 
 def test_a_debian_package_names_its_successor_and_moves_wherever_it_is_pinned(tree: Path) -> None:

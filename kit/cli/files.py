@@ -13,15 +13,16 @@ import typer
 
 from kit.cli import DEFAULT_STORE, AsJson, MirrorDir, StoreDir, UnsafeExec, app, check_mirror
 from kit.cli.outcomes import cut, trained, written
-from kit.errors import KitError, RequestError
+from kit.errors import KitError, RequestError, one_line
 from kit.registry import names
+from kit.values import MOST_ROWS
 
 if TYPE_CHECKING:
     from kit.adhoc import Workbench
     from kit.store import Artifact
 
 AlpacaOut = Annotated[Path, typer.Option("--out", help="Alpaca JSON to write; it must not be there yet")]
-Rows = Annotated[int | None, typer.Option("--rows", min=1, help="The first so many rows")]
+Rows = Annotated[int | None, typer.Option("--rows", min=1, max=MOST_ROWS, help="The first so many rows")]
 Seed = Annotated[int, typer.Option("--seed", help="Of every random draw; the same seed, the same output")]
 Temperature = Annotated[float, typer.Option("--temperature", help="0 is greedy")]
 TopP = Annotated[float, typer.Option("--top-p", help="Draw from the likeliest tokens of this total probability")]
@@ -54,12 +55,13 @@ def evolve(
     store: StoreDir = DEFAULT_STORE,
 ) -> None:
     """Seed instructions -> evolved instructions, any number of rounds."""
-    from kit.adhoc import Workbench, check_sampling
+    from kit.adhoc import Workbench, check_sampling, check_seed
     from kit.records import Instruction, read_rows
     from kit.report import plain
     from kit.seeds import read_instructions, write_alpaca
 
     check_sampling(temperature, top_p, max_tokens, rounds)
+    check_seed(seed)
     check_out(out)
     read_instructions(seeds, "alpaca", seeds.stem, rows)
     bench = Workbench(scale)
@@ -89,12 +91,13 @@ def respond(
     store: StoreDir = DEFAULT_STORE,
 ) -> None:
     """Instructions -> pairs, in the Alpaca layout that trainers read."""
-    from kit.adhoc import Workbench, check_sampling
+    from kit.adhoc import Workbench, check_sampling, check_seed
     from kit.records import Pair, read_rows
     from kit.report import plain
     from kit.seeds import read_instructions, write_alpaca
 
     check_sampling(temperature, top_p, max_tokens)
+    check_seed(seed)
     check_out(out)
     read_instructions(instructions, "alpaca", instructions.stem, rows)
     bench = Workbench(scale)
@@ -128,12 +131,19 @@ def sft(
     store: StoreDir = DEFAULT_STORE,
 ) -> None:
     """Pairs + base model -> tuned model folder."""
-    from kit.adhoc import Workbench, check_tuning
+    from kit.adhoc import Workbench, check_seed, check_tuning
     from kit.report import plain
     from kit.seeds import read_pairs
 
-    counts = {"--epochs": epochs, "--global-batch-size": global_batch_size, "--max-length": max_length}
-    check_tuning(learning_rate, warmup_ratio, lora_rank, counts)
+    check_tuning(
+        learning_rate,
+        warmup_ratio,
+        lora_rank,
+        epochs=epochs,
+        global_batch_size=global_batch_size,
+        max_length=max_length,
+    )
+    check_seed(seed)
     check_out(out)
     read_pairs(pairs)
     bench = Workbench(scale)
@@ -175,9 +185,11 @@ def answer(
 ) -> None:
     """A model + a benchmark's problems -> completions, greedy."""
     from kit import registry
-    from kit.adhoc import Workbench, benchmark_name, check_sampling
+    from kit.adhoc import Workbench, benchmark_name, check_sampling, check_seed
+    from kit.report import plain
 
     check_sampling(0.0, 1.0, max_tokens)
+    check_seed(seed)
     check_out(out)
     check_mirror(mirror)
     name = benchmark_name(benchmark)
@@ -187,7 +199,7 @@ def answer(
     options = text_options(seed, 0.0, 1.0, max_tokens, rows) | {"prompts": prompts}
     artifacts = run_bench(bench, [bench.answer(name, model, data, options)], store, mirror)
     place(out, lambda path: shutil.copyfile(artifacts[-1].folder / "completions.jsonl", path))
-    typer.echo(f"{artifacts[-1].rows:,} completions{cut(artifacts, max_tokens)}: {out}")
+    typer.echo(plain(f"{artifacts[-1].rows:,} completions{cut(artifacts, max_tokens)}: {out}"))
 
 
 @app.command()
@@ -227,14 +239,14 @@ def grade(
     from kit.stages import only_file
 
     if protocol not in ("paper", "default"):
-        raise RequestError(f"--protocol {protocol}: known: paper, default")
+        raise RequestError(f"--protocol {one_line(protocol, 60)}: known: paper, default")
     name = benchmark_name(benchmark)
     if out is not None:
         check_out(out)
     check_mirror(mirror)
     records = read_records(completions, name)  # told before anything is fetched
     if not records.records:
-        raise RequestError(f"{completions}: no record; wanted one completion a problem")
+        raise RequestError(f"{one_line(str(completions))}: no record; wanted one completion a problem")
     module = registry.load("benchmarks", name)
     if data is None:
         bench = Workbench("smoke")
@@ -250,8 +262,6 @@ def grade(
             sandbox = stack.enter_context(open_sandbox(unsafe=unsafe_exec))
         grades = module.grade(problems, found_texts.texts, protocol, sandbox)
     found = results(grades, module.METRICS)
-    if out is not None:
-        place(out, lambda path: write_rows(path, grades))
     tier = sandbox.tier if sandbox else None
     if json:
         document = {
@@ -268,13 +278,15 @@ def grade(
             "results": [result.to_json() for result in found],
         }
         typer.echo(json_module.dumps(document, indent=1))
-        return
-    for result in found:
-        right = round(result.value * result.n)
-        share = f"{100 * result.value:6.2f} % ±{100 * result.stderr:.2f}"
-        typer.echo(f"{result.metric:28} {right:>6,} of {result.n:,} {result.unit:13} {share}")
-    how = f"protocol {protocol}, {name} v{module.VERSION}" + (f", sandbox {tier}" if tier else "")
-    typer.echo(plain(f"{how}, {found_texts.summary()}"))
+    else:
+        for result in found:
+            right = round(result.value * result.n)
+            share = f"{100 * result.value:6.2f} % ±{100 * result.stderr:.2f}"
+            typer.echo(f"{result.metric:28} {right:>6,} of {result.n:,} {result.unit:13} {share}")
+        how = f"protocol {protocol}, {name} v{module.VERSION}" + (f", sandbox {tier}" if tier else "")
+        typer.echo(plain(f"{how}, {found_texts.summary()}"))
+    if out is not None:  # last: a full disk takes the file, not the numbers
+        place(out, lambda path: write_rows(path, grades))
 
 
 def text_options(seed: int, temperature: float, top_p: float, max_tokens: int, rows: int | None) -> dict[str, Any]:
@@ -289,15 +301,19 @@ def check_out(out: Path) -> None:
     Raises:
         RequestError: it is there, or can't be.
     """
+    name = one_line(str(out))
     if os.path.lexists(out):  # Path.exists raises on a name that is too long
-        raise RequestError(f"--out {out}: is there already; name another, or remove it")
-    if not out.resolve().parent.is_dir():
-        raise RequestError(f"--out {out}: no folder {out.resolve().parent}")
+        raise RequestError(f"--out {name}: is there already; name another, or remove it")
     try:
-        partial(out).touch()
+        folder = out.resolve().parent
+        if not folder.is_dir():
+            raise RequestError(f"--out {name}: no folder {one_line(str(folder))}")
+        partial(out).touch(exist_ok=False)
         partial(out)
+    except RuntimeError as error:
+        raise RequestError(f"--out {name}: its links lead in a circle; name the folder itself") from error
     except OSError as error:
-        raise RequestError(f"--out {out}: {error.strerror}; name one that can be written") from error
+        raise RequestError(f"--out {name}: {error.strerror}; name one that can be written") from error
 
 
 def check_template(path: Path, text: str) -> None:
@@ -317,15 +333,15 @@ def check_template(path: Path, text: str) -> None:
         line = getattr(error, "lineno", None)
         place = f"line {line}: " if line else ""
         raise RequestError(
-            f"--chat-template {path}: {place}{error.message}; wanted a Jinja template that renders a user's and an "
-            "assistant's turn"
+            f"--chat-template {one_line(str(path))}: {place}{error.message}; wanted a Jinja template that renders a "
+            "user's and an assistant's turn"
         ) from error
 
 
 def partial(out: Path) -> Path:
     """Where ``out`` is written before it is renamed; nothing is left there of a run that was killed."""
     path = out.with_name(f".{out.name}.partial")
-    if path.is_dir():
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
@@ -336,16 +352,23 @@ def place(out: Path, write: Callable[[Path], object]) -> None:
     """Write beside ``out`` and rename: it is there whole, or not at all.
 
     Raises:
-        KitError: the disk is full, or a permission is gone.
+        KitError: the disk is full, a permission is gone, or somebody made ``out`` meanwhile; then what was computed
+            stays under the other name.
     """
+    name = one_line(str(out))
     try:
         path = partial(out)
         write(path)
+        if os.path.lexists(out):
+            raise KitError(
+                f"--out {name}: came to be there while the command ran, and was left alone; what was computed is in "
+                f"{one_line(str(path))}"
+            )
         path.rename(out)
     except OSError as error:
         with contextlib.suppress(OSError):
             partial(out)
-        raise KitError(f"--out {out}: {error.strerror or error}; nothing was written there") from error
+        raise KitError(f"--out {name}: {error.strerror or error}; nothing was written there") from error
 
 
 def run_bench(

@@ -22,7 +22,7 @@ from kit.cli import (
     store_to_read,
 )
 from kit.cli.listing import formula, say_noted, show_plan, totals
-from kit.errors import RequestError
+from kit.errors import RequestError, one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -134,7 +134,7 @@ def run_plan(
     console.print(terminal.summary(outcome))
     if outcome.failed or outcome.blocked:
         for key in outcome.failed:
-            console.print(Text(f"log of {plain(plan.jobs[key].id)}: {store.log_path(key)}"), soft_wrap=True)
+            console.print(Text(plain(f"log of {plan.jobs[key].id}: {store.log_path(key)}")), soft_wrap=True)
         sys.exit(1)
 
 
@@ -262,7 +262,7 @@ def report(
     from kit.report import as_csv, make_grid, markdown, terminal
 
     if format not in ("terminal", "markdown", "csv"):
-        raise RequestError(f"--format {format}: known: terminal, markdown, csv")
+        raise RequestError(f"--format {one_line(format, 60)}: known: terminal, markdown, csv")
     opened = store_to_read(store)
     found = plan_tables(tables, scale)
     console = terminal.console()
@@ -340,12 +340,13 @@ def verify(
 
     from kit import verify as checks
     from kit.planning import plan_tables
+    from kit.report import plain
 
     opened = store_to_read(store)
     found = plan_tables(tables or stored_tables(opened, scale), scale)
     if record:
         for path in checks.record(found, opened):
-            typer.echo(f"wrote {path}")
+            typer.echo(plain(f"wrote {path}"))
         return
     findings = checks.check(found, opened)
     if json:

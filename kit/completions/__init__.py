@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kit.completions.fields import read_field, read_text_at, refuse_several, refuse_too_deep
+from kit.completions.fields import check_field, read_field, read_text_at, refuse_several, refuse_too_deep
 from kit.completions.layouts import Record, Records, read_records
 from kit.completions.matching import Match, check_order, match, shorten
 from kit.completions.texts import text_field
-from kit.errors import RequestError
+from kit.errors import RequestError, one_line
 from kit.records import Problem
 
 __all__ = ["Completions", "Record", "Records", "one_text_each", "read_completions", "read_records"]
@@ -73,6 +73,8 @@ def one_text_each(
     found: Records, problems: Sequence[Problem], field: str | None, rows: int | None, benchmark: str
 ) -> Completions:
     """Return one text for each problem, of records that were read before; arguments as :func:`read_completions`."""
+    if field is not None:
+        check_field(field)
     with refuse_too_deep(found.path):
         return _one_text_each(found, problems, field, rows, benchmark)
 
@@ -82,7 +84,9 @@ def _one_text_each(
 ) -> Completions:
     """Match the records, find the texts' field, and check that no problem is left without a text."""
     if not found.records:
-        raise RequestError(f"{found.path}: no record; wanted one completion a problem ({len(problems):,})")
+        raise RequestError(
+            f"{one_line(str(found.path))}: no record; wanted one completion a problem ({len(problems):,})"
+        )
     told = match(found, problems, benchmark, rows)
     matched = _once(found, told)
     place = field if field is not None else text_field(found, problems, matched, told.field)
@@ -141,7 +145,7 @@ def _complete(path: Path, problems: Sequence[Problem], wanted: Sequence[str], ma
     asked = {problem.id for problem in problems[:count]} == set(matched)
     other = f"say --rows {count}" if asked else "give those problems alone with --data"
     raise RequestError(
-        f"{path}: {len(missing):,} of {len(wanted):,} problems have no completion, "
+        f"{one_line(str(path))}: {len(missing):,} of {len(wanted):,} problems have no completion, "
         f"the first is {shorten(missing[0])}; give every problem one, an empty text if the model said nothing; "
         f"where only {'the first ' if asked else ''}{count:,} were asked, {other}"
     )

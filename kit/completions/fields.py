@@ -6,10 +6,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from kit.errors import RequestError
+from kit.errors import LONGEST_VALUE, RequestError, listed, one_line
 from kit.records import beyond_json
 
 DOT = re.compile(r"(?<!\\)\.")
+DEEPEST_FIELD = 100
+"""Dots in a place."""
+LONGEST_FIELD = 4000
+"""Characters in a place."""
+LONGEST_NUMBER = 9
+"""Digits of an item's number in a list."""
 MISSING = object()
 
 
@@ -23,7 +29,7 @@ def refuse_too_deep(path: Path) -> Iterator[None]:
     try:
         yield
     except RecursionError as error:
-        raise RequestError(f"{path}: {beyond_json(error)}") from error
+        raise RequestError(f"{one_line(str(path))}: {beyond_json(error)}") from error
 
 
 def split_field(field: str) -> list[str]:
@@ -34,6 +40,19 @@ def split_field(field: str) -> list[str]:
 def join_field(steps: Sequence[str]) -> str:
     """Return the place that :func:`split_field` takes apart again."""
     return ".".join(step.replace(".", "\\.") for step in steps)
+
+
+def check_field(field: str) -> None:
+    """Refuse a place that leads deeper than any record goes; looking it up takes time that grows with its square.
+
+    Raises:
+        RequestError: it does.
+    """
+    if field.count(".") > DEEPEST_FIELD or len(field) > LONGEST_FIELD:
+        raise RequestError(
+            f"--field {one_line(field, LONGEST_VALUE)}: wanted {DEEPEST_FIELD} steps and {LONGEST_FIELD:,} characters "
+            "at most"
+        )
 
 
 def find_field(value: Any, field: str) -> Any:
@@ -63,6 +82,7 @@ def read_field(value: Any, field: str, where: str) -> Any:
         return found
     steps = split_field(field)
     depth = 0
+    field = one_line(field, LONGEST_VALUE)
     while (deeper := _child(value, steps[depth])) is not MISSING:
         value, depth = deeper, depth + 1
     start = f"'{join_field(steps[:depth])}'" if depth else "it"
@@ -89,7 +109,7 @@ def _child(value: Any, step: str) -> Any:
     """Return one step's value: an object's field, or a list's item by its number from 0."""
     if isinstance(value, Mapping):
         return value.get(step, MISSING)
-    if isinstance(value, list) and step.isdecimal() and int(step) < len(value):
+    if isinstance(value, list) and step.isdecimal() and len(step) <= LONGEST_NUMBER and int(step) < len(value):
         return value[int(step)]
     return MISSING
 
@@ -97,7 +117,7 @@ def _child(value: Any, step: str) -> Any:
 def _contents(value: Any) -> str:
     """Say what stands at a place, so that the next place can be written from it."""
     if isinstance(value, Mapping):
-        return f"has {', '.join(join_field([name]) for name in sorted(map(str, value))) or 'no field'}"
+        return f"has {listed(join_field([name]) for name in sorted(map(str, value))) or 'no field'}"
     if isinstance(value, list):
         return f"is a list of {len(value):,}, numbered from 0" if value else "is an empty list"
     return f"is {_kind(value)}"
@@ -139,9 +159,9 @@ def read_text_at(value: Any, field: str, where: str) -> str:
             f"take one by its number, the first is --field {f'{field}.0'.removeprefix('.')}"
         )
     if isinstance(value, Mapping) and value:
-        names = ", ".join(join_field([name]) for name in sorted(map(str, value)))
+        names = listed(join_field([name]) for name in sorted(map(str, value)))
         first = next((name for name, item in value.items() if is_text(item)), next(iter(value)))
-        place = f"{field}.{join_field([str(first)])}".removeprefix(".")
+        place = one_line(f"{field}.{join_field([str(first)])}".removeprefix("."), LONGEST_VALUE)
         raise RequestError(f"{start}found an object with {names}, wanted text; go on to it as in --field {place}")
     found = "an empty list" if value == [] else "an empty object" if value == {} else _kind(value)
     raise RequestError(f"{start}found {found}, wanted text, an empty one if the model said nothing")

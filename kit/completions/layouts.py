@@ -26,7 +26,7 @@ from typing import Any
 from kit.completions.fields import refuse_too_deep
 from kit.completions.opening import File, open_files
 from kit.completions.rows import ById, Position, read_rows
-from kit.errors import RequestError
+from kit.errors import LONGEST_NAME, RequestError, listed, one_line
 
 LM_EVAL, OPENCOMPASS, BIGCODE, EVALPLUS, INSPECT, PLAIN = (
     "lm-eval samples",
@@ -91,7 +91,10 @@ def _read_files(path: Path, files: list[File], left_out: dict[str, int]) -> Reco
     named = [(_layout(rows), file) for file, rows in parts if rows]
     if len({layout for layout, _ in named}) > 1:
         (one, first), (other, second) = named[0], next(pair for pair in named if pair[0] != named[0][0])
-        raise RequestError(f"{path}: {first.name} is {one}, {second.name} is {other}; name one of them")
+        raise RequestError(
+            f"{one_line(str(path))}: {one_line(first.name)} is {one}, {one_line(second.name)} is {other}; name one of "
+            "them"
+        )
     layout = named[0][0] if named else PLAIN
     if layout in (OPENCOMPASS, BIGCODE):
         _one_set(path, [file for file, _ in parts])
@@ -105,7 +108,7 @@ def _records(path: Path, layout: str, rows: list[tuple[str, Any]], left_out: dic
         kept = list(_first_filter(rows))
         if len(kept) < len(rows):
             others = {str(row.get("filter")) for _, row in rows} - {str(row.get("filter")) for _, row in kept}
-            left_out[f"rows under another filter ({', '.join(sorted(others))})"] = len(rows) - len(kept)
+            left_out[f"rows under another filter ({listed(sorted(others))})"] = len(rows) - len(kept)
         records = [_lm_eval(where, row) for where, row in kept]
         place = "resps.0.0" if all("resps" in row for _, row in kept) else "filtered_resps.0"
         return Records(path=path, layout=layout, records=records, field=place, left_out=left_out)
@@ -167,11 +170,13 @@ def _one_set(path: Path, files: Sequence[File]) -> None:
     parts = [re.fullmatch(r"(.*)_(\d+)", stem) for stem in stems]
     sets = [part[1] if part else stem for part, stem in zip(parts, stems, strict=True)]
     if names := [name for name, _ in groupby(sets)][1:]:
-        raise RequestError(f"{path}: {len(names) + 1} sets of predictions ({sets[0]}, {names[0]}); name one file")
-    numbers = [int(part[2]) if part else -1 for part in parts]
-    if numbers != list(range(len(files))):
-        found = ", ".join(PurePosixPath(stem).name for stem in stems)
-        raise RequestError(f"{path}: parts {found}; wanted {sets[0]}_0 to _{len(files) - 1}, or one whole file")
+        first = listed((sets[0], names[0]))
+        raise RequestError(f"{one_line(str(path))}: {len(names) + 1} sets of predictions ({first}); name one file")
+    numbers = [part[2] if part else "" for part in parts]
+    if numbers != [str(number) for number in range(len(files))]:
+        found = listed(PurePosixPath(stem).name for stem in stems)
+        wanted = f"{one_line(sets[0], LONGEST_NAME)}_0 to _{len(files) - 1}"
+        raise RequestError(f"{one_line(str(path))}: parts {found}; wanted {wanted}, or one whole file")
 
 
 def _first_filter(rows: Sequence[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:

@@ -3,13 +3,13 @@
 import dataclasses
 import re
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from kit.completions.layouts import Record, Records, said
 from kit.completions.names import ID_FIELDS, PROMPT_FIELDS
-from kit.errors import RequestError
+from kit.errors import LONGEST_NAME, RequestError, listed, one_line
 from kit.records import Problem
 
 IFEVAL_OF_2023 = (
@@ -21,6 +21,8 @@ POSITION_FIELDS = ("idx", "index", "doc_id")
 PLAIN_WORDS = {"test", "train", "validation", "val", "dev", "main", "full", "default", "sanitized", "openai", "google"}
 PLAIN_WORDS |= {"id", "idx", "index", "item", "problem", "question", "task", "sample", "prompt", "doc", "q"}
 """Words before a number that name no benchmark: ``test/3``, ``task_3``."""
+LONGEST_OWN = 200
+"""Letters of a benchmark's name that are compared with what stands before an id's number."""
 START = 24
 """Characters of a problem's text by which it is looked up in a prompt."""
 INVISIBLE = dict.fromkeys(map(ord, "\u200b\u2060\ufeff"), " ")
@@ -83,10 +85,10 @@ def _resolved(found: Records, problems: Sequence[Problem], told: _Column, by_tex
     ids = []
     for index, (record, candidates) in enumerate(zip(found.records, told.ids, strict=True)):
         if told.field not in record.keys:
-            raise RequestError(f"{record.where}: no field {told.field!r}; it has {', '.join(sorted(record.keys))}")
+            raise RequestError(f"{record.where}: no field {told.field!r}; it has {listed(sorted(record.keys))}")
         if len(candidates) > 1:
             value = shorten(str(record.keys[told.field]))
-            names = " and ".join(candidates[:3])
+            names = " and ".join(one_line(id, LONGEST_NAME) for id in candidates[:3])
             form = ", but for white space and Unicode form" if told.loosely & set(candidates) else ""
             raise RequestError(
                 f"{record.where}: {told.field} {value} is the text of the problems {names}{form}; give each record the "
@@ -112,7 +114,7 @@ def _nothing_told(record: Record, problems: Sequence[Problem]) -> RequestError:
     }:
         return RequestError(_stranger(record.where, strange, problems))
     return RequestError(
-        f"{record.where}: found {', '.join(sorted(record.keys)) or 'no field'}; wanted an id ({', '.join(ID_FIELDS)}) "
+        f"{record.where}: found {listed(sorted(record.keys)) or 'no field'}; wanted an id ({', '.join(ID_FIELDS)}) "
         f"or the problem's text ({', '.join(PROMPT_FIELDS)})"
     )
 
@@ -196,7 +198,8 @@ def id_lookup(problems: Sequence[Problem], benchmark: str) -> Callable[[Any], tu
 def _is_own(before: str, own: set[str]) -> bool:
     """Tell whether what stands before an id's number names the benchmark, or nothing at all."""
     words = [word for word in re.split(r"[^a-z0-9]+", before.lower()) if word and word not in PLAIN_WORDS]
-    return not words or any("".join(words).startswith(name) for name in own)
+    joined = "".join(words)[:LONGEST_OWN]
+    return not words or any(joined[:length] in own for length in range(1, len(joined) + 1))
 
 
 def _plain(value: Any) -> str:
@@ -245,11 +248,11 @@ def _texts(records: Sequence[Record], problems: Sequence[Problem]) -> _Column | 
 
 def _index(texts: Sequence[str], problems: Sequence[Problem], form: Callable[[str], str]) -> dict[str, tuple[str, ...]]:
     """Return text -> the ids of the problems that have it."""
-    found: dict[str, tuple[str, ...]] = {}
+    found: dict[str, list[str]] = {}
     for text, problem in zip(texts, problems, strict=True):
         if key := form(text):
-            found[key] = (*found.get(key, ()), problem.id)
-    return found
+            found.setdefault(key, []).append(problem.id)
+    return {key: tuple(ids) for key, ids in found.items()}
 
 
 def _by_text(
@@ -282,8 +285,9 @@ def _by_position(found: Records, problems: Sequence[Problem], rows: int | None) 
         kind = "texts" if found.field == "" else "predictions"
         first = f"; where only the first {count:,} were asked, say --rows {count}" if count < wanted else ""
         raise RequestError(
-            f"{found.path}: {count:,} {kind} in the order of the problems, and the benchmark has {wanted:,}{first}; is "
-            "it another split, or one part of several? Name the folder with all parts, or give the problems with --data"
+            f"{one_line(str(found.path))}: {count:,} {kind} in the order of the problems, and the benchmark has "
+            f"{wanted:,}{first}; is it another split, or one part of several? Name the folder with all parts, or give "
+            "the problems with --data"
         )
     return Match(field="position", ids=[problem.id for problem in problems[:count]], placed=True)
 
@@ -299,10 +303,7 @@ def _by_prompts_sent(records: Sequence[Record], problems: Sequence[Problem]) -> 
     asked = [loosen(record.asked) for record in records]
     if len(asked) <= len(forms) and all(form and form in sent for form, sent in zip(forms, asked, strict=False)):
         return [problem.id for problem in problems[: len(asked)]]
-    by_start: dict[str, list[tuple[str, Problem]]] = {}
-    for problem, form in zip(problems, forms, strict=False):
-        if form:
-            by_start.setdefault(form[:START], []).append((form, problem))
+    by_start = _by_start(problems, forms)
     ids = []
     for index, sent in enumerate(asked):
         held = _held(sent, by_start)
@@ -313,17 +314,42 @@ def _by_prompts_sent(records: Sequence[Record], problems: Sequence[Problem]) -> 
     return ids if len(set(ids)) == len(ids) else None
 
 
-def _held(asked: str, by_start: Mapping[str, list[tuple[str, Problem]]]) -> list[str]:
-    """Return the ids of the problems whose text stands last in a prompt, and is the longest there."""
-    starts = [at for at in range(len(asked)) if not asked[at - 1 : at].isalnum()]  # a text begins where a word does
-    best, ids = (0, 0), list[str]()
-    for length in {len(start) for start in by_start}:
-        for at in starts:
-            for form, problem in by_start.get(asked[at : at + length], []):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Starts:
+    """The problems by their texts, and the texts by their first characters."""
+
+    texts: Mapping[str, Mapping[str, list[str]]]
+    """The first characters -> the text -> the ids of the problems that have it."""
+    lengths: Sequence[int]
+    """How many characters those are: :data:`START`, fewer for a text that is shorter."""
+
+
+def _by_start(problems: Sequence[Problem], forms: Sequence[str]) -> _Starts:
+    """Return the problems by their texts' starts."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for problem, form in zip(problems, forms, strict=False):
+        if form:
+            found.setdefault(form[:START], {}).setdefault(form, []).append(problem.id)
+    return _Starts(texts=found, lengths=sorted({len(start) for start in found}))
+
+
+def _texts_held(asked: str, starts: _Starts) -> Iterator[tuple[int, str]]:
+    """Give the problems' texts that stand in a text, each with its place; a text begins where a word does."""
+    for at in range(len(asked)):
+        if asked[at - 1 : at].isalnum():
+            continue
+        for length in starts.lengths:
+            for form in starts.texts.get(asked[at : at + length], ()):
                 if asked.startswith(form, at):
-                    rank = (at + len(form), len(form))
-                    ids = [*ids, problem.id] if rank == best else [problem.id] if rank > best else ids
-                    best = max(best, rank)
+                    yield at, form
+
+
+def _held(asked: str, starts: _Starts) -> list[str]:
+    """Return the ids of the problems whose text stands last in a prompt, and is the longest there."""
+    best, ids = (0, 0), list[str]()
+    for at, form in _texts_held(asked, starts):
+        if (rank := (at + len(form), len(form))) > best:
+            best, ids = rank, starts.texts[form[:START]][form]
     return ids
 
 
@@ -338,16 +364,18 @@ def check_order(problems: Sequence[Problem], records: Sequence[Record], texts: S
     """
     own = max(problem_texts(problems), key=lambda texts: len(set(texts)), default=[])
     forms = [loosen(text) for text in own]
+    by_start = _by_start(problems, forms)
     wrong = []
     for problem, record, text, form in zip(problems, records, texts, forms, strict=False):
         asked = loosen(record.asked or text)
-        if form not in asked and (record.asked or any(other and other in asked for other in forms)):
+        if form not in asked and (record.asked or next(_texts_held(asked, by_start), None)):
             wrong.append((problem, record))
     if wrong and (wrong[0][1].asked or 2 * len(wrong) > len(records)):
         problem, record = wrong[0]
         raise RequestError(
-            f"{record.where}: its prompt does not hold the text of problem {problem.id}, whose position it has; is it "
-            "another benchmark's, or in another order? Where it is the right one, write records of an id and a text"
+            f"{record.where}: its prompt does not hold the text of problem {one_line(problem.id, LONGEST_NAME)}, whose "
+            "position it has; is it another benchmark's, or in another order? Where it is the right one, write records "
+            "of an id and a text"
         )
 
 

@@ -6,8 +6,9 @@ from typing import Any
 
 from kit.completions.names import ID_FIELDS, KNOWN, PROMPT_FIELDS, TEXT_FIELDS
 from kit.completions.opening import File
-from kit.errors import RequestError
-from kit.records import beyond_json
+from kit.errors import LONGEST_NAME, RequestError, one_line, shown
+from kit.jsonfiles import BeyondError, load_json
+from kit.records import beyond_json, load_line
 
 
 class ById(dict[str, Any]):
@@ -39,13 +40,15 @@ def read_rows(file: File) -> list[tuple[str, Any]]:
 def _whole(file: File) -> Any:
     """Return the file as one JSON value; ``None`` where it is none, or a value of another kind: the lines tell."""
     try:
-        value = json.loads(file.text)
-    except (ValueError, RecursionError) as error:
+        value = load_json(file.text, unique_names=True)
+    except json.JSONDecodeError as error:
         if not file.text.lstrip().startswith("[") or _many_lines(file.text):
             return None
-        if isinstance(error, json.JSONDecodeError):
-            place = f"line {error.lineno} column {error.colno}"
-            raise RequestError(f"{file.where}: not JSON: {error.msg}: {place}; is the file cut off?") from error
+        place = f"line {error.lineno} column {error.colno}"
+        raise RequestError(f"{file.where}: not JSON: {error.msg}: {place}; is the file cut off?") from error
+    except BeyondError as error:
+        if not file.text.lstrip().startswith("[") or _many_lines(file.text):
+            return None  # the lines tell, and where
         raise RequestError(f"{file.where}: {beyond_json(error)}") from error
     return value if isinstance(value, list | dict) else None
 
@@ -54,8 +57,8 @@ def _many_lines(text: str) -> bool:
     """Tell whether the first line is a JSON list of its own: JSONL of lists starts with a bracket as a list does."""
     first, _, rest = text.lstrip().partition("\n")
     try:
-        return bool(rest.strip()) and isinstance(json.loads(first), list)
-    except (ValueError, RecursionError):
+        return bool(rest.strip()) and isinstance(load_json(first), list)
+    except ValueError:
         return False
 
 
@@ -66,12 +69,7 @@ def _lines(file: File) -> Iterator[tuple[str, Any]]:
         if not value:
             continue
         where = f"{file.where}:{number}"
-        try:
-            yield where, json.loads(value)
-        except json.JSONDecodeError as error:
-            raise RequestError(f"{where}: not JSON: {error.msg}: column {error.colno}; is the file cut off?") from error
-        except (ValueError, RecursionError) as error:
-            raise RequestError(f"{where}: {beyond_json(error)}") from error
+        yield where, load_line(value, where)
 
 
 def _is_record(whole: Mapping[str, Any]) -> bool:
@@ -108,11 +106,12 @@ def _object(where: str, whole: dict[str, Any]) -> list[tuple[str, Any]]:
     lists = [name for name in lists if KNOWN & set(whole[name][0])] or lists
     if len(lists) == 1:
         name = lists[0]
-        return [(f"{where}: {name}[{index}]", row) for index, row in enumerate(whole[name])]
+        place = f"{where}: {one_line(name, LONGEST_NAME)}"
+        return [(f"{place}[{index}]", row) for index, row in enumerate(whole[name])]
     if isinstance(whole.get("eval"), dict) and "samples" not in whole:  # EvalPlus's *_eval_results.json
         whole, where = whole["eval"], f"{where}: eval"
     if whole and all(_is_id(name) and isinstance(value, str | list | dict) for name, value in whole.items()):
-        return [(f"{where}[{id!r}]", ById({id: value})) for id, value in whole.items()]
+        return [(f"{where}[{shown(id)}]", ById({id: value})) for id, value in whole.items()]
     return []
 
 
@@ -137,10 +136,10 @@ def _positions(where: str, whole: Mapping[str, Any]) -> list[tuple[str, Any]]:
     Raises:
         RequestError: a number is left out.
     """
-    rows = {int(name): value for name, value in whole.items()}
-    if missing := [n for n in range(len(rows)) if n not in rows]:
+    rows = {n: whole[str(n)] for n in range(len(whole)) if str(n) in whole}
+    if missing := [n for n in range(len(whole)) if n not in rows]:
         raise RequestError(
-            f"{where}: {len(rows):,} predictions, and none is numbered {missing[0]}; wanted 0 to {len(rows) - 1}, "
+            f"{where}: {len(whole):,} predictions, and none is numbered {missing[0]}; wanted 0 to {len(whole) - 1}, "
             "as a finished run has them"
         )
     return [(f"{where}['{n}']", Position(rows[n])) for n in range(len(rows))]

@@ -1,12 +1,13 @@
 """The field that holds the model's texts, where no layout and no user says it."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from kit.completions.fields import MISSING, find_field, is_text, join_field, read_text_at
 from kit.completions.layouts import Record, Records
 from kit.completions.names import RARE_TEXT_FIELDS, TEXT_FIELDS
-from kit.errors import RequestError
+from kit.errors import LONGEST_VALUE, RequestError, listed, one_line
 from kit.records import Problem
 
 PLACES = (
@@ -45,19 +46,19 @@ def text_field(found: Records, problems: Sequence[Problem], matched: Mapping[str
     if not seen:
         _refuse_no_text(matched)
         first = next(iter(rows.values()))
-        names = ", ".join(sorted(first)) if isinstance(first, Mapping) else type(first).__name__
+        names = listed(sorted(first)) if isinstance(first, Mapping) else type(first).__name__
         raise RequestError(
-            f"{found.path}: the first record has {names}; wanted the text in one of "
+            f"{one_line(str(found.path))}: the first record has {names}; wanted the text in one of "
             f"{', '.join(TEXT_FIELDS)}, or its field by name with --field{_deeper(first)}"
         )
     left = _not_the_benchmarks(seen, problems, rows)
+    path = one_line(str(found.path))
     if not left:
         raise RequestError(
-            f"{found.path}: no text but the benchmark's own ({', '.join(seen)}); wanted a model's, by --field if need "
-            "be"
+            f"{path}: no text but the benchmark's own ({', '.join(seen)}); wanted a model's, by --field if need be"
         )
     if len(left) > 1:
-        raise RequestError(f"{found.path}: the text may be in {' or '.join(map(repr, left))}; say which with --field")
+        raise RequestError(f"{path}: the text may be in {' or '.join(map(repr, left))}; say which with --field")
     return left[0]
 
 
@@ -76,8 +77,9 @@ def _refuse_no_text(matched: Mapping[str, Record]) -> None:
 
 def _deeper(row: Any) -> str:
     """Return the hint that names the texts which stand deeper in a record; nothing where there are none."""
-    places = [join_field(steps) for steps in _texts_in(row, ()) if len(steps) > 1]
-    return "; there are texts at " + ", ".join(f"'{place}'" for place in places[:6]) if places else ""
+    deeper = (steps for steps in _texts_in(row, ()) if len(steps) > 1)
+    places = [one_line(join_field(steps), LONGEST_VALUE) for steps in islice(deeper, 6)]
+    return "; there are texts at " + ", ".join(f"'{place}'" for place in places) if places else ""
 
 
 def _texts_in(value: Any, steps: tuple[str, ...]) -> Iterator[tuple[str, ...]]:

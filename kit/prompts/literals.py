@@ -23,6 +23,12 @@ class Source:
                 self.tree = ast.parse(text)
         except SyntaxError as error:
             raise RequestError(f"{where}:{error.lineno}: not Python ({error.msg}); is the file cut off?") from error
+        except (
+            ValueError,
+            RecursionError,
+            MemoryError,
+        ) as error:  # a zero byte, or too deep a nest
+            raise RequestError(f"{where}: not Python that can be read ({error or 'nested too deep'})") from error
 
     def assigned(self, name: str) -> ast.expr:
         """What a module-level ``name = ...`` assigns.

@@ -1,15 +1,18 @@
 """``manifests/prompts.toml``: where each prompt of others stands and how to know that it was read right; no wording."""
 
 import hashlib
-import tomllib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from kit.documents import read_table
 from kit.errors import RequestError
 from kit.registry import PACKAGE
+from kit.textfiles import read_bytes
 
 MANIFEST = PACKAGE.parent / "manifests" / "prompts.toml"
+MAX_BYTES = 16 * 2**20
+"""The most that a file of prompts may hold; the longest has some 100 KB."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,9 +57,9 @@ class Pins:
             RequestError: it is missing or differs.
         """
         try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise RequestError(f"{path}: {error.strerror}; wanted {file} of {self.source} {self.revision}") from error
+            content = read_bytes(path, max_bytes=MAX_BYTES)
+        except RequestError as error:
+            raise RequestError(f"{error}; wanted {file} of {self.source} {self.revision}") from error
         found = hashlib.sha256(content).hexdigest()
         if found != self.files[file]:
             raise RequestError(
@@ -71,17 +74,19 @@ def read(source: str) -> Pins:
     """The pins of one source, ``paper`` or ``opencompass``.
 
     Raises:
-        RequestError: the manifest is missing.
+        RequestError: the manifest is missing, or not what it should be.
     """
     try:
-        table = tomllib.loads(MANIFEST.read_text(encoding="utf-8"))[source]
-    except OSError as error:
-        raise RequestError(f"{MANIFEST}: {error.strerror}; run from a checkout of the project") from error
-    prompts = tuple(Pin(**{**row, "placeholders": tuple(row["placeholders"])}) for row in table["prompt"])
-    return Pins(
-        source=table["source"],
-        revision=table["revision"],
-        url=table.get("url", ""),
-        files={row["path"]: row["sha256"] for row in table["file"]},
-        prompts=prompts,
-    )
+        table = read_table(MANIFEST)[source]
+        prompts = tuple(Pin(**{**row, "placeholders": tuple(row["placeholders"])}) for row in table["prompt"])
+        return Pins(
+            source=table["source"],
+            revision=table["revision"],
+            url=table.get("url", ""),
+            files={row["path"]: row["sha256"] for row in table["file"]},
+            prompts=prompts,
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise RequestError(
+            f"{MANIFEST.name}: {source}: not as the kit wrote it ({error}); take the checkout's"
+        ) from error

@@ -3,19 +3,21 @@
 import http.client
 import shutil
 import urllib.error
-import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from kit import network
 from kit.checksums import difference
-from kit.errors import KitError
+from kit.errors import KitError, one_line, shown
 from kit.network import UnreachableError
+from kit.places import inner_path_fault
 from kit.stages import Context, Summary
 from kit.store import sha256_file
+from kit.textfiles import open_regular
 
 VERSION = 1
-BLOCK = 1 << 20
+BLOCK = 16 << 20
 TIMEOUT_S = 60
 
 
@@ -29,7 +31,7 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, contex
 
 
 def _file(params: Mapping[str, Any], out: Path, context: Context) -> dict[str, Any]:
-    target = out / params["name"]
+    target = _target(out, params["name"])
     source, git_blob = context.source, params.get("git_blob")
     if "path" in source:
         came_from = _copy(Path(source["path"]), target)
@@ -44,7 +46,7 @@ def _prompts(params: Mapping[str, Any], out: Path, context: Context) -> dict[str
     address, folder = context.source["url"], context.source["mirror"]
     places = [f"{folder}/{name}" for name in params["files"]]
     for place, (name, sha256) in zip(places, params["files"].items(), strict=True):
-        target = out / name
+        target = _target(out, name)
         target.parent.mkdir(parents=True, exist_ok=True)
         url = address.replace("{file}", name)
         check(target, sha256, _from_mirror_or_network(place, url, target, context, of=places))
@@ -62,8 +64,20 @@ def _package(params: Mapping[str, Any], out: Path, context: Context) -> dict[str
 def _folder(params: Mapping[str, Any], out: Path, context: Context) -> dict[str, Any]:
     folder = Path(context.source["path"])
     for name, sha256 in params["files"].items():
-        check(out / name, sha256, _copy(folder / name, out / name))
+        target = _target(out, name)
+        check(target, sha256, _copy(folder / name, target))
     return {"from": str(folder)}
+
+
+def _target(out: Path, name: str) -> Path:
+    """Where a file of the job's parameters is written, which is inside the output folder.
+
+    Raises:
+        KitError: its name leads elsewhere.
+    """
+    if fault := inner_path_fault(name):
+        raise KitError(f"{shown(name)}: {fault}")
+    return out / name
 
 
 def _hub(params: Mapping[str, Any], out: Path, context: Context) -> dict[str, Any]:
@@ -123,8 +137,8 @@ def _from_mirror_or_network(
         KitError: neither has it; the message says where in a mirror folder it belongs.
     """
     if context.mirror is not None and mirror_path is not None:
-        candidate = context.mirror / mirror_path
-        if candidate.is_file():
+        candidate = _target(context.mirror, mirror_path)
+        if candidate.exists():
             _copy(candidate, target)
             return f"mirror:{mirror_path}"
     try:
@@ -145,8 +159,8 @@ def _download(url: str, target: Path, context: Context) -> None:
     """
     context.unreachable.check(url)
     try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as response, target.open("wb") as file:
-            shutil.copyfileobj(response, file, BLOCK)
+        with network.open_address(url, timeout=TIMEOUT_S) as answer, target.open("wb") as file:
+            network.copy_answer(answer, file)
     except urllib.error.HTTPError as error:
         error.close()  # the host was reached, and says no
         raise
@@ -187,8 +201,15 @@ def check(path: Path, sha256: str | None, came_from: str, *, git_blob: str | Non
 
 
 def _copy(source: Path, target: Path) -> str:
-    try:
-        shutil.copyfile(source, target)
-    except OSError as error:
-        raise KitError(f"{source}: {error.strerror}") from error
+    """Copy a plain file; a pipe would be waited for, and a device never ends.
+
+    Raises:
+        KitError: it can't be read, or is no plain file.
+    """
+    with open_regular(source) as file:
+        try:
+            with target.open("wb") as copy:
+                shutil.copyfileobj(file, copy, BLOCK)
+        except OSError as error:
+            raise KitError(f"{one_line(str(source))}: {error.strerror}") from error
     return str(source)

@@ -9,13 +9,13 @@ import socket
 import ssl
 import threading
 import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from kit import network
 from kit.errors import KitError
 from kit.manifest import Dataset
 from kit.plan import Plan
@@ -141,7 +141,7 @@ def test_what_a_host_refuses_speaks_for_no_other_file(site: str, tmp_path: Path)
 
 
 class Asked:
-    """In place of urlopen: raises, and keeps what was asked."""
+    """In place of open_address: raises, and keeps what was asked."""
 
     def __init__(self, error: OSError) -> None:
         self.error, self.urls = error, list[str]()
@@ -153,7 +153,7 @@ class Asked:
 
 def asked(error: OSError, monkeypatch: pytest.MonkeyPatch) -> Asked:
     found = Asked(error)
-    monkeypatch.setattr(urllib.request, "urlopen", found)
+    monkeypatch.setattr(network, "open_address", found)
     return found
 
 
@@ -296,7 +296,7 @@ def test_an_answer_cut_off_is_no_network(tmp_path: Path, monkeypatch: pytest.Mon
         def read(self, size: int | None = -1) -> bytes:
             raise http.client.IncompleteRead(b"he", 4)
 
-    monkeypatch.setattr(urllib.request, "urlopen", lambda url, timeout: Response())
+    monkeypatch.setattr(network, "open_address", lambda url, timeout: Response())
     where = context()
     with pytest.raises(KitError) as error:
         get(dataset(), tmp_path / "out", where)

@@ -1,0 +1,484 @@
+"""Manifests made to stall or to mislead: each is refused in a sentence with the file and the key, before any work."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from kit.documents import Strict, parse
+from tests.growth import assert_linear
+from tests.test_bad_manifests import MANIFEST, refused
+
+__all__ = ["refused"]  # the fixture: what `kit run my.toml` says
+
+MODEL = """
+[models.{name}]
+{source}
+parameters = 100
+layers = {layers}
+hidden = 64
+intermediate = 64
+heads = 4
+kv_heads = 4
+vocab = 100
+context = 100
+chat = true
+licence = "mine"
+"""
+EVOLVER = 'evolver = ["smollm2-135m-instruct"]'
+FILE = 'file = "seeds.json"'
+ROWS = 'mine = { dataset = "mine" }'
+DEEP = "; no manifest has tables that deep"
+
+
+def change(good: str, bad: str) -> str:
+    """The manifest of the other tests with one change."""
+    assert good in MANIFEST
+    return MANIFEST.replace(good, bad, 1)
+
+
+def with_models(*models: tuple[str, str], layers: int = 2) -> str:
+    """The manifest with models of the user's own, the first of which evolves: name and source of each."""
+    tables = "".join(MODEL.format(name=name, source=source, layers=layers) for name, source in models)
+    return change(EVOLVER, f'evolver = ["{models[0][0]}"]') + tables
+
+
+def stack(model: str, layers: str = '"0-1"') -> str:
+    return f'stack = {{ model = "{model}", layers = [{layers}] }}'
+
+
+# The parser called itself for each bracket (RecursionError), and took minutes for a key of 100,000 parts.
+NESTS = {
+    "dots in a key": (f"{'.'.join('a' * 100_000)} = 1", f"line 33: more than 20 keys joined by dots{DEEP}"),
+    "dots in a header": (f"[{'.'.join('a' * 100_000)}]", f"line 33: more than 20 keys joined by dots{DEEP}"),
+    "dots after quotes": (f'"a"{".b" * 50_000} = 1', f"line 33: more than 20 keys joined by dots{DEEP}"),
+    "lists": (f"x = {'[' * 100_000}", f"line 33: more than 20 brackets in each other{DEEP}"),
+    "lists that end": (f"x = {'[' * 900}{']' * 900}", f"line 33: more than 20 brackets in each other{DEEP}"),
+    "tables": (f"x = {'{a=' * 100_000}", f"line 33: more than 20 brackets in each other{DEEP}"),
+    "both by turns": (f"x = {'[{a=' * 9_000}", f"line 33: more than 20 brackets in each other{DEEP}"),
+}
+
+
+@pytest.mark.parametrize("line, message", NESTS.values(), ids=list(NESTS))
+def test_nests(line: str, message: str, refused: Callable[[str | bytes], str]):
+    assert refused(f"{MANIFEST}\n{line}\n") == f"my.toml: {message}"
+
+
+LE = "input should be less than or equal to"
+GE = "input should be greater than or equal to"
+# Each went into the plan: loops of a billion rounds, sums beyond a float, or a failure in the worker.
+NUMBERS = {
+    "rows": (
+        ROWS,
+        'mine = { dataset = "mine", rows = 1' + 30 * "0" + " }",
+        "seeds.mine.rows",
+        f"{LE} 1000000000, found 1" + 30 * "0",
+    ),
+    "rows, hexadecimal": (
+        ROWS,
+        'mine = { dataset = "mine", rows = 0x' + 9999 * "f" + " }",
+        "seeds.mine.rows",
+        f"{LE} 1000000000, found a whole number of about 12,040 digits",
+    ),
+    "rows, no whole number": (
+        ROWS,
+        'mine = { dataset = "mine", rows = 1e400 }',
+        "seeds.mine.rows",
+        "input should be a valid integer, found inf",
+    ),
+    "rounds": ("rounds = 2", "rounds = 1_000_000_000", "experiment[0].rounds", f"{LE} 100, found 1000000000"),
+    "a round, hexadecimal": (
+        "rounds = 2",
+        "rounds = 2\ntrain_round = 0x" + 5000 * "f",
+        "experiment[0]",
+        "train_round = a whole number of about 6,021 digits, but there are rounds 1 to 2",
+    ),
+    "seed below 0": ("seed = 42", "seed = -1", "experiment[0].seed", f"{GE} 0, found -1"),
+    "seed": ("seed = 42", "seed = 4294967296", "experiment[0].seed", f"{LE} 4294967295, found 4294967296"),
+    "epochs": ("epochs = 1", "epochs = 2_000_000_000", "experiment[0].sft.epochs", f"{LE} 1000, found 2000000000"),
+    "tokens": (
+        "max_tokens = 8",
+        "max_tokens = 9" + 18 * "0",
+        "experiment[0].evolve.max_tokens",
+        f"{LE} 100000000, found 9" + 18 * "0",
+    ),
+    "batch": (
+        "global_batch_size = 4",
+        "global_batch_size = 1000001",
+        "experiment[0].sft.global_batch_size",
+        f"{LE} 1000000, found 1000001",
+    ),
+    "learning rate": ("2e-5", "1e400", "experiment[0].sft.learning_rate", "input should be a finite number, found inf"),
+    "learning rate, nan": (
+        "2e-5",
+        "nan",
+        "experiment[0].sft.learning_rate",
+        "input should be a finite number, found nan",
+    ),
+    "learning rate, 5": ("2e-5", "5.0", "experiment[0].sft.learning_rate", f"{LE} 1, found 5.0"),
+    "schema": (
+        "schema = 1",
+        "schema = 0x" + 5000 * "f",
+        "schema",
+        "found a whole number of about 6,021 digits, this kit reads schema = 1",
+    ),
+}
+
+
+@pytest.mark.parametrize("good, bad, key, message", NUMBERS.values(), ids=list(NUMBERS))
+def test_numbers(good: str, bad: str, key: str, message: str, refused: Callable[[str | bytes], str]):
+    assert refused(change(good, bad)) == f"my.toml: {key}: {message}"
+
+
+def test_a_number_of_ten_thousand_digits(refused: Callable[[str | bytes], str]):
+    """Ended in a traceback: Python converts no more than 4,300 digits."""
+    text = change(ROWS, 'mine = { dataset = "mine", rows = ' + 10_000 * "9" + " }")
+    assert refused(text) == "my.toml: a whole number of more than 4,300 digits; no key takes one"
+
+
+SMOLLM = "smollm2-135m-instruct"
+# A model of itself was a RecursionError; a billion layers, a list of a billion numbers.
+STACKS = {
+    "of itself": (
+        with_models(("a", stack("a"))),
+        "models.a.stack: a is made from a, which is itself; name other layers",
+    ),
+    "in a circle": (
+        with_models(("a", stack("b")), ("b", stack("c")), ("c", stack("a"))),
+        "models.c.stack: a is made from b is made from c is made from a, which is itself; name other layers",
+    ),
+    "a circle beside the first": (
+        with_models(("a", stack("b")), ("b", stack("c")), ("c", stack("b"))),
+        "models.c.stack: a is made from b is made from c is made from b, which is itself; name other layers",
+    ),
+    "a long way": (
+        with_models(*[(f"m{n}", stack(f"m{n + 1}")) for n in range(300)]),
+        "models.m7.stack: 8 models, each made from the next; name the last one's layers",
+    ),
+    "of nobody": (
+        with_models(("a", stack("smollm2-135m-instrct"))),
+        "models.a.stack.model: no model named 'smollm2-135m-instrct'; did you mean 'smollm2-135m-instruct'?",
+    ),
+    "a layer that is not there": (
+        with_models(("a", stack(SMOLLM, '"0-30"'))),
+        "models.a.stack.layers: found 30, and smollm2-135m-instruct has layers 0 to 29",
+    ),
+    "a million layers": (
+        with_models(("a", stack(SMOLLM, '"0-999999"'))),
+        "models.a.stack.layers: a stack of 1,000,000 layers; 1,000 are the most, found ['0-999999']",
+    ),
+    "a billion layers": (
+        with_models(("a", stack(SMOLLM, '"0-999999999"'))),
+        "models.a.stack.layers: '0-999999999' is no layer and no range of layers such as '0-17', found ['0-999999999']",
+    ),
+    # was an empty list of layers
+    "backwards": (
+        with_models(("a", stack(SMOLLM, '"5-3"'))),
+        "models.a.stack.layers: '5-3' begins after its end, found ['5-3']",
+    ),
+    # isdigit() takes it, int() does not
+    "a digit that is none": (
+        with_models(("a", stack(SMOLLM, '"²"'))),
+        "models.a.stack.layers: '²' is no layer and no range of layers such as '0-17', found ['²']",
+    ),
+    # divided by zero
+    "more heads than numbers": (
+        with_models(("a", 'folder = "x"')).replace("heads = 4", "heads = 400"),
+        "models.a: hidden = 64, heads = 400, kv_heads = 400: wanted hidden as the largest and kv_heads as the smallest "
+        "of them",
+    ),
+}
+
+
+@pytest.mark.parametrize("text, message", STACKS.values(), ids=list(STACKS))
+def test_stacks(text: str, message: str, refused: Callable[[str | bytes], str]):
+    assert refused(text) == f"my.toml: {message}"
+
+
+NO_URL = "wanted an address that begins with https://; a file of this machine is named by file = ..."
+NO_HTTP = "wanted https://; http:// shows nobody who answers, and is taken from this machine alone"
+NO_ASCII = "an address is of plain ASCII; write all else by its percent codes, a blank as %20"
+NO_NAME = "wanted an address that ends in a file's name"
+ADDRESSES = {
+    "file:///etc/passwd": NO_URL,
+    "ftp://a.example/x": NO_URL,
+    "data:text/plain,x": NO_URL,
+    "": NO_URL,
+    "http://a.example/x": NO_HTTP,
+    "http://127.0.0.1.a.example/x": NO_HTTP,
+    "http://localhost.a.example/x": NO_HTTP,
+    "https://user:secret@a.example/x": "an address holds no user and no password here: they would be stored and shown",
+    "https://a.example/x y": NO_ASCII,
+    "https://\u00e4.example/x": NO_ASCII,
+    "https://a.example/x\\r\\nHost: b": NO_ASCII,
+    "https://a.example:99999/x": "that is no address: Port out of range 0-65535",
+    "https://[::1/x": "that is no address: Invalid IPv6 URL",
+    "https:///x": "that is no address: it has no host",
+    "https://a.example/": NO_NAME,
+    "https://a.example/a/..": NO_NAME,
+    "https://a.example/artifact.json": "the name artifact.json is the store's own; give the file another",
+}
+
+
+@pytest.mark.parametrize("url", ADDRESSES)
+def test_addresses(url: str, refused: Callable[[str | bytes], str]):
+    """``file://`` was read, http was asked, a password was stored, and the others were tracebacks in the worker."""
+    found = repr(url.encode().decode("unicode_escape") if "\\" in url else url).replace("user:secret", "...")
+    assert refused(change(FILE, f'url = "{url}"')) == f"my.toml: datasets.mine.url: {ADDRESSES[url]}, found {found}"
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:8/x.json", "http://localhost/x.json", "http://[::1]:8/x.json"])
+def test_a_mirror_on_this_machine_may_speak_http(url: str):
+    from kit.manifest import Dataset
+
+    assert Dataset(format="alpaca", url=url, licence="mine").url == url
+
+
+INSIDE = "wanted a path inside the folder"
+NO_SHA = "string should match pattern '^[0-9a-f]{64}$'"
+PLACES = {
+    "mirror above": (
+        'url = "https://a.example/x"\nmirror = "../../etc/passwd"',
+        "mirror",
+        f"{INSIDE}: that is no file's name, found '../../etc/passwd'",
+    ),
+    "mirror from the root": (
+        'url = "https://a.example/x"\nmirror = "/etc/passwd"',
+        "mirror",
+        f"{INSIDE}, without a slash in front, found '/etc/passwd'",
+    ),
+    "mirror that is empty": (
+        'url = "https://a.example/x"\nmirror = ""',
+        "mirror",
+        f"{INSIDE}, without a slash in front, found ''",
+    ),
+    "bundled above": ('bundled = "../../secret"', "bundled", f"{INSIDE}: that is no file's name, found '../../secret'"),
+    "no name at all": ('file = ""', "file", "string should have at least 1 character, found ''"),
+    "a zero byte": (
+        'file = "a\\u0000b"',
+        "file",
+        "a text with a zero byte; no name, path or text of a manifest has one",
+    ),
+    "a sha256 and a line break": (f'{FILE}\nsha256 = "{64 * "a"}\\n"', "sha256", f"{NO_SHA}, found '{64 * 'a'}\\n'"),
+    "a sha256 in capitals": (f'{FILE}\nsha256 = "{64 * "A"}"', "sha256", f"{NO_SHA}, found '{64 * 'A'}'"),
+}
+
+
+@pytest.mark.parametrize("bad, key, message", PLACES.values(), ids=list(PLACES))
+def test_places(bad: str, key: str, message: str, refused: Callable[[str | bytes], str]):
+    assert refused(change(FILE, bad)) == f"my.toml: datasets.mine.{key}: {message}"
+
+
+# A pipe was waited for, and /dev/zero read until the memory was full.
+FILES = {
+    "a pipe": ("pipe", "data file {folder}/pipe: a pipe, wanted a plain file"),
+    "a device": ("/dev/zero", "data file /dev/zero: a device, wanted a plain file"),
+    "a link to a device": ("zero", "data file {folder}/zero: a device, wanted a plain file"),
+    "a folder": (".", "data file {folder}: a folder, wanted a plain file"),
+    "a link to itself": ("circle", "data file {folder}/circle: Too many levels of symbolic links"),
+    "300 characters": (300 * "x", f"{{folder}}/{300 * 'x'}: a file's name has 255 bytes at most, this one 300"),
+    # failed when the file was in the store, and was renamed by hand
+    "the head's name": (
+        "artifact.json",
+        "{folder}/artifact.json: the name artifact.json is the store's own; give the file another",
+    ),
+    # turned the terminal around, and began a line of its own
+    "a name that misleads": (
+        "a\\u202E\\nerror",
+        "data file {folder}/a\\u202e\\nerror: No such file or directory",
+    ),
+}
+
+
+@pytest.mark.parametrize("name, message", FILES.values(), ids=list(FILES))
+def test_files(name: str, message: str, refused: Callable[[str | bytes], str], tmp_path: Path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    (tmp_path / "circle").symlink_to("circle")
+    (tmp_path / "artifact.json").write_text("[]")
+    text = change(FILE, f'file = "{name}"')
+    assert refused(text) == f"my.toml: datasets.mine: {message.replace('{folder}', str(tmp_path))}"
+
+
+SHORT = "a name has 1 to 100 characters, this one"
+UNSEEN = "a name holds no slash, no quotation mark, and nothing that can't be seen"
+NAMES = {
+    "above": ('"../x"', "../x", "a name begins with a letter or a digit, found '../x'"),
+    "from the root": ('"/x"', "/x", "a name begins with a letter or a digit, found '/x'"),
+    "a path": ('"a/b"', "a/b", f"{UNSEEN}, found 'a/b'"),
+    "an option": ('"-x"', "-x", "a name begins with a letter or a digit, found '-x'"),
+    "empty": ('""', "", f"{SHORT} 0, found ''"),
+    "300 characters": (300 * "x", 57 * "x" + "...", f"{SHORT} 300, found '{117 * 'x'}...'"),
+    "right to left": ('"a\\u202Eb"', "a\\u202eb", f"{UNSEEN}, found 'a\\u202eb'"),
+    "two lines": ('"a\\nb"', "a\\nb", f"{UNSEEN}, found 'a\\nb'"),
+}
+
+
+@pytest.mark.parametrize("name, key, message", NAMES.values(), ids=list(NAMES))
+def test_names(name: str, key: str, message: str, refused: Callable[[str | bytes], str]):
+    assert refused(change("[datasets.mine]", f"[datasets.{name}]")) == f"my.toml: datasets.{key}: {message}"
+
+
+HUBS = {
+    "a path for a repository": (
+        'hub = { repo = "../../etc" }',
+        "models.a.hub.repo: string should match pattern "
+        "'^[A-Za-z0-9_][A-Za-z0-9_.-]{0,95}/[A-Za-z0-9_][A-Za-z0-9_.-]{0,95}$', found '../../etc'",
+    ),
+    # says something else tomorrow
+    "a branch": (
+        'hub = { repo = "a/b", revision = "main" }',
+        "models.a.hub.revision: string should match pattern '^[0-9a-f]{40}$', found 'main'",
+    ),
+    "files above": (
+        'hub = { repo = "a/b", files = ["../*"] }',
+        f"models.a.hub.files[0]: {INSIDE}: that is no file's name, found '../*'",
+    ),
+    "a file from the root": (
+        f'package = {{ name = "a", version = "1", file = "/etc/passwd", sha256 = "{64 * "0"}" }}',
+        f"models.a.package.file: {INSIDE}, without a slash in front, found '/etc/passwd'",
+    ),
+    "a folder that is a device": (
+        'folder = "/dev/zero"',
+        "models.a: model folder /dev/zero: no config.json there; name a folder that save_pretrained wrote",
+    ),
+    "a folder with a long name": (
+        f'folder = "/{300 * "x"}"',
+        f"models.a: model folder /{300 * 'x'}: File name too long",
+    ),
+}
+
+
+@pytest.mark.parametrize("source, message", HUBS.values(), ids=list(HUBS))
+def test_where_models_come_from(source: str, message: str, refused: Callable[[str | bytes], str]):
+    assert refused(with_models(("a", source))) == f"my.toml: {message}"
+
+
+WHOLE = {
+    # "seed format" was told by the worker, after the models were fetched
+    "format": (
+        change('format = "alpaca"', 'format = "alpca"'),
+        "datasets.mine.format: no seed format named 'alpca'; did you mean 'alpaca'?",
+    ),
+    # one of the two was dropped in silence
+    "an evolver twice": (
+        change(EVOLVER, f'evolver = ["{SMOLLM}", "{SMOLLM}"]'),
+        "experiment[0]: evolver: 'smollm2-135m-instruct' stands twice",
+    ),
+    "a hundred thousand evolvers": (
+        change(EVOLVER, "evolver = [" + 100_000 * '"a",' + "]"),
+        "experiment[0].evolver: list should have at most 100 items after validation, not 100000, found "
+        "['a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', ...]",
+    ),
+    "a title of a megabyte": (
+        change('title = "mine"', f'title = "{500_000 * "x"}"'),
+        f"title: string should have at most 300 characters, found '{117 * 'x'}...'",
+    ),
+    "a zero byte in a key": (
+        MANIFEST + '\n"a\\u0000b" = 1\n',
+        "experiment[0].sft: a text with a zero byte; no name, path or text of a manifest has one",
+    ),
+    "more than a megabyte": (
+        MANIFEST + f"#{2**20 * 'x'}",
+        "more than 1,048,576 bytes, which no such file has; is it the right one?",
+    ),
+    "UTF-16": (MANIFEST.encode("utf-16"), "UTF-16 text; save the file as UTF-8"),
+    "a program": (b"\x7fELF" + bytes(range(256)), "byte 132 is not UTF-8; save the file as UTF-8"),
+}
+
+
+@pytest.mark.parametrize("text, message", WHOLE.values(), ids=list(WHOLE))
+def test_what_else_is_refused(text: str | bytes, message: str, refused: Callable[[str | bytes], str]):
+    assert refused(text) == f"my.toml: {message}"
+
+
+def test_of_many_faults_twenty_are_told(refused: Callable[[str | bytes], str]):
+    """Each was a line, and each looked for the closest of all keys."""
+    lines = refused(MANIFEST + "".join(f"\nkey{n} = 1" for n in range(5000)) + "\n").splitlines()
+    assert lines[0].startswith("my.toml: experiment[0].sft.key0: no such key; known: epochs, ")
+    assert (len(lines), lines[-1]) == (21, "my.toml: 4,980 more faults")
+
+
+def test_a_model_with_a_name_of_90_characters_is_not_compared_letter_by_letter(refused: Callable[[str | bytes], str]):
+    """Time grew with the square of the names' length; of many known names the first are told, and cut."""
+    text = with_models((90 * "a", 'folder = "x"')).replace(f'evolver = ["{90 * "a"}"]', f'evolver = ["{9000 * "ab"}"]')
+    start = f"my.toml: experiment[0].evolver[0]: no model named '{58 * 'ab'}a...'; known: {57 * 'a'}..., deepseek-7b, "
+    assert refused(text).startswith(start)
+
+
+def test_five_thousand_cells_are_the_most(refused: Callable[[str | bytes], str], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("kit.planning.MOST_CELLS", 3)
+    text = change('benchmarks = ["gsm8k"]', 'benchmarks = ["gsm8k", "mbpp", "humaneval", "ifeval"]')
+    assert refused(text) == (
+        "my.toml: experiment: 4 combinations of evolver, base and benchmark; 3 are the most, split it into several "
+        "manifests"
+    )
+
+
+OWN = {
+    "table-2": "its table would be 'table-2', as the kit's own; rename the file",
+    "figure-1": "its table would be 'figure-1', as the kit's own; rename the file",
+    101 * "x": "its table is named as the file is; wanted 100 characters at most, and none that can't be seen",
+    "a\u202eb": "its table is named as the file is; wanted 100 characters at most, and none that can't be seen",
+}
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_a_manifest_does_not_take_the_name_of_the_kits_own(name: str, tmp_path: Path):
+    """``kit verify --record`` of a user's table-2.toml wrote over the values of the kit's own Table 2."""
+    from kit.errors import RequestError
+    from kit.planning import plan_manifest
+
+    (tmp_path / f"{name}.toml").write_text(MANIFEST)
+    with pytest.raises(RequestError) as error:
+        plan_manifest(tmp_path / f"{name}.toml")
+    shown = name.replace("\u202e", "\\u202e")
+    assert str(error.value) == f"{tmp_path}/{shown}.toml: {OWN[name]}"
+
+
+class Texts(Strict):
+    """A document of two texts."""
+
+    x: list[str]
+
+
+TEXTS = {
+    "four quotation marks at the end": 'x = ["""a"""", """b"""""]',
+    "two at the start": "x = ['''''a''', '''b]''']",
+    "brackets in texts": f"x = [\"{50 * '['}\", '{50 * '{'}'] # {50 * '['}",
+    "dots in texts": f'x = ["{50 * "a."}", "\\"{50 * "."}"]',
+    "many lines": "x = [\n" + 30 * '  """a\n[[[""",\n' + "]",
+    "many after each other": "x = [" + 30 * '"a", ' + "]",
+}
+
+
+@pytest.mark.parametrize("text", TEXTS.values(), ids=list(TEXTS))
+def test_brackets_and_dots_in_texts_do_not_count(text: str):
+    import tomllib
+
+    assert parse(Texts, text, "x").x == tomllib.loads(text)["x"]
+
+
+GROW = {
+    "keys of 20 parts": lambda n: (".".join("a" * 19) + ".b{} = 1\n") * (n // 40),
+    "lines": lambda n: "\n" * n,
+    "a text of escapes": lambda n: 'x = "' + n // 6 * "\\u0041" + '"',
+    "an open text of quotes": lambda n: 'x = """' + '""\\' * (n // 3),
+    "backslashes": lambda n: 'x = "' + "\\" * n,
+    "brackets that close": lambda n: "x = [" + "[]," * (n // 3) + "]",
+    "tables": lambda n: "[[a.b.c]]\nx = 1\n" * (n // 16),
+}
+
+
+@pytest.mark.parametrize("make", GROW.values(), ids=list(GROW))
+def test_reading_takes_time_that_grows_with_the_text(make: Callable[[int], str]):
+    from kit.errors import RequestError
+
+    def read(text: str) -> None:
+        try:
+            parse(Texts, text, "x")
+        except RequestError:
+            return
+
+    assert_linear(read, make, 5_000)
