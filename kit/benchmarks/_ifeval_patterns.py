@@ -19,7 +19,7 @@ r"""A postscript's pattern: ``\s*``, then plain text that starts with no blank, 
 
 def placeholders(text: str) -> list[str]:
     r"""What ``\[.*?\]`` finds: from a bracket to the first that closes one in the same line."""
-    found = []
+    found: list[str] = []
     for line in text.split("\n"):
         end = -1
         while (start := line.find("[", end + 1)) >= 0 and (end := line.find("]", start)) >= 0:
@@ -29,7 +29,7 @@ def placeholders(text: str) -> list[str]:
 
 def titles(text: str) -> list[str]:
     r"""What ``<<[^\n]+>>`` finds: from the first ``<<`` of a line to its last ``>>``, if something stands between."""
-    found = []
+    found: list[str] = []
     for line in text.split("\n"):
         start, end = line.find("<<"), line.rfind(">>")
         if 0 <= start < end - 2:
@@ -45,7 +45,7 @@ def _items(item: str) -> Callable[[str], list[str]]:
     pattern = re.compile(item + ".*")
 
     def find(text: str) -> list[str]:
-        found = []
+        found: list[str] = []
         at = 0
         while True:
             if at and text[at - 1] != "\n":
@@ -62,7 +62,7 @@ def _items(item: str) -> Callable[[str], list[str]]:
 
 def after_blanks(pattern: str, text: str) -> list[str]:
     r"""What ``\s*PATTERN`` finds, where the pattern starts with no blank and ``$`` is the end of any line."""
-    found = []
+    found: list[str] = []
     end = 0
     for match in re.finditer(pattern, text, re.MULTILINE):
         before = len(text[end : match.start()].rstrip())

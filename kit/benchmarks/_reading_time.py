@@ -22,6 +22,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,8 @@ CPU_S = 10.0
 """CPU seconds that reading one completion may take; real ones need milliseconds, the slowest tenths of a second."""
 MEMORY_BYTES = 1 << 30
 """Memory that reading may take beyond what the reader has once it is loaded; real completions need a few MiB."""
+NOT_IN_TIME = "not read in time"
+"""How the reason starts where a text took too long."""
 NOT_READ = "could not be read"
 """How the reason starts where a text ended its reader."""
 ITS_OWN = {signal.SIGPROF, signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL}
@@ -54,7 +57,12 @@ _CHILD = Path(__file__).with_name("_reading_child.py")
 
 def not_in_time(cpu_s: float) -> str:
     """Return the reason of a text that took longer: ``not read in time (10 s of CPU time)``."""
-    return f"not read in time ({cpu_s:g} s of CPU time)"
+    return f"{NOT_IN_TIME} ({cpu_s:g} s of CPU time)"
+
+
+def not_read(grades: Sequence[Grade]) -> dict[str, int]:
+    """Return how many texts were not read, by reason: they count as wrong, so whoever grades is told."""
+    return dict(sorted(Counter(one.reason for one in grades if one.reason.startswith((NOT_IN_TIME, NOT_READ))).items()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -346,7 +346,10 @@ def test_kit_grade_goes_on(
     assert ended.value.code == 0
     rows = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
     assert [row["reason"] for row in rows] == [ENDS[text[1:]] if text[0] == "!" else "r" for text in texts]
-    (result,) = json.loads(capsys.readouterr().out)["results"]
+    printed = capsys.readouterr()
+    (result,) = json.loads(printed.out)["results"]
     hostile = [ENDS[text[1:]] for text in texts if text[0] == "!"]
     assert result["failures"] == {reason: hostile.count(reason) for reason in sorted(set(hostile))}
+    told = [f"{hostile.count(reason)} of 24 completions: {reason}" for reason in sorted(set(hostile))]
+    assert printed.err.splitlines() == told
     assert round(result["value"] * result["n"]) == len(texts) - len(hostile)
