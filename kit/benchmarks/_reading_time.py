@@ -114,9 +114,8 @@ def read_each(
         KitError: what the maker or the reader raised of that kind, with its own message; or the process did not start,
             or was ended from outside.
     """
-    with _Reader(maker, protocol, CPU_S) as reader:
-        reader.start()
-        return [reader.read(problem, text) for problem, text in zip(problems, texts, strict=True)]
+    with Reading(maker, protocol) as reading:
+        return reading.each(problems, texts)
 
 
 def run_each(
@@ -148,10 +147,13 @@ def run_each(
     return grades
 
 
-class _Reader:
-    """The process that reads; it is started again after a text that ended it."""
+class Reading:
+    """The process that reads, from the start of a ``with`` to its end; started again after a text that ended it.
 
-    def __init__(self, maker: Maker[Any], protocol: str, cpu_s: float) -> None:
+    What stands in the ``with`` before the first text is done while the process starts.
+    """
+
+    def __init__(self, maker: Maker[Any], protocol: str) -> None:
         self._order = {
             "package": str(PACKAGE),
             "path": [str(folder) for folder in sys.path],
@@ -160,10 +162,11 @@ class _Reader:
             "protocol": protocol,
             "memory_bytes": MEMORY_BYTES,
         }
-        self._cpu_s = cpu_s
         self._child: subprocess.Popen[bytes] | None = None
+        self._ready = False
 
-    def __enter__(self) -> "_Reader":
+    def __enter__(self) -> "Reading":
+        self._start()
         return self
 
     def __exit__(
@@ -173,15 +176,20 @@ class _Reader:
             self._child.kill()  # it may be busy with a text for seconds
         self._end()
 
-    def read(self, problem: Problem, text: str) -> Any:
-        """Return what the reader makes of a text, or why there is nothing.
+    def each(self, problems: Sequence[Problem], texts: Sequence[str]) -> list[Any]:
+        """Return what :func:`read_each` does."""
+        self._wait()
+        return [self._read(problem, text) for problem, text in zip(problems, texts, strict=True)]
+
+    def _read(self, problem: Problem, text: str) -> Any:
+        """What the reader makes of a text, or why there is nothing.
 
         Raises:
             KitError: the reader raised it, or its process was ended from outside.
         """
-        row = {"id": problem.id, "data": problem.data, "text": text, "cpu_s": self._cpu_s}
+        row = {"id": problem.id, "data": problem.data, "text": text, "cpu_s": CPU_S}
         for _ in range(TRIES):
-            word = _answer(self._child or self.start(), row)
+            word = self._answer(row)
             code = 0 if word else self._end()
             if word or code >= 0 or -code in ITS_OWN:
                 break
@@ -191,7 +199,7 @@ class _Reader:
                 f"by {signal.Signals(-code).name}; is memory short on this machine?"
             )
         if word is None:
-            return NotRead(self._reason(code))
+            return NotRead(_reason(code))
         if word.get("last"):
             self._end()
         if "grade" in word:
@@ -200,30 +208,45 @@ class _Reader:
             raise _known(word)
         return word["text"] if "text" in word else NotRead(f"{NOT_READ}: {word['failed']}")
 
-    def _reason(self, code: int) -> str:
-        """Why there is no reading of a text that ended the process with this exit code."""
-        if code == -signal.SIGPROF:
-            return not_in_time(self._cpu_s)
-        how = f"with exit code {code}" if code >= 0 else f"by {signal.Signals(-code).name}"
-        return f"{NOT_READ}: its reader ended {how}"
-
-    def start(self) -> "subprocess.Popen[bytes]":
-        """Start the process, and wait until it can read.
+    def _answer(self, row: Mapping[str, Any]) -> dict[str, Any] | None:
+        """What the process answers to a row; ``None`` where it has ended.
 
         Raises:
-            KitError: the maker raised it, or the process did not start.
+            KitError: as :meth:`_wait`.
         """
-        # -P, and then the modules that this process finds: the reader is the one that would be called here. Hashes,
-        # with them the order of sets, are the same in every run. What libraries print about a text is nobody's to see.
-        child = self._child = subprocess.Popen(
-            [sys.executable, "-P", "-B", str(_CHILD)],
+        if self._child is None:
+            self._start()
+        child = self._wait()
+        _send(child, row)
+        return _received(child)
+
+    def _start(self) -> None:
+        """Start the process, and tell it what to read with."""
+        # -P and -S, and then the modules that this process finds: the reader is the one that would be called here.
+        # Hashes, with them the order of sets, are the same in every run. What libraries print about a text nobody sees.
+        self._ready = False
+        self._child = subprocess.Popen(
+            [sys.executable, "-P", "-S", "-B", str(_CHILD)],
             env={**os.environ, "PYTHONHASHSEED": "0"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
         )
-        word = _answer(child, self._order)
+        _send(self._child, self._order)
+
+    def _wait(self) -> "subprocess.Popen[bytes]":
+        """The process, once it can read.
+
+        Raises:
+            KitError: the maker raised it, or the process did not start.
+        """
+        assert self._child
+        child = self._child
+        if self._ready:
+            return child
+        word = _received(child)
         if word is not None and "ready" in word:
+            self._ready = True
             return child
         code = self._end()
         if word is not None and "raised" in word:
@@ -246,17 +269,27 @@ class _Reader:
             return child.wait()
 
 
-def _answer(child: "subprocess.Popen[bytes]", line: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What the process answers to a line; ``None`` where it has ended."""
+def _send(child: "subprocess.Popen[bytes]", line: Mapping[str, Any]) -> None:
+    """Write a line to the process; one that has ended is told by what it does not answer."""
     assert child.stdin
-    assert child.stdout
-    try:
+    with contextlib.suppress(BrokenPipeError):
         child.stdin.write(encoded(line))
         child.stdin.flush()
-    except BrokenPipeError:
-        return None
+
+
+def _received(child: "subprocess.Popen[bytes]") -> dict[str, Any] | None:
+    """What the process says next; ``None`` where it has ended."""
+    assert child.stdout
     answer = child.stdout.readline()
     return json.loads(answer) if answer.endswith(b"\n") else None
+
+
+def _reason(code: int) -> str:
+    """Why there is no reading of a text that ended the process with this exit code."""
+    if code == -signal.SIGPROF:
+        return not_in_time(CPU_S)
+    how = f"with exit code {code}" if code >= 0 else f"by {signal.Signals(-code).name}"
+    return f"{NOT_READ}: its reader ended {how}"
 
 
 def _known(word: Mapping[str, str]) -> KitError:

@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from kit.benchmarks import _files as files
-from kit.benchmarks._reading_time import read_each, run_each
+from kit.benchmarks._reading_time import Reading, run_each
 from kit.errors import RequestError
 from kit.prompts import Pack, fill
 from kit.records import Grade, Problem, Turn
@@ -219,8 +219,10 @@ def grade(problems: Sequence[Problem], texts: Sequence[str], protocol: str, sand
     """
     if sandbox is None:
         raise ValueError("mbpp: grading runs model-written code and needs a sandbox")
-    files.check_tests_run([(p.id, _tests(p.data)) for p in problems], sandbox)
-    return run_each(sandbox, "mbpp", problems, read_each(reader, protocol, problems, texts), program)
+    with Reading(reader, protocol) as reading:
+        files.check_tests_run([(p.id, _tests(p.data)) for p in problems], sandbox)
+        codes = reading.each(problems, texts)
+    return run_each(sandbox, "mbpp", problems, codes, program)
 
 
 def program(problem: Problem, code: str) -> Program:
