@@ -44,6 +44,8 @@ class Benchmark(Protocol):
     ) -> list[Grade]:
         """One grade a text, in the order of the problems.
 
+        A text may be hostile: it is read by :mod:`kit.benchmarks._reading_time`, within a limit of CPU time and memory.
+
         Args:
             problems: what was asked.
             texts: what was answered, one a problem.

@@ -20,6 +20,7 @@ from pathlib import Path
 from kit.benchmarks import _readings as readings
 from kit.benchmarks._algebra import Algebra
 from kit.benchmarks._files import choose, problems
+from kit.benchmarks._reading_time import graded
 from kit.errors import RequestError
 from kit.prompts import Pack, fill
 from kit.records import Grade, Problem, Turn
@@ -70,9 +71,17 @@ def grade(problems: Sequence[Problem], texts: Sequence[str], protocol: str, sand
         KitError: math-verify is wanted, and is not installed.
     """
     del sandbox
-    one = choose(PROTOCOLS, protocol)
-    with Algebra() as algebra:
-        return [one(problem, text, algebra) for problem, text in zip(problems, texts, strict=True)]
+    return graded(reader, protocol, problems, texts, lambda _: {"gsm8k": [0, 1]})
+
+
+def reader(protocol: str) -> Callable[[Problem, str], Grade]:
+    """What grades one text by a protocol; answers that are no numbers are compared by one process for all of them.
+
+    Raises:
+        RequestError: no such protocol.
+    """
+    one, algebra = choose(PROTOCOLS, protocol), Algebra()
+    return lambda problem, text: one(problem, text, algebra)
 
 
 def reference(problem: Problem) -> str:

@@ -21,6 +21,7 @@ from kit.benchmarks import _readings as readings
 from kit.benchmarks._algebra import Algebra
 from kit.benchmarks._files import choose, problems
 from kit.benchmarks._latex import boxed, equivalent, normalised
+from kit.benchmarks._reading_time import graded
 from kit.errors import RequestError
 from kit.prompts import Pack, fill
 from kit.records import Grade, Problem, Turn
@@ -64,9 +65,17 @@ def grade(problems: Sequence[Problem], texts: Sequence[str], protocol: str, sand
         KitError: math-verify is wanted, and is not installed.
     """
     del sandbox
-    one = choose(PROTOCOLS, protocol)
-    with Algebra() as algebra:
-        return [one(problem, text, algebra) for problem, text in zip(problems, texts, strict=True)]
+    return graded(reader, protocol, problems, texts, lambda _: {"math": [0, 1]})
+
+
+def reader(protocol: str) -> Callable[[Problem, str], Grade]:
+    """What grades one text by a protocol; one process compares what is only equal as mathematics.
+
+    Raises:
+        RequestError: no such protocol.
+    """
+    one, algebra = choose(PROTOCOLS, protocol), Algebra()
+    return lambda problem, text: one(problem, text, algebra)
 
 
 def _graded(problem: Problem, answer: str, right: bool, reason: str = "") -> Grade:

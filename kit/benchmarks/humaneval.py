@@ -30,6 +30,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from kit.benchmarks import _files as files
+from kit.benchmarks._reading_time import Reading, run_each
 from kit.errors import RequestError
 from kit.prompts import Pack, fill
 from kit.records import Grade, Problem, Turn
@@ -129,11 +130,17 @@ def grade(problems: Sequence[Problem], texts: Sequence[str], protocol: str, sand
     """
     if sandbox is None:
         raise ValueError("humaneval: grading runs model-written code and needs a sandbox")
+    with Reading(reader, protocol) as reading:
+        files.check_tests_run([(p.id, f"{helpers(p)}\n{p.data['test']}") for p in problems], sandbox)
+        codes = reading.each(problems, texts)
+    return run_each(sandbox, "humaneval", problems, codes, program)
+
+
+def reader(protocol: str) -> Callable[[Problem, str], str]:
+    """What takes the completion from one text by a protocol.
+
+    Raises:
+        RequestError: no such protocol.
+    """
     extract = files.choose(PROTOCOLS, protocol)
-    files.check_tests_run([(p.id, f"{helpers(p)}\n{p.data['test']}") for p in problems], sandbox)
-    answers = [extract(text, p.data["entry_point"]) for p, text in zip(problems, texts, strict=True)]
-    verdicts = sandbox.run([program(problem, answer) for problem, answer in zip(problems, answers, strict=True)])
-    return [
-        Grade(id=v.id, scores={"humaneval": [int(v.passed), 1]}, answer=answer, reason=v.reason, cpu_s=v.cpu_s)
-        for v, answer in zip(verdicts, answers, strict=True)
-    ]
+    return lambda problem, text: extract(text, problem.data["entry_point"])

@@ -19,16 +19,18 @@ import hashlib
 import importlib.util
 import sys
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from random import Random
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
+from kit.benchmarks import _ifeval_patterns as patterns
 from kit.benchmarks._files import choose, problems
+from kit.benchmarks._reading_time import graded
 from kit.errors import RequestError
 from kit.prompts import Pack
 from kit.records import Grade, Problem, Turn
@@ -90,9 +92,24 @@ def grade(problems: Sequence[Problem], texts: Sequence[str], protocol: str, sand
         RequestError: no such protocol, a wheel's file is missing or differs, or an instruction is not known.
     """
     del sandbox
+    return graded(reader, protocol, problems, texts, _nothing_followed)
+
+
+def reader(protocol: str) -> Callable[[Problem, str], Grade]:
+    """What grades one text by the official checkers, whatever the protocol.
+
+    Raises:
+        RequestError: no such protocol, or a wheel's file is missing or differs.
+    """
     choose({"paper": "official", "default": "official"}, protocol)
     checkers = load_checkers()
-    return [_one(problem, text, checkers) for problem, text in zip(problems, texts, strict=True)]
+    return lambda problem, text: _one(problem, text, checkers)
+
+
+def _nothing_followed(problem: Problem) -> dict[str, list[int]]:
+    """The scores of a text that follows no instruction."""
+    counts = {"prompts": 1, "instructions": len(problem.data["instruction_id_list"])}
+    return {metric: [0, counts[unit]] for metric, unit in METRICS.items()}
 
 
 def variants(text: str) -> tuple[str, ...]:
@@ -136,13 +153,18 @@ def follows(problem: Problem, forms: Sequence[str], reading: str, checkers: Chec
             checker.build_description(**given)
             if "prompt" in (checker.get_instruction_args() or {}):
                 checker.build_description(prompt=problem.data["prompt"])
-            followed.append(any(_holds(checker, form) for form in written))
-        except (TypeError, ValueError, AttributeError, KeyError, IndexError) as error:
+            _holds(checker, "A text.")
+        except FAULTS as error:
             raise RequestError(
                 f"ifeval: key {problem.id}: the official checker of {name!r} can't take kwargs {given}: {error}; "
                 "wanted those of the official input_data.jsonl"
             ) from error
+        followed.append(any(_holds(checker, form) for form in written))
     return followed
+
+
+FAULTS = (TypeError, ValueError, AttributeError, KeyError, IndexError)
+"""What the official checkers raise where they can't take their kwargs; raised by one text alone, it is that text's."""
 
 
 def _holds(checker: Any, form: str) -> bool:
@@ -171,11 +193,16 @@ def _one(problem: Problem, text: str, checkers: Checkers) -> Grade:
 def load_checkers() -> Checkers:
     """The checkers in the wheel's three files; the package around them is not imported.
 
+    They read with the kit's own chance and patterns (:mod:`kit.benchmarks._ifeval_patterns`) and log nothing: a text
+    whose language is not found would go to the terminal as it is, control characters too. nltk's limit on its patterns,
+    five seconds by the clock, is lifted: how busy the machine is would be part of a verdict.
+
     Raises:
         RequestError: a file is missing or is not the pinned one.
     """
     import langdetect
     import nltk
+    from nltk import redos
 
     pins = tomllib.loads(MANIFEST.read_text(encoding="utf-8"))
     punkt = [_pinned(pin) for pin in pins["punkt"]]
@@ -183,14 +210,15 @@ def load_checkers() -> Checkers:
     if folder not in nltk.data.path:
         nltk.data.path.insert(0, folder)
     langdetect.DetectorFactory.seed = 0
+    redos.DEFAULT_TIMEOUT = None
     chance = Random()
+    own = {"random": chance, "re": patterns.stand_in(), "logger": SimpleNamespace(error=lambda *_: None)}
     with _stand_ins("lm_eval", "lm_eval.tasks", "lm_eval.tasks.ifeval") as package:
         for pin in pins["checker"]:
             path = _pinned(pin)
             module = _executed(f"{package.__name__}.{path.stem}", path)
             vars(package)[path.stem] = module
-            if "random" in vars(module):
-                vars(module)["random"] = chance
+            vars(module).update({name: value for name, value in own.items() if name in vars(module)})
     return Checkers(classes=module.INSTRUCTION_DICT, chance=chance)
 
 

@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from kit.benchmarks import _files as files
+from kit.benchmarks._reading_time import Reading, run_each
 from kit.errors import RequestError
 from kit.prompts import Pack, fill
 from kit.records import Grade, Problem, Turn
@@ -219,17 +220,22 @@ def grade(problems: Sequence[Problem], texts: Sequence[str], protocol: str, sand
     """
     if sandbox is None:
         raise ValueError("mbpp: grading runs model-written code and needs a sandbox")
-    wanted = [names(problem) for problem in problems]
+    with Reading(reader, protocol) as reading:
+        files.check_tests_run([(p.id, _tests(p.data)) for p in problems], sandbox)
+        codes = reading.each(problems, texts)
+    return run_each(sandbox, "mbpp", problems, codes, program)
+
+
+def program(problem: Problem, code: str) -> Program:
+    """What is run: the code in the candidate, the problem's asserts in the tester."""
+    return Program(id=problem.id, code=code + "\n", tests=_tests(problem.data), names=names(problem), cpu_s=CPU_S)
+
+
+def reader(protocol: str) -> Callable[[Problem, str], str]:
+    """What takes the code from one text by a protocol.
+
+    Raises:
+        RequestError: no such protocol.
+    """
     extract = files.choose(PROTOCOLS, protocol)
-    files.check_tests_run([(p.id, _tests(p.data)) for p in problems], sandbox)
-    answers = [extract(text, *some) for some, text in zip(wanted, texts, strict=True)]
-    verdicts = sandbox.run(
-        [
-            Program(id=p.id, code=answer + "\n", tests=_tests(p.data), names=some, cpu_s=CPU_S)
-            for p, answer, some in zip(problems, answers, wanted, strict=True)
-        ]
-    )
-    return [
-        Grade(id=v.id, scores={"mbpp": [int(v.passed), 1]}, answer=answer, reason=v.reason, cpu_s=v.cpu_s)
-        for v, answer in zip(verdicts, answers, strict=True)
-    ]
+    return lambda problem, text: extract(text, *names(problem))

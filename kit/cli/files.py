@@ -233,6 +233,7 @@ def grade(
     """Completions of any tool -> grades and results; no GPU, code only in the sandbox."""
     from kit import registry
     from kit.adhoc import Workbench, benchmark_name
+    from kit.benchmarks._reading_time import not_read
     from kit.completions import one_text_each, read_records
     from kit.records import results, write_rows
     from kit.report import plain
@@ -262,6 +263,8 @@ def grade(
             sandbox = stack.enter_context(open_sandbox(unsafe=unsafe_exec))
         grades = module.grade(problems, found_texts.texts, protocol, sandbox)
     found = results(grades, module.METRICS)
+    for reason, count in not_read(grades).items():
+        typer.echo(plain(f"{count:,} of {len(grades):,} completions: {reason}"), err=True)
     tier = sandbox.tier if sandbox else None
     if json:
         document = {

@@ -6,7 +6,6 @@ before it locks itself, so that a program has it for nothing; its folder stays r
 """
 
 import importlib
-import importlib.metadata
 import importlib.util
 import os
 import sys
@@ -33,7 +32,9 @@ def found() -> dict[str, str]:
 
 def versions() -> dict[str, str]:
     """Return the version of each package that programs may import."""
-    return {name: importlib.metadata.version(name) for name in found()}
+    from importlib.metadata import version  # slow to load, and most who ask for the names need no versions
+
+    return {name: version(name) for name in found()}
 
 
 def folders(packages: dict[str, str]) -> list[Path]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from kit import registry
+from kit.benchmarks._reading_time import not_read
 from kit.errors import KitError
 from kit.records import Completion, read_rows, results, write_rows
 from kit.stages import Context, Summary, only_file
@@ -28,13 +29,15 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, contex
     grades = benchmark.grade(problems, texts, params["protocol"], sandbox)
     write_rows(out / "grades.jsonl", grades)
     write_rows(out / "results.jsonl", results(grades, benchmark.METRICS))
+    unread = {"not_read": counts} if (counts := not_read(grades)) else {}
     if sandbox is None:
-        return Summary(rows=len(grades), facts={})
+        return Summary(rows=len(grades), facts=unread)
     slowest = sorted(grades, key=lambda grade: grade.cpu_s, reverse=True)[:SLOWEST]
     facts = {
         "sandbox": sandbox.tier,
         "packages": dict(sandbox.packages),
         "cpu_s": round(sum(grade.cpu_s for grade in grades), 3),
         "slowest_cpu_s": {grade.id: round(grade.cpu_s, 3) for grade in slowest},
+        **unread,
     }
     return Summary(rows=len(grades), facts=facts)
