@@ -35,6 +35,12 @@ DROPPED = (
     *(("%", ""), (" .", " 0."), ("{.", "{0."), ("\\cdot", ""), ("infinity", "\\infty")),
 )
 """``v2``'s replacements after it."""
+LONGEST = 10_000
+"""Characters that an answer may have to be compared by the rules; blanks and line breaks, which they drop, don't count.
+
+The longest answer of MATH has 159, and the longest right one that a model gave here fewer.
+"""
+TOO_LONG = f"longer than {LONGEST:,} characters, so compared as it stands"
 
 
 def boxed(text: str) -> str | None:
@@ -101,9 +107,12 @@ def stripped(answer: str) -> str:
 
 
 def equivalent(answer: str, wanted: str | None) -> bool:
-    """Whether two answers are one: by ``v2``'s rules, by those and Minerva's, by Minerva's alone, or as they stand."""
-    if wanted is None:
-        return False
+    """Whether two answers are one: by ``v2``'s rules, by those and Minerva's, by Minerva's alone, or as they stand.
+
+    What is :func:`too_long` is compared as it stands alone.
+    """
+    if wanted is None or too_long(answer):
+        return answer == wanted
     try:
         ours, theirs = stripped(answer), stripped(wanted)
         if ours == theirs or normalised(ours) == normalised(theirs):
@@ -111,6 +120,11 @@ def equivalent(answer: str, wanted: str | None) -> bool:
     except (ValueError, IndexError):
         pass  # as the oracle: what the rules choke on is compared by the others
     return normalised(answer) == normalised(wanted) or answer == wanted
+
+
+def too_long(answer: str) -> bool:
+    """Say whether an answer has more than :data:`LONGEST` characters."""
+    return len(answer) > LONGEST and len("".join(answer.split())) > LONGEST
 
 
 def _replaced(text: str, pairs: tuple[tuple[str, str], ...]) -> str:

@@ -20,7 +20,7 @@ from pathlib import Path
 from kit.benchmarks import _readings as readings
 from kit.benchmarks._algebra import Algebra
 from kit.benchmarks._files import choose, problems
-from kit.benchmarks._latex import boxed, equivalent, normalised
+from kit.benchmarks._latex import TOO_LONG, boxed, equivalent, normalised, too_long
 from kit.errors import RequestError
 from kit.prompts import Pack, fill
 from kit.records import Grade, Problem, Turn
@@ -71,7 +71,7 @@ def grade(problems: Sequence[Problem], texts: Sequence[str], protocol: str, sand
 
 def _graded(problem: Problem, answer: str, right: bool, reason: str = "") -> Grade:
     """The grade of an answer; empty where none was found."""
-    reason = reason if answer else "no answer found"
+    reason = "no answer found" if not answer else TOO_LONG if too_long(answer) else reason
     return Grade(id=problem.id, scores={"math": [int(right), 1]}, answer=answer, reason="" if right else reason)
 
 
