@@ -78,7 +78,7 @@ def peak_bytes() -> int:
 def comparer() -> Callable[[str, str], bool]:
     """Load math-verify and return its comparison of two LaTeX texts, the second one being the reference.
 
-    The comparison raises MemoryError where the limit was met.
+    The comparison raises MemoryError or RecursionError where a limit was met.
     """
     import logging
 
@@ -97,7 +97,7 @@ def comparer() -> Callable[[str, str], bool]:
     def read(text: str) -> Any:
         try:
             return parse_latex_cached(normalize_latex(text, config))
-        except MemoryError:
+        except (MemoryError, RecursionError):
             raise
         except Exception:  # the parser raises bare Exceptions for what it cannot read
             return None
@@ -109,9 +109,9 @@ def comparer() -> Callable[[str, str], bool]:
             return False
         try:
             return bool(verify(expected, found, timeout_seconds=None, raise_on_error=True))
-        except MemoryError:
+        except (MemoryError, RecursionError):
             raise
-        except Exception:  # as math-verify does by itself, for want of memory too
+        except Exception:  # as math-verify does by itself, where memory is wanting too
             return False
 
     return same
@@ -133,7 +133,7 @@ def main() -> None:
         limit_cpu(pair["cpu_s"])
         try:
             verdict, peak = same(pair["answer"], pair["wanted"]), peak_bytes()
-        except MemoryError:
+        except (MemoryError, RecursionError):
             verdict, peak = False, ADDRESS_SPACE_BYTES  # it wanted more than there is
         print(json.dumps({"same": verdict, "peak": peak}), file=words, flush=True)
 
