@@ -29,6 +29,10 @@ DIGITS = 400
 """Digits that a number may have."""
 EXPONENT_DIGITS = 4
 """Digits that an exponent or the number before a factorial sign may have."""
+PEAK_BYTES = 512 << 20
+"""Memory that one comparison may fill; "not equal" after more is not believed, for failing looks the same."""
+KEPT_BYTES = 256 << 20
+"""A process that once filled more is replaced by a new one, so that nothing is counted against the next answer."""
 NOT_IN_TIME = f"not read in time ({CPU_S} s of CPU time)"
 TOO_LARGE = "too large to compare"
 
@@ -94,10 +98,11 @@ class Algebra:
             KitError: math-verify is not installed, or does not start.
         """
         answer, wanted = _braced(answer), _braced(wanted)
+        if too_large(answer) or too_large(wanted):
+            return Verdict(False, TOO_LARGE)
         pair = (answer, wanted)
         if pair not in self._known:
-            large = too_large(answer) or too_large(wanted)
-            self._known[pair] = Verdict(False, TOO_LARGE) if large else self._ask(answer, wanted)
+            self._known[pair] = self._ask(answer, wanted)
         return self._known[pair]
 
     def any_same(self, answers: Iterable[str], wanted: str) -> Verdict:
@@ -123,10 +128,10 @@ class Algebra:
         if word is None:
             code = self._end()
             return Verdict(False, NOT_IN_TIME if code == -signal.SIGXCPU else f"its reader ended with exit code {code}")
-        if word["filled"]:
+        if word["peak"] > KEPT_BYTES:
             self._end()
-            return Verdict(word["same"], "" if word["same"] else TOO_LARGE)
-        return Verdict(word["same"])
+        filled = word["peak"] > PEAK_BYTES
+        return Verdict(word["same"], TOO_LARGE if filled and not word["same"] else "")
 
     def _start(self) -> subprocess.Popen[str]:
         """Start the process.

@@ -9,14 +9,15 @@ import json
 import os
 import re
 import resource
+import signal
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-PEAK_BYTES = 1 << 30
-"""A comparison that has filled this much memory is not believed: failing for want of more looks like "not equal"."""
-ADDRESS_SPACE_BYTES = 4 << 30
+ADDRESS_SPACE_BYTES = 2 << 30
+"""What this process may map, libraries included: half of a ``grade`` container's memory."""
 
 
 def number(text: str, *_: Any, **__: Any) -> Any:
@@ -35,20 +36,50 @@ def number(text: str, *_: Any, **__: Any) -> Any:
 
 
 def lock() -> None:
-    """Give up what reading mathematics never needs: files, processes, core dumps, more memory than the limit."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE_BYTES, ADDRESS_SPACE_BYTES))
+    """Give up what reading mathematics never needs: files, core dumps, more memory than the limit; heed SIGXCPU."""
+    signal.signal(signal.SIGXCPU, signal.SIG_DFL)  # what ignores or blocks it passes that on to its children
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGXCPU})
+    for kind, wanted in (
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_AS, ADDRESS_SPACE_BYTES),
+    ):
+        limit = _allowed(kind, wanted)
+        resource.setrlimit(kind, (limit, limit))
 
 
 def limit_cpu(seconds: int) -> None:
     """Have the kernel end this process when it has used that many CPU seconds from now, at most one more."""
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
-    resource.setrlimit(resource.RLIMIT_CPU, (int(time.process_time()) + 1 + seconds, hard))
+    soft = _allowed(resource.RLIMIT_CPU, int(time.process_time()) + 1 + seconds)
+    resource.setrlimit(resource.RLIMIT_CPU, (soft, hard))
+
+
+def _allowed(kind: int, wanted: int) -> int:
+    """What is wanted of a limit, or the hard limit that somebody else set, where that is less."""
+    _, hard = resource.getrlimit(kind)
+    return wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+
+
+def peak_bytes() -> int:
+    """Return the most memory that this process has filled.
+
+    Linux counts it from the start of the program; what ``getrusage`` tells holds the memory of the parent at the fork
+    too, so that verdicts would depend on how much the kit had read.
+    """
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+        found = re.search(r"(?m)^VmHWM:\s*(\d+) kB$", status)
+    except OSError:
+        found = None
+    return 1024 * (int(found[1]) if found else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
 def comparer() -> Callable[[str, str], bool]:
-    """Load math-verify and return its comparison of two LaTeX texts, the second one being the reference."""
+    """Load math-verify and return its comparison of two LaTeX texts, the second one being the reference.
+
+    The comparison raises MemoryError or RecursionError where a limit was met.
+    """
     import logging
 
     import sympy.core.random
@@ -66,6 +97,8 @@ def comparer() -> Callable[[str, str], bool]:
     def read(text: str) -> Any:
         try:
             return parse_latex_cached(normalize_latex(text, config))
+        except (MemoryError, RecursionError):
+            raise
         except Exception:  # the parser raises bare Exceptions for what it cannot read
             return None
 
@@ -74,7 +107,12 @@ def comparer() -> Callable[[str, str], bool]:
         expected, found = read(wanted), read(answer)
         if expected is None or found is None:
             return False
-        return bool(verify(expected, found, timeout_seconds=None))
+        try:
+            return bool(verify(expected, found, timeout_seconds=None, raise_on_error=True))
+        except (MemoryError, RecursionError):
+            raise
+        except Exception:  # as math-verify does by itself, where memory is wanting too
+            return False
 
     return same
 
@@ -86,12 +124,18 @@ def main() -> None:
     os.dup2(2, 1)  # nothing that a library prints gets among the verdicts
     same = comparer()
     print(json.dumps({"ready": True}), file=words, flush=True)
+    # From here on nobody reads what else is printed: a full pipe would keep this process waiting for ever.
+    with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+        os.dup2(nowhere.fileno(), 2)
     for line in sys.stdin:
         pair = json.loads(line)
         limit_cpu(pair["cpu_s"])
-        verdict = same(pair["answer"], pair["wanted"])
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        print(json.dumps({"same": verdict, "filled": peak > PEAK_BYTES}), file=words, flush=True)
+        try:
+            verdict, peak = same(pair["answer"], pair["wanted"]), peak_bytes()
+        except (MemoryError, RecursionError):
+            verdict, peak = False, ADDRESS_SPACE_BYTES  # it wanted more than there is
+        print(json.dumps({"same": verdict, "peak": peak}), file=words, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 r"""Where a text has its answer: after ``####``, in a box, after "the answer is", in the last formula or number.
 
 Every function takes time in proportion to the text: a model may write sixty thousand digits or as many dollar signs.
+So no pattern here has two parts side by side that match the same characters (``[ \t]*#?[ \t]*``), and none that starts
+anew within what it has just given up; ``++`` and ``*+`` mark repetitions that give nothing back.
 """
 
 import re
@@ -12,20 +14,23 @@ NUMBER = r"(?:(?<![\w)])[-−]\s?\\?\$?)?(?:\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\
 """A number with or without thousands separators. A minus sign counts only where nothing stands right before it."""
 UNITS = (
     r"(?:\s|\\(?:text|textbf|textit|textrm|mathrm|mathbf|mbox|operatorname)\s*\{[^{}\d]*\}|\\[%$,;:! ]"
-    r"|\^\s*\{?\s*\\circ(?:\s*\})?|°|[^\W\d_]|[%€£¥$.,!\"'’*/])*"
+    r"|\^\s*(?:\{\s*)?\\circ(?:\s*\})?|°|[^\W\d_]|[%€£¥$.,!\"'’*/])*+"
 )
 """What may stand after a number without changing it: words, units, marks; no digit and no operator."""
 OPENING = r"[\s*_$€£¥~=:>\\]*"
 """Marks that may stand before a number."""
 
 _SEPARATOR = re.compile(r"(?<=\d)(?:\{,\}|\\[,;:! ]|,\\[!,]|\\!,|\{\\,\}|[~\u00a0\u2009\u202f'’])(?=\d{3}(?!\d))")
-_SPACED = re.compile(r"(?<![\w.,^/+*=-])\d{1,3}(?: \d{3})+(?![\w/]|[.,-]\d| \d)")
-"""A number whose thousands are set apart by blanks: "12 000"; its first group follows a blank or a sign of money."""
+_SPACED = re.compile(r"(?<![\w.,^/+*=-])\d{1,3}(?: \d{3})++(?=(?P<more>[\w/]|[.,-]\d| \d)?)")
+"""A number whose thousands are set apart by blanks: "12 000"; its first group follows a blank or a sign of money.
+
+It is none where more follows: a fourth digit, decimals, another number.
+"""
 _HEADING = re.compile(
     r"^[ \t]*(?:#{1,6}[ \t]*|\*\*)?(?:"
     r"(?:(?:New|Next|Another)[ \t]+(?:[Qq]uestion|[Pp]roblem|[Ee]xercise)|Question|Problem|Exercise|Q|Human|User"
     r"|Instruction)(?:\*\*)?[ \t]*:"
-    r"|(?:Question|Problem|Exercise|Example|Q)[ \t]*(?:#|No\.)?[ \t]*(?P<number>\d{1,4})(?:\*\*)?[ \t]*[:.)]"
+    r"|(?:Question|Problem|Exercise|Example|Q)[ \t]*(?:(?:#|No\.)[ \t]*)?(?P<number>\d{1,4})(?:\*\*)?[ \t]*[:.)]"
     r")(?!:)(?P<rest>[^\n]*)",
     re.MULTILINE,
 )
@@ -34,7 +39,7 @@ _TURN = re.compile(
     r"|<start_of_turn>user|\[INST\]"
 )
 """Marks of chat formats: what follows is no longer this answer."""
-_FIRST_MARKS = re.compile(rf"(?:\s|{_TURN.pattern}|<\|end_header_id\|>|assistant\b)*")
+_FIRST_MARKS = re.compile(rf"(?:\s+|{_TURN.pattern}|<\|end_header_id\|>|assistant\b)*+")
 _MARK = re.compile(r"(?<!#)####(?!#)[ \t]*(?P<line>[^\n]*)")
 _LINE = re.compile(r"\s*([^\n]*)")
 _MORE = re.compile(r"\S")
@@ -68,7 +73,12 @@ class Formula:
 
 def unseparated(text: str) -> str:
     r"""The text with LaTeX's and typography's thousands separators left out: ``9{,}500``, ``12\,000``."""
-    return _SPACED.sub(lambda number: number[0].replace(" ", ""), _SEPARATOR.sub("", text))
+    return _SPACED.sub(_joined_groups, _SEPARATOR.sub("", text))
+
+
+def _joined_groups(found: re.Match[str]) -> str:
+    """The digits of a number without the blanks between its thousands; what only looks like one, as it is."""
+    return found[0] if found["more"] else found[0].replace(" ", "")
 
 
 def own_part(text: str, question: str) -> str:
@@ -86,9 +96,8 @@ def own_part(text: str, question: str) -> str:
             start, count = heading.start("rest"), number
             continue
         count = number
-        if not _repeats(text[heading.start("rest") : heading.start("rest") + 400], question) and _answers(
-            before, restated=start > 0
-        ):
+        following = text[heading.start("rest") : heading.start("rest") + 400]
+        if _answers(before, restated=start > 0) and not _repeats(following, question):
             return text[: heading.start()]
         start = heading.start("rest")
     return text
@@ -194,9 +203,8 @@ def _number_of_mark(text: str, mark: re.Match[str]) -> str | None:
     if re.match(r"\s+[A-Z]", after) and _MORE.search(text, mark.end()) and not re.search(r"\d", after):
         return None  # "1 Fruit", and more below
     chain = re.match(r"[\d\s.,+*/×x÷$€£()%=-]*", line)
-    if chain and "=" in chain[0].lstrip("= "):
-        return numbers(chain[0])[-1]
-    return clean_number(start[1])
+    results = numbers(chain[0]) if chain and "=" in chain[0].lstrip("= ") else []
+    return results[-1] if results else clean_number(start[1])
 
 
 def marked_text(text: str) -> str | None:
@@ -204,7 +212,7 @@ def marked_text(text: str) -> str | None:
     last = text.rstrip().rpartition("\n")[2]
     mark = list(_MARK.finditer(last))[-1:]
     content = stripped(mark[0]["line"]) if mark else ""
-    if not content or re.match(r"(?:\d+[.):]\s|[A-Za-z]{2,}[^\\]*\s\d+\b|[A-Za-z]{2,}.*:)", content):
+    if not content or re.match(r"\d+[.):]\s|[A-Za-z]{2}(?:[^\\]*\s\d+\b|.*:)", content):
         return None
     return content
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from kit.benchmarks import _readings as readings
 from kit.benchmarks._algebra import Algebra
 from kit.benchmarks._files import choose, problems
-from kit.benchmarks._latex import boxed, equivalent, normalised
+from kit.benchmarks._latex import TOO_LONG, boxed, equivalent, normalised, too_long
 from kit.benchmarks._reading_time import graded
 from kit.errors import RequestError
 from kit.prompts import Pack, fill
@@ -80,7 +80,7 @@ def reader(protocol: str) -> Callable[[Problem, str], Grade]:
 
 def _graded(problem: Problem, answer: str, right: bool, reason: str = "") -> Grade:
     """The grade of an answer; empty where none was found."""
-    reason = reason if answer else "no answer found"
+    reason = "no answer found" if not answer else TOO_LONG if too_long(answer) else reason
     return Grade(id=problem.id, scores={"math": [int(right), 1]}, answer=answer, reason="" if right else reason)
 
 

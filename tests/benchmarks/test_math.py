@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from kit.benchmarks import gsm8k, hendrycks_math
-from kit.benchmarks._latex import boxed, equivalent, normalised, stripped
+from kit.benchmarks._latex import LONGEST, TOO_LONG, boxed, equivalent, normalised, stripped
 from kit.prompts import load
 from kit.records import Problem
 
@@ -230,6 +230,26 @@ def test_default_takes_no_other_answer_for_it(text: str, answer: str) -> None:
 def test_a_hostile_answer_has_a_reason() -> None:
     (grade,) = hendrycks_math.grade([problem("5")], [r"so $\boxed{\frac{9^{9^{9}}}{2}}$"], "default", None)
     assert (grade.scores, grade.reason) == ({"math": [0, 1]}, "too large to compare")
+
+
+@pytest.mark.parametrize("protocol", ["paper", "default"])
+@pytest.mark.parametrize(
+    ("answer", "wanted", "right", "reason"),
+    [
+        pytest.param("1" * 100_000, "7", 0, TOO_LONG, id="digits"),
+        pytest.param("7\\!" * 40_000, "7", 0, TOO_LONG, id="what-the-rules-would-drop"),
+        pytest.param("x+" * LONGEST + "1", "x+" * LONGEST + "1", 1, "", id="as-it-stands"),
+        pytest.param("7" + 100_000 * " ", "7", 1, "", id="blanks-do-not-count"),
+        pytest.param("7" + 100_000 * " \n", "7", 1, "", id="nor-line-breaks"),
+        pytest.param("7\\text{" + "a" * (LONGEST - 8) + "}", "7", 1, "", id="as-long-as-may-be"),
+        pytest.param("7\\text{" + "a" * (LONGEST - 7) + "}", "7", 0, TOO_LONG, id="longer-by-one"),
+    ],
+)
+def test_a_long_answer_is_compared_as_it_stands(
+    answer: str, wanted: str, right: int, reason: str, protocol: str
+) -> None:
+    (grade,) = hendrycks_math.grade([problem(wanted)], [f"so $\\boxed{{{answer}}}$"], protocol, None)
+    assert (grade.scores, grade.reason) == ({"math": [right, 1]}, reason)
 
 
 def test_asks_in_the_words_of_the_pack() -> None:
