@@ -10,8 +10,9 @@ import importlib.metadata
 import importlib.util
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 NAMES = ("numpy",)
 MODULES = {"numpy": "numpy numpy.linalg numpy.fft numpy.polynomial numpy.random"}
@@ -61,7 +62,23 @@ def preload(packages: dict[str, str], *, files: bool) -> None:
         del os.environ[setting]
 
 
-def seed(names: Iterable[str]) -> None:
-    """Give the packages' random numbers the same start in every program."""
-    if "numpy" in names:
-        sys.modules["numpy.random"].seed(0)
+def seed(modules: Mapping[str, Any], number: int = 0) -> None:
+    """Give the random numbers of Python and of the packages a start that depends on the number alone.
+
+    Args:
+        modules: what is imported, by name.
+        number: of any size.
+    """
+    modules["random"].seed(number)
+    if "numpy" in modules:
+        words = number.to_bytes(max(1, -(-number.bit_length() // 32)) * 4, "little")
+        modules["numpy.random"].seed([*memoryview(words).cast("I")] if number else 0)
+
+
+def random_state(modules: Mapping[str, Any]) -> list[Any]:
+    """Return what the next random numbers depend on; it differs once one is drawn."""
+    states = [modules["random"].getstate()]
+    if "numpy" in modules:
+        name, words, *rest = modules["numpy.random"].get_state()
+        states += [name, words.tobytes(), *rest]
+    return states
