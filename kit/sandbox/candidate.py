@@ -5,6 +5,7 @@ import operator
 import os
 from collections.abc import Callable
 from itertools import islice
+from types import MappingProxyType
 from typing import Any
 
 from kit.sandbox import exceptions, wire
@@ -121,7 +122,7 @@ def _take(iterator: Any, count: int) -> dict[str, Any]:
 OPERATIONS: dict[str, Callable[..., Any]] = {
     "bool": bool,
     "bytes": bytes,
-    "call": lambda target, args, kwargs: target(*args, **kwargs),
+    "call": lambda target, args, kwargs=MappingProxyType({}): target(*args, **kwargs),
     "contains": lambda target, item: item in target,
     "del": delattr,
     "del item": operator.delitem,
@@ -153,7 +154,7 @@ def answer(request: dict[str, Any], namespace: dict[str, Any], objects: Objects)
     try:
         if request["op"] == "names":
             return {"names": _names(namespace, request["names"], objects)}
-        result = OPERATIONS[request["op"]](*objects.decode(request["args"]))
+        result = OPERATIONS[request["op"]](objects.object(request["on"]), *objects.decode(request["args"]))
         return {"value": objects.encode(result)}
     except BaseException as error:
         return exceptions.error_of(error, objects.encode)

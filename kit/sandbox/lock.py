@@ -5,6 +5,7 @@ the standard library has none of these calls.
 """
 
 import ctypes
+import functools
 import os
 import platform
 import resource
@@ -48,8 +49,9 @@ class _PathRule(ctypes.Structure):
     _fields_ = (("rights", ctypes.c_uint64), ("fd", ctypes.c_int32))
 
 
+@functools.cache
 def libc() -> ctypes.CDLL:
-    """The C library of this very process."""
+    """The C library of this very process. It is kept: opening it anew takes half a millisecond of each program."""
     return ctypes.CDLL(None, use_errno=True)
 
 

@@ -9,6 +9,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import os
+import random
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -69,16 +70,12 @@ def seed(modules: Mapping[str, Any], number: int = 0) -> None:
         modules: what is imported, by name.
         number: of any size.
     """
-    modules["random"].seed(number)
+    random.seed(number)
     if "numpy" in modules:
         words = number.to_bytes(max(1, -(-number.bit_length() // 32)) * 4, "little")
         modules["numpy.random"].seed([*memoryview(words).cast("I")] if number else 0)
 
 
-def random_state(modules: Mapping[str, Any]) -> list[Any]:
-    """Return what the next random numbers depend on; it differs once one is drawn."""
-    states = [modules["random"].getstate()]
-    if "numpy" in modules:
-        name, words, *rest = modules["numpy.random"].get_state()
-        states += [name, words.tobytes(), *rest]
-    return states
+def next_random(modules: Mapping[str, Any]) -> list[float]:
+    """Draw a random number from each source: other numbers than from the same start before show that one was drawn."""
+    return [random.random(), *([modules["numpy.random"].random_sample()] if "numpy" in modules else [])]

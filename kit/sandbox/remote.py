@@ -18,8 +18,8 @@ Ask = Callable[..., Any]
 class Link(Protocol):
     """What a stand-in needs of the line to the candidate."""
 
-    def ask(self, operation: str, *args: Any) -> Any:
-        """Have the candidate do something with its objects; gives the result."""
+    def ask(self, operation: str, target: Any, *args: Any) -> Any:
+        """Have the candidate do something to one of its objects; gives the result."""
         ...
 
     def refuse(self, error: BaseException) -> BaseException:
@@ -113,7 +113,7 @@ def _contains(self: Remote, item: Any) -> bool:
 
 
 def _call(self: Remote, *args: Any, **kwargs: Any) -> Any:
-    return link_of(self).ask("call", self, args, kwargs)
+    return link_of(self).ask("call", self, [*args], *([kwargs] if kwargs else []))
 
 
 def _getitem(self: Remote, key: Any) -> Any:

@@ -11,6 +11,7 @@ import contextlib
 import gc
 import importlib
 import os
+import random
 import select
 import signal
 import sys
@@ -91,7 +92,7 @@ def spawn(keep: Iterable[int], main: Callable[[], None], *, cpu_s: int, memory_b
         if child_filter:
             lock.install_filter(child_filter)
         gc.enable()
-        packages.seed(sys.modules)  # here, since a fork seeds Python's own anew
+        random.seed(0)  # here, since a fork seeds it anew; numpy's start is the server's
         main()
     except MemoryError:  # so little is left that it could not even be said on the pipe
         status = wire.EXIT_NO_MEMORY
@@ -107,7 +108,7 @@ def end(pid: int) -> dict[str, Any]:
     return {"exit": os.waitstatus_to_exitcode(status), "cpu_s": cpu_s, "peak_bytes": usage.ru_maxrss << 10}
 
 
-def serve_one(cpu_s: int, pipes: Pipes, child_filter: bytes) -> dict[str, Any]:
+def serve_one(cpu_s: int, pipes: Pipes, child_filter: bytes, first_random: list[float]) -> dict[str, Any]:
     """Run one program until its tester is gone or the kit says stop; returns how its two processes ended.
 
     Raises:
@@ -125,7 +126,7 @@ def serve_one(cpu_s: int, pipes: Pipes, child_filter: bytes) -> dict[str, Any]:
     ended_read, ended_write = os.pipe()  # the tester alone holds it: it closes with the tester's end
     tester_pid = spawn(
         {pipes.tests, request_write, reply_read, pipes.verdicts, ended_write},
-        lambda: tester.run(pipes.tests, request_write, reply_read, pipes.verdicts),
+        lambda: tester.run(pipes.tests, request_write, reply_read, pipes.verdicts, first_random),
         cpu_s=cpu_s, memory_bytes=lock.TESTER_BYTES, child_filter=child_filter,
     )  # fmt: skip
     for fd in (request_write, reply_read, ended_write):
@@ -157,6 +158,9 @@ def main(*inherited: int) -> None:
         wire.send(pipes.results, {"error": str(error)})
         return
     child_filter = bytes.fromhex(plan["child_filter"])
+    packages.seed(sys.modules)
+    first_random = packages.next_random(sys.modules)
+    packages.seed(sys.modules)
     gc.disable()
     gc.freeze()
     wire.send(pipes.results, {"locked": True})
@@ -164,4 +168,4 @@ def main(*inherited: int) -> None:
         while True:
             job = wire.receive(pipes.jobs)
             if "stop" not in job:  # else it came when its program had ended by itself
-                wire.send(pipes.results, serve_one(job["cpu_s"], pipes, child_filter))
+                wire.send(pipes.results, serve_one(job["cpu_s"], pipes, child_filter, first_random))

@@ -88,9 +88,9 @@ class Link:
             self.remotes.append(self.kinds[kind](self, len(self.remotes)))
         return reply
 
-    def ask(self, operation: str, *args: Any) -> Any:
-        """Have the candidate do something to its objects; gives the result."""
-        reply = self.exchange({"op": operation, "args": self.encode(args)})
+    def ask(self, operation: str, target: Remote, *args: Any) -> Any:
+        """Have the candidate do something to one of its objects; gives the result."""
+        reply = self.exchange({"op": operation, "on": number_of(target), "args": self.encode([*args])})
         return self.decode(reply.get("value"))
 
     def _answer(self, question: dict[str, Any]) -> dict[str, Any]:
@@ -158,7 +158,7 @@ def not_plain(value: Any) -> int:
     raise TypeError(f"{type(value).__name__} is not plain data")
 
 
-def run_tests(job: dict[str, Any], link: Link) -> dict[str, Any]:
+def run_tests(job: dict[str, Any], link: Link, first_random: list[float]) -> dict[str, Any]:
     """Set up, take the candidate's names, run the tests; whatever is raised is the failure.
 
     Returns:
@@ -167,13 +167,12 @@ def run_tests(job: dict[str, Any], link: Link) -> dict[str, Any]:
     """
     if "seed" in job:
         packages.seed(sys.modules, int(job["seed"], 16))
-    start = packages.random_state(sys.modules)
     link.exchange(None)
     namespace: dict[str, Any] = {}
     exec(compile(job["setup"], "<setup>", "exec", dont_inherit=True), namespace)
     namespace |= link.names(job["names"])
     exec(compile(job["tests"], "<tests>", "exec", dont_inherit=True), namespace)
-    return {"passed": True, "drew": packages.random_state(sys.modules) != start}
+    return {"passed": True, "drew": packages.next_random(sys.modules) != first_random}
 
 
 def make_calls(job: dict[str, Any], link: Link, verdicts: int) -> dict[str, Any]:
@@ -193,15 +192,23 @@ def make_calls(job: dict[str, Any], link: Link, verdicts: int) -> dict[str, Any]
     return {"passed": True}
 
 
-def run(tests: int, requests: int, replies: int, verdicts: int) -> None:
-    """Read the job, run it, give the verdict."""
+def run(tests: int, requests: int, replies: int, verdicts: int, first_random: list[float]) -> None:
+    """Read the job, run it, give the verdict.
+
+    Args:
+        tests: where the job comes from.
+        requests: where questions to the candidate go.
+        replies: where its replies come from.
+        verdicts: where the verdict goes.
+        first_random: the first numbers that :func:`kit.sandbox.packages.next_random` draws, if nobody drew before.
+    """
     job = wire.receive(tests)
     wire.send(verdicts, {"read": True})
     link = Link(requests, replies)
     failure: BaseException | None = None
     verdict: dict[str, Any] = {}
     try:
-        verdict = run_tests(job, link) if "tests" in job else make_calls(job, link, verdicts)
+        verdict = run_tests(job, link, first_random) if "tests" in job else make_calls(job, link, verdicts)
     except BaseException as error:
         failure = error
     if "tests" in job:  # whether the tests let it pass or not

@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterable
 from decimal import Decimal
 from fractions import Fraction
 from sys import intern
+from types import FunctionType
 from typing import Any
 
 from kit.sandbox import arrays, settable
@@ -65,6 +66,8 @@ TRUTHS: dict[type, Callable[[Any], Any]] = {int: int.__bool__, float: float.__bo
 TRUTHS |= {kind: kind.__len__ for kind in (str, list, tuple, dict, set, frozenset, deque, bytes, bytearray)}  # type: ignore[attr-defined]
 """What makes a value of these types true or false; any other value of :data:`EXACT` is no base of a subclass."""
 EXACT = frozenset([*TRUTHS, *PARTS, *DICTS.values(), bool])
+ATOMS = frozenset([int, str, float, bool, type(None)])
+"""What JSON has that stands for itself."""
 UNFINISHED = object()
 """Stands for a value whose parts are still being made."""
 INTERNED_AT, INTERNED = 32, 3
@@ -189,27 +192,46 @@ class Encoder:
         self.count = 0
         self.seen: dict[int, tuple[int, Any]] = {}
 
-    def __call__(self, value: Any) -> Any:  # noqa: PLR0911 (one return a kind)
+    def __call__(self, value: Any) -> Any:
         """Return a value as JSON."""
-        if value is None or value is True or value is False:
+        kind = type(value)
+        if value is None or kind is bool or (kind is float and not math.isnan(value)):
             return value
-        if type(value) not in EXACT and _truth_differs(value):
+        if kind is str:
+            return self._text(value) if self.literals else value
+        if kind is int:
+            return value if -(1 << 63) <= value < 1 << 63 else _tag("int", hex(value))
+        return self._compound(value) if kind in EXACT else self._other(value)
+
+    def _other(self, value: Any) -> Any:
+        """An object of a subclass of a built-in type as its base value, or of another type."""
+        if type(value) is FunctionType:
+            return self._once(value) or _tag("handle", self.handle(value))
+        if _truth_differs(value):
             return _tag("handle", self.handle(value))
         if isinstance(value, str):
-            return self._text(value if type(value) is str else str.__str__(value)[:])
+            return self(str.__str__(value)[:])
         if isinstance(value, int):
-            number = int.__index__(value)
-            return number if -(1 << 63) <= number < 1 << 63 else _tag("int", hex(number))
+            return self(int.__index__(value))
         if isinstance(value, float) and not math.isnan(value):
             return float.__float__(value)
+        return self._compound(value)
+
+    def _compound(self, value: Any) -> Any:
+        if (ref := self._once(value)) is not None:
+            return ref
+        if isinstance(value, list):
+            return [self(item) for item in list.__iter__(value)]
+        return self._tagged(value)
+
+    def _once(self, value: Any) -> dict[str, Any] | None:
+        """What stands for an object that the message holds already; each other one is counted."""
         if self.shared and id(value) in self.seen:
             return _tag("ref", self.seen[id(value)][0])
         if self.shared:
             self.seen[id(value)] = (self.count, value)  # kept, lest another object get its address
         self.count += 1
-        if isinstance(value, list):
-            return [self(item) for item in list.__iter__(value)]
-        return self._tagged(value)
+        return None
 
     def _text(self, value: str) -> Any:
         return _tag("name", value) if self.literals and len(value) > 1 and _is_interned(value) else value
@@ -298,7 +320,7 @@ class Decoder:
     def _fill(self, empty: Any, items: list[Any]) -> Any:
         """A list or deque with its items; it is known before they are, since they may hold it."""
         self.made.append(empty)
-        empty.extend(self(item) for item in items)
+        empty.extend([item if type(item) in ATOMS else self(item) for item in items])
         return empty
 
     def _fill_dict(self, empty: Any, pairs: list[Any]) -> Any:
