@@ -127,9 +127,9 @@ def entries(folder: Path, closed: Collection[str] = ()) -> Iterator[tuple[Path, 
         closed: names in it that are left out.
     """
     for entry in folder.iterdir():
-        target = entry.resolve()
+        target = Path(os.path.realpath(entry))  # Path.resolve has an error for a link in a circle
         inside = target.relative_to(folder).parts if target.is_relative_to(folder) else ()
-        if inside and inside[0] not in closed and entry.name not in closed:
+        if inside and inside[0] not in closed and entry.name not in closed and target.exists():
             yield target, READ_FILE | READ_DIR if target.is_dir() else READ_FILE
 
 
