@@ -18,14 +18,14 @@ from kit.sandbox import Program, Sandbox, lock, open_sandbox, pool
 
 GIB = 1 << 30
 FILLING = {
-    "in blocks": "held = []\ndef f(n):\n    while True:\n        try: held.append(bytes(range(256)) * 4096)\n"
-    "        except MemoryError: break\n    return ['x' * (1 << 20)] * n",
-    "one text": "def f(n):\n    global held\n    held = bytearray(b'x') * (700 << 20)\n    return 'x' * (20 << 20)",
-    "pages of a map": "import ctypes\nlibc = ctypes.CDLL(None)\nlibc.malloc.restype = ctypes.c_void_p\ndef f(n):\n"
-    "    while place := libc.malloc(ctypes.c_size_t(16 << 20)): ctypes.memset(place, 1, 16 << 20)\n"
-    "    return [1.5] * 10**6",
+    "in blocks": "held = []\ndef f(n):\n    while len(held) < 800: held.append(bytes(range(256)) * 4096)\n"
+    "    return ['x' * (1 << 20)] * n",
+    "one text": "def f(n):\n    global held\n    held = bytearray(b'x') * (800 << 20)\n    return 'x' * (20 << 20)",
+    "pages of a map": "import ctypes\nlibc = ctypes.CDLL(None)\nlibc.malloc.restype = ctypes.c_void_p\nheld = []\n"
+    "def f(n):\n    while len(held) < 50:\n        held.append(libc.malloc(ctypes.c_size_t(16 << 20)))\n"
+    "        ctypes.memset(held[-1], 1, 16 << 20)\n    return [1.5] * 10**6",
 }
-"""Candidates that hold all they may, and reply so that their tester does too."""
+"""Candidates that hold nearly all they may, and reply so that their tester does too."""
 KEEPING = "kept = []\nwhile True: kept.append(f(8)); kept.append(bytes(range(256)) * 4096 * 32)"
 """Tests that keep what they are given, and take more until there is none."""
 HELD = """
@@ -178,4 +178,4 @@ def test_programs_that_fill_both_sides_stay_within_their_group(limit_gib: float,
     print(f"peak {peak >> 20} of {limit >> 20} MiB, {found} at a time")
     assert (found, kills, failures) == (min(workers, len(os.sched_getaffinity(0))), 0, 0)
     assert set(reasons) == {"failed: MemoryError"}
-    assert found * lock.MEMORY_BYTES * 0.9 < peak < limit - cgroups.KIT_BYTES // 2
+    assert found * lock.MEMORY_BYTES < peak < limit - cgroups.KIT_BYTES // 2
