@@ -51,16 +51,16 @@ class Remote:
         return hash(("candidate", number_of(self)))
 
     def __str__(self) -> str:
-        return _exactly(str, self, "str")
+        return str(_exactly(str, self, "str"))
 
     def __repr__(self) -> str:
-        return _exactly(str, self, "repr")
+        return str(_exactly(str, self, "repr"))
 
     def __format__(self, spec: str) -> str:
-        return _exactly(str, self, "format", spec)
+        return str(_exactly(str, self, "format", spec))
 
     def __dir__(self) -> list[str]:
-        return _exactly(list, self, "dir")
+        return list(_exactly(list, self, "dir"))
 
 
 link_of: Callable[[Remote], Link] = vars(Remote)["_link"].__get__
@@ -109,7 +109,7 @@ def _ne(self: Remote, other: object) -> bool:
 
 
 def _contains(self: Remote, item: Any) -> bool:
-    return _agreed(self, "contains", item, any(item is found or item == found for found in iter(self)))  # type: ignore[call-overload]
+    return _agreed(self, "contains", item, any(item is found or item == found for found in iter(self)))
 
 
 def _call(self: Remote, *args: Any, **kwargs: Any) -> Any:

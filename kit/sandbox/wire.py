@@ -63,7 +63,7 @@ TO_JSON = json.JSONEncoder(ensure_ascii=False).encode
 AT_ONCE = 1 << 20
 """Bytes that are asked of a pipe at a time."""
 TRUTHS: dict[type, Callable[[Any], Any]] = {int: int.__bool__, float: float.__bool__, complex: complex.__bool__}
-TRUTHS |= {kind: kind.__len__ for kind in (str, list, tuple, dict, set, frozenset, deque, bytes, bytearray)}  # type: ignore[attr-defined]
+TRUTHS |= {kind: kind.__len__ for kind in (str, list, tuple, dict, set, frozenset, deque, bytes, bytearray)}
 """What makes a value of these types true or false; any other value of :data:`EXACT` is no base of a subclass."""
 EXACT = frozenset([*TRUTHS, *PARTS, *DICTS.values(), bool])
 ATOMS = frozenset([int, str, float, bool, type(None)])
