@@ -85,7 +85,7 @@ def _agreed(remote: Remote, operation: str, other: Any, found: bool) -> bool:
     """
     if _exactly(bool, remote, operation, other) is not found:
         raise link_of(remote).refuse(AssertionError(f"{operation}: an object of the candidate says {not found}"))
-    return found
+    return bool(found)
 
 
 def _bool(self: Remote) -> bool:

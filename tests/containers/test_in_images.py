@@ -192,7 +192,7 @@ def test_the_sandbox_holds_under_the_containers_own_limits(runtime: str, grade: 
 
 
 def test_programs_that_fill_candidate_and_tester_stay_within_the_cap(runtime: str, grade: containers.Image) -> None:
-    # Two of them on two cores reached 4,014 of a container's 4,096 MiB: 1 GiB was reckoned for a program's two processes.
+    # Two of them on two cores reached 4,014 of a container's 4,096 MiB: 1 GiB was reckoned for two processes.
     candidate = (
         "held = []\ndef f():\n    while len(held) < 800: held.append(bytes(range(256)) * 4096)\n"
         "    return ['x' * (1 << 20)] * 8\n"
