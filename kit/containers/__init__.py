@@ -7,11 +7,12 @@ own in memory. It commits nothing: :mod:`kit.handover` says how the host does.
 talks to docker and podman.
 """
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from kit.cgroups import memory_bytes
+from kit.cgroups import memory_bytes, memory_for
 
 RUNTIMES = ("local", "docker", "podman", "apptainer")
 PYTHON = "/opt/venv/bin/python"
@@ -42,12 +43,13 @@ class Image:
 
 
 def memory_cap(cores: int | None = None) -> str:
-    """Of a ``grade`` container, where model-written code runs: 1 GiB a program and 2 GiB beside, if the machine has it.
+    """Of a ``grade`` container: room for what a program on each core may hold, and for the kit, if the machine has it.
 
     Args:
         cores: programs at a time; this process's if left out.
     """
-    return f"{max(1, min(2 + (cores or len(os.sched_getaffinity(0))), memory_bytes() >> 30))}g"
+    wanted = math.ceil(memory_for(cores or len(os.sched_getaffinity(0))) / 2**30)
+    return f"{max(1, min(wanted, memory_bytes() >> 30))}g"
 
 
 def processes_cap() -> int:

@@ -1,11 +1,15 @@
 """The process that runs the model's code: it executes the source once, then answers what the tester asks."""
 
 import contextlib
+import operator
+import os
 from collections.abc import Callable
 from itertools import islice
+from types import MappingProxyType
 from typing import Any
 
-from kit.sandbox import wire
+from kit.sandbox import exceptions, wire
+from kit.sandbox.remote import NAME, abilities_of
 
 
 class Foreign:
@@ -42,6 +46,10 @@ class Objects:
         self.namespace = namespace
         self.by_number: list[Any] = []
         self.number_of: dict[int, int] = {}
+        self.kinds: list[type] = []
+        self.kind_of: dict[int, int] = {}
+        self.told = (0, 0)
+        """How many objects and types the other side knows."""
         self.foreign: dict[int, Foreign] = {}
 
     def number(self, value: Any) -> int:
@@ -51,7 +59,20 @@ class Objects:
         if id(value) not in self.number_of:
             self.number_of[id(value)] = len(self.by_number)
             self.by_number.append(value)
+            if id(type(value)) not in self.kind_of:
+                self.kind_of[id(type(value))] = len(self.kinds)
+                self.kinds.append(type(value))
         return self.number_of[id(value)]
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Send a message, with what the other side must know of objects that are new to it: their types' abilities."""
+        counts = (len(self.by_number), len(self.kinds))
+        if counts != self.told:
+            objects, kinds = self.by_number[self.told[0] :], self.kinds[self.told[1] :]
+            message["kinds"] = [[NAME(kind), abilities_of(kind)] for kind in kinds]
+            message["objects"] = [self.kind_of[id(type(value))] for value in objects]
+        wire.send(self.replies, message)
+        self.told = counts  # now: nothing is sent of a message that is too long
 
     def object(self, number: int) -> Any:
         """Return the object of a number."""
@@ -71,42 +92,55 @@ class Objects:
         Raises:
             Exception: what it raised.
         """
-        wire.send(self.replies, question | {"args": self.encode(question["args"])})
+        self.send(question | {"args": self.encode(question["args"])})
         while "op" in (message := wire.receive(self.requests)):
             self.serve(message)
         if "error" in message:
-            raise wire.raised(message["error"])
+            raise exceptions.raised(message, self.decode)
         return self.decode(message["value"])
 
     def serve(self, request: dict[str, Any]) -> None:
         """Answer one request."""
         reply = answer(request, self.namespace, self)
         try:
-            wire.send(self.replies, reply)
+            self.send(reply)
         except (wire.WireError, ValueError, RecursionError, MemoryError) as error:
-            wire.send(self.replies, {"error": wire.name_of(error)})
+            self.send({"error": exceptions.name_of(error)})
 
 
 def _take(iterator: Any, count: int) -> dict[str, Any]:
     """The next items of an iterator, and what ended them, if anything did."""
     items: list[Any] = []
-    error = ""
+    error: dict[str, Any] = {}
     try:
         items.extend(islice(iterator, count))
     except BaseException as raised:
-        error = wire.name_of(raised)
+        error = exceptions.error_of(raised, lambda arguments: arguments)
     return {"items": items, "error": error, "end": len(items) < count}
 
 
 OPERATIONS: dict[str, Callable[..., Any]] = {
-    "call": lambda target, args, kwargs: target(*args, **kwargs),
+    "bool": bool,
+    "bytes": bytes,
+    "call": lambda target, args, kwargs=MappingProxyType({}): target(*args, **kwargs),
+    "contains": lambda target, item: item in target,
+    "del": delattr,
+    "del item": operator.delitem,
+    "dir": dir,
+    "eq": lambda target, other: bool(target == other),
+    "format": format,
     "get": getattr,
-    "set": setattr,
-    "iter": iter,
-    "take": _take,
-    "len": len,
+    "hash": hash,
     "item": lambda target, key: target[key],
+    "iter": iter,
+    "len": len,
+    "ne": lambda target, other: bool(target != other),
+    "repr": repr,
+    "reversed": reversed,
+    "set": setattr,
+    "set item": operator.setitem,
     "str": str,
+    "take": _take,
 }
 
 
@@ -116,26 +150,28 @@ def _names(namespace: dict[str, Any], wanted: list[str], objects: Objects) -> di
 
 
 def answer(request: dict[str, Any], namespace: dict[str, Any], objects: Objects) -> dict[str, Any]:
-    """The reply to one request: a value, or the name of an exception."""
+    """The reply to one request: a value, or an exception."""
     try:
         if request["op"] == "names":
             return {"names": _names(namespace, request["names"], objects)}
-        result = OPERATIONS[request["op"]](*objects.decode(request["args"]))
+        result = OPERATIONS[request["op"]](objects.object(request["on"]), *objects.decode(request["args"]))
         return {"value": objects.encode(result)}
     except BaseException as error:
-        return {"error": wire.name_of(error)}
+        return exceptions.error_of(error, objects.encode)
 
 
-def run(code: str, requests: int, replies: int) -> None:
-    """Execute the source, say how that went, and answer until the tester is gone."""
+def run(codes: int, requests: int, replies: int) -> None:
+    """Read the source and execute it, say how that went, and answer until the tester is gone."""
+    code = wire.receive(codes)
+    os.close(codes)
     namespace: dict[str, Any] = {}
+    objects = Objects(requests, replies, namespace)
     started: dict[str, Any] = {"value": None}
     try:
         exec(compile(code, "<completion>", "exec", dont_inherit=True), namespace)
     except BaseException as error:
-        started = {"error": wire.name_of(error)}
-    objects = Objects(requests, replies, namespace)
+        started = exceptions.error_of(error, objects.encode)
     with contextlib.suppress(EOFError, BrokenPipeError):
-        wire.send(replies, started)
+        objects.send(started)
         while True:
             objects.serve(wire.receive(requests))

@@ -5,14 +5,22 @@ the standard library has none of these calls.
 """
 
 import ctypes
+import functools
 import os
 import platform
 import resource
 import sysconfig
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 
 MEMORY_BYTES = 1 << 30
+"""Of address space: what a candidate may hold."""
+TESTER_BYTES = 448 << 20
+"""What a tester may hold, of which 120 MiB are what it has from the fork server."""
+BESIDE_BYTES = 64 << 20
+"""What one program takes beside the two: the fork server itself, page tables, pipes and sockets. All three together are
+the room that :data:`kit.cgroups.PROGRAM_BYTES` keeps for a program."""
 OPEN_FILES = 64
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 1, 4, 22, 38
 SECCOMP_MODE_FILTER = 2
@@ -21,6 +29,7 @@ LANDLOCK_CREATE_RULESET, LANDLOCK_ADD_RULE, LANDLOCK_RESTRICT_SELF = 444, 445, 4
 READ_FILE, READ_DIR = 1 << 2, 1 << 3
 FILE_RIGHTS_BY_ABI = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 4: (1 << 15) - 1, 5: (1 << 16) - 1}
 """All rights on files that an ABI knows; ABI 2 added REFER, 3 TRUNCATE, 5 IOCTL_DEV."""
+LOCAL_LIBRARIES = Path("/usr/local/lib")
 
 
 class LockError(Exception):
@@ -40,8 +49,9 @@ class _PathRule(ctypes.Structure):
     _fields_ = (("rights", ctypes.c_uint64), ("fd", ctypes.c_int32))
 
 
+@functools.cache
 def libc() -> ctypes.CDLL:
-    """The C library of this very process."""
+    """The C library of this very process. It is kept: opening it anew takes half a millisecond of each program."""
     return ctypes.CDLL(None, use_errno=True)
 
 
@@ -75,23 +85,24 @@ def drop_capabilities() -> None:
     _checked(libc().capset(header, (ctypes.c_uint32 * 6)()), "capset")
 
 
-def limit(cpu_s: int | None = None) -> None:
-    """Lower the limits for good: the server's for itself and its children, or a child's own CPU seconds."""
-    wanted = (
-        {resource.RLIMIT_CPU: cpu_s}
-        if cpu_s is not None
-        else {
-            resource.RLIMIT_AS: MEMORY_BYTES,
-            resource.RLIMIT_NOFILE: OPEN_FILES,
-            resource.RLIMIT_FSIZE: 0,
-            resource.RLIMIT_CORE: 0,
-            resource.RLIMIT_MEMLOCK: 0,
-        }
-    )
-    for kind, value in wanted.items():
-        hard = resource.getrlimit(kind)[1]
-        lowest = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(kind, (lowest, lowest))
+def limit() -> None:
+    """Lower a fork server's limits, which its children inherit."""
+    _lower(resource.RLIMIT_AS, MEMORY_BYTES)
+    _lower(resource.RLIMIT_NOFILE, OPEN_FILES)
+    for kind in (resource.RLIMIT_FSIZE, resource.RLIMIT_CORE, resource.RLIMIT_MEMLOCK):
+        _lower(kind, 0)
+
+
+def limit_child(cpu_s: int, memory_bytes: int) -> None:
+    """Lower a child's own limits: CPU seconds, and bytes of address space, those it was forked with counted in."""
+    _lower(resource.RLIMIT_CPU, cpu_s)
+    _lower(resource.RLIMIT_AS, memory_bytes)
+
+
+def _lower(kind: int, value: int) -> None:
+    hard = resource.getrlimit(kind)[1]
+    lowest = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    resource.setrlimit(kind, (lowest, lowest))
 
 
 def landlock_abi() -> int:
@@ -100,21 +111,42 @@ def landlock_abi() -> int:
     return max(0, int(libc().syscall(LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), version_flag)))
 
 
+def stdlib_folders() -> list[Path]:
+    """Return the folders of the standard library, which may be one, links followed."""
+    return [*dict.fromkeys(Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib"))]
+
+
+def entries(folder: Path, closed: Collection[str] = ()) -> Iterator[tuple[Path, int]]:
+    """What lies in a folder, with the right to read it; a link only if it leads to an entry of this very folder.
+
+    A rule is made for what a path leads to, so that for a link it would open whatever that is: another folder, the
+    folder itself, or what is closed in it. Debian has such a link too, sitecustomize.py into /etc: no program needs it.
+
+    Args:
+        folder: no link itself.
+        closed: names in it that are left out.
+    """
+    for entry in folder.iterdir():
+        target = Path(os.path.realpath(entry))  # Path.resolve has an error for a link in a circle
+        inside = target.relative_to(folder).parts if target.is_relative_to(folder) else ()
+        if inside and inside[0] not in closed and entry.name not in closed and target.exists():
+            yield target, READ_FILE | READ_DIR if target.is_dir() else READ_FILE
+
+
 def readable() -> Iterator[tuple[Path, int]]:
     """What a candidate may read, with the rights: the standard library, what it links to, time zones, random bytes.
 
     ``site-packages`` is left out, save for the names of the folders in it; see :mod:`kit.sandbox.packages`.
     """
-    for stdlib in {Path(sysconfig.get_path("stdlib")), Path(sysconfig.get_path("platstdlib"))}:
+    for stdlib in stdlib_folders():
         yield stdlib, READ_DIR
-        for entry in stdlib.iterdir():
-            if entry.name not in ("site-packages", "dist-packages"):
-                yield entry, READ_FILE | READ_DIR if entry.is_dir() else READ_FILE
+        yield from entries(stdlib, ("site-packages", "dist-packages"))
     triplet = f"{platform.machine()}-linux-gnu"
     for folder in ("/lib64", f"/lib/{triplet}", f"/usr/lib/{triplet}", "/usr/share/zoneinfo"):
         yield Path(folder), READ_FILE | READ_DIR
-    for library in Path("/usr/local/lib").glob("lib*.so*"):
-        yield library, READ_FILE
+    for path, rights in entries(LOCAL_LIBRARIES.resolve()) if LOCAL_LIBRARIES.is_dir() else ():
+        if rights == READ_FILE and fnmatch(path.name, "lib*.so*"):
+            yield path, rights
     for file in ("/etc/ld.so.cache", "/dev/urandom"):
         yield Path(file), READ_FILE
 

@@ -4,7 +4,6 @@ The same program gets the same reason on a quiet machine and on a busy one: noth
 was seen first.
 """
 
-import json
 import signal
 from dataclasses import dataclass
 from typing import Any
@@ -44,17 +43,17 @@ def frames_of(data: bytes) -> list[dict[str, Any]]:
         size = wire.HEAD.unpack(data[: wire.HEAD.size])[0] + wire.HEAD.size
         if len(data) < size:
             break
-        frames.append(json.loads(data[wire.HEAD.size : size]))
+        frames.append(wire.unpacked(data[wire.HEAD.size : size]))
         data = data[size:]
     return frames
 
 
-def outcome_of(report: dict[str, Any], frames: list[dict[str, Any]], *, stopped: str, cpu_s: float) -> Outcome:
+def outcome_of(report: dict[str, Any], said: bytes, *, stopped: str, cpu_s: float) -> Outcome:
     """Return what became of a program.
 
     Args:
         report: the fork server's, on the candidate and the tester: exit status, CPU seconds, memory at its highest.
-        frames: what the tester wrote.
+        said: what the tester wrote.
         stopped: the limit for which the kit had the program stopped, or nothing.
         cpu_s: the CPU seconds that each process had. What it took in the end is what counts, so that it makes no
             difference when the kit came to look.
@@ -62,12 +61,13 @@ def outcome_of(report: dict[str, Any], frames: list[dict[str, Any]], *, stopped:
     processes = (report["candidate"], report["tester"])
     exits = [process["exit"] for process in processes]
     limit = "cpu limit" if any(process["cpu_s"] >= cpu_s for process in processes) else stopped
+    frames = frames_of(said[: wire.LIMIT_BYTES])
     last = frames[-1] if frames else {}
     answered = last.get("passed") is True or last.get("reason", CANDIDATE_DIED) != CANDIDATE_DIED
     eats = wire.EXIT_NO_MEMORY in exits or any(process["peak_bytes"] >= EATS_BYTES for process in processes)
     if eats and (limit == "cpu limit" or not (limit or answered)):
         limit = NO_MEMORY
-    if report["too_long"]:
+    if len(said) > wire.LIMIT_BYTES:
         limit = TOO_LONG
     killed = not (answered or limit) and -signal.SIGKILL in exits
     return Outcome(frames=frames, limit=limit, cpu_s=round(report["candidate"]["cpu_s"], 3), killed=killed)

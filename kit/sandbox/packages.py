@@ -8,9 +8,11 @@ before it locks itself, so that a program has it for nothing; its folder stays r
 import importlib
 import importlib.util
 import os
+import random
 import sys
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 NAMES = ("numpy",)
 MODULES = {"numpy": "numpy numpy.linalg numpy.fft numpy.polynomial numpy.random"}
@@ -62,7 +64,19 @@ def preload(packages: dict[str, str], *, files: bool) -> None:
         del os.environ[setting]
 
 
-def seed(names: Iterable[str]) -> None:
-    """Give the packages' random numbers the same start in every program."""
-    if "numpy" in names:
-        sys.modules["numpy.random"].seed(0)
+def seed(modules: Mapping[str, Any], number: int = 0) -> None:
+    """Give the random numbers of Python and of the packages a start that depends on the number alone.
+
+    Args:
+        modules: what is imported, by name.
+        number: of any size.
+    """
+    random.seed(number)
+    if "numpy" in modules:
+        words = number.to_bytes(max(1, -(-number.bit_length() // 32)) * 4, "little")
+        modules["numpy.random"].seed([*memoryview(words).cast("I")] if number else 0)
+
+
+def next_random(modules: Mapping[str, Any]) -> list[float]:
+    """Draw a random number from each source: other numbers than from the same start before show that one was drawn."""
+    return [random.random(), *([modules["numpy.random"].random_sample()] if "numpy" in modules else [])]

@@ -1,24 +1,25 @@
 """The kit's side: starts the fork servers, hands them programs, and reads what became of them."""
 
 import contextlib
-import json
 import math
 import os
 import queue
+import secrets
 import select
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import kit
-from kit.cgroups import memory_limit
+from kit.cgroups import free_memory, memory_for, memory_limit, programs_within
 from kit.errors import KitError, RequestError
-from kit.sandbox import Calls, Program, Reply, Verdict, lock, packages, seccomp, selftest, wire
-from kit.sandbox.outcome import TOO_LONG, Outcome, frames_of, outcome_of
+from kit.sandbox import Calls, Program, Reply, Verdict, lock, packages, pipes, seccomp, selftest, wire
+from kit.sandbox.outcome import TOO_LONG, Outcome, outcome_of
 from kit.sandbox.watch import Watch
 
 START = "import sys; sys.path.append({root!r}); from kit.sandbox.server import main; sys.path.pop(); main({fds})"
@@ -29,6 +30,8 @@ SLEEP_FACTOR = 4
 BACKSTOP_FACTOR = 4
 """The kernel ends a program at this many times its CPU seconds, should the kit get no core itself to do it in time. Not
 at once: the kernel counts ticks, so that on a busy machine it ends a program too early, or too late."""
+SEED_BYTES = 16
+"""Of a secret seed."""
 ATTEMPTS = 3
 """How often a program is run if something outside the kit kills it, as a machine does that is short of memory."""
 
@@ -45,25 +48,30 @@ class Server:
         self._start()
 
     def _start(self) -> None:
-        theirs_jobs, self.jobs = os.pipe()
-        theirs_tests, self.tests = os.pipe()
-        self.results, theirs_results = os.pipe()
-        theirs = (theirs_jobs, theirs_tests, theirs_results)
-        os.set_blocking(self.tests, False)
+        jobs, self.jobs = os.pipe()
+        codes, self.codes = os.pipe()
+        tests, self.tests = os.pipe()
+        self.results, results = os.pipe()
+        self.verdicts, verdicts = os.pipe()
+        inherited = (jobs, codes, tests, results, verdicts)
+        for fd in (self.codes, self.tests, self.verdicts):
+            os.set_blocking(fd, False)
+        self.used_up = False
+        """Whether a program left something unread, which the next one would take for its own."""
         root = str(Path(kit.__file__).resolve().parents[1])
         # What -I stands for, but for -E, which would ignore the one variable: hashes, and with them the order of sets,
         # must be the same in every run. -S: no site-packages.
         self.process = subprocess.Popen(
-            [sys.executable, "-P", "-s", "-S", "-B", "-c", START.format(root=root, fds=", ".join(map(str, theirs)))],
+            [sys.executable, "-P", "-s", "-S", "-B", "-c", START.format(root=root, fds=", ".join(map(str, inherited)))],
             env={"PYTHONHASHSEED": "0"},
             cwd="/",
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            pass_fds=theirs,
+            pass_fds=inherited,
             start_new_session=True,
         )
-        for fd in theirs:
+        for fd in inherited:
             os.close(fd)
         wire.send(self.jobs, self.plan)
 
@@ -76,7 +84,7 @@ class Server:
         try:
             if not select.select([self.results], [], [], START_S)[0]:
                 raise ServerDiedError("the fork server fell silent while it started")
-            word = json.loads(wire.read_frame(self.results))
+            word = wire.receive(self.results)
         except EOFError as error:
             raise ServerDiedError("the fork server ended while it started") from error
         if "error" in word:
@@ -89,37 +97,56 @@ class Server:
             ServerDiedError: the server died; it must be restarted.
             WireError: code or tests are too long.
         """
+        unread = {
+            fd: memoryview(wire.frame(wire.packed(message)))
+            for fd, message in ((self.codes, code), (self.tests, tests))
+        }
         try:
-            wire.send(self.jobs, {"code": code, "cpu_s": BACKSTOP_FACTOR * math.ceil(cpu_s)})
-            return self._attend(memoryview(wire.frame(json.dumps(tests).encode())), cpu_s)
+            unread = {fd: pipes.written(fd, data) for fd, data in unread.items()}
+            wire.send(self.jobs, {"cpu_s": BACKSTOP_FACTOR * math.ceil(cpu_s)})
+            outcome = self._attend(unread, cpu_s)
+            self.used_up = any(unread.values()) or any(map(pipes.size_of, unread))
         except (EOFError, BrokenPipeError) as error:
             raise ServerDiedError("the fork server ended") from error
+        return outcome
 
-    def _attend(self, tests: memoryview, cpu_s: float) -> Outcome:
-        """Write what the tester is to read, stop the program at its limit, and read what became of it."""
+    def _attend(self, unsent: dict[int, memoryview], cpu_s: float) -> Outcome:
+        """Write what candidate and tester are to read, stop them at a limit, and read what the tester writes."""
         watch: Watch | None = None
-        stopped = ""
+        look_at, stopped = math.inf, ""
+        said = bytearray()
         while True:
-            left_s = watch.wait_s if watch and not stopped else None
-            answered, ready, _ = select.select([self.results], [self.tests] if tests else [], [], left_s)
-            if answered and watch:  # what is left of the tests, nobody will read
-                report = json.loads(wire.read_frame(self.results))
-                frames = frames_of(wire.read_frame(self.results))
-                return outcome_of(report, frames, stopped=stopped, cpu_s=cpu_s)
-            if answered:
+            left_s = max(0.0, look_at - time.monotonic()) if watch and not stopped else None
+            writable = [fd for fd, data in unsent.items() if data]
+            ready = select.select([self.results, self.verdicts], writable, [], left_s)
+            for fd in ready[1]:
+                unsent[fd] = pipes.written(fd, unsent[fd])
+            if self.verdicts in ready[0]:
+                said += os.read(self.verdicts, wire.AT_ONCE)
+            if self.results in ready[0] and watch:  # both processes are gone, and nobody writes any more
+                report = wire.receive(self.results)
+                said += pipes.all_of(self.verdicts)
+                return outcome_of(report, bytes(said), stopped=stopped, cpu_s=cpu_s)
+            if self.results in ready[0]:
                 watch = self._watch(cpu_s)
-            elif ready:
-                tests = tests[os.write(self.tests, tests) :]
-            elif watch and (stopped := watch.exceeded()):
-                wire.send(self.jobs, {"stop": stopped})
+                look_at = time.monotonic() + watch.wait_s
+            elif watch and not stopped:
+                if len(said) > wire.LIMIT_BYTES:
+                    stopped = TOO_LONG
+                elif time.monotonic() >= look_at:
+                    stopped = watch.exceeded()
+                    look_at = time.monotonic() + watch.wait_s
+                if stopped:
+                    wire.send(self.jobs, {"stop": stopped})
+            del said[wire.LIMIT_BYTES + 1 :]
 
     def _watch(self, cpu_s: float) -> Watch:
-        pids = json.loads(wire.read_frame(self.results))
+        pids = wire.receive(self.results)
         return Watch(server=self.process.pid, cpu_s=cpu_s, sleep_s=SLEEP_FACTOR * cpu_s, **pids)
 
     def stop(self) -> None:
         """End the server and, with it, whatever it forked."""
-        for fd in (self.jobs, self.tests, self.results):
+        for fd in (self.jobs, self.codes, self.tests, self.results, self.verdicts):
             with contextlib.suppress(OSError):
                 os.close(fd)
         self.process.kill()
@@ -133,7 +160,7 @@ class Server:
 
 
 def run_safely(server: Server, code: str, tests: dict[str, Any], cpu_s: float) -> Outcome:
-    """Run one program; a server that died, or whose tester left its tests unread, is replaced.
+    """Run one program; a server that died, or whose program left its code or tests unread, is replaced.
 
     What something outside the kit killed, it did not kill for what the program is: the program is run again.
     """
@@ -145,7 +172,7 @@ def run_safely(server: Server, code: str, tests: dict[str, Any], cpu_s: float) -
             outcome = Outcome(frames=[], killed=True)
         except wire.WireError:
             outcome = Outcome(frames=[], limit=TOO_LONG)
-        if not outcome.frames:
+        if not outcome.frames or server.used_up:
             server.restart()
         if not outcome.killed:
             break
@@ -153,13 +180,30 @@ def run_safely(server: Server, code: str, tests: dict[str, Any], cpu_s: float) -
 
 
 def verdict_of(program: Program, server: Server) -> Verdict:
-    """Run one program and judge it: passed only if the tester said so, and said nothing else, within the limits."""
-    tests = {"setup": program.setup, "tests": program.tests, "names": list(program.names)}
+    """Run one program and judge it: passed only if the tester said so, and said nothing else, within the limits.
+
+    Tests that draw random numbers draw the same in each run, so that verdicts can be repeated, and so that a completion
+    could draw them too, where it should compute. What passes such tests is run again on numbers from a secret seed, and
+    has to pass once more: no pass rests on numbers that a completion can know. One that is right for any numbers gets
+    the same verdict in each run. No fixed seed would do, however it is made from code and tests: this file is public,
+    and a completion can hold the tests and read its own code.
+    """
+    tests: dict[str, Any] = {"setup": program.setup, "tests": program.tests, "names": list(program.names)}
+    verdict, drew = _judged(program, tests, server)
+    if not drew:
+        return verdict
+    again, _ = _judged(program, tests | {"seed": secrets.token_hex(SEED_BYTES)}, server)
+    return verdict if again.passed else again
+
+
+def _judged(program: Program, tests: dict[str, Any], server: Server) -> tuple[Verdict, bool]:
+    """The verdict of one run, and whether it is a pass of tests that drew random numbers."""
     outcome = run_safely(server, program.code, tests, program.cpu_s)
     said = outcome.frames[1] if len(outcome.frames) == 2 else {}
-    passed = said == {"passed": True} and not outcome.limit
+    passed = said.get("passed") is True and not outcome.limit
     reason = "" if passed else outcome.reason(said)
-    return Verdict(id=program.id, passed=passed, reason=reason, cpu_s=outcome.cpu_s)
+    verdict = Verdict(id=program.id, passed=passed, reason=reason, cpu_s=outcome.cpu_s)
+    return verdict, passed and bool(said["drew"])
 
 
 def replies_of(calls: Calls, server: Server) -> list[Reply]:
@@ -281,15 +325,34 @@ def plan_of(tier: int, abi: int) -> dict[str, Any]:
     }
 
 
-def _fitting(memory_bytes: int | None) -> int:
-    """How many programs fit at a time into the memory that this process is held to, 1 GiB left for the kit."""
-    return sys.maxsize if memory_bytes is None else memory_bytes // lock.MEMORY_BYTES - 1
+def parallel_programs(wanted: int, limit_bytes: int | None, free_bytes: int | None) -> int:
+    """Return how many programs may run at once: all they may hold, and the kit beside them, has to fit into the memory.
+
+    Args:
+        wanted: at most so many.
+        limit_bytes: what this process's control group may use; ``None`` where it is held to nothing.
+        free_bytes: what the machine has free; ``None`` where nobody says. One program is run in any case: the machine
+            may have more, once it is asked for it.
+
+    Raises:
+        RequestError: the control group has no room for one program.
+    """
+    room = wanted if limit_bytes is None else programs_within(limit_bytes)
+    if room < 1:
+        needed, held = memory_for(1) / 2**30, (limit_bytes or 0) / 2**30
+        raise RequestError(
+            f"the sandbox needs {needed:.1f} GiB of memory, so that a program may fill what it is allowed; the control "
+            f"group of this process is held to {held:.1f} GiB. Give its container or service more, as with podman's or "
+            f"docker's --memory={math.ceil(needed)}g"
+        )
+    free = programs_within(free_bytes) if free_bytes is not None else wanted
+    return max(1, min(wanted, room, free))
 
 
 def open_pool(*, workers: int | None, unsafe: bool, force_tier: int | None) -> Pool:
     """See :func:`kit.sandbox.open_sandbox`."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-    count = max(1, min(workers or cores, cores, _fitting(memory_limit())))
+    count = parallel_programs(max(1, min(workers or cores, cores)), memory_limit(), free_memory())
     if unsafe:
         return Pool(plan_of(3, 0), count, "unsafe")
     if sys.platform != "linux":

@@ -1,7 +1,10 @@
 """The fork server of one worker: it locks itself once, then forks a candidate and a tester for each program.
 
-It runs in a Python without site-packages and without an environment, knows no tests, and its own locks are what its
-children inherit. It imports the standard library's usual modules and numpy first: a fork then has them for nothing.
+It runs in a Python without site-packages and without an environment, and its own locks are what its children inherit.
+It imports the standard library's usual modules and numpy first: a fork then has them for nothing.
+
+No program passes through it: candidates read their code, testers their tests, and the kit what testers write, each on a
+pipe of its own. So no memory that a program inherits ever held anything of an earlier one.
 """
 
 import contextlib
@@ -13,7 +16,7 @@ import select
 import signal
 import sys
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from kit.sandbox import candidate, lock, packages, tester, watch, wire
 
@@ -31,6 +34,21 @@ PRELOADED_WITHOUT_FILES = (
     "xml.etree.ElementTree",
 )
 """In tier 2, where no file can be read, only these can be imported as well."""
+
+
+class Pipes(NamedTuple):
+    """The descriptors of a fork server."""
+
+    jobs: int
+    """From the kit: when to run a program, and when to stop it; nothing of the program."""
+    codes: int
+    """From the kit to candidates."""
+    tests: int
+    """From the kit to testers."""
+    results: int
+    """To the kit: which processes run a program, and how they ended."""
+    verdicts: int
+    """From testers to the kit; a candidate closes it before it runs anything."""
 
 
 def preload(names: Iterable[str]) -> None:
@@ -62,7 +80,7 @@ def close_all_but(keep: Iterable[int]) -> None:
     os.closerange(low, lock.OPEN_FILES)
 
 
-def spawn(keep: Iterable[int], cpu_s: int, child_filter: bytes, main: Callable[[], None]) -> int:
+def spawn(keep: Iterable[int], main: Callable[[], None], *, cpu_s: int, memory_bytes: int, child_filter: bytes) -> int:
     """Fork a child that locks itself further, runs ``main`` and exits; returns its process id."""
     if pid := os.fork():
         return pid
@@ -70,35 +88,16 @@ def spawn(keep: Iterable[int], cpu_s: int, child_filter: bytes, main: Callable[[
     try:
         close_all_but(keep)
         lock.prctl(lock.PR_SET_PDEATHSIG, signal.SIGKILL)
-        lock.limit(cpu_s)
+        lock.limit_child(cpu_s, memory_bytes)
         if child_filter:
             lock.install_filter(child_filter)
         gc.enable()
-        random.seed(0)  # here, since a fork seeds it anew
-        packages.seed(sys.modules)
+        random.seed(0)  # here, since a fork seeds it anew; numpy's start is the server's
         main()
     except MemoryError:  # so little is left that it could not even be said on the pipe
         status = wire.EXIT_NO_MEMORY
     finally:
         os._exit(status)
-
-
-def collect(verdicts: int, jobs: int) -> tuple[bytes, bool]:
-    """All that comes through a pipe until it is closed or the kit says stop; and whether it was too much.
-
-    Raises:
-        EOFError: the kit is gone.
-    """
-    data = bytearray()
-    while len(data) <= wire.LIMIT_BYTES:
-        ready = select.select([verdicts, jobs], [], [])[0]
-        if jobs in ready:
-            wire.receive(jobs)
-            return bytes(data), False
-        if not (part := os.read(verdicts, 1 << 20)):
-            return bytes(data), False
-        data += part
-    return bytes(data[: wire.LIMIT_BYTES]), True
 
 
 def end(pid: int) -> dict[str, Any]:
@@ -109,62 +108,64 @@ def end(pid: int) -> dict[str, Any]:
     return {"exit": os.waitstatus_to_exitcode(status), "cpu_s": cpu_s, "peak_bytes": usage.ru_maxrss << 10}
 
 
-def serve_one(job: dict[str, Any], fds: tuple[int, int, int], child_filter: bytes) -> tuple[dict[str, Any], bytes]:
-    """Run one program; returns how its two processes ended, and what the tester wrote."""
-    jobs, tests, results = fds
+def serve_one(cpu_s: int, pipes: Pipes, child_filter: bytes, first_random: list[float]) -> dict[str, Any]:
+    """Run one program until its tester is gone or the kit says stop; returns how its two processes ended.
+
+    Raises:
+        EOFError: the kit is gone.
+    """
     request_read, request_write = os.pipe()
     reply_read, reply_write = os.pipe()
     candidate_pid = spawn(
-        {request_read, reply_write},
-        job["cpu_s"],
-        child_filter,
-        lambda: candidate.run(job["code"], request_read, reply_write),
-    )
+        {pipes.codes, request_read, reply_write},
+        lambda: candidate.run(pipes.codes, request_read, reply_write),
+        cpu_s=cpu_s, memory_bytes=lock.MEMORY_BYTES, child_filter=child_filter,
+    )  # fmt: skip
     os.close(request_read)
     os.close(reply_write)
-    verdict_read, verdict_write = os.pipe()  # after the first fork: the candidate never had it
+    ended_read, ended_write = os.pipe()  # the tester alone holds it: it closes with the tester's end
     tester_pid = spawn(
-        {tests, request_write, reply_read, verdict_write},
-        job["cpu_s"],
-        child_filter,
-        lambda: tester.run(tests, request_write, reply_read, verdict_write),
-    )
-    for fd in (request_write, reply_read, verdict_write):
+        {pipes.tests, request_write, reply_read, pipes.verdicts, ended_write},
+        lambda: tester.run(pipes.tests, request_write, reply_read, pipes.verdicts, first_random),
+        cpu_s=cpu_s, memory_bytes=lock.TESTER_BYTES, child_filter=child_filter,
+    )  # fmt: skip
+    for fd in (request_write, reply_read, ended_write):
         os.close(fd)
-    wire.send(results, {"candidate": candidate_pid, "tester": tester_pid})
-    written, too_long = collect(verdict_read, jobs)
-    os.close(verdict_read)
-    return {"too_long": too_long, "candidate": end(candidate_pid), "tester": end(tester_pid)}, written
+    wire.send(pipes.results, {"candidate": candidate_pid, "tester": tester_pid})
+    if pipes.jobs in select.select([ended_read, pipes.jobs], [], [])[0]:
+        wire.receive(pipes.jobs)  # stop
+    os.close(ended_read)
+    return {"candidate": end(candidate_pid), "tester": end(tester_pid)}
 
 
-def main(jobs: int, tests: int, results: int) -> None:
-    """Lock, report, and serve until the kit closes the pipe."""
+def main(*inherited: int) -> None:
+    """Lock, report, and serve until the kit closes the pipe.
+
+    Args:
+        inherited: the descriptors of :class:`Pipes`, in order.
+    """
     # All descriptors under the limit of open files, where the children close what is not theirs.
-    inherited = (jobs, tests, results)
-    jobs, tests, results = (os.dup(fd) for fd in inherited)
+    pipes = Pipes(*map(os.dup, inherited))
     for fd in inherited:
         os.close(fd)
-    plan = wire.receive(jobs)
+    plan = wire.receive(pipes.jobs)
     files = bool(plan["landlock"] or plan["unsafe"])
     preload(PRELOADED if files else PRELOADED + PRELOADED_WITHOUT_FILES)
     try:
         packages.preload(plan["packages"], files=files)
         lock_down(plan)
     except (lock.LockError, ImportError, OSError, ValueError) as error:
-        wire.send(results, {"error": str(error)})
+        wire.send(pipes.results, {"error": str(error)})
         return
     child_filter = bytes.fromhex(plan["child_filter"])
+    packages.seed(sys.modules)
+    first_random = packages.next_random(sys.modules)
+    packages.seed(sys.modules)
     gc.disable()
     gc.freeze()
-    wire.send(results, {"locked": True})
-    while True:
-        try:
-            job = wire.receive(jobs)
-            if "stop" in job:  # it came when its program had ended by itself
-                continue
-            ended, written = serve_one(job, (jobs, tests, results), child_filter)
-        except EOFError:  # what still runs dies with this process
-            return
-        wire.send(results, ended)
-        wire.write_frame(results, written)
-        del job, written
+    wire.send(pipes.results, {"locked": True})
+    with contextlib.suppress(EOFError):  # the kit is gone; what still runs dies with this process
+        while True:
+            job = wire.receive(pipes.jobs)
+            if "stop" not in job:  # else it came when its program had ended by itself
+                wire.send(pipes.results, serve_one(job["cpu_s"], pipes, child_filter, first_random))

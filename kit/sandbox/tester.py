@@ -1,22 +1,24 @@
-"""The process that runs the benchmark's tests, with proxies in place of the candidate's functions.
+"""The process that runs the benchmark's tests, with stand-ins for the candidate's functions.
 
 It never executes model code, gets the tests after the fork, on a pipe that nobody else reads, and alone can give a
-verdict.
+verdict. A candidate that dies, leaves the protocol, asks to exit or lies about equality fails its tests even where they
+catch whatever is raised.
 """
 
 import builtins
-import json
+import sys
 from collections.abc import Iterator
 from functools import partial
 from operator import attrgetter, itemgetter, methodcaller
 from types import BuiltinFunctionType, FunctionType, MethodDescriptorType, MethodType
 from typing import Any
 
-from kit.sandbox import wire
+from kit.sandbox import exceptions, packages, wire
+from kit.sandbox.remote import Remote, number_of, stand_in
 
 
 class CandidateDiedError(BaseException):
-    """The candidate is gone; not an ``Exception``, so that no test can swallow it."""
+    """The candidate is gone; not an ``Exception``, which many tests catch."""
 
 
 LENDABLE: tuple[type, ...] = (FunctionType, MethodType, Iterator)
@@ -32,6 +34,19 @@ class Link:
         self.replies = replies
         self.lent: list[Any] = []
         """Functions and iterators of the tests that the candidate was given."""
+        self.remotes: list[Remote] = []
+        """The stand-ins for the candidate's objects, by number: one each, so that ``is`` says what it says there."""
+        self.kinds: list[type[Remote]] = []
+        """Their classes, one for each type of the candidate's."""
+        self.lost: BaseException | None = None
+        """Why no reply can come any more."""
+        self.failure: BaseException | None = None
+        """What fails the tests, even if they catch it."""
+
+    def refuse(self, error: BaseException) -> BaseException:
+        """Fail the tests whatever they make of the error, which is to be raised."""
+        self.failure = self.failure or error
+        return error
 
     def exchange(self, request: dict[str, Any] | None) -> dict[str, Any]:
         """Ask (or, with ``None``, only listen) and wait for the reply.
@@ -40,22 +55,42 @@ class Link:
             CandidateDiedError: no reply will come.
             Exception: what the candidate raised.
         """
+        reply = self._reply_to(request)
+        if "error" not in reply:
+            return reply
+        error = exceptions.raised(reply, self.decode)
+        raise self.refuse(error) if reply["error"] == "SystemExit" else error
+
+    def _reply_to(self, request: dict[str, Any] | None) -> dict[str, Any]:
+        """The reply as it came. Where this fails, question and answer are out of step: nothing more can be asked."""
+        if self.lost is not None:
+            raise self.lost
         try:
             if request is not None:
                 wire.send(self.requests, request)
-            while "ask" in (reply := wire.receive(self.replies)):
+            while "ask" in (reply := self._receive()):
                 wire.send(self.requests, self._answer(reply))
         except (EOFError, BrokenPipeError) as error:
-            raise CandidateDiedError from error
-        if not isinstance(reply, dict):
-            raise wire.CandidateError
-        if "error" in reply:
-            raise wire.raised(reply["error"])
+            self.lost = self.refuse(CandidateDiedError())
+            raise self.lost from error
+        except BaseException as error:
+            self.lost = self.refuse(error)
+            raise
         return reply
 
-    def ask(self, operation: str, *args: Any) -> Any:
-        """Have the candidate do something to its objects; gives the result."""
-        reply = self.exchange({"op": operation, "args": self.encode(args)})
+    def _receive(self) -> dict[str, Any]:
+        reply = wire.receive(self.replies)
+        if not isinstance(reply, dict):
+            raise exceptions.CandidateError
+        for name, abilities in reply.get("kinds", ()):
+            self.kinds.append(stand_in(name, abilities))
+        for kind in reply.get("objects", ()):
+            self.remotes.append(self.kinds[kind](self, len(self.remotes)))
+        return reply
+
+    def ask(self, operation: str, target: Remote, *args: Any) -> Any:
+        """Have the candidate do something to one of its objects; gives the result."""
+        reply = self.exchange({"op": operation, "on": number_of(target), "args": self.encode([*args])})
         return self.decode(reply.get("value"))
 
     def _answer(self, question: dict[str, Any]) -> dict[str, Any]:
@@ -67,19 +102,27 @@ class Link:
             value = next(target) if question["ask"] == "next" else target(*args[0], **args[1])
             return {"value": self.encode(value)}
         except Exception as error:
-            return {"error": wire.name_of(error)}
+            return exceptions.error_of(error, self.encode)
 
     def encode(self, value: Any) -> Any:
         """The value for the wire."""
         return wire.encode(value, self.number_of, literals=True)
 
     def decode(self, value: Any) -> Any:
-        """A value of the wire, with proxies for the candidate's objects."""
-        return wire.decode(value, self.object)
+        """A value of the wire, with stand-ins for the candidate's objects.
+
+        Raises:
+            WireError: not a value of the protocol; the tests fail whatever they make of this.
+        """
+        try:
+            return wire.decode(value, self.object)
+        except (wire.WireError, RecursionError, MemoryError) as error:
+            self.refuse(error)
+            raise
 
     def object(self, number: int) -> Any:
         """Return what a number stands for: an object of the candidate's, or, below zero, one that it was lent."""
-        return Remote(self, number) if number >= 0 else self.lent[-1 - number]
+        return self.remotes[number] if number >= 0 else self.lent[-1 - number]
 
     def number_of(self, value: Any) -> int:
         """Return the number of a candidate's object, or of a function or iterator of ours that it may call.
@@ -87,8 +130,8 @@ class Link:
         Raises:
             TypeError: it is another object of ours, which cannot leave.
         """
-        if type(value) is Remote:
-            return int(value._number)
+        if isinstance(value, Remote):
+            return number_of(value)
         if not isinstance(value, LENDABLE):
             raise TypeError(f"{type(value).__name__} cannot be passed to the candidate")
         found = next((number for number, lent in enumerate(self.lent) if lent is value), len(self.lent))
@@ -100,68 +143,10 @@ class Link:
         """What the candidate defines, by name; of all it defines, nothing that hides a built-in."""
         found = self.exchange({"op": "names", "names": wanted}).get("names")
         if not isinstance(found, dict):
-            raise wire.CandidateError
+            raise self.refuse(exceptions.CandidateError())
         allowed = set(wanted) if wanted else set(found) - set(dir(builtins))
-        return {name: self.decode(value) for name, value in found.items() if name in allowed}
-
-
-class Remote:
-    """An object that lives in the candidate: equal to itself alone, whatever it says."""
-
-    __slots__ = ("_link", "_number")
-
-    def __init__(self, link: Link, number: int) -> None:
-        object.__setattr__(self, "_link", link)
-        object.__setattr__(self, "_number", number)
-
-    def __eq__(self, other: object) -> bool:
-        return type(other) is Remote and other._number == self._number
-
-    def __hash__(self) -> int:
-        return hash(("candidate", self._number))
-
-    def __bool__(self) -> bool:
-        return True
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Have it called there; what it returns comes here."""
-        return self._link.ask("call", self, args, kwargs)
-
-    def __getattr__(self, name: str) -> Any:
-        return self._link.ask("get", self, name)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        self._link.ask("set", self, name, value)
-
-    def __len__(self) -> int:
-        return int(self._link.ask("len", self))
-
-    def __getitem__(self, key: Any) -> Any:
-        return self._link.ask("item", self, key)
-
-    def __str__(self) -> str:
-        return str(self._link.ask("str", self))
-
-    def __iter__(self) -> Iterator[Any]:
-        """The items, fetched in parts that grow: few trips for a long iterator, few too many for an endless one."""
-        iterator = self._link.ask("iter", self)
-        size = 1
-        while True:
-            part = self._link.ask("take", iterator, size)
-            yield from part["items"]
-            if part["error"]:
-                raise wire.raised(part["error"])
-            if part["end"]:
-                return
-            size = min(2 * size, 1024)
-
-    def __next__(self) -> Any:
-        part = self._link.ask("take", self, 1)
-        if part["error"]:
-            raise wire.raised(part["error"])
-        if not part["items"]:
-            raise StopIteration
-        return part["items"][0]
+        decoded = {name: self.decode(value) for name, value in found.items()}
+        return {name: value for name, value in decoded.items() if name in allowed}
 
 
 def not_plain(value: Any) -> int:
@@ -173,16 +158,24 @@ def not_plain(value: Any) -> int:
     raise TypeError(f"{type(value).__name__} is not plain data")
 
 
-def run_tests(job: dict[str, Any], link: Link) -> None:
-    """Set up, take the candidate's names, run the tests; whatever is raised is the failure."""
+def run_tests(job: dict[str, Any], link: Link, first_random: list[float]) -> dict[str, Any]:
+    """Set up, take the candidate's names, run the tests; whatever is raised is the failure.
+
+    Returns:
+        The verdict; it says whether the tests drew random numbers, which start as the candidate's own do unless the job
+        has a seed. See :func:`kit.sandbox.pool.verdict_of`.
+    """
+    if "seed" in job:
+        packages.seed(sys.modules, int(job["seed"], 16))
     link.exchange(None)
     namespace: dict[str, Any] = {}
     exec(compile(job["setup"], "<setup>", "exec", dont_inherit=True), namespace)
     namespace |= link.names(job["names"])
     exec(compile(job["tests"], "<tests>", "exec", dont_inherit=True), namespace)
+    return {"passed": True, "drew": packages.next_random(sys.modules) != first_random}
 
 
-def make_calls(job: dict[str, Any], link: Link, verdicts: int) -> None:
+def make_calls(job: dict[str, Any], link: Link, verdicts: int) -> dict[str, Any]:
     """Call the function on each set of arguments, and pass on what it gives."""
     link.exchange(None)
     found = link.names([job["name"]])
@@ -190,26 +183,38 @@ def make_calls(job: dict[str, Any], link: Link, verdicts: int) -> None:
         raise NameError
     for arguments in job["arguments"]:
         try:
-            reply = {"value": wire.encode(found[job["name"]](*link.decode(arguments)), not_plain, shared=False)}
-            wire.frame(json.dumps(reply).encode())  # or it is too long
+            value = found[job["name"]](*link.decode(arguments))
+            reply = wire.packed({"value": wire.encode(value, not_plain, shared=False)})
+            wire.frame(reply)  # or it is too long
         except Exception as error:
-            reply = {"error": f"failed: {type(error).__name__}"}
-        wire.send(verdicts, reply)
+            reply = wire.packed({"error": f"failed: {type(error).__name__}"})
+        wire.write_frame(verdicts, reply)
+    return {"passed": True}
 
 
-def run(tests: int, requests: int, replies: int, verdicts: int) -> None:
-    """Read the job, run it, give the verdict."""
+def run(tests: int, requests: int, replies: int, verdicts: int, first_random: list[float]) -> None:
+    """Read the job, run it, give the verdict.
+
+    Args:
+        tests: where the job comes from.
+        requests: where questions to the candidate go.
+        replies: where its replies come from.
+        verdicts: where the verdict goes.
+        first_random: the first numbers that :func:`kit.sandbox.packages.next_random` draws, if nobody drew before.
+    """
     job = wire.receive(tests)
     wire.send(verdicts, {"read": True})
     link = Link(requests, replies)
+    failure: BaseException | None = None
+    verdict: dict[str, Any] = {}
     try:
-        if "tests" in job:
-            run_tests(job, link)
-        else:
-            make_calls(job, link, verdicts)
-        verdict: dict[str, Any] = {"passed": True}
-    except CandidateDiedError:
-        verdict = {"reason": "candidate died"}
+        verdict = run_tests(job, link, first_random) if "tests" in job else make_calls(job, link, verdicts)
     except BaseException as error:
-        verdict = {"reason": f"failed: {type(error).__name__}"}
+        failure = error
+    if "tests" in job:  # whether the tests let it pass or not
+        failure = link.failure or failure
+    if isinstance(failure, CandidateDiedError):
+        verdict = {"reason": "candidate died"}
+    elif failure is not None:
+        verdict = {"reason": f"failed: {type(failure).__name__}"}
     wire.send(verdicts, verdict)

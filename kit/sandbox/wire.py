@@ -1,8 +1,11 @@
-"""What crosses the pipes: length-prefixed JSON, with tags for the plain types that JSON lacks.
+r"""What crosses the pipes: length-prefixed JSON, with tags for the plain types that JSON lacks.
 
-Never pickle, never marshal. What is decoded holds exact built-in types only, whatever the sender meant it to hold: a
-subclass of a built-in arrives as its base value, so that no object that claims to equal everything can cross. Anything
-else crosses as a handle, a number that stands for an object which stays where it is.
+The JSON holds every character as itself and escapes none: of two escapes, ``\ud83d`` and ``\ude00``, a reader of JSON
+makes one character, where a string may hold two halves. Never pickle, never marshal.
+
+What is decoded holds exact built-in types only, whatever the sender meant it to hold: a subclass of a built-in arrives
+as its base value, so that no object that claims to equal everything can cross. Anything else crosses as a handle, which
+stands for an object that stays where it is.
 
 What arrives behaves as what was sent: sets iterate in the same order, an object that stands in two places is one object
 in two places, a string that the compiler made unique is unique on the other side.
@@ -20,6 +23,7 @@ from collections.abc import Callable, Iterable
 from decimal import Decimal
 from fractions import Fraction
 from sys import intern
+from types import FunctionType
 from typing import Any
 
 from kit.sandbox import arrays, settable
@@ -55,6 +59,15 @@ MAXLEN: Callable[[Any], Any] = vars(deque)["maxlen"].__get__
 DEFAULT_FACTORY: Callable[[Any], Any] = vars(defaultdict)["default_factory"].__get__
 """What the base type says, whatever a subclass makes of it."""
 CONSTANTS: dict[str, Any] = {"Ellipsis": ..., "NotImplemented": NotImplemented}
+TO_JSON = json.JSONEncoder(ensure_ascii=False).encode
+AT_ONCE = 1 << 20
+"""Bytes that are asked of a pipe at a time."""
+TRUTHS: dict[type, Callable[[Any], Any]] = {int: int.__bool__, float: float.__bool__, complex: complex.__bool__}
+TRUTHS |= {kind: kind.__len__ for kind in (str, list, tuple, dict, set, frozenset, deque, bytes, bytearray)}
+"""What makes a value of these types true or false; any other value of :data:`EXACT` is no base of a subclass."""
+EXACT = frozenset([*TRUTHS, *PARTS, *DICTS.values(), bool])
+ATOMS = frozenset([int, str, float, bool, type(None)])
+"""What JSON has that stands for itself."""
 UNFINISHED = object()
 """Stands for a value whose parts are still being made."""
 INTERNED_AT, INTERNED = 32, 3
@@ -65,44 +78,40 @@ class WireError(Exception):
     """A frame is cut off, too long, or not what was agreed."""
 
 
-class CandidateError(Exception):
-    """The other side raised something that has no built-in name, or left the protocol."""
+def packed(message: Any) -> bytes:
+    """Return a message as the bytes of its JSON."""
+    return TO_JSON(message).encode("utf-8", "surrogatepass")
 
 
-def name_of(error: BaseException) -> str:
-    """Return the type of an exception, by the nearest built-in name."""
-    for kind in type(error).__mro__:
-        if getattr(builtins, kind.__name__, None) is kind:
-            return str(kind.__name__)
-    return "Exception"
+def unpacked(data: bytes | bytearray) -> Any:
+    """Return the message of the bytes of :func:`packed`.
+
+    Raises:
+        ValueError: they are no JSON.
+    """
+    return json.loads(data.decode("utf-8", "surrogatepass"))
 
 
-def raised(name: Any) -> Exception:
-    """Return the exception to raise for one that the other side named."""
-    kind = getattr(builtins, name, None) if isinstance(name, str) else None
-    if isinstance(kind, type) and issubclass(kind, Exception):
-        try:
-            return kind()
-        except TypeError:  # a few want arguments
-            return CandidateError()
-    return CandidateError()
-
-
-def read_exactly(fd: int, size: int) -> bytes:
+def read_exactly(fd: int, size: int) -> bytes | bytearray:
     """Bytes of a pipe.
 
     Raises:
         EOFError: the other end closed it first.
     """
-    data = bytearray()
-    while len(data) < size:
-        if not (part := os.read(fd, min(size - len(data), 1 << 20))):
-            raise EOFError
-        data += part
-    return bytes(data)
+    part = os.read(fd, min(size, AT_ONCE))
+    if len(part) == size:
+        return part
+    data, at = bytearray(size), 0
+    while part:
+        data[at : at + len(part)] = part
+        at += len(part)
+        if at == size:
+            return data
+        part = os.read(fd, min(size - at, AT_ONCE))
+    raise EOFError
 
 
-def read_frame(fd: int) -> bytes:
+def read_frame(fd: int) -> bytes | bytearray:
     """The next frame of a pipe.
 
     Raises:
@@ -135,12 +144,12 @@ def write_frame(fd: int, payload: bytes) -> None:
 
 def send(fd: int, message: Any) -> None:
     """Send a message that is JSON already."""
-    write_frame(fd, json.dumps(message).encode())
+    write_frame(fd, packed(message))
 
 
 def receive(fd: int) -> Any:
     """The next message, as JSON; values in it are still to be decoded."""
-    return json.loads(read_frame(fd))
+    return unpacked(read_frame(fd))
 
 
 def _tag(kind: str, value: Any) -> dict[str, Any]:
@@ -152,45 +161,79 @@ def _is_interned(text: str) -> bool:
     return bool(ctypes.c_uint8.from_address(id(text) + INTERNED_AT).value & INTERNED)
 
 
+def _truth_differs(value: Any) -> bool:
+    """Return whether an object of a subclass of a built-in type is true where its base value is false, or vice versa.
+
+    ``assert f()`` asks for nothing else, so the base value must not answer in its place.
+    """
+    truth = next((truth for base, truth in TRUTHS.items() if isinstance(value, base)), None)
+    said_by = (kind for kind in type(value).__mro__ if "__bool__" in vars(kind) or "__len__" in vars(kind))
+    if truth is None or next(said_by, None) in EXACT:
+        return False
+    try:
+        return bool(value) is not bool(truth(value))
+    except Exception:
+        return True
+
+
 class Encoder:
     """Turns the values of one message into JSON.
 
     Args:
-        handle: gives the number of an object that must stay here; raise in it where that is not wanted.
+        handle: gives what stands for an object that must stay here; raise in it where that is not wanted.
         shared: an object that stands in the message twice is sent once, so that it is one object there too.
         literals: say which strings are interned: code may compare an argument by ``is`` with a literal of its own.
     """
 
-    def __init__(self, handle: Callable[[Any], int], *, shared: bool = True, literals: bool = False) -> None:
+    def __init__(self, handle: Callable[[Any], Any], *, shared: bool = True, literals: bool = False) -> None:
         self.handle = handle
         self.shared = shared
         self.literals = literals
         self.count = 0
         self.seen: dict[int, tuple[int, Any]] = {}
 
-    def __call__(self, value: Any) -> Any:  # noqa: PLR0911 (one return a kind)
+    def __call__(self, value: Any) -> Any:
         """Return a value as JSON."""
-        if value is None or value is True or value is False:
+        kind = type(value)
+        if value is None or kind is bool or (kind is float and not math.isnan(value)):
             return value
+        if kind is str:
+            return self._text(value) if self.literals else value
+        if kind is int:
+            return value if -(1 << 63) <= value < 1 << 63 else _tag("int", hex(value))
+        return self._compound(value) if kind in EXACT else self._other(value)
+
+    def _other(self, value: Any) -> Any:
+        """An object of a subclass of a built-in type as its base value, or of another type."""
+        if type(value) is FunctionType:
+            return self._once(value) or _tag("handle", self.handle(value))
+        if _truth_differs(value):
+            return _tag("handle", self.handle(value))
         if isinstance(value, str):
-            return self._text(value if type(value) is str else str.__str__(value)[:])
+            return self(str.__str__(value)[:])
         if isinstance(value, int):
-            number = int.__index__(value)
-            return number if -(1 << 63) <= number < 1 << 63 else _tag("int", hex(number))
+            return self(int.__index__(value))
         if isinstance(value, float) and not math.isnan(value):
             return float.__float__(value)
+        return self._compound(value)
+
+    def _compound(self, value: Any) -> Any:
+        if (ref := self._once(value)) is not None:
+            return ref
+        if isinstance(value, list):
+            return [self(item) for item in list.__iter__(value)]
+        return self._tagged(value)
+
+    def _once(self, value: Any) -> dict[str, Any] | None:
+        """What stands for an object that the message holds already; each other one is counted."""
         if self.shared and id(value) in self.seen:
             return _tag("ref", self.seen[id(value)][0])
         if self.shared:
             self.seen[id(value)] = (self.count, value)  # kept, lest another object get its address
         self.count += 1
-        if isinstance(value, list):
-            return [self(item) for item in list.__iter__(value)]
-        return self._tagged(value)
+        return None
 
     def _text(self, value: str) -> Any:
-        if not value.isascii() and any("\ud800" <= c <= "\udbff" for c in value):  # JSON would join two halves
-            return _tag("text", [*map(ord, value)])
         return _tag("name", value) if self.literals and len(value) > 1 and _is_interned(value) else value
 
     def _tagged(self, value: Any) -> Any:
@@ -243,7 +286,7 @@ class Encoder:
         return _tag("handle", self.handle(value))
 
 
-def encode(value: Any, handle: Callable[[Any], int], *, shared: bool = True, literals: bool = False) -> Any:
+def encode(value: Any, handle: Callable[[Any], Any], *, shared: bool = True, literals: bool = False) -> Any:
     """Return one value as JSON; the arguments are those of :class:`Encoder`."""
     return Encoder(handle, shared=shared, literals=literals)(value)
 
@@ -252,10 +295,10 @@ class Decoder:
     """Turns the JSON of one message into values of exact built-in types.
 
     Args:
-        resolve: gives what stands for a handle's number on this side.
+        resolve: gives what a handle stands for on this side.
     """
 
-    def __init__(self, resolve: Callable[[int], Any]) -> None:
+    def __init__(self, resolve: Callable[[Any], Any]) -> None:
         self.resolve = resolve
         self.made: list[Any] = []
 
@@ -277,7 +320,7 @@ class Decoder:
     def _fill(self, empty: Any, items: list[Any]) -> Any:
         """A list or deque with its items; it is known before they are, since they may hold it."""
         self.made.append(empty)
-        empty.extend(self(item) for item in items)
+        empty.extend([item if type(item) in ATOMS else self(item) for item in items])
         return empty
 
     def _fill_dict(self, empty: Any, pairs: list[Any]) -> Any:
@@ -287,13 +330,11 @@ class Decoder:
             dict.__setitem__(empty, decoded, self(item))
         return empty
 
-    def _untagged(self, kind: Any, inner: Any, value: dict[str, Any]) -> Any:  # noqa: PLR0911 (one return a kind)
+    def _untagged(self, kind: Any, inner: Any, value: dict[str, Any]) -> Any:
         if kind == "ref":
             return self._made_before(inner)
         if kind == "int":
             return int(inner, 16)
-        if kind == "text":
-            return "".join(map(chr, inner))
         if kind == "name":
             return intern(inner)
         if kind == "deque":
@@ -342,11 +383,11 @@ class Decoder:
             return CONSTANTS[inner]
         if kind == "type" and isinstance(found := getattr(builtins, inner), type):
             return found
-        if kind == "handle" and type(inner) is int:
+        if kind == "handle":
             return self.resolve(inner)
         raise WireError(f"unknown kind {kind!r}")
 
 
-def decode(value: Any, resolve: Callable[[int], Any]) -> Any:
+def decode(value: Any, resolve: Callable[[Any], Any]) -> Any:
     """Return the value of a JSON text; the arguments and errors are those of :class:`Decoder`."""
     return Decoder(resolve)(value)

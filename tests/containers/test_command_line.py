@@ -98,9 +98,10 @@ def test_proxies_go_to_fetch_alone_and_by_name(monkeypatch: pytest.MonkeyPatch) 
     assert not any("secret" in word for word in line("podman", "fetch") + line("docker", "fetch"))
 
 
-@pytest.mark.parametrize(("cores", "cap"), [(1, "3g"), (2, "4g"), (64, "66g"), (512, "251g")])
+@pytest.mark.parametrize(("cores", "cap"), [(1, "3g"), (2, "4g"), (64, "97g"), (512, "251g")])
 def test_the_memory_of_grade_grows_with_the_cores(cores: int, cap: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    # 4g on each machine: on one of 64 cores the kernel killed programs of 1 GiB each
+    # 4g on each machine: on one of 64 cores the kernel killed programs of 1 GiB each. Then 1 GiB a program, whose
+    # tester may hold memory too.
     monkeypatch.setattr(os, "sysconf", lambda name: {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 65_800_000}[name])
     assert containers.memory_cap(cores) == cap
 

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from kit import containers, images
+from kit import cgroups, containers, images
 from kit.catalogue import lock_hash
 from kit.containers import Containers, Request, client, command_line, preparing
 from kit.errors import KitError, RequestError
@@ -189,6 +189,31 @@ def test_the_sandbox_holds_under_the_containers_own_limits(runtime: str, grade: 
         "with open_sandbox(workers=2) as sandbox: print(sandbox.tier, failures(sandbox))\n"
     )
     assert inside(runtime, grade, code).strip().endswith("seccomp []")
+
+
+def test_programs_that_fill_candidate_and_tester_stay_within_the_cap(runtime: str, grade: containers.Image) -> None:
+    # Two of them on two cores reached 4,014 of a container's 4,096 MiB: 1 GiB was reckoned for two processes.
+    candidate = (
+        "held = []\ndef f():\n    while len(held) < 800: held.append(bytes(range(256)) * 4096)\n"
+        "    return ['x' * (1 << 20)] * 8\n"
+    )
+    tests = "kept = []\nwhile True: kept.append(f()); kept.append(b'x' * (32 << 20))\n"
+    code = (
+        "import json, pathlib\nfrom kit import cgroups\nfrom kit.sandbox import Program, open_sandbox\n"
+        f"program = Program(id='f', code={candidate!r}, tests={tests!r}, cpu_s=20)\n"
+        "with open_sandbox() as sandbox:\n"
+        "    reasons = {verdict.reason for verdict in sandbox.run([program] * sandbox.workers)}\n"
+        "peaks = [folder / name for folder in cgroups._memory_groups()\n"
+        "         for name in ('memory.peak', 'memory.max_usage_in_bytes')]\n"
+        "peak = max([int(file.read_text()) for file in peaks if file.exists()], default=None)\n"
+        "print(json.dumps([sandbox.workers, sorted(reasons), cgroups.memory_kills(), peak, cgroups.memory_limit()]))\n"
+    )
+    workers, reasons, kills, peak, limit = json.loads(inside(runtime, grade, code))
+    assert (reasons, kills) == (["failed: MemoryError"], 0)
+    assert limit == int(containers.memory_cap().removesuffix("g")) << 30
+    assert workers == len(os.sched_getaffinity(0)) or cgroups.memory_for(workers + 1) > limit
+    if peak is not None:  # kernels before 5.19 do not say it
+        assert workers << 30 < peak < limit - cgroups.KIT_BYTES // 2
 
 
 INSIDE_SKIPS = {"this kernel has no Landlock", "the numbers of the calls are those of x86-64"}

@@ -209,6 +209,29 @@ CASES = {
         "def f(d): return d[5]", "from collections import defaultdict\nassert f(defaultdict(lambda: 7)) == 7",
     ),
     "halves of a character": ("def f(s): return len(s)", r"assert (f('\ud83d\ude00'), f('\U0001f600')) == (2, 1)"),
+    "halves that come back": (r"def f(): return '\ud83d' + '\ude00'", r"assert [*f()] == ['\ud83d', '\ude00']"),
+    "halves in a key": (
+        "def f(d): return {k: len(k) for k in d}",
+        r"assert f({'\ud83d\ude00': 1, '\U0001f600': 2}) == {'\ud83d\ude00': 2, '\U0001f600': 1}",
+    ),
+    "halves in an error": (
+        r"def f(): raise ValueError('\ud83d' + '\ude00')", "try: f()\nexcept ValueError as e: assert len(str(e)) == 2",
+    ),
+    "halves in an error of the tests": (
+        "def f(g):\n    try: g()\n    except KeyError as e: return len(e.args[0])",
+        "def g(): raise KeyError('\\ud83d' + '\\ude00')\nassert f(g) == 2",
+    ),
+    "halves for a name": (
+        r"f = type('A', (), {'\ud83d\ude00': 1, '\U0001f600': 2})()",
+        r"assert (getattr(f, '\ud83d\ude00'), getattr(f, '\U0001f600')) == (1, 2)",
+    ),
+    "halves by keyword": ("def f(**k): return [*k]", r"assert [len(k) for k in f(**{'\ud83d\ude00': 1})] == [2]"),
+    "halves in a set": ("def f(s): return {*s}", r"assert f({'\ud83d\ude00', '\U0001f600'}) == {'\ud83d\ude00', '😀'}"),
+    "halves from an iterator": (r"def f(): return iter(['\ud83d\ude00'])", "assert [len(x) for x in f()] == [2]"),
+    "halves the other way round": ("def f(s): return s[::-1]", r"assert f('\ud83d\ude00') == '\ude00\ud83d'"),
+    "lone halves and others": (
+        "def f(s): return s", "s = 'a\\ude00\\ud83d😀\\x00\\x7f\\ufeff\\\\u0041'\nassert f(s) == s",
+    ),
     "time zone": (
         "def f(t): return t.utcoffset().seconds",
         "from datetime import *\nassert f(datetime(2026, 1, 2, tzinfo=timezone(timedelta(hours=2)))) == 7200",
@@ -267,3 +290,13 @@ def test_a_function_of_the_tests_can_be_called_and_no_more(body: str, reason: st
     program = Program(id="f", code=f"def f(g): return {body}", tests="f(lambda: 1)", names=("f",))
     (verdict,) = sandbox.run([program])
     assert (verdict.passed, verdict.reason) == (False, reason)
+
+
+@pytest.mark.parametrize("place", ["code", "tests", "setup"])
+def test_halves_in_a_source_are_no_character(place: str, sandbox: Sandbox) -> None:
+    # JSON made one character of them, and the source became Python that nobody had written.
+    sources = {"code": "def f(): return 1", "tests": "assert f() == 1", "setup": "pass"}
+    good, bad = ({**sources, place: f"{sources[place]}\n'{end}'"} for end in ("\U0001f600", "\ud83d\ude00"))
+    right, wrong = sandbox.run([Program(id="f", names=("f",), **texts) for texts in (good, bad)])
+    assert (right.reason, wrong.reason) == ("", "failed: UnicodeEncodeError" if place != "code" else wrong.reason)
+    assert not wrong.passed

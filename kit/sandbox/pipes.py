@@ -1,0 +1,27 @@
+"""Pipes that are written and read without waiting."""
+
+import fcntl
+import os
+import sys
+import termios
+
+
+def written(fd: int, data: memoryview) -> memoryview:
+    """Write as much as a pipe takes now; returns the rest."""
+    try:
+        return data[os.write(fd, data) :]
+    except BlockingIOError:
+        return data
+
+
+def all_of(fd: int) -> bytes:
+    """All that is in a pipe now."""
+    found = bytearray()
+    while size := size_of(fd):
+        found += os.read(fd, size)
+    return bytes(found)
+
+
+def size_of(fd: int) -> int:
+    """How many bytes are in a pipe; either end can be asked."""
+    return int.from_bytes(fcntl.ioctl(fd, termios.FIONREAD, bytes(4)), sys.byteorder)
