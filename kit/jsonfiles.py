@@ -28,15 +28,46 @@ def parse_json(text: str, where: str, *, deepest: int = DEEPEST) -> Any:
     Raises:
         RequestError: it is no JSON, is nested deeper, or holds ``NaN``, ``Infinity``, a number of thousands of digits.
     """
+    try:
+        return checked_value(text, deepest=deepest)
+    except TooDeepError as error:
+        raise RequestError(f"{where}: {error}") from error
+    except ValueError as error:
+        raise RequestError(f"{where}: not JSON: {error}; is the file cut off?") from error
+
+
+class TooDeepError(ValueError):
+    """More brackets in each other than are read."""
+
+
+def checked_value(text: str, *, deepest: int = DEEPEST, unique: bool = False) -> Any:
+    """Return the value of a JSON text, for a caller that has a sentence of its own.
+
+    Args:
+        text: the text.
+        deepest: how many brackets may stand in each other.
+        unique: whether a name that an object has twice is refused; else the last one holds, as in most parsers.
+
+    Raises:
+        ValueError: as for :func:`parse_json`; the message says what is wrong and not where.
+    """
     depth = 0
     for match in _STRING_OR_BRACKET.finditer(text):
         depth += (match[0] in "[{") - (match[0] in "]}")
         if depth > deepest:
-            raise RequestError(f"{where}: more than {deepest} brackets in each other at character {match.start():,}")
-    try:
-        return json.loads(text, parse_constant=_refuse, parse_float=_finite)
-    except ValueError as error:
-        raise RequestError(f"{where}: not JSON: {error}; is the file cut off?") from error
+            raise TooDeepError(f"more than {deepest} brackets in each other at character {match.start():,}")
+    pairs = _named_once if unique else None
+    return json.loads(text, parse_constant=_refuse, parse_float=_finite, object_pairs_hook=pairs)
+
+
+def _named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object whose names differ."""
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise ValueError(f"{name[:80]!r} stands in it twice")
+        found[name] = value
+    return found
 
 
 def _refuse(name: str) -> NoReturn:

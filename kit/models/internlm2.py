@@ -18,6 +18,8 @@ from kit.models.folder import (
     write_shards,
 )
 from kit.models.headers import FLOATS, stored_tensors
+from kit.models.opening import opening
+from kit.models.settings import check_files, read_config
 from kit.models.weights import check_tensors, check_weights, described
 
 if TYPE_CHECKING:
@@ -60,9 +62,11 @@ def internlm2_to_llama(model: Path, out: Path) -> None:
         https://github.com/vllm-project/vllm/blob/v0.11.0/vllm/model_executor/models/internlm2.py (``split_qkv``).
     """
     check_config(model)
-    config = read_json(model / "config.json")
+    config = read_config(model)
     if config.get("model_type") != "internlm2":
         raise RequestError(f"{model}: model_type is {config.get('model_type')!r}, wanted 'internlm2'")
+    _check_heads(model, config)
+    check_files(model)
     pickled = not any(model.glob("*.safetensors"))
     _check_source(model, config, pickled)
     out.mkdir(parents=True, exist_ok=True)
@@ -72,6 +76,21 @@ def internlm2_to_llama(model: Path, out: Path) -> None:
     source = bins(model) if pickled else safetensors(model)
     write_shards(out, ((name, _llama_tensors(shard, config)) for name, shard in source))
     check_weights(out)
+
+
+def _check_heads(model: Path, config: dict[str, Any]) -> None:
+    """Refuse a config.json without the numbers that the fused matrix is cut by.
+
+    Raises:
+        RequestError: one is missing, or they do not divide.
+    """
+    heads, width = config.get("num_attention_heads"), config.get("hidden_size")
+    groups = config.get("num_key_value_heads") or heads
+    if not all(type(one) is int and one > 0 for one in (heads, width, groups)) or width % heads or heads % groups:
+        raise RequestError(
+            f"{model / 'config.json'}: hidden_size {width}, num_attention_heads {heads} and num_key_value_heads "
+            f"{groups}: wanted three numbers that divide each other; is it the model's own file?"
+        )
 
 
 def _check_source(model: Path, config: dict[str, Any], pickled: bool) -> None:
