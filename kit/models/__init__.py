@@ -1,7 +1,8 @@
 """Model folders: config.json, *.safetensors, tokenizer files with a chat template, generation_config.json.
 
 Each function makes one such folder out of a source, shard by shard where the source has shards, and runs no code that
-came with a model: ``trust_remote_code`` is nowhere set and ``*.py`` files are left behind.
+came with a model: ``trust_remote_code=False`` is said wherever a library opens a folder, ``auto_map`` is refused,
+``*.py`` files are left behind, and a chat template is run within limits, in a process of its own.
 """
 
 from kit.models.adapters import check_adapter

@@ -92,8 +92,8 @@ def check_config(path: Path) -> None:
         if (path / "adapter_config.json").is_file():
             base = read_json(path / "adapter_config.json").get("base_model_name_or_path")
             raise RequestError(
-                f"{path}: an adapter for {shown(base)} (adapter_config.json), wanted a whole model; merge it into its base "
-                "with PEFT's merge_and_unload and save that"
+                f"{path}: an adapter for {shown(base)} (adapter_config.json), wanted a whole model; merge it into its "
+                "base with PEFT's merge_and_unload and save that"
             )
         below = sorted(entry.parent.name for entry in path.glob("*/config.json"))
         cure = f"; did you mean its folder {below[0]!r}?" if below else ""
