@@ -228,13 +228,13 @@ def _cpu_options(model: Path, settings: EngineSettings, threads: int) -> dict[st
 def _cache_gib(model: Path, settings: EngineSettings) -> int:
     """Whole GiB that keep ``max_num_seqs`` texts of ``max_model_len``; vLLM fills all of it with zeros at the start."""
     config = read_config(model)
-    sizes = [config.get(name) for name in ("num_attention_heads", "hidden_size", "num_hidden_layers")]
-    if not all(isinstance(size, int) for size in sizes):  # other names for the same: what the cache may take at most
+    heads, hidden = config.get("num_attention_heads"), config.get("hidden_size")
+    sizes = (heads, hidden, config.get("num_hidden_layers"), config.get("num_key_value_heads") or heads)
+    if not all(isinstance(size, int) for size in sizes):  # an architecture with other names, or a size a layer
         return CPU_CACHE_GIB
-    heads, hidden, layers = map(int, sizes)
     head_dim = config.get("head_dim") or hidden // heads
     # Keys and values, 4 bytes at most, in blocks of 128 tokens.
-    token_bytes = 2 * 4 * layers * (config.get("num_key_value_heads") or heads) * head_dim
+    token_bytes = 2 * 4 * sizes[2] * sizes[3] * head_dim
     wanted = token_bytes * settings.max_num_seqs * (settings.max_model_len + 128)
     return min(CPU_CACHE_GIB, wanted // 2**30 + 1)
 
