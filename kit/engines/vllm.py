@@ -228,14 +228,17 @@ def _cpu_options(model: Path, settings: EngineSettings, threads: int) -> dict[st
 def _cache_gib(model: Path, settings: EngineSettings) -> int:
     """Whole GiB that keep ``max_num_seqs`` texts of ``max_model_len``; vLLM fills all of it with zeros at the start."""
     config = read_config(model)
-    heads, hidden = config.get("num_attention_heads"), config.get("hidden_size")
-    sizes = (heads, hidden, config.get("num_hidden_layers"), config.get("num_key_value_heads") or heads)
-    if not all(isinstance(size, int) for size in sizes):  # an architecture with other names, or a size a layer
+    names = ("num_attention_heads", "hidden_size", "num_hidden_layers")
+    sizes = [config[name] for name in names if isinstance(config.get(name), int)]
+    if len(sizes) < len(names):  # an architecture with other names for them
         return CPU_CACHE_GIB
-    head_dim = config.get("head_dim") or hidden // heads
+    heads, hidden, layers = sizes
+    kv_heads, head_dim = config.get("num_key_value_heads") or heads, config.get("head_dim") or hidden // heads
+    if not isinstance(kv_heads, int) or not isinstance(head_dim, int):  # one a layer
+        return CPU_CACHE_GIB
     # Keys and values, 4 bytes at most, in blocks of 128 tokens.
-    token_bytes = 2 * 4 * sizes[2] * sizes[3] * head_dim
-    wanted = token_bytes * settings.max_num_seqs * (settings.max_model_len + 128)
+    token_bytes = 2 * 4 * layers * kv_heads * head_dim
+    wanted: int = token_bytes * settings.max_num_seqs * (settings.max_model_len + 128)
     return min(CPU_CACHE_GIB, wanted // 2**30 + 1)
 
 

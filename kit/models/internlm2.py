@@ -91,8 +91,9 @@ def _check_heads(model: Path, config: dict[str, Any]) -> None:
     Raises:
         RequestError: one is missing, or they do not divide.
     """
-    heads, width = config.get("num_attention_heads"), config.get("hidden_size")
-    groups = config.get("num_key_value_heads") or heads
+    heads: Any = config.get("num_attention_heads")
+    width: Any = config.get("hidden_size")
+    groups: Any = config.get("num_key_value_heads") or heads
     if not all(type(one) is int and one > 0 for one in (heads, width, groups)) or width % heads or heads % groups:
         raise RequestError(
             f"{model / 'config.json'}: hidden_size {width}, num_attention_heads {heads} and num_key_value_heads "
