@@ -99,6 +99,8 @@ class Renderer:
             raise TemplateLimitError(f"it has {len(template):,} characters, wanted {MAX_TEMPLATE_BYTES:,} at most")
         chat = [dict(turn) for turn in turns]
         if continue_final_message:
+            if "content" not in template:  # transformers refuses it too
+                raise RequestError("it has no word of a turn's 'content', and the last turn is to be continued")
             chat[-1]["content"] += _MARK
         context: dict[str, Any] = {"messages": chat, "tools": None, "documents": None, **tokens}
         context["add_generation_prompt"] = add_generation_prompt
@@ -197,7 +199,7 @@ def _error(error: Mapping[str, Any], template: str, most: int, length: int) -> R
     kind, message = error["kind"], plain(error["message"]) or error["kind"]
     if kind == "Refusal":
         return TemplateRefusalError(message)
-    shown = kind == "TemplateSyntaxError" or "\n" in template.strip()
+    shown = kind == "TemplateSyntaxError" or "\n" in template
     place = f"line {error['line']}: " if error["line"] and shown else ""
     if kind == "TooLongError":
         return TemplateLimitError(
