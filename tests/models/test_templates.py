@@ -207,8 +207,8 @@ def test_a_template_that_renders_some_chats_will_do(template: str):
 USELESS = {
     "a path": (
         "chat_template.jinja",
-        "holds no '{{' and no '{%', so every chat would be the same text; wanted a template in Jinja, and not a path to "
-        "one",
+        "holds no '{{' and no '{%', so every chat would be the same text; wanted a template in Jinja, and not a path "
+        "to one",
     ),
     "breaks on all": ("\n{{ 1 / 0 }}", f"renders no chat: line 2: division by zero{CURE}"),
     "refuses all": ("{{ raise_exception('never') }}", f"renders no chat: never{CURE}"),
