@@ -8,16 +8,17 @@ from typing import Any
 from kit.engines import Progress, Request, unanswered
 from kit.errors import KitError, RequestError
 from kit.models import (
-    check_chat_template,
     check_ids,
     check_model_folder,
     check_weights,
     embedding_rows,
     left_out,
     load_tokenizer,
+    question_left_out,
     render,
 )
 from kit.models.files import read_json
+from kit.models.folder import require_chat_template
 from kit.models.settings import read_config
 from kit.models.templates import Renderer, template_text
 from kit.records import Completion
@@ -82,10 +83,10 @@ class Chat:
 
         Raises:
             RequestError: the folder has no chat template; the template refuses a chat, breaks on it, takes too much
-                time or memory, or leaves its system turn out; or a prompt has half a character or a token that the
-                model has no embedding for.
+                time or memory, or leaves its system turn or the user's last one out; or a prompt has half a character
+                or a token that the model has no embedding for.
         """
-        check_chat_template(self.model)
+        require_chat_template(self.model)
         return [self._prompt(request, max_tokens) for request in requests]
 
     def _prompt(self, request: Request, max_tokens: int) -> Prompt:
@@ -97,6 +98,7 @@ class Chat:
         try:
             text = render(self.tokenizer, turns, self.renderer, **options)
             lost = left_out(self.tokenizer, text, turns, self.renderer, **options)
+            unasked = question_left_out(self.tokenizer, text, turns, self.renderer, **options)
         except RequestError as error:  # many templates raise one of their own on a system turn or on roles in a row
             _, file = template_text(self.model)
             raise RequestError(
@@ -106,6 +108,11 @@ class Chat:
             raise RequestError(
                 f"{request.id}: the chat template of {self.model} leaves the system turn out; take a model that reads "
                 "one, or put its text into the instruction"
+            )
+        if unasked:
+            raise RequestError(
+                f"{request.id}: the chat template of {self.model} leaves the user's last turn out, so that the model "
+                "would be asked nothing; take another template"
             )
         if half := HALF.search(text):
             raise RequestError(

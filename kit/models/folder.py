@@ -67,14 +67,24 @@ def check_chat_template(path: Path) -> None:
     Raises:
         RequestError: it has none, or one that breaks, loops or renders no chat; see :mod:`kit.models.templates`.
     """
+    text, file = require_chat_template(path)
+    if find_spec("jinja2"):
+        try_template(text, token_texts(path), f"{path / file}: the chat template")
+
+
+def require_chat_template(path: Path) -> tuple[str, str]:
+    """Return a model folder's chat template and the name of its file.
+
+    Raises:
+        RequestError: it has none.
+    """
     text, file = template_text(path)
     if not text.strip():
         raise RequestError(
             f"{path}: the tokenizer has no chat template (chat_template.jinja, or chat_template in "
             "tokenizer_config.json), and this model is talked to; take its instruction-tuned version or add a template"
         )
-    if find_spec("jinja2"):
-        try_template(text, token_texts(path), f"{path / file}: the chat template")
+    return text, file
 
 
 def check_config(path: Path) -> None:

@@ -41,7 +41,8 @@ TRIES: tuple[tuple[tuple[str, str], ...], ...] = (
     (("user", "Hello"), ("assistant", "Hi"), ("user", "Why?")),
     tuple((("user", "assistant")[turn % 2], f"Turn {turn}. " + "word " * 200) for turn in range(99)),
 )
-"""Chats that a template is tried out on: role and content of each turn. Many refuse some, and none may refuse all."""
+"""Chats that a template is tried out on: role and content of each turn. Many refuse some, and none may refuse all, or
+leave the user's last turn out of all."""
 _MARK = "CONTINUE_FINAL_MESSAGE_TAG "
 """Put behind a turn that is to go on, to find its end in the text; transformers' own, blank and all."""
 _CHILD = Path(__file__).with_name("_template_child.py")
@@ -267,7 +268,7 @@ def token_texts(folder: Path) -> dict[str, str]:
 
 
 def try_template(text: str, tokens: Mapping[str, str], where: str) -> None:
-    """Refuse a template that does not compile, that takes too much of anything, or that renders no chat at all.
+    """Refuse a template that does not compile, takes too much of anything, or renders no chat with what the user says.
 
     It is tried out on a few chats (:data:`TRIES`), one of them long.
 
@@ -285,16 +286,18 @@ def try_template(text: str, tokens: Mapping[str, str], where: str) -> None:
             "and not a path to one"
         )
     first: RequestError | None = None
-    rendered = 0
+    rendered: list[bool] = []
     with Renderer() as renderer:
         for chat in TRIES:
             turns = [{"role": role, "content": content} for role, content in chat]
             try:
-                renderer.render(text, turns, tokens, add_generation_prompt=chat[-1][0] == "user")
-                rendered += 1
+                made = renderer.render(text, turns, tokens, add_generation_prompt=True)
+                rendered.append(chat[-1][1].strip().casefold() in made.casefold())
             except TemplateLimitError as error:
                 raise RequestError(f"{where}: {error}") from error
             except RequestError as error:
                 first = first or error
     if first and not rendered:
         raise RequestError(f"{where}: renders no chat: {first}; {CURE}") from first
+    if not any(rendered):
+        raise RequestError(f"{where}: leaves what the user says out of every chat; {CURE}")

@@ -24,7 +24,7 @@ PROBES = (
 """Texts on which tokenizers that split differently give different ids."""
 
 PROBE = "4711 2718 3141"
-"""A system turn that no template and no row has."""
+"""A turn that no template and no row has."""
 
 MAX_BYTES = 512 * 2**20
 """The most that a tokenizer.json may hold; the largest there is has 40 MB."""
@@ -159,3 +159,26 @@ def left_out(
         if wanted and text.count(wanted) < sum(other["content"].count(wanted) for other in turns):
             return turn["role"]
     return ""
+
+
+def question_left_out(
+    tokenizer: Any,
+    text: str,
+    turns: Sequence[Mapping[str, str]],
+    renderer: Renderer | None = None,
+    **options: bool,
+) -> bool:
+    """Whether a rendered chat lacks the user's last turn; one that is there in other words will do.
+
+    Args:
+        tokenizer: whose template it is.
+        text: the rendered chat.
+        turns: each with ``role`` and ``content``.
+        renderer: as for :func:`render`.
+        options: the chat was rendered with these.
+    """
+    places = [place for place, turn in enumerate(turns) if turn["role"] == "user"]
+    if not places or (text and turns[places[-1]]["content"].strip() in text):
+        return not text
+    exchanged = [{**turn, "content": PROBE} if place == places[-1] else turn for place, turn in enumerate(turns)]
+    return PROBE not in render(tokenizer, exchanged, renderer, **options)

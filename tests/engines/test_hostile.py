@@ -84,6 +84,35 @@ def test_a_template_that_is_costly_without_a_system_turn_alone(copy: Path, monke
         load_chat(copy, 256).prompts([Request(id="s", turns=turns, seed=1)], 8)
 
 
+UNASKED = {
+    "nothing": "{% if messages | length == 1 %}{{ messages[0].content }}{% endif %}",
+    "the first turn alone": "{{ messages[0].content }}",
+    "the same words": "{% if messages | length == 1 %}{{ messages[0].content }}{% else %}Hello{% endif %}",
+}
+
+
+@pytest.mark.parametrize("template", UNASKED.values(), ids=list(UNASKED))
+def test_a_template_that_leaves_the_question_out(template: str, copy: Path):
+    # a prompt of no token was computed, and what came of it graded
+    (copy / "chat_template.jinja").write_text(template)
+    chat = load_chat(copy, 256)
+    turns = [Turn(role=role, content=said) for role, said in (("user", "Hi"), ("assistant", "Ho"), ("user", "Why so?"))]
+    assert len(chat.prompts([Request(id="s", turns=tuple(turns[:1]), seed=1)], 8)) == 1
+    with pytest.raises(RequestError) as caught:
+        chat.prompts([Request(id="s", turns=tuple(turns), seed=1)], 8)
+    assert str(caught.value) == (
+        f"s: the chat template of {copy} leaves the user's last turn out, so that the model would be asked nothing; "
+        "take another template"
+    )
+
+
+def test_a_question_in_other_words_is_asked(copy: Path):
+    (copy / "chat_template.jinja").write_text("{{ messages[-1].content | upper }}")
+    chat = load_chat(copy, 256)
+    (prompt,) = chat.prompts([Request(id="s", turns=(Turn(role="user", content="why"),), seed=1)], 8)
+    assert chat.tokenizer.decode(prompt.ids) == "WHY"
+
+
 TOKENIZERS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "no object": lambda _: [],
     "no model": lambda tokenizer: tokenizer | {"model": None},

@@ -210,6 +210,12 @@ USELESS = {
         "holds no '{{' and no '{%', so every chat would be the same text; wanted a template in Jinja, and not a path "
         "to one",
     ),
+    "always the same words": (
+        "{{ 'Hello' | length }}{% for m in messages %}{{ m.role }}{% endfor %}",
+        f"leaves what the user says out of every chat{CURE}",
+    ),
+    # renders '' in jinja2's sandbox: the model was asked nothing
+    "nothing": ("{{ raise_exception.__globals__ }}", f"leaves what the user says out of every chat{CURE}"),
     "breaks on all": ("\n{{ 1 / 0 }}", f"renders no chat: line 2: division by zero{CURE}"),
     "refuses all": ("{{ raise_exception('never') }}", f"renders no chat: never{CURE}"),
     "does not compile": (
