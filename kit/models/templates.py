@@ -3,8 +3,8 @@
 What is promised for one chat: a template takes :data:`CPU_S` seconds of CPU time, 1 GiB of memory and some multiple of
 the chat's own length at most, whatever it does; it opens no file and no connection, because jinja2's sandbox gives it
 neither and the process that runs it may write none; and each of its errors is one sentence. Time is the processor's, so
-a busy machine refuses nothing. The process is started with the first chat and serves all that follow: a chat costs a
-tenth of a millisecond.
+a busy machine refuses nothing. The process is started with the first chat and serves all that follow: a chat costs two
+tenths of a millisecond, a start one of a second.
 """
 
 import contextlib
