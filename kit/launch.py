@@ -161,6 +161,8 @@ def settings(shape: Shape, *, cpu: bool) -> dict[str, str]:
     """What a worker's environment has to hold."""
     found = {
         "PYTHONHASHSEED": "0",
+        # Else `-m` would search the user's folder for modules first: a model's, with a torch.py in it, for instance.
+        "PYTHONSAFEPATH": "1",
         "TOKENIZERS_PARALLELISM": "false",
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "VLLM_NO_USAGE_STATS": "1",

@@ -7,6 +7,7 @@ Says what happens on standard output, one event a line (:mod:`kit.events`); ever
 
 import argparse
 import contextlib
+import logging
 import os
 import sys
 import threading
@@ -128,8 +129,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--said", type=Path, help="where the reason is, if it could not")
     parser.add_argument("--lifeline", action="store_true", help="end when standard input closes")
     options = parser.parse_args(arguments)
-    if options.lifeline:
-        threading.Thread(target=_end_with_parent, daemon=True).start()
+    _close_stdin(lifeline=options.lifeline)
+    _log_causes()
     rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     emit = events.sender(sys.stdout) if rank == 0 else _silent
     if world != options.world:
@@ -221,12 +222,33 @@ def _silent(kind: str, **fields: Any) -> None:
     """Ranks other than 0 say nothing."""
 
 
-def _end_with_parent() -> None:
+def _close_stdin(*, lifeline: bool) -> None:
+    """Give libraries an empty standard input: a question of theirs is answered by nobody, and waited for by nobody.
+
+    Args:
+        lifeline: whether standard input, which closes with whoever started this worker, is watched from here on.
+    """
+    if lifeline:
+        threading.Thread(target=_end_with_parent, args=(os.dup(0),), daemon=True).start()
+    empty = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(empty, 0)
+    os.close(empty)
+
+
+def _end_with_parent(stream: int) -> None:
     """Wait until whoever started this worker is gone, then end at once: no orphan goes on computing."""
     with contextlib.suppress(OSError):
-        while os.read(0, 1):
+        while os.read(stream, 1):
             pass
     os._exit(137)
+
+
+def _log_causes() -> None:
+    """Have the log hold what a library raised behind a sentence of the kit's."""
+    logger = logging.getLogger("kit")
+    logger.setLevel(logging.INFO)
+    if not logger.handlers:
+        logger.addHandler(logging.StreamHandler(sys.stderr))
 
 
 if __name__ == "__main__":

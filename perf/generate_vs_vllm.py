@@ -62,7 +62,7 @@ def bare(model: Path) -> tuple[int, float]:
         generation_config="vllm",
         **options,
     )
-    tokenizer = AutoTokenizer.from_pretrained(model)
+    tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=False)
 
     def generate(rows: list[str], max_tokens: int) -> int:
         prompts = [

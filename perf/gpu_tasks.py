@@ -86,7 +86,7 @@ def make(folder: str, shape: dict[str, Any], family: str, dtype: str) -> dict[st
         use_sliding_window=False,
     )
     with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
-        model = AutoModelForCausalLM.from_config(config, dtype=getattr(torch, dtype))
+        model = AutoModelForCausalLM.from_config(config, dtype=getattr(torch, dtype), trust_remote_code=False)
     model.generation_config = GenerationConfig(bos_token_id=0, eos_token_id=1)
     model.save_pretrained(folder)
     return {"parameters": model.num_parameters()}

@@ -101,7 +101,7 @@ def train_trl(params: dict[str, Any], pairs: Path, model: Path, out: Path) -> tu
         dataset_num_proc=None,
     )
     trainer = SFTTrainer(
-        model=AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32),
+        model=AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32, trust_remote_code=False),
         args=config,
         train_dataset=datasets.Dataset.from_list(rows),
         processing_class=tokenizer,

@@ -323,21 +323,18 @@ def check_template(path: Path, text: str) -> None:
     """A chat template must render a chat of one turn each, before a model is loaded for it.
 
     Raises:
-        RequestError: it does not compile, or refuses that chat.
+        RequestError: it does not compile, refuses that chat, or takes too much time, memory or characters for it.
     """
-    from jinja2 import TemplateError
-    from transformers.utils.chat_template_utils import render_jinja_template
+    from kit.models.templates import TOKENS, Renderer
 
     chat = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Hi"}]
-    tokens = dict.fromkeys(("bos_token", "eos_token", "pad_token", "unk_token"), "")
     try:
-        render_jinja_template(conversations=[chat], chat_template=text, **tokens)
-    except TemplateError as error:
-        line = getattr(error, "lineno", None)
-        place = f"line {line}: " if line else ""
+        with Renderer() as renderer:
+            renderer.render(text, chat, dict.fromkeys(TOKENS, ""))
+    except RequestError as error:
         raise RequestError(
-            f"--chat-template {one_line(str(path))}: {place}{error.message}; wanted a Jinja template that renders a "
-            "user's and an assistant's turn"
+            f"--chat-template {one_line(str(path))}: {error}; wanted a Jinja template that renders a user's and an "
+            "assistant's turn"
         ) from error
 
 

@@ -1,23 +1,26 @@
 """From a chat to token ids and from token ids to text, in one way for every engine that holds its own weights."""
 
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from kit.engines import Progress, Request, unanswered
 from kit.errors import KitError, RequestError
 from kit.models import (
-    check_chat_template,
     check_ids,
     check_model_folder,
     check_weights,
     embedding_rows,
     left_out,
     load_tokenizer,
+    question_left_out,
     render,
 )
+from kit.models.files import read_json
+from kit.models.folder import require_chat_template
+from kit.models.settings import read_config
+from kit.models.templates import Renderer, template_text
 from kit.records import Completion
 from kit.texts import HALF
 
@@ -50,6 +53,8 @@ class Chat:
     """Prompt and text together, tokens."""
     embedding_rows: int | None = None
     """Token ids that the model knows, 0 up to but without this one; None where the folder does not tell."""
+    renderer: Renderer = field(default_factory=Renderer, repr=False, compare=False)
+    """Runs the folder's template within limits."""
 
     def complete(
         self, requests: Sequence[Request], max_tokens: int, progress: Progress | None, compute: Compute
@@ -77,10 +82,11 @@ class Chat:
         The template writes the begin token where the model wants one, so none is added when its text is split.
 
         Raises:
-            RequestError: the folder has no chat template, the template refuses a chat or leaves its system turn out, or
-                a prompt has half a character or a token that the model has no embedding for.
+            RequestError: the folder has no chat template; the template refuses a chat, breaks on it, takes too much
+                time or memory, or leaves its system turn or the user's last one out; or a prompt has half a character
+                or a token that the model has no embedding for.
         """
-        check_chat_template(self.model)
+        require_chat_template(self.model)
         return [self._prompt(request, max_tokens) for request in requests]
 
     def _prompt(self, request: Request, max_tokens: int) -> Prompt:
@@ -90,15 +96,23 @@ class Chat:
         turns = [{"role": turn.role, "content": turn.content} for turn in request.turns]
         options = {"add_generation_prompt": not goes_on, "continue_final_message": goes_on}
         try:
-            text = render(self.tokenizer, turns, **options)
-        except (
-            Exception
-        ) as error:  # jinja2's errors: many templates raise their own on a system turn or on roles in a row
-            raise RequestError(f"{request.id}: the chat template of {self.model} refuses this chat: {error}") from error
-        if left_out(self.tokenizer, text, turns, **options) == "system":
+            text = render(self.tokenizer, turns, self.renderer, **options)
+            lost = left_out(self.tokenizer, text, turns, self.renderer, **options)
+            unasked = question_left_out(self.tokenizer, text, turns, self.renderer, **options)
+        except RequestError as error:  # many templates raise one of their own on a system turn or on roles in a row
+            _, file = template_text(self.model)
+            raise RequestError(
+                f"{request.id}: the chat template of {self.model} refuses this chat: {file}: {error}"
+            ) from error
+        if lost == "system":
             raise RequestError(
                 f"{request.id}: the chat template of {self.model} leaves the system turn out; take a model that reads "
                 "one, or put its text into the instruction"
+            )
+        if unasked:
+            raise RequestError(
+                f"{request.id}: the chat template of {self.model} leaves the user's last turn out, so that the model "
+                "would be asked nothing; take another template"
             )
         if half := HALF.search(text):
             raise RequestError(
@@ -163,8 +177,8 @@ def load_chat(model: Path, max_model_len: int, *, engine: str = "transformers") 
     """
     check_model_folder(model)
     check_weights(model, engine=engine)
-    config = json.loads((model / "config.json").read_text(encoding="utf-8"))
-    if max_model_len > (most := config.get("max_position_embeddings", max_model_len)):
+    most = read_config(model).get("max_position_embeddings")
+    if isinstance(most, int) and max_model_len > most:
         raise RequestError(f"{model}: max_model_len is {max_model_len}, the model was made for {most} tokens at most")
     tokenizer = load_tokenizer(model)
     stop_ids, rows = _stop_ids(model, tokenizer), embedding_rows(model)
@@ -176,7 +190,7 @@ def _stop_ids(model: Path, tokenizer: Any) -> tuple[int, ...]:
     """The tokenizer's end token and those of generation_config.json: chat models end a turn with either."""
     ids = {tokenizer.eos_token_id} - {None}
     if (file := model / "generation_config.json").is_file():
-        ends = json.loads(file.read_text(encoding="utf-8")).get("eos_token_id")
+        ends = read_json(file).get("eos_token_id")
         ids |= set(ends if isinstance(ends, list) else [ends]) - {None}
     if not ids:
         raise KitError(f"{model}: neither the tokenizer nor generation_config.json names an end token")

@@ -1,7 +1,6 @@
 """vLLM in this process, on CUDA GPUs or on a CPU."""
 
 import gc
-import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -11,6 +10,9 @@ from typing import Any
 from kit.engines import EngineSettings, Progress, Request, Sampling
 from kit.engines._chat import Chat, Prompt, load_chat
 from kit.errors import KitError, RequestError
+from kit.models.files import read_json
+from kit.models.opening import opening
+from kit.models.settings import read_config
 from kit.records import Completion
 
 VERSION = 2
@@ -30,7 +32,7 @@ def open(model: Path, settings: EngineSettings) -> "VllmEngine":  # noqa: A001 -
 
     Raises:
         RequestError: the folder is no model, or the settings can't hold on this machine.
-        KitError: vLLM was imported earlier with other values of the variables it reads.
+        KitError: vLLM was imported earlier with other values of the variables it reads, or can't open the folder.
     """
     chat = load_chat(model, settings.max_model_len, engine="vllm")
     _set_environment({"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"})
@@ -47,7 +49,8 @@ def open(model: Path, settings: EngineSettings) -> "VllmEngine":  # noqa: A001 -
     ranks = os.environ.get("LOCAL_WORLD_SIZE")
     import vllm
 
-    llm = vllm.LLM(**arguments(model, settings), **options)
+    with opening(f"{model}: vLLM can't open it", request=False):
+        llm = vllm.LLM(**arguments(model, settings), **options)
     if ranks is not None:  # vLLM's CPU platform has written its own number over the launcher's
         os.environ["LOCAL_WORLD_SIZE"] = ranks
     fingerprint = {
@@ -138,7 +141,8 @@ class VllmEngine:
         chat = load_chat(model, self._chat.max_model_len, engine="vllm")
         if _shape(model) != _shape(self._chat.model):
             return False
-        self._llm.collective_rpc("reload_weights", kwargs={"weights_path": str(model)})
+        with opening(f"{model}: vLLM can't read the weights", request=False):
+            self._llm.collective_rpc("reload_weights", kwargs={"weights_path": str(model)})
         if self.fingerprint["device"] == "cpu":
             self._llm.apply_model(_repack_head)
         self._chat = chat
@@ -223,12 +227,18 @@ def _cpu_options(model: Path, settings: EngineSettings, threads: int) -> dict[st
 
 def _cache_gib(model: Path, settings: EngineSettings) -> int:
     """Whole GiB that keep ``max_num_seqs`` texts of ``max_model_len``; vLLM fills all of it with zeros at the start."""
-    config: dict[str, int] = json.loads((model / "config.json").read_text(encoding="utf-8"))
-    heads = config["num_attention_heads"]
-    head_dim = config.get("head_dim") or config["hidden_size"] // heads
+    config = read_config(model)
+    names = ("num_attention_heads", "hidden_size", "num_hidden_layers")
+    sizes = [config[name] for name in names if isinstance(config.get(name), int)]
+    if len(sizes) < len(names):  # an architecture with other names for them
+        return CPU_CACHE_GIB
+    heads, hidden, layers = sizes
+    kv_heads, head_dim = config.get("num_key_value_heads") or heads, config.get("head_dim") or hidden // heads
+    if not isinstance(kv_heads, int) or not isinstance(head_dim, int):  # one a layer
+        return CPU_CACHE_GIB
     # Keys and values, 4 bytes at most, in blocks of 128 tokens.
-    token_bytes = 2 * 4 * config["num_hidden_layers"] * config.get("num_key_value_heads", heads) * head_dim
-    wanted = token_bytes * settings.max_num_seqs * (settings.max_model_len + 128)
+    token_bytes = 2 * 4 * layers * kv_heads * head_dim
+    wanted: int = token_bytes * settings.max_num_seqs * (settings.max_model_len + 128)
     return min(CPU_CACHE_GIB, wanted // 2**30 + 1)
 
 
@@ -296,6 +306,6 @@ def _repack_head(model: Any) -> None:
 
 def _shape(model: Path) -> dict[str, Any]:
     """The part of config.json that decides which tensors there are and what is done with them."""
-    config: dict[str, Any] = json.loads((model / "config.json").read_text(encoding="utf-8"))
+    config = read_json(model / "config.json")
     told_apart = ("transformers_version", "dtype", "torch_dtype", "_name_or_path", "use_cache", "eos_token_id")
     return {key: value for key, value in config.items() if key not in (*told_apart, "bos_token_id", "pad_token_id")}

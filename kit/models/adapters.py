@@ -1,15 +1,24 @@
 """A PEFT adapter's folder compared with the base that it is for, before either is loaded."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 from kit.errors import RequestError
 from kit.models.differences import Differences, difference_message
-from kit.models.files import read_json
+from kit.models.files import read_json, shown
 from kit.models.headers import read_header
-from kit.models.weights import architecture, reports
+from kit.models.opening import one_line
+from kit.models.settings import read_config
+from kit.models.weights import architecture, limited_building, reports
 
 WEIGHTS = "adapter_model.safetensors"
+CODE = ("auto_map", "megatron_config")
+"""Settings that have a library import what they name."""
+MOST_RANK = 65_536
+"""Of an adapter; no matrix is wider."""
+PATTERN = re.compile(r"(?!(?:[^*+]*[*+]){5})(?!.*\)[*+{])[\w.*+?()|\[\]\\^$-]{1,2000}", re.ASCII)
+"""A module's name, or a regular expression that is read at once: four repetitions at most, none of a group."""
 
 
 def check_adapter(adapter: Path, base: Path) -> None:
@@ -27,6 +36,7 @@ def check_adapter(adapter: Path, base: Path) -> None:
     for name in ("adapter_config.json", WEIGHTS):
         if not (adapter / name).is_file():
             raise RequestError(f"{adapter}: no {name} in the folder, wanted an adapter that PEFT saved")
+    _check_settings(adapter / "adapter_config.json")
     stored = read_header(adapter / WEIGHTS)
     wanted = _wanted(adapter, base)
     shapes = {name: (stored[name].shape, wanted[name]) for name in sorted(stored.keys() & wanted.keys())}
@@ -37,8 +47,35 @@ def check_adapter(adapter: Path, base: Path) -> None:
     )
     if found:
         base_name = read_json(adapter / "adapter_config.json").get("base_model_name_or_path")
-        cure = f"{_cure(found)} Its adapter_config.json names the base {base_name!r}"
+        cure = f"{_cure(found)} Its adapter_config.json names the base {shown(base_name)}"
         raise RequestError(difference_message(adapter, f"adapter on {base}", found, cure))
+
+
+def _check_settings(path: Path) -> None:
+    """Refuse an adapter that names code to be imported, or asks for more than an adapter has.
+
+    Raises:
+        RequestError: a setting is of another type, too large, or names code.
+    """
+    settings = read_json(path)
+    for name in CODE:
+        if settings.get(name) is not None:
+            raise RequestError(
+                f"{path}: {name} is {shown(settings[name])}, which names code to be imported, and none is; take it out "
+                "of the file"
+            )
+    if settings.get("auto_mapping") is not None and not isinstance(settings["auto_mapping"], dict):
+        raise RequestError(f"{path}: auto_mapping: found {shown(settings['auto_mapping'])}, wanted an object")
+    rank = settings.get("r", 1)
+    if type(rank) is not int or not 1 <= rank <= MOST_RANK:
+        raise RequestError(f"{path}: r: found {shown(rank)}, wanted a whole number from 1 to {MOST_RANK:,}")
+    for name in ("target_modules", "exclude_modules", "modules_to_save"):
+        value = settings.get(name)
+        names = [value] if isinstance(value, str) else value or []
+        if not isinstance(names, list) or not all(isinstance(one, str) and PATTERN.fullmatch(one) for one in names):
+            raise RequestError(f"{path}: {name}: found {shown(value)}, wanted names of modules, or a short pattern")
+    if settings.get("layer_replication") is not None:
+        raise RequestError(f"{path}: layer_replication makes another base of the base; merge the adapter first")
 
 
 def _wanted(adapter: Path, base: Path) -> dict[str, tuple[int, ...]]:
@@ -46,16 +83,17 @@ def _wanted(adapter: Path, base: Path) -> dict[str, tuple[int, ...]]:
     import torch
     from peft import PeftConfig, get_peft_model, get_peft_model_state_dict
 
-    kind, config = architecture(base, read_json(base / "config.json"))
+    kind, config = architecture(base, read_config(base))
     try:
-        with torch.device("meta"), reports():
+        with torch.device("meta"), reports(), limited_building(str(adapter)):
             settings = PeftConfig.from_pretrained(str(adapter))
             settings.base_model_name_or_path = None  # the name of a folder that was elsewhere; PEFT would warn of it
             model = get_peft_model(kind(config), settings)
-    except (ValueError, TypeError, KeyError) as error:  # of a configuration, or of modules that this base lacks
+    except RequestError:
+        raise
+    except Exception as error:  # of a configuration, or of modules that this base lacks
         raise RequestError(
-            f"{adapter}: PEFT can't add the adapter to {base}: {' '.join(str(error).split())}; was it made for "
-            "another base?"
+            f"{adapter}: PEFT can't add the adapter to {base}: {one_line(error)}; was it made for another base?"
         ) from error
     state: dict[str, Any] = get_peft_model_state_dict(model, save_embedding_layers=False)
     return {name: tuple(tensor.shape) for name, tensor in state.items()}

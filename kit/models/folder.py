@@ -1,13 +1,23 @@
 """A model folder's files: checked, read and written one shard at a time."""
 
 import shutil
+import stat
 from collections.abc import Iterable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kit.errors import RequestError, did_you_mean
-from kit.models.files import INDEX, read_json, write_json
+from kit.models.files import INDEX, read_json, shown, write_json
+from kit.models.foreign_code import check_no_code
 from kit.models.headers import stored_tensors, weight_files
+from kit.models.opening import one_line
+from kit.models.settings import check_files, read_config
+from kit.models.templates import template_text, token_texts, try_template
+from kit.textfiles import open_regular
+
+KINDS = (".json", ".jinja", ".safetensors", ".bin", ".model", ".gguf", ".txt")
+"""Suffixes of the files that a model is read from."""
 
 if TYPE_CHECKING:
     import torch
@@ -25,10 +35,13 @@ def check_model_folder(path: Path, chat: bool = False) -> None:
         chat: the model is talked to, so it needs a chat template.
 
     Raises:
-        RequestError: the folder, its config.json, its safetensors or the chat template is missing, or a file of
-            weights is damaged or cut off.
+        RequestError: the folder, its config.json, its safetensors or the chat template is missing; a file of weights or
+            of settings is damaged or cut off; the model comes with code to be run; or its chat template can't be used.
     """
     check_config(path)
+    check_no_code(path)
+    read_config(path)
+    check_files(path)
     if not any(path.glob("*.safetensors")):
         cure = ""
         if any(path.glob("*.bin")):
@@ -49,16 +62,29 @@ def check_model_folder(path: Path, chat: bool = False) -> None:
 
 
 def check_chat_template(path: Path) -> None:
-    """Refuse a model folder that has no chat template.
+    """Refuse a model folder that has no chat template, or one that can't be used; it is tried out where jinja2 is.
+
+    Raises:
+        RequestError: it has none, or one that breaks, loops or renders no chat; see :mod:`kit.models.templates`.
+    """
+    text, file = require_chat_template(path)
+    if find_spec("jinja2"):
+        try_template(text, token_texts(path), f"{path / file}: the chat template")
+
+
+def require_chat_template(path: Path) -> tuple[str, str]:
+    """Return a model folder's chat template and the name of its file.
 
     Raises:
         RequestError: it has none.
     """
-    if not _has_chat_template(path):
+    text, file = template_text(path)
+    if not text.strip():
         raise RequestError(
             f"{path}: the tokenizer has no chat template (chat_template.jinja, or chat_template in "
             "tokenizer_config.json), and this model is talked to; take its instruction-tuned version or add a template"
         )
+    return text, file
 
 
 def check_config(path: Path) -> None:
@@ -71,24 +97,35 @@ def check_config(path: Path) -> None:
         beside = [entry.name for entry in path.parent.iterdir() if entry.is_dir()] if path.parent.is_dir() else []
         found = "is a file" if path.exists() else "no such folder"
         raise RequestError(f"{path}: {found}, wanted a model folder{did_you_mean(path.name, beside)}")
+    _check_kinds(path)
     if not (path / "config.json").is_file():
         if (path / "adapter_config.json").is_file():
             base = read_json(path / "adapter_config.json").get("base_model_name_or_path")
             raise RequestError(
-                f"{path}: an adapter for {base!r} (adapter_config.json), wanted a whole model; merge it into its base "
-                "with PEFT's merge_and_unload and save that"
+                f"{path}: an adapter for {shown(base)} (adapter_config.json), wanted a whole model; merge it into its "
+                "base with PEFT's merge_and_unload and save that"
             )
         below = sorted(entry.parent.name for entry in path.glob("*/config.json"))
         cure = f"; did you mean its folder {below[0]!r}?" if below else ""
         raise RequestError(f"{path}: no config.json in the folder, wanted a model in the Hugging Face layout{cure}")
 
 
-def _has_chat_template(path: Path) -> bool:
-    """Whether transformers will find a template."""
-    if (path / "chat_template.jinja").is_file() or (path / "chat_template.json").is_file():
-        return True
-    config = path / "tokenizer_config.json"
-    return config.is_file() and bool(read_json(config).get("chat_template"))
+def _check_kinds(path: Path) -> None:
+    """Refuse a pipe, a device or a folder that has the name of one of a model's files; a link to a file will do.
+
+    Raises:
+        RequestError: one is there.
+    """
+    for entry in sorted(path.iterdir()):
+        if entry.suffix not in KINDS:
+            continue
+        try:
+            mode = entry.stat().st_mode
+        except OSError:
+            continue  # a link that leads nowhere: the file is missing, which is told where it is wanted
+        if not stat.S_ISREG(mode):
+            kind = "a folder" if stat.S_ISDIR(mode) else "a pipe, socket or device"
+            raise RequestError(f"{path}: {shown(entry.name)} is {kind}, wanted a plain file; take it out of the folder")
 
 
 def safetensors(model: Path) -> Iterator[tuple[str, "Tensors"]]:
@@ -107,11 +144,38 @@ def bins(model: Path) -> Iterator[tuple[str, "Tensors"]]:
     if not files:
         raise RequestError(f"{model}: no pytorch_model*.bin in the folder")
     for number, file in enumerate(files, 1):
+        open_regular(file).close()
         try:
             shard = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
         except Exception as error:  # an UnpicklingError, a RuntimeError of an old format or of a cut file
-            raise RequestError(f"{file}: not a plain file of tensors ({error}); nothing else is unpickled") from error
+            raise RequestError(
+                f"{file}: not a plain file of tensors ({one_line(error)}); nothing else is unpickled"
+            ) from error
+        _check_tensors_only(file, shard)
         yield _shard_name(number, len(files)), shard
+
+
+def _check_tensors_only(file: Path, shard: object) -> None:
+    """Refuse what a pickle may hold beside plain tensors, and tensors larger than the file that they lie in.
+
+    Raises:
+        RequestError: there is some.
+    """
+    import torch
+
+    if not isinstance(shard, dict):
+        raise RequestError(f"{file}: holds {type(shard).__name__}, wanted tensors by name; is it the model's file?")
+    size_bytes = file.stat().st_size
+    for name, tensor in shard.items():
+        if not isinstance(name, str) or not isinstance(tensor, torch.Tensor) or tensor.layout != torch.strided:
+            raise RequestError(
+                f"{file}: holds {type(tensor).__name__} under {shown(name)}, wanted plain tensors by name; is it the "
+                "model's file?"
+            )
+        if tensor.nbytes > size_bytes:
+            raise RequestError(
+                f"{file}: {shown(name)} has {tensor.nbytes:,} bytes, the file {size_bytes:,}; the file is damaged"
+            )
 
 
 def _shard_name(number: int, count: int) -> str:

@@ -1,14 +1,17 @@
 """A folder's tensors by name, read off the headers of its safetensors: no weight is loaded, no torch is needed."""
 
-import json
 import math
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from kit.errors import RequestError
-from kit.models.files import INDEX, read_json
+from kit.jsonfiles import load_json
+from kit.models.files import INDEX, read_json, shown
+from kit.textfiles import open_regular
 
 BITS = {
     **dict.fromkeys(("F4",), 4),
@@ -25,6 +28,12 @@ FLOATS = ("BF16", "F16", "F32", "F64")
 
 LONGEST_HEADER = 100_000_000
 """Bytes; safetensors itself reads no longer one."""
+
+MOST_DIMENSIONS = 8
+"""Of a tensor; weights have one to four."""
+
+NAME = re.compile(r"[!-.0-\[\]-~]{1,500}")
+"""A tensor's name: of ASCII without blanks, slashes and control characters, as torch's modules have it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,8 +104,15 @@ def weight_map(model: Path) -> dict[str, str]:
             f"{model / INDEX}: found no 'weight_map' from tensors to files, wanted the index that came with the "
             "shards; is the download complete?"
         )
-    if outside := [name for name in found.values() if Path(name).name != name]:
-        raise RequestError(f"{model / INDEX}: names {outside[0]!r}, wanted files of the folder itself")
+    for name, file in found.items():
+        if not NAME.fullmatch(name):
+            raise RequestError(
+                f"{model / INDEX}: names a tensor {shown(name)}, which no model has; is it the right one?"
+            )
+        if not file.isprintable() or set("/\\") & set(file) or file.startswith("."):
+            raise RequestError(f"{model / INDEX}: names {shown(file)}, wanted files of the folder itself")
+        if not file.endswith(".safetensors"):
+            raise RequestError(f"{model / INDEX}: names {shown(file)}, wanted a *.safetensors")
     return found
 
 
@@ -136,8 +152,8 @@ def read_header(file: Path) -> dict[str, Stored]:
     Source:
         The layout and its rules: https://github.com/huggingface/safetensors#format
     """
-    size_bytes = file.stat().st_size
-    with file.open("rb") as stream:
+    with open_regular(file) as stream:
+        size_bytes = os.fstat(stream.fileno()).st_size
         head = stream.read(8)
         if (head + stream.read(16)).startswith(b"version https://git-lfs"):
             raise RequestError(f"{file}: a git-lfs pointer, not the weights; run `git lfs pull` where it came from")
@@ -148,37 +164,54 @@ def read_header(file: Path) -> dict[str, Stored]:
             raise _cut_off(file, size_bytes, "its header alone", 8 + length)
         stream.seek(8)
         text = stream.read(length)
-    tensors = {
-        name: _entry(file, name, value, 8 + length)
-        for name, value in _header_object(file, text).items()
-        if name != "__metadata__"
-    }
+    found = _header_object(file, text)
+    _check_metadata(file, found.pop("__metadata__", {}))
+    tensors = {name: _entry(file, name, value, 8 + length) for name, value in found.items()}
     _check_places(file, tensors, 8 + length, size_bytes)
     return tensors
 
 
-def _header_object(file: Path, text: bytes) -> Mapping[str, Any]:
+def _header_object(file: Path, text: bytes) -> dict[str, Any]:
     """The header's object."""
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        value = load_json(text.decode("utf-8"), unique_names=True)
+    except ValueError as error:
         raise RequestError(f"{file}: its header is no JSON ({error}); the file is damaged, fetch it anew") from error
     if not isinstance(value, dict):
         raise RequestError(f"{file}: its header is no JSON object; the file is damaged, fetch it anew")
     return value
 
 
+def _check_metadata(file: Path, value: Any) -> None:
+    """Refuse what safetensors takes for no metadata: anything but texts by name."""
+    if not isinstance(value, dict) or not all(isinstance(one, str) for one in value.values()):
+        raise RequestError(
+            f"{file}: its header has __metadata__ as {shown(value)}, wanted texts by name; the file is damaged"
+        )
+
+
 def _entry(file: Path, name: str, value: Any, data_start: int) -> Stored:
     """One line of the header, with type, shape and bytes in agreement."""
+    if not NAME.fullmatch(name):
+        raise RequestError(f"{file}: its header names a tensor {shown(name)}, which no model has; the file is damaged")
     try:
-        dtype, shape, (start, end) = value["dtype"], tuple(value["shape"]), value["data_offsets"]
-        wanted = (math.prod(shape) * BITS[dtype] + 7) // 8
-        sound = all(isinstance(side, int) and side >= 0 for side in (*shape, start)) and end - start == wanted
+        dtype, shape, (start, end) = value["dtype"], value["shape"], value["data_offsets"]
+        numbers = [*shape, start, end]
+        # a bool is an int to Python
+        sound = isinstance(shape, list) and all(type(side) is int and 0 <= side < 2**63 for side in numbers)
+        sound = sound and len(shape) <= MOST_DIMENSIONS
+        wanted = (math.prod(shape) * BITS[dtype] + 7) // 8 if sound else 0
     except (KeyError, TypeError, ValueError):
         sound = False
-    if not sound:
-        raise RequestError(f"{file}: its header has {name} as {value!r}, which can't be; the file is damaged")
-    return Stored(dtype=dtype, shape=shape, file=file, start=data_start + start, size_bytes=wanted)
+    if not sound or end - start != wanted:
+        raise RequestError(f"{file}: its header has {name} as {_told(value)}, which can't be; the file is damaged")
+    return Stored(dtype=dtype, shape=tuple(shape), file=file, start=data_start + start, size_bytes=wanted)
+
+
+def _told(value: Any) -> str:
+    """A line of the header as a message shows it: whole where it is a usual one."""
+    text = ascii(value)
+    return text if len(text) <= 200 else f"{text[:197]}..."
 
 
 def _check_places(file: Path, tensors: Mapping[str, Stored], data_start: int, size_bytes: int) -> None:

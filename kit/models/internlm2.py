@@ -18,7 +18,10 @@ from kit.models.folder import (
     write_shards,
 )
 from kit.models.headers import FLOATS, stored_tensors
+from kit.models.opening import opening
+from kit.models.settings import check_files, read_config
 from kit.models.weights import check_tensors, check_weights, described
+from kit.textfiles import read_bytes
 
 if TYPE_CHECKING:
     import torch
@@ -41,6 +44,12 @@ NAMES = {
 LEFT = "rotary_emb.inv_freq"
 """A buffer that old checkpoints hold and every model computes for itself."""
 
+LONGEST_PIECE = 1_000
+"""Characters of one piece of a vocabulary; the longest are runs of some dozen blanks."""
+
+MAX_PIECES_BYTES = 256 * 2**20
+"""The most that a tokenizer.model may hold; the largest have some megabytes."""
+
 MODULE = re.compile(r"(?P<layer>model\.layers\.\d+\.)?(?P<module>.+)\.(?P<kind>weight|bias)")
 
 
@@ -60,9 +69,11 @@ def internlm2_to_llama(model: Path, out: Path) -> None:
         https://github.com/vllm-project/vllm/blob/v0.11.0/vllm/model_executor/models/internlm2.py (``split_qkv``).
     """
     check_config(model)
-    config = read_json(model / "config.json")
+    config = read_config(model)
     if config.get("model_type") != "internlm2":
         raise RequestError(f"{model}: model_type is {config.get('model_type')!r}, wanted 'internlm2'")
+    _check_heads(model, config)
+    check_files(model)
     pickled = not any(model.glob("*.safetensors"))
     _check_source(model, config, pickled)
     out.mkdir(parents=True, exist_ok=True)
@@ -72,6 +83,22 @@ def internlm2_to_llama(model: Path, out: Path) -> None:
     source = bins(model) if pickled else safetensors(model)
     write_shards(out, ((name, _llama_tensors(shard, config)) for name, shard in source))
     check_weights(out)
+
+
+def _check_heads(model: Path, config: dict[str, Any]) -> None:
+    """Refuse a config.json without the numbers that the fused matrix is cut by.
+
+    Raises:
+        RequestError: one is missing, or they do not divide.
+    """
+    heads: Any = config.get("num_attention_heads")
+    width: Any = config.get("hidden_size")
+    groups: Any = config.get("num_key_value_heads") or heads
+    if not all(type(one) is int and one > 0 for one in (heads, width, groups)) or width % heads or heads % groups:
+        raise RequestError(
+            f"{model / 'config.json'}: hidden_size {width}, num_attention_heads {heads} and num_key_value_heads "
+            f"{groups}: wanted three numbers that divide each other; is it the model's own file?"
+        )
 
 
 def _check_source(model: Path, config: dict[str, Any], pickled: bool) -> None:
@@ -157,7 +184,9 @@ def _write_tokenizer(model: Path, out: Path) -> None:
         if not (model / "tokenizer.model").is_file():
             raise RequestError(f"{model}: no tokenizer.json or tokenizer.model; copy the model's tokenizer files there")
         names = {"bos_token": "<s>", "eos_token": "</s>"} | {key: _content(value) for key, value in config.items()}
-        _fast_tokenizer(model / "tokenizer.model", added, names).save(str(out / "tokenizer.json"))
+        file = model / "tokenizer.model"
+        with opening(f"{file}: no sentencepiece model that can be read"):
+            _fast_tokenizer(file, added, names).save(str(out / "tokenizer.json"))
     # PreTrainedTokenizerFast takes tokenizer.json as it is, where Llama's class would rebuild parts of it.
     gone = ("auto_map", "added_tokens_decoder")
     kept = {key: value for key, value in config.items() if key not in gone}
@@ -180,12 +209,13 @@ def _fast_tokenizer(file: Path, added: dict[int, Any], names: dict[str, Any]) ->
     from sentencepiece import SentencePieceProcessor, sentencepiece_model_pb2
     from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, processors
 
-    pieces = SentencePieceProcessor(model_file=str(file))
-    proto: Any = vars(sentencepiece_model_pb2)["ModelProto"].FromString(file.read_bytes())
-    vocab = {added[i]["content"] if i in added else pieces.id_to_piece(i): i for i in range(len(pieces))}
+    data = read_bytes(file, max_bytes=MAX_PIECES_BYTES)
+    pieces = SentencePieceProcessor(model_proto=data)
+    proto: Any = vars(sentencepiece_model_pb2)["ModelProto"].FromString(data)
+    vocab = {_content(added[i]) if i in added else pieces.id_to_piece(i): i for i in range(len(pieces))}
     special = {i: _content(added[i]) if i in added else pieces.id_to_piece(i) for i in range(len(pieces))}
     special = {i: text for i, text in special.items() if i in added or pieces.is_control(i) or pieces.is_unknown(i)}
-    special |= {i: token["content"] for i, token in added.items()}
+    special |= {i: _content(token) for i, token in added.items()}
     merges = _merges(pieces)
     unknown = pieces.id_to_piece(pieces.unk_id())
     bpe = models.BPE(vocab=vocab, merges=merges, unk_token=unknown, fuse_unk=True, byte_fallback=True)
@@ -211,6 +241,8 @@ def _merges(pieces: Any) -> list[tuple[str, str]]:
     ids = {pieces.id_to_piece(i): i for i in range(len(pieces))}
     merges = []
     for text, place in ids.items():
+        if len(text) > LONGEST_PIECE:  # each is cut at each of its letters
+            raise ValueError(f"piece {place:,} has {len(text):,} characters, wanted {LONGEST_PIECE:,} at most")
         cuts = [(text[:cut], text[cut:]) for cut in range(1, len(text))]
         pairs = [(left, right) for left, right in cuts if left in ids and right in ids]
         merges += [(-pieces.get_score(place), place, ids[left], ids[right], left, right) for left, right in pairs]

@@ -7,6 +7,8 @@ from typing import Any
 from kit.errors import RequestError, did_you_mean
 from kit.models.files import write_json
 from kit.models.folder import write_shards
+from kit.models.gguf_header import check_header
+from kit.models.opening import opening
 from kit.models.weights import check_weights, load_causal_lm
 
 
@@ -57,7 +59,7 @@ def from_gguf(gguf: Path, out: Path, dtype: str = "float32") -> None:
         dtype: torch's name of the type that the weights are dequantised to.
 
     Raises:
-        RequestError: the file is cut off or lacks weights, has no chat template, or no token for begin, end or padding.
+        RequestError: the file is damaged or lacks weights, has no chat template, or no token for begin, end or padding.
 
     Source:
         The tokenizer's split into single digits is lost by transformers' GGUF reader (it matters for blanks before a
@@ -68,6 +70,7 @@ def from_gguf(gguf: Path, out: Path, dtype: str = "float32") -> None:
     import torch
     from transformers import GenerationConfig
 
+    check_header(gguf)
     tokenizer = _gguf_tokenizer(gguf)
     model = load_causal_lm(gguf.parent, gguf_file=gguf.name, dtype=getattr(torch, dtype))
     out.mkdir(parents=True, exist_ok=True)
@@ -98,7 +101,10 @@ def _gguf_tokenizer(gguf: Path) -> Any:
         reader = GGUFReader(gguf)
     except (ValueError, IndexError, KeyError, OSError) as error:
         raise RequestError(f"{gguf}: no whole GGUF file ({error}); is the download complete?") from error
-    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    with opening(f"{gguf}: transformers can't read the tokenizer"):
+        tokenizer = AutoTokenizer.from_pretrained(
+            gguf.parent, gguf_file=gguf.name, trust_remote_code=False, local_files_only=True
+        )
     missing = [name for name in ("bos", "eos", "pad") if getattr(tokenizer, f"{name}_token_id") is None]
     if missing or not tokenizer.chat_template:
         what = "chat template" if not missing else f"{missing[0]} token"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kit.errors import RequestError
-from kit.models.files import read_json, write_json
+from kit.models.files import write_json
 from kit.models.folder import (
     bins,
     check_config,
@@ -16,6 +16,7 @@ from kit.models.folder import (
     safetensors,
     write_shards,
 )
+from kit.models.settings import read_config
 from kit.models.weights import check_tensors, check_weights, described
 
 if TYPE_CHECKING:
@@ -39,8 +40,10 @@ def select_layers(model: Path, layers: Sequence[int], out: Path) -> None:
     """
     check_model_folder(model)
     check_weights(model)
-    config = read_json(model / "config.json")
-    count = config["num_hidden_layers"]
+    config = read_config(model)
+    count = config.get("num_hidden_layers")
+    if not isinstance(count, int):
+        raise RequestError(f"{model / 'config.json'}: num_hidden_layers: found {count!r}, wanted how many it has")
     if not layers or (odd := [layer for layer in layers if not 0 <= layer < count]):
         found = f"layer {odd[0]}" if layers else "no layers"
         raise RequestError(f"{model}: {found} asked for, the model has layers 0 to {count - 1}")
@@ -76,7 +79,7 @@ def bin_to_safetensors(model: Path, out: Path) -> None:
         RequestError: there is no such file, or it holds anything but tensors.
     """
     check_config(model)
-    config = read_json(model / "config.json")
+    config = read_config(model)
     tied = {"lm_head.weight"} if config.get("tie_word_embeddings") else set()
     _check_bins(model, config, tied)
     out.mkdir(parents=True, exist_ok=True)

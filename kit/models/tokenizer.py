@@ -1,12 +1,17 @@
-"""A folder's tokenizer as its tokenizer.json says, and chats rendered without a clock."""
+"""A folder's tokenizer as its tokenizer.json says, and chats in the words of its template."""
 
+import os
 from collections.abc import Mapping, Sequence
-from datetime import date
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from kit.errors import RequestError
+from kit.models.opening import opening
+from kit.models.settings import check_files
+from kit.models.templates import Renderer
 from kit.records import BYTE_ORDER_MARK
+from kit.textfiles import open_regular
 
 PROBES = (
     "the sea  is green",
@@ -19,10 +24,10 @@ PROBES = (
 """Texts on which tokenizers that split differently give different ids."""
 
 PROBE = "4711 2718 3141"
-"""A system turn that no template and no row has."""
+"""A turn that no template and no row has."""
 
-DATE = date(2024, 7, 26)
-"""What a chat template that asks for today is told: the day that Llama's templates name where they know no other."""
+MAX_BYTES = 512 * 2**20
+"""The most that a tokenizer.json may hold; the largest there is has 40 MB."""
 
 
 def load_tokenizer(folder: Path) -> Any:
@@ -36,22 +41,45 @@ def load_tokenizer(folder: Path) -> Any:
     Raises:
         RequestError: transformers reads none, or no class of its gives the ids of tokenizer.json.
     """
-    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+    check_files(folder)
+    written = _written(folder)
+    with opening(f"{folder}: transformers can't read the tokenizer"):
+        from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder)
-    except (OSError, ValueError) as error:
-        raise RequestError(f"{folder}: transformers can't read the tokenizer: {error}") from error
-    if not (folder / "tokenizer.json").is_file() or not _differs(tokenizer, folder):
-        return _unmarked(tokenizer)
-    plain = PreTrainedTokenizerFast.from_pretrained(folder)
-    if probe := _differs(plain, folder):
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+        if written is None or not _differs(tokenizer, written):
+            return _unmarked(tokenizer)
+        plain = PreTrainedTokenizerFast.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+        probe = _differs(plain, written)
+    if probe:
         raise RequestError(
             f"{folder}: transformers reads {probe!r} as other tokens than tokenizer.json does, with class "
             f"{type(tokenizer).__name__} as with PreTrainedTokenizerFast; take another copy of the model, or write "
             "tokenizer.json anew with the class that made it"
         )
     return _unmarked(plain)
+
+
+def _written(folder: Path) -> Any:
+    """What tokenizer.json itself holds, as a ``tokenizers.Tokenizer``; None where there is no such file.
+
+    Raises:
+        RequestError: it is no plain file, too large, or no tokenizer.
+    """
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        return None
+    with open_regular(path) as file:
+        size_bytes = os.fstat(file.fileno()).st_size
+    if size_bytes > MAX_BYTES:
+        raise RequestError(f"{path}: {size_bytes:,} bytes, wanted {MAX_BYTES:,} at most; is it the right file?")
+    with opening(f"{path}: no tokenizer"):
+        from tokenizers import Tokenizer
+
+        written = Tokenizer.from_file(str(path))
+        written.no_truncation()
+        written.no_padding()
+    return written
 
 
 def _unmarked(tokenizer: Any) -> Any:
@@ -61,13 +89,8 @@ def _unmarked(tokenizer: Any) -> Any:
     return tokenizer
 
 
-def _differs(tokenizer: Any, folder: Path) -> str:
-    """The first probe on which a tokenizer and the folder's tokenizer.json disagree, ids or text; none is empty."""
-    from tokenizers import Tokenizer
-
-    plain = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    plain.no_truncation()
-    plain.no_padding()
+def _differs(tokenizer: Any, plain: Any) -> str:
+    """The first probe on which a tokenizer and tokenizer.json's own disagree, ids or text; none is empty."""
     special = [token.content for token in plain.get_added_tokens_decoder().values() if token.special]
     # What follows a special token is split in a way of its own by some.
     for probe in (*PROBES, *(f"sea{token}sea\n{token} sea" for token in special[:1])):
@@ -82,22 +105,39 @@ def _text(tokenizer: Any, ids: list[int]) -> str:
     return text
 
 
-def render(tokenizer: Any, turns: Sequence[Mapping[str, str]], **options: bool) -> str:
+def render(
+    tokenizer: Any, turns: Sequence[Mapping[str, str]], renderer: Renderer | None = None, **options: bool
+) -> str:
     """A chat in the words of the tokenizer's template, the same on every day.
 
     transformers hands a template the clock as ``strftime_now``, and Llama-3.2-Instruct's writes today's date with it;
-    here it tells :data:`DATE`.
+    here it tells one day.
 
     Args:
         tokenizer: transformers', with a chat template.
         turns: each with ``role`` and ``content``.
+        renderer: whose process runs the template; without one, one is started for this chat alone.
         options: ``add_generation_prompt``, ``continue_final_message``.
+
+    Raises:
+        RequestError: there is no template, or it refuses the chat; see :class:`kit.models.templates.Renderer`.
     """
-    text: str = tokenizer.apply_chat_template(turns, tokenize=False, strftime_now=DATE.strftime, **options)
-    return text
+    template = tokenizer.chat_template
+    if isinstance(template, dict):
+        template = template.get("default")
+    if not isinstance(template, str):
+        raise RequestError("the tokenizer has no chat template, or none of the name 'default'")
+    with nullcontext(renderer) if renderer else Renderer() as running:
+        return running.render(template, turns, tokenizer.special_tokens_map, **options)
 
 
-def left_out(tokenizer: Any, text: str, turns: Sequence[Mapping[str, str]], **options: bool) -> str:
+def left_out(
+    tokenizer: Any,
+    text: str,
+    turns: Sequence[Mapping[str, str]],
+    renderer: Renderer | None = None,
+    **options: bool,
+) -> str:
     """The role of the first turn that a rendered chat does not hold as it is; empty if all are in it.
 
     A text that stands in two turns has to be there twice; templates may trim blanks off its ends. A system turn is
@@ -107,14 +147,38 @@ def left_out(tokenizer: Any, text: str, turns: Sequence[Mapping[str, str]], **op
         tokenizer: whose template it is.
         text: the rendered chat.
         turns: each with ``role`` and ``content``.
+        renderer: as for :func:`render`.
         options: the chat was rendered with these.
     """
     if any(turn["role"] == "system" for turn in turns):
         exchanged = [{**turn, "content": PROBE} if turn["role"] == "system" else turn for turn in turns]
-        if PROBE not in render(tokenizer, exchanged, **options):
+        if PROBE not in render(tokenizer, exchanged, renderer, **options):
             return "system"
     for turn in turns:
         wanted = turn["content"].strip()
         if wanted and text.count(wanted) < sum(other["content"].count(wanted) for other in turns):
             return turn["role"]
     return ""
+
+
+def question_left_out(
+    tokenizer: Any,
+    text: str,
+    turns: Sequence[Mapping[str, str]],
+    renderer: Renderer | None = None,
+    **options: bool,
+) -> bool:
+    """Whether a rendered chat lacks the user's last turn; one that is there in other words will do.
+
+    Args:
+        tokenizer: whose template it is.
+        text: the rendered chat.
+        turns: each with ``role`` and ``content``.
+        renderer: as for :func:`render`.
+        options: the chat was rendered with these.
+    """
+    places = [place for place, turn in enumerate(turns) if turn["role"] == "user"]
+    if not places or (text and turns[places[-1]]["content"].strip() in text):
+        return not text
+    exchanged = [{**turn, "content": PROBE} if place == places[-1] else turn for place, turn in enumerate(turns)]
+    return PROBE not in render(tokenizer, exchanged, renderer, **options)

@@ -1,11 +1,12 @@
 """How many token ids a model knows, read without loading it, and token ids that are none of them."""
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from kit.errors import RequestError
+from kit.models.files import read_json
+from kit.models.headers import read_header
 
 EMBEDDINGS = (
     "embed_tokens.weight",
@@ -24,9 +25,10 @@ def embedding_rows(folder: Path) -> int | None:
         None where neither tells.
     """
     found = _stored_rows(folder)
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    for part in (config, config.get("text_config") or {}):
-        if isinstance(size := part.get("vocab_size"), int):
+    config = read_json(folder / "config.json")
+    inner = config.get("text_config")
+    for part in (config, inner if isinstance(inner, dict) else {}):
+        if type(size := part.get("vocab_size")) is int:
             found.append(size)
             break
     return min(found, default=None)
@@ -34,16 +36,13 @@ def embedding_rows(folder: Path) -> int | None:
 
 def _stored_rows(folder: Path) -> list[int]:
     """First dimension of every input embedding in the safetensors' headers."""
-    from safetensors import SafetensorError, safe_open
-
     rows = []
     for path in sorted(folder.glob("*.safetensors")):
         try:
-            with safe_open(path, framework="pt") as file:
-                names = [name for name in file.keys() if name.endswith(EMBEDDINGS)]  # noqa: SIM118 (no mapping)
-                shapes = [file.get_slice(name).get_shape() for name in names]
-        except (SafetensorError, OSError):
+            tensors = read_header(path)
+        except RequestError:
             continue  # a damaged file is told where weights are checked, with its name
+        shapes = [tensor.shape for name, tensor in tensors.items() if name.endswith(EMBEDDINGS)]
         rows += [shape[0] for shape in shapes if len(shape) == 2]
     return rows
 

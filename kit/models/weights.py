@@ -14,11 +14,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from kit.errors import RequestError, did_you_mean
+from kit.errors import KitError, RequestError, did_you_mean
 from kit.models.differences import SHOWN, Differences, difference_message, likely_cure, order
-from kit.models.files import read_json
+from kit.models.files import read_json, shown
 from kit.models.headers import FLOATS, Stored, same_bytes, stored_tensors
+from kit.models.opening import one_line, opening
+from kit.models.settings import check_bounds
 from kit.models.vocabulary import EMBEDDINGS
+
+MOST_MODULES = 1_000_000
+"""Of one model; those with the most have some hundred thousand, an expert or a projection each."""
+MODULES_A_TENSOR = 20
+"""Modules a stored tensor: containers, norms without weights, several that were fused into one."""
+SPARE_MODULES = 20_000
+"""Modules of a model of few tensors."""
 
 FUSED = re.compile(r"^(\S+) +\| CONVERSION ", re.MULTILINE)
 """A line of transformers' report on a tensor that is made up of several stored ones, a layer's experts for instance."""
@@ -53,8 +62,9 @@ def check_tensors(
     packing = settings.get("quantization_config")
     if packing and engine != "vllm":
         method = packing.get("quant_method", "a way it doesn't name") if isinstance(packing, dict) else packing
+        named = method if isinstance(method, str) and method.isprintable() else shown(method)
         raise RequestError(
-            f"{where}: its weights are quantised ({method}), wanted 16- or 32-bit floats; take the model's version "
+            f"{where}: its weights are quantised ({named[:80]}), wanted 16- or 32-bit floats; take the model's version "
             "that is not quantised"
         )
     kind, config = architecture(where, settings)
@@ -103,11 +113,15 @@ def load_causal_lm(model: Path, **options: Any) -> Any:
 
     Raises:
         RequestError: a weight is missing, unexpected or of another shape.
+        KitError: transformers can't load the folder, for whatever reason.
     """
-    from transformers import AutoModelForCausalLM
-
-    loaded, report = AutoModelForCausalLM.from_pretrained(model, output_loading_info=True, **options)
     where = model / options["gguf_file"] if "gguf_file" in options else model
+    with opening(f"{where}: transformers can't load it", request=False), limited_building(str(where)):
+        from transformers import AutoModelForCausalLM
+
+        loaded, report = AutoModelForCausalLM.from_pretrained(
+            model, output_loading_info=True, trust_remote_code=False, local_files_only=True, **options
+        )
     check_report(where, type(loaded).__name__, report)
     return loaded
 
@@ -130,16 +144,15 @@ def architecture(where: Path, settings: Mapping[str, Any]) -> tuple[Any, Any]:
     """
     from transformers import CONFIG_MAPPING, MODEL_FOR_CAUSAL_LM_MAPPING
 
+    check_bounds(settings, str(where / "config.json"))
     name = settings.get("model_type")
+    if not isinstance(name, str | None):
+        raise RequestError(f"{where / 'config.json'}: model_type: found {shown(name)}, wanted the architecture's name")
     if name not in CONFIG_MAPPING:
         raise RequestError(f"{where / 'config.json'}: {_unknown(name, settings, CONFIG_MAPPING.keys())}")
     without_packing = {key: value for key, value in settings.items() if key != "quantization_config"}
-    try:
+    with opening(f"{where / 'config.json'}: transformers refuses it as a {name!r} model"), reports():
         config = CONFIG_MAPPING[name].from_dict(without_packing)
-    except Exception as error:  # whatever a configuration's own checks raise
-        raise RequestError(
-            f"{where / 'config.json'}: transformers refuses it as a {name!r} model: {_one_line(error)}"
-        ) from error
     if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
         raise RequestError(
             f"{where / 'config.json'}: model_type {name!r} is no causal language model in transformers; wanted a text "
@@ -164,7 +177,7 @@ def _unknown(name: Any, settings: Mapping[str, Any], known: Iterable[str]) -> st
     hint = did_you_mean(str(name), known)
     if not cure and hint.startswith("; did you mean"):
         cure = hint
-    return f"model_type {name!r} is unknown to transformers {transformers.__version__}{cure}"
+    return f"model_type {shown(name)} is unknown to transformers {transformers.__version__}{cure}"
 
 
 def _differences(where: Path, kind: Any, config: Any, stored: Mapping[str, Stored]) -> Differences:
@@ -172,13 +185,15 @@ def _differences(where: Path, kind: Any, config: Any, stored: Mapping[str, Store
     import torch
 
     written: list[str] = []
-    tensors = {name: torch.empty(one.shape, dtype=torch.float32, device="meta") for name, one in stored.items()}
     options = {"device_map": {"": "meta"}, "dtype": torch.float32, "ignore_mismatched_sizes": True}
     try:
-        with reports() as written:
+        tensors = {name: torch.empty(one.shape, dtype=torch.float32, device="meta") for name, one in stored.items()}
+        with reports() as written, limited_building(str(where), len(stored)):
             model, report = kind.from_pretrained(
-                None, config=config, state_dict=tensors, output_loading_info=True, **options
+                None, config=config, state_dict=tensors, output_loading_info=True, trust_remote_code=False, **options
             )
+    except KitError:
+        raise
     except Exception as error:  # of a configuration that describes no possible model, or of a fusion of tensors
         if apart := sorted(set(FUSED.findall("\n".join(written))), key=order):
             raise RequestError(
@@ -187,7 +202,7 @@ def _differences(where: Path, kind: Any, config: Any, stored: Mapping[str, Store
             ) from error
         raise RequestError(
             f"{where}: transformers can't fit the weights into the {kind.__name__} that config.json describes: "
-            f"{_one_line(error)}"
+            f"{one_line(error)}"
         ) from error
     found = _reported(report)
     floats = {name for name, tensor in model.state_dict().items() if tensor.is_floating_point()}
@@ -230,13 +245,9 @@ def _missing_modules(where: Path, kind: Any, config: Any, stored: Mapping[str, S
     """The weights of a quantised model of whose module nothing is stored."""
     import torch
 
-    try:
-        with torch.device("meta"), reports():
-            model = kind(config)
-    except Exception as error:
-        raise RequestError(
-            f"{where}: transformers can't build the {kind.__name__} that config.json describes: {_one_line(error)}"
-        ) from error
+    failure = f"{where}: transformers can't build the {kind.__name__} that config.json describes"
+    with opening(failure), torch.device("meta"), reports(), limited_building(str(where), len(stored)):
+        model = kind(config)
     there = {name.rpartition(".")[0] for name in stored}
     there |= {module.rpartition(".")[0] for module in there}  # as in `q_proj.weight.absmax`
     tied = set(model.all_tied_weights_keys)
@@ -275,7 +286,34 @@ def reports() -> Iterator[list[str]]:
             transformers_logging.enable_progress_bar()
 
 
-def _one_line(error: Exception) -> str:
-    """An error's text in one line, with its kind where the text alone says little."""
-    text = " ".join(str(error).split())
-    return text if len(text) > 20 else f"{type(error).__name__}: {text}"
+@contextmanager
+def limited_building(where: str, stored: int | None = None) -> Iterator[None]:
+    """End the building of a model that has far more modules than a folder has tensors, whatever setting asks for them.
+
+    Args:
+        where: the folder, for the message.
+        stored: tensors of the folder; None where nobody has counted them.
+
+    Raises:
+        RequestError: it has too many.
+    """
+    from torch.nn.modules.module import register_module_module_registration_hook
+
+    most = MOST_MODULES if stored is None else min(MOST_MODULES, SPARE_MODULES + MODULES_A_TENSOR * stored)
+    built = 0
+
+    def count(*_: Any) -> None:
+        nonlocal built
+        built += 1
+        if built > most:
+            tensors = "" if stored is None else f", and {stored:,} tensors are stored"
+            raise RequestError(
+                f"{where}: config.json describes a model of more than {most:,} modules{tensors}; do the two belong "
+                "together?"
+            )
+
+    hook = register_module_module_registration_hook(count)
+    try:
+        yield
+    finally:
+        hook.remove()

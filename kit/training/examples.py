@@ -7,6 +7,7 @@ from typing import Any
 
 from kit.errors import RequestError
 from kit.models import check_ids, embedding_rows, left_out, load_tokenizer, render
+from kit.models.templates import Renderer
 from kit.records import ROLES, Pair, Turn
 
 
@@ -81,7 +82,7 @@ def chat_tokenizer(folder: Path, template: str, end_of_turn: str | None) -> tupl
     return tokenizer, end_of_turn
 
 
-def split(tokenizer: Any, pair: Pair, end_of_turn: str) -> list[tuple[str, str]]:
+def split(tokenizer: Any, pair: Pair, end_of_turn: str, renderer: Renderer | None = None) -> list[tuple[str, str]]:
     """The rendered chat cut at its answers: what the model is shown, and what it is to say, end-of-turn token included.
 
     Most pairs are one such piece; a history's answers are said too, as in LLaMA-Factory without ``mask_history``.
@@ -91,14 +92,14 @@ def split(tokenizer: Any, pair: Pair, end_of_turn: str) -> list[tuple[str, str]]
             closes one, never closes it, or writes an answer in another way once the chat goes on.
     """
     turns = [*pair.turns_before(), *map(_turn, ROLES, (user_turn(pair), pair.output))]
-    whole = _rendered(tokenizer, turns, pair)
+    whole = _rendered(tokenizer, turns, pair, renderer)
     pieces: list[tuple[str, str]] = []
     start = 0
     for number, turn in enumerate(turns, 1):
         if turn.role != "assistant":
             continue
-        prompt = _rendered(tokenizer, turns[: number - 1], pair, add_generation_prompt=True)
-        answered = whole if number == len(turns) else _rendered(tokenizer, turns[:number], pair)
+        prompt = _rendered(tokenizer, turns[: number - 1], pair, renderer, add_generation_prompt=True)
+        answered = whole if number == len(turns) else _rendered(tokenizer, turns[:number], pair, renderer)
         end = _end_of_answer(prompt, answered, pair, end_of_turn)
         if len(prompt) < start or not whole.startswith(answered[:end]):
             raise RequestError(
@@ -107,7 +108,7 @@ def split(tokenizer: Any, pair: Pair, end_of_turn: str) -> list[tuple[str, str]]
             )
         pieces.append((prompt[start:], answered[len(prompt) : end]))
         start = end
-    if role := left_out(tokenizer, whole, [turn.to_json() for turn in turns]):
+    if role := left_out(tokenizer, whole, [turn.to_json() for turn in turns], renderer):
         raise RequestError(
             f"sft.chat_template: it leaves out or changes the {role} turn of {pair.id}; take a template that writes "
             "every turn as it is"
@@ -119,11 +120,13 @@ def _turn(role: str, content: str) -> Turn:
     return Turn(role=role, content=content)
 
 
-def _rendered(tokenizer: Any, turns: Sequence[Turn], pair: Pair, **options: bool) -> str:
+def _rendered(
+    tokenizer: Any, turns: Sequence[Turn], pair: Pair, renderer: Renderer | None = None, **options: bool
+) -> str:
     """The turns in the template's words."""
     try:
-        return render(tokenizer, [turn.to_json() for turn in turns], **options)
-    except Exception as error:  # jinja2's own errors, and whatever a template's expressions raise
+        return render(tokenizer, [turn.to_json() for turn in turns], renderer, **options)
+    except RequestError as error:  # the template's own, or one of its time and memory
         raise RequestError(f"sft.chat_template: it refuses the chat of {pair.id}: {error}") from error
 
 
@@ -168,7 +171,8 @@ def encode(pairs: Sequence[Pair], tokenizer: Any, *, end_of_turn: str, max_lengt
     Raises:
         RequestError: there is no pair, or none is left.
     """
-    chats = [split(tokenizer, pair, end_of_turn) for pair in pairs]
+    with Renderer() as renderer:
+        chats = [split(tokenizer, pair, end_of_turn, renderer) for pair in pairs]
     if not chats:
         raise RequestError(
             "sft: the set of pairs is empty; a model cannot be tuned on nothing (is `rows` or a filter off?)"

@@ -7,8 +7,9 @@ from typing import Any
 
 from kit.errors import RequestError
 from kit.models import check_adapter, check_model_folder, check_weights, load_causal_lm
-from kit.models.files import read_json
 from kit.models.folder import check_config
+from kit.models.opening import opening
+from kit.models.settings import read_config
 from kit.training.attention import kernel
 from kit.training.params import LoraParams, SftParams
 
@@ -25,7 +26,7 @@ def attention_for(base: Path, packing: bool) -> str | None:
     """
     with _named_as_base():
         check_config(base)
-        model_type = str(read_json(base / "config.json").get("model_type"))
+        model_type = str(read_config(base).get("model_type"))
     attention = kernel(model_type, packing)
     with _named_as_base():
         check_model_folder(base)
@@ -55,9 +56,9 @@ def load(base: Path, params: SftParams, attention: str | None, rank: int = 0) ->
 
     chosen = {"attn_implementation": attention} if attention else {}
     if params.sharding == "fsdp" and rank:
-        with no_init_weights():
-            config = AutoConfig.from_pretrained(base)
-            model = AutoModelForCausalLM.from_config(config, dtype=torch.float32, **chosen)
+        with opening(f"{base}: transformers can't build it", request=False), no_init_weights():
+            config = AutoConfig.from_pretrained(base, trust_remote_code=False, local_files_only=True)
+            model = AutoModelForCausalLM.from_config(config, dtype=torch.float32, trust_remote_code=False, **chosen)
         model.tie_weights()
     else:
         model = load_causal_lm(base, dtype=torch.float32, **chosen)

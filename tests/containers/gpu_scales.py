@@ -66,7 +66,9 @@ def training(folder: Path, params: dict[str, Any]) -> dict[str, Any]:
     parsed = sft_params.parse(params)
     made = training_arguments(parsed, world, folder, steps=10, cuda=False)
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder))
+        model = AutoModelForCausalLM.from_config(
+            AutoConfig.from_pretrained(folder, trust_remote_code=False), trust_remote_code=False
+        )
     return {"parameters": model.num_parameters(), "bf16": made.bf16, "fsdp": bool(made.fsdp), "optim": str(made.optim)}
 
 

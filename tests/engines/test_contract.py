@@ -106,8 +106,8 @@ def test_loglikelihood_matches_a_plain_forward_pass(seen, request):
     code = """if True:
         import json, sys, torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
-        tokenizer = AutoTokenizer.from_pretrained(sys.argv[1])
-        model = AutoModelForCausalLM.from_pretrained(sys.argv[1], dtype=torch.float32)
+        tokenizer = AutoTokenizer.from_pretrained(sys.argv[1], trust_remote_code=False)
+        model = AutoModelForCausalLM.from_pretrained(sys.argv[1], dtype=torch.float32, trust_remote_code=False)
         for context, text in json.loads(sys.argv[2]):
             head = tokenizer(context).input_ids or [tokenizer.bos_token_id]
             tail = tokenizer(text).input_ids

@@ -30,7 +30,7 @@ def _save_model(folder: Path, model_type: str, **more: Any) -> Path:
 
     torch.manual_seed(0)
     config = CONFIG_MAPPING[model_type](**{**SIZES, **more})
-    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    AutoModelForCausalLM.from_config(config, trust_remote_code=False).save_pretrained(folder)
     (folder / "tokenizer.json").write_text("{}")
     return folder
 

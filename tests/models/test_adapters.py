@@ -27,7 +27,7 @@ def adapter(originals: dict[str, Path], tmp_path: Path) -> Callable[..., Path]:
 
     def make(change: Callable[[Tensors], Tensors] = lambda tensors: tensors, **settings: Any) -> Path:
         config = peft.LoraConfig(r=4, target_modules=["q_proj"], task_type="CAUSAL_LM", **settings)
-        base = AutoModelForCausalLM.from_pretrained(originals["untied"], dtype=torch.float32)
+        base = AutoModelForCausalLM.from_pretrained(originals["untied"], dtype=torch.float32, trust_remote_code=False)
         folder = tmp_path / "adapter"
         peft.get_peft_model(base, config).save_pretrained(folder)
         path = folder / "adapter_config.json"

@@ -63,7 +63,7 @@ def stock(inputs: dict[str, Path], params: dict[str, Any], steps: list[list[int]
     arguments.gradient_accumulation_steps = 2
     arguments.logging_steps = 1
     arguments.logging_strategy = "steps"
-    model = AutoModelForCausalLM.from_pretrained(inputs["base"], dtype=torch.float32)
+    model = AutoModelForCausalLM.from_pretrained(inputs["base"], dtype=torch.float32, trust_remote_code=False)
     trainer = InOrder(model=model, args=arguments, train_dataset=data, data_collator=collation)
     trainer.train()
     trainer.save_model(out)
@@ -105,8 +105,10 @@ def test_the_loss_of_response_positions_is_the_stock_loss(inputs: dict[str, Path
 
     register()
     examples = examples_of(inputs, params)[:5]
-    packed = AutoModelForCausalLM.from_pretrained(inputs["base"], attn_implementation=VARLEN)
-    stock_model = AutoModelForCausalLM.from_pretrained(inputs["base"], attn_implementation="eager")
+    packed = AutoModelForCausalLM.from_pretrained(inputs["base"], attn_implementation=VARLEN, trust_remote_code=False)
+    stock_model = AutoModelForCausalLM.from_pretrained(
+        inputs["base"], attn_implementation="eager", trust_remote_code=False
+    )
     ours = response_loss(packed, collate(examples, kernel=VARLEN, filler=examples[0], device="cpu"))
     theirs = torch.zeros(())
     for example in examples:
@@ -125,7 +127,7 @@ def test_an_empty_micro_batchs_loss_is_fp32_like_the_others(inputs: dict[str, Pa
     # Under FSDP's bf16 it was bf16, so a rank without a row added two bytes to the other ranks' four.
     from transformers import AutoModelForCausalLM
 
-    model = AutoModelForCausalLM.from_pretrained(inputs["base"], dtype=torch.bfloat16)
+    model = AutoModelForCausalLM.from_pretrained(inputs["base"], dtype=torch.bfloat16, trust_remote_code=False)
     filler = examples_of(inputs, params)[0]
     assert response_loss(model, collate([], kernel=None, filler=filler, device="cpu")).dtype is torch.float32
 
@@ -136,6 +138,8 @@ def test_an_empty_micro_batch_leaves_the_gradients_at_zero(inputs: dict[str, Pat
     register()
     filler = examples_of(inputs, params)[0]
     for kernel in (VARLEN, None):
-        model = AutoModelForCausalLM.from_pretrained(inputs["base"], attn_implementation=kernel or "sdpa")
+        model = AutoModelForCausalLM.from_pretrained(
+            inputs["base"], attn_implementation=kernel or "sdpa", trust_remote_code=False
+        )
         response_loss(model, collate([], kernel=kernel, filler=filler, device="cpu")).backward()
         assert all(weight.grad is not None and not weight.grad.any() for weight in model.parameters())

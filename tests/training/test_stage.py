@@ -37,12 +37,12 @@ def test_it_writes_a_plain_model_folder(
     ]
     assert capfd.readouterr() == ("", "")
     assert dict(os.environ) == before
-    assert AutoTokenizer.from_pretrained(out).chat_template == params["chat_template"]
+    assert AutoTokenizer.from_pretrained(out, trust_remote_code=False).chat_template == params["chat_template"]
     assert GenerationConfig.from_pretrained(out).eos_token_id == [2, 1]
     config = json.loads((out / "config.json").read_text())
     assert (config["dtype"], config["use_cache"]) == ("float32", True)
     assert "_attn_implementation" not in config
-    model = AutoModelForCausalLM.from_pretrained(out)
+    model = AutoModelForCausalLM.from_pretrained(out, trust_remote_code=False)
     assert summary.rows == len(model.state_dict()) - 1  # the head is the embedding
     assert summary.facts["steps"] == 6
     assert summary.facts["trainable"] == model.num_parameters()
@@ -92,11 +92,11 @@ def test_lora_is_saved_merged_with_its_adapter_beside(
         "adapter_model.safetensors",
     ]
     assert not (out / "adapter_config.json").exists()
-    base = AutoModelForCausalLM.from_pretrained(inputs["base"])
+    base = AutoModelForCausalLM.from_pretrained(inputs["base"], trust_remote_code=False)
     ids = torch.tensor([[5, 6, 7, 8]])
     untrained = base(ids).logits
     adapted = PeftModel.from_pretrained(base, out / "adapter")(ids).logits
-    merged = AutoModelForCausalLM.from_pretrained(out)(ids).logits
+    merged = AutoModelForCausalLM.from_pretrained(out, trust_remote_code=False)(ids).logits
     torch.testing.assert_close(merged, adapted, rtol=1e-4, atol=1e-5)
     assert (merged - untrained).abs().max() > 1e-3
 
@@ -116,7 +116,7 @@ def test_bfloat16_trains_in_fp32_and_saves_in_bf16(
 
     sft.run(params | {"dtype": "bfloat16"}, inputs, tmp_path / "bf16", context)
     sft.run(params, inputs, tmp_path / "fp32", context)
-    assert AutoModelForCausalLM.from_pretrained(tmp_path / "bf16").dtype == torch.bfloat16
+    assert AutoModelForCausalLM.from_pretrained(tmp_path / "bf16", trust_remote_code=False).dtype == torch.bfloat16
     assert json.loads((tmp_path / "bf16" / "config.json").read_text())["dtype"] == "bfloat16"
     assert losses(tmp_path / "bf16") == pytest.approx(losses(tmp_path / "fp32"), rel=2e-2)
 
@@ -248,7 +248,7 @@ def test_a_row_with_a_token_past_the_embedding_is_named(
 
     base = tmp_path / "grown"
     shutil.copytree(inputs["base"], base)
-    tokenizer = AutoTokenizer.from_pretrained(base)
+    tokenizer = AutoTokenizer.from_pretrained(base, trust_remote_code=False)
     tokenizer.add_tokens(["<pic>"])
     tokenizer.save_pretrained(base)
     write_rows(
