@@ -29,8 +29,12 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, contex
 
 
 def _file(params: Mapping[str, Any], out: Path, context: Context) -> dict[str, Any]:
-    target = out / params["name"]
+    target = inside(out, params["name"])
     source, git_blob = context.source, params.get("git_blob")
+    if "path" in source and params["sha256"] is None:
+        raise KitError(f"{target.name}: a file of this disk is taken by its sha256 alone, and the job has none")
+    if not (params["sha256"] or git_blob) and source.get("url") != params.get("url"):
+        raise KitError(f"{target.name}: no hash is pinned, and its place is another address than its job names")
     if "path" in source:
         came_from = _copy(Path(source["path"]), target)
     else:
@@ -40,11 +44,23 @@ def _file(params: Mapping[str, Any], out: Path, context: Context) -> dict[str, A
     return facts | ({"git_blob": git_blob} if git_blob else {})
 
 
+def inside(folder: Path, name: str) -> Path:
+    """Return where a file goes; a job's parameters may have been written by somebody else.
+
+    Raises:
+        KitError: its name leads out of the folder.
+    """
+    parts = name.split("/")
+    if "\0" in name or any(part in ("", ".", "..") for part in parts):
+        raise KitError(f"{name!r:.200} is no name of a file inside a folder; remove the job and plan it again")
+    return folder / name
+
+
 def _prompts(params: Mapping[str, Any], out: Path, context: Context) -> dict[str, Any]:
     address, folder = context.source["url"], context.source["mirror"]
     places = [f"{folder}/{name}" for name in params["files"]]
     for place, (name, sha256) in zip(places, params["files"].items(), strict=True):
-        target = out / name
+        target = inside(out, name)
         target.parent.mkdir(parents=True, exist_ok=True)
         url = address.replace("{file}", name)
         check(target, sha256, _from_mirror_or_network(place, url, target, context, of=places))
@@ -62,7 +78,8 @@ def _package(params: Mapping[str, Any], out: Path, context: Context) -> dict[str
 def _folder(params: Mapping[str, Any], out: Path, context: Context) -> dict[str, Any]:
     folder = Path(context.source["path"])
     for name, sha256 in params["files"].items():
-        check(out / name, sha256, _copy(folder / name, out / name))
+        target = inside(out, name)
+        check(target, sha256, _copy(folder / name, target))
     return {"from": str(folder)}
 
 
@@ -123,7 +140,7 @@ def _from_mirror_or_network(
         KitError: neither has it; the message says where in a mirror folder it belongs.
     """
     if context.mirror is not None and mirror_path is not None:
-        candidate = context.mirror / mirror_path
+        candidate = inside(context.mirror, mirror_path)
         if candidate.is_file():
             _copy(candidate, target)
             return f"mirror:{mirror_path}"
@@ -143,6 +160,8 @@ def _download(url: str, target: Path, context: Context) -> None:
         UnreachableError: no network reaches its host, or this run knows so already.
         OSError: the host answered, and not with the file.
     """
+    if not url.startswith(("https://", "http://")):
+        raise KitError(f"{url:.200}: no address of the web; wanted https://")
     context.unreachable.check(url)
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT_S) as response, target.open("wb") as file:
