@@ -129,7 +129,7 @@ class Folder:
             OSError: it is not there, or must not be read.
         """
         with os.fdopen(self.open(name), "rb") as file:
-            data = file.read(max_bytes + 1)
+            data = file.read(min(os.fstat(file.fileno()).st_size, max_bytes) + 1)  # that much memory is asked for
         if len(data) > max_bytes:
             raise KitError(f"more than {max_bytes:,} bytes")
         return data
