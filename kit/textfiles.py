@@ -14,6 +14,8 @@ MAX_UNPACKED_BYTES = 4 * 2**30
 """The most that a packed file may unpack to; more would fill the memory of a small machine."""
 MAX_FILE_BYTES = 16 * 2**30
 """The most that is read of any file."""
+PIECE_BYTES = 1 << 20
+"""How much is read at once."""
 GZIP = b"\x1f\x8b"
 FOREIGN = {
     b"\x28\xb5\x2f\xfd": "packed by zstd; unpack it first, or pack it by gzip",
@@ -77,14 +79,17 @@ def read_bytes(path: Path, *, max_bytes: int = MAX_FILE_BYTES, follow_links: boo
     Raises:
         RequestError: it is not there, can't be read, is no plain file, or holds more than ``max_bytes``.
     """
+    data = bytearray()
     with open_regular(path, follow_links=follow_links) as file:
         try:
-            data = file.read(max_bytes + 1)
+            # Piece by piece: one read of so many bytes would ask for that much memory, whatever the file holds.
+            while len(data) <= max_bytes and (piece := file.read(min(PIECE_BYTES, max_bytes + 1 - len(data)))):
+                data += piece
         except OSError as error:
             raise RequestError(f"{path}: {error.strerror}") from error
     if len(data) > max_bytes:
         raise RequestError(f"{path}: more than {max_bytes:,} bytes, which no such file has; is it the right one?")
-    return data
+    return bytes(data)
 
 
 def unpack(data: bytes, where: str) -> bytes:

@@ -3,7 +3,8 @@
     python perf/readings_compared.py [--data ../shared/data] [--rows N] [--only WORD] [--before COMMIT]
 
 Prints a Markdown table: sets, completions, how many verdicts agree with the labels, and the seconds of each reading.
-``--before`` adds the readings of a commit of this repository. GSM8K: real solutions with the authors' labels, as they
+``--before`` adds the readings of a commit of this repository. "both" calls right what that commit (without one,
+``default``) or math-verify calls right. GSM8K: real solutions with the authors' labels, as they
 are and with the last line ("A: 18") in other words. MATH: each reference answer in several wordings, which is right,
 and another problem's, which counts as wrong.
 """
@@ -146,17 +147,25 @@ def compare(data: Path, rows: int | None, only: str, before: str | None) -> None
     with tempfile.TemporaryDirectory() as folder:
         readings = {f"{before}": ("ours", checkout(before, folder))} if before else {}
         readings |= {"math-verify": ("library", ROOT), "default": ("ours", ROOT)}
-        print(f"| set | n | {' | '.join(readings)} | seconds |")
-        print(f"| --- | --- | {' | '.join('---' for _ in readings)} | --- |")
+        columns = [*([before] if before else []), "math-verify", "both", "default"]
+        print(f"| set | n | {' | '.join(columns)} | seconds |")
+        print(f"| --- | --- | {' | '.join('---' for _ in columns)} | --- |")
         for one in (*gsm8k_sets(data, rows), *math_sets(data, rows, boxed)):
             if only not in one["name"]:
                 continue
-            cells, seconds = [], []
-            for reading, tree in readings.values():
-                verdicts, cpu_s = measured(reading, tree, one)
-                cells.append(f"{sum(found == label for found, label in zip(verdicts, one['labels'], strict=True)):,}")
+            found, seconds = {}, []
+            for reading, (kind, tree) in readings.items():
+                found[reading], cpu_s = measured(kind, tree, one)
                 seconds.append(f"{cpu_s:.0f}")
+            pair = (found[before or "default"], found["math-verify"])
+            found["both"] = [first or second for first, second in zip(*pair, strict=True)]
+            cells = [f"{agreeing(found[column], one['labels']):,}" for column in columns]
             print(f"| {one['name']} | {len(one['texts']):,} | {' | '.join(cells)} | {', '.join(seconds)} |", flush=True)
+
+
+def agreeing(verdicts: list[bool], labels: list[bool]) -> int:
+    """Return how many verdicts are as the labels."""
+    return sum(verdict == label for verdict, label in zip(verdicts, labels, strict=True))
 
 
 def main() -> int:

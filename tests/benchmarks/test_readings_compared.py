@@ -18,7 +18,7 @@ def test_says_which_data_is_missing(tmp_path: Path) -> None:
 
 def test_prints_a_row_a_set(reference_data: Path) -> None:
     done = compared("--data", str(reference_data / "data"), "--rows", "5", "--only", "6b")
-    rows = [line.split(" | ")[:4] for line in done.stdout.splitlines()]
-    assert rows[0] == ["| set", "n", "math-verify", "default"]
-    assert rows[2] == ["| GSM8K, 6b, as they are", "5", "5", "5"]
+    rows = [line.split(" | ")[:5] for line in done.stdout.splitlines()]
+    assert rows[0] == ["| set", "n", "math-verify", "both", "default"]
+    assert rows[2] == ["| GSM8K, 6b, as they are", "5", "5", "5", "5"]
     assert len(rows) == 7
