@@ -122,6 +122,8 @@ class Artifact:
         if value.get("format", FORMAT) != FORMAT:
             raise KitError(f"format: found {value['format']!r:.40}, this kit reads {FORMAT}")
         job, files = fitting(value, "job", dict), fitting(value, "files", dict)
+        if job.get("key", key) != key:
+            raise KitError(f"job.key: found {job['key']!r:.100}, its folder is {key[:12]}")
         provenance = fitting(value, "provenance", dict)
         if "started_at" in provenance:
             fitting(provenance, "started_at", str, "provenance.")

@@ -108,6 +108,9 @@ HEAD_FIELDS = {
     "a key of another": changed("key", to="0" * 64),
     "no key": without("key"),
     "a later format": changed("format", to=2),
+    "a job that states another key": changed("job", "key", to="0" * 64),
+    "a job that states an escape for a key": changed("job", "key", to="\x1b]0;title\x07"),
+    "a job that states no text for a key": changed("job", "key", to=1),
     "a job of another stage": changed("job", "stage", to="grade"),
     "a job of other inputs": changed("job", "inputs", to={"model": "b" * 64}),
 }
