@@ -80,8 +80,10 @@ def execute(jobs: Mapping[str, Job], store: Store, options: Options, listen: Lis
     outcome = Outcome(interrupted=[key for key in left if key in jobs and not store.has(key)])
     pending: dict[str, Job] = {}
     for key, job in jobs.items():
-        store.plan(job)
-        if store.has(key):
+        done = store.has(key)
+        if not (done and os.path.lexists(store.root / "jobs" / f"{key}.json")):  # none of a done job's is read here
+            store.plan(job)
+        if done:
             outcome.cached.append(key)
             listen("cached", job, {"rows": store.get(key).rows})
         elif fault := _not_ready(key, store):
