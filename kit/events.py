@@ -7,11 +7,14 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, TextIO
 
+from kit.errors import RequestError
+from kit.jsonfiles import parse_json
+
 MARK = "\x1ekit "
 LONGEST = 1 << 24
 """Characters of a line; a longer one is log text, in pieces."""
 DEEPEST = 32
-"""Values in values that an event holds."""
+"""Brackets in each other that an event holds."""
 LARGEST = 1 << 63
 LONGEST_PHASE = 100
 """Characters."""
@@ -55,7 +58,7 @@ def sender(stream: TextIO) -> Callable[..., None]:
     """A function that writes events to ``stream``: ``emit("done", key=..., rows=...)``."""
 
     def emit(kind: str, **fields: Any) -> None:
-        stream.write(f"{MARK}{json.dumps({'event': kind, **fields})}\n")
+        stream.write(f"{MARK}{json.dumps({'event': kind, **fields}, allow_nan=False)}\n")  # as parse wants it
         stream.flush()
 
     return emit
@@ -67,18 +70,13 @@ def parse(line: str) -> dict[str, Any] | None:
     if not mark:
         return None
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):  # ValueError: no JSON, or a number of thousands of digits
+        value = parse_json(text, "event", deepest=DEEPEST)
+    except RequestError:  # no JSON; NaN or Infinity, which no head may hold; a nest, a number of thousands of digits
         return None
-    if type(value) is not dict or not _is_text(value.get("key")) or not _is_shallow(value, DEEPEST):
+    if type(value) is not dict or not _is_text(value.get("key")):
         return None
     kind = value.get("event")
     fields = KINDS.get(kind) if isinstance(kind, str) else None
     if fields is None or not all(name in value and fits(value[name]) for name, fits in fields.items()):
         return None
     return value if all(fits(value[name]) for name, fits in OPTIONAL.items() if name in value) else None
-
-
-def _is_shallow(value: Any, levels: int) -> bool:
-    inner = value.values() if type(value) is dict else value if type(value) is list else ()
-    return levels > 0 and all(_is_shallow(one, levels - 1) for one in inner)

@@ -38,6 +38,9 @@ DEEPEST = 16
 class Handover(Store):
     """A store as seen from inside a container."""
 
+    any_owner = True
+    """User ids may be mapped here, and the host has looked whose files these are."""
+
     def __init__(self, root: Path, out: Path, said: Path, emit: Callable[..., None]) -> None:
         super().__init__(root)
         self.out = out
@@ -118,7 +121,7 @@ class Exchange:
         folder = Path(tempfile.mkdtemp(prefix="taken.", dir=self.folder))
         try:
             said = {name: event["provenance"][name] for name in SAID}
-            datetime.fromisoformat(said["started_at"])
+            check_said(said)
             provenance = {**said, "environment": job.environment, **self.observed}
             rows, facts = int(event["rows"]), dict(event["facts"])
             self._receive(job, folder)
@@ -149,6 +152,20 @@ class Exchange:
         refusal.write_text(reason, encoding="utf-8", errors="backslashreplace")
         refusal.chmod(0o644)
         refusal.rename(self.said / job.key)
+
+
+def check_said(said: Mapping[str, Any]) -> None:
+    """Check what a container says of where and how it ran.
+
+    Raises:
+        ValueError: the time is none, or a field is of another type.
+        TypeError: the time is no text.
+    """
+    datetime.fromisoformat(said["started_at"])
+    kinds = {"wall_s": (int, float), "python": (str,), "packages": (dict,), "machine": (dict,)}
+    for name, wanted in kinds.items():
+        if type(said[name]) not in wanted:
+            raise ValueError(f"provenance.{name}: found {type(said[name]).__name__}")
 
 
 def receive(folder: int, into: Path, *, copy: bool, whose: str, depth: int = 0) -> None:
@@ -234,13 +251,15 @@ def exchange(
     with ExitStack() as stack:
         for key in sorted(keys):  # in one order, or two runs could wait for each other
             stack.enter_context(store.lock(key, wait=True))
-        folder = Path(tempfile.mkdtemp(prefix=f"{keys[0]}.", dir=store.root / "tmp"))
-        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        folder = store.make_scratch(keys[0])
+        stack.callback(store.remove_scratch, folder)  # a container may leave a nest of thousands of folders
         found = Exchange(store, folder, copies=copies, observed=observed or {})
         for path in (found.out, found.said, found.workdir):
             path.mkdir()
         if other_user:
-            for path in (folder, found.said, store.root / "artifacts", store.root / "jobs"):
+            for path in (folder, found.said):
                 path.chmod(0o755)  # whatever the umask
+            for name in ("artifacts", "jobs"):
+                store.let_others_read(name)
             shutil.chown(found.out, UID, UID)
         yield found

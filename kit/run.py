@@ -12,6 +12,7 @@ from typing import IO, Any
 
 from kit import events
 from kit.containers.client import client_environment, end_container, end_left_over
+from kit.errors import KitError
 from kit.handover import Exchange, exchange
 from kit.launch import GROUPS, Options, Shape, check_folders, command, command_in_container, environment
 from kit.locks import check_installed
@@ -58,7 +59,8 @@ class Caps:
             return cls()
         made = [[store.get(key).rows for key in job.inputs.values() if store.has(key)] for job in jobs]
         rows = sum(max(counts, default=0) for counts in made)
-        return cls(memory=options.containers.memory_cap, wall_s=START_S * len(made) + ROW_S * rows, rows=rows)
+        wall_s = min(START_S * len(made) + ROW_S * rows, threading.TIMEOUT_MAX)
+        return cls(memory=options.containers.memory_cap, wall_s=wall_s, rows=rows)
 
 
 def execute(jobs: Mapping[str, Job], store: Store, options: Options, listen: Listener) -> Outcome:
@@ -78,10 +80,16 @@ def execute(jobs: Mapping[str, Job], store: Store, options: Options, listen: Lis
     outcome = Outcome(interrupted=[key for key in left if key in jobs and not store.has(key)])
     pending: dict[str, Job] = {}
     for key, job in jobs.items():
-        store.plan(job)
-        if store.has(key):
+        done = store.has(key)
+        if not (done and os.path.lexists(store.root / "jobs" / f"{key}.json")):  # none of a done job's is read here
+            store.plan(job)
+        if done:
             outcome.cached.append(key)
             listen("cached", job, {"rows": store.get(key).rows})
+        elif fault := _not_ready(key, store):
+            outcome.failed[key] = fault
+            store.record_failure(job, fault)
+            listen("failed", job, {"reason": fault})
         else:
             pending[key] = job
     if options.containers is None:  # an image was built from its lock
@@ -95,6 +103,15 @@ def execute(jobs: Mapping[str, Job], store: Store, options: Options, listen: Lis
         listen("blocked", job, {"by": jobs[cause].id if cause in jobs else f"job {cause[:10]}"})
     outcome.wall_s = time.monotonic() - started
     return outcome
+
+
+def _not_ready(key: str, store: Store) -> str:
+    """Return why a job can't be locked or logged: something odd is in the place of its files; empty if it can."""
+    try:
+        store.check_ready(key)
+    except (KitError, OSError) as error:
+        return str(error)
+    return ""
 
 
 def next_batch(pending: Mapping[str, Job], jobs: Mapping[str, Job], store: Store) -> tuple[Shape, list[str]] | None:
@@ -310,12 +327,9 @@ def _follow(
 
 
 def _log(store: Store, key: str, line: str) -> None:
-    """Add a line to a job's log; a disk too full for it, or a lost permission, stops no job."""
-    with (
-        contextlib.suppress(OSError),
-        store.log_path(key).open("a", encoding="utf-8", errors="backslashreplace") as log,
-    ):
-        log.write(line)
+    """Add a line to a job's log; a disk too full for it, a lost permission or a link in its place stops no job."""
+    with contextlib.suppress(OSError, KitError):
+        store.append_log(key, line)
 
 
 def _readable(text: str) -> str:

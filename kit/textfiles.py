@@ -68,14 +68,14 @@ def open_regular(path: Path, *, follow_links: bool = True) -> BinaryIO:
     mode = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(mode):
         os.close(descriptor)
-        raise RequestError(f"{one_line(str(path))}: {_kind(mode)}, wanted a plain file")
+        raise RequestError(f"{one_line(str(path))}: {kind_of(mode)}, wanted a plain file")
     return os.fdopen(descriptor, "rb")
 
 
-def _kind(mode: int) -> str:
-    """The name of what is no plain file."""
-    kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
-    return kinds.get(stat.S_IFMT(mode), "a device")
+def kind_of(mode: int) -> str:
+    """Return the name of a file's kind: ``a pipe``."""
+    kinds = {stat.S_IFREG: "a file", stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+    return {**kinds, stat.S_IFLNK: "a link"}.get(stat.S_IFMT(mode), "a device")
 
 
 def read_bytes(path: Path, *, max_bytes: int = MAX_FILE_BYTES, follow_links: bool = True) -> bytes:

@@ -20,7 +20,7 @@ from kit.catalogue import manifests_folder
 from kit.documents import Strict, read
 from kit.errors import KitError
 from kit.plan import Plan
-from kit.report import Cell, Grid, make_grid, plain
+from kit.report import Cell, Grid, make_grid, plain, plain_json
 from kit.store import Store
 from kit.values import MOST_ROWS
 
@@ -75,9 +75,14 @@ def check(plan: Plan, store: Store) -> list[Finding]:
     """Every check on every table of the plan."""
     found: list[Finding] = []
     for name in plan.tables:
-        grid = make_grid(name, plan, store)
         found += stored(name, plan, store)
         found += unharmed(name, plan, store)
+        try:
+            grid = make_grid(name, plan, store)
+        except KitError as error:
+            if found[-1].passed:  # else it is told already
+                found.append(Finding(check="unharmed", what=name, passed=False, detail=str(error)))
+            continue
         found += alive(grid)
         found += against_paper(grid) if plan.scale == "paper" else against_expected(grid)
     return found
@@ -315,7 +320,7 @@ def as_json(plan: Plan, findings: list[Finding]) -> str:
         "passed": all(finding.passed for finding in findings),
         "findings": [asdict(finding) for finding in findings],
     }
-    return json.dumps(document, ensure_ascii=False, indent=1)
+    return plain_json(document)
 
 
 def show(console: "Console", plan: Plan, findings: list[Finding]) -> None:

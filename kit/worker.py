@@ -147,8 +147,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def run_job(store: Store, key: str, context: JobContext) -> bool:
     """Run one job in this process alone and commit it; whether it is committed afterwards."""
-    job = store.job(key)
     emit = context.emit
+    if (job := planned(store, key, context)) is None:
+        return False
     try:
         with store.lock(key, wait=True):
             if store.has(key):
@@ -168,10 +169,19 @@ def run_job(store: Store, key: str, context: JobContext) -> bool:
     return True
 
 
+def planned(store: Store, key: str, context: JobContext) -> Job | None:
+    """Return the job of a key; where its file is no file of this job, say so, and return None."""
+    try:
+        return store.job(key)
+    except KitError as error:
+        context.emit("failed", key=key, reason=str(error))
+        return None
+
+
 def _compute_and_commit(store: Store, job: Job, out: Path, context: JobContext) -> None:
     started, clock = provenance.now(), time.monotonic()
     context.begin(job)
-    inputs = {role: store.root / "artifacts" / needed for role, needed in job.inputs.items()}
+    inputs = {role: store.input_folder(needed) for role, needed in job.inputs.items()}
     params = {name: value for name, value in job.params.items() if name != "world"}  # the launcher's
     summary = registry.load("stages", job.stage).run(params, inputs, out, context)
     if context.rank:
@@ -186,7 +196,8 @@ def _run_on_ranks(store: Store, key: str, context: JobContext) -> bool:
     """Run one job on all ranks: rank 0 holds the lock and commits; a rank that fails ends the launch."""
     from accelerate.utils import broadcast_object_list
 
-    job = store.job(key)
+    if (job := planned(store, key, context)) is None:
+        return False
     with contextlib.ExitStack() as stack:
         state: list[Any] = [None]
         if context.rank == 0:

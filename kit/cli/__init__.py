@@ -3,7 +3,7 @@
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -135,9 +135,23 @@ def store_to_plan(path: Path) -> "Store":
     from kit.store import Store
 
     new = not path.exists() or (path.is_dir() and not any(path.iterdir()))
-    if not new and not (path / "artifacts").is_dir():
+    if not new and not os.path.lexists(path / "artifacts"):
         raise RequestError(f"store {path}: something else is there; name a store, or a new folder, with --store")
     return Store(path) if new else Store.existing(path)
+
+
+def say(text: str, *, err: bool = False, nl: bool = True) -> None:
+    """Print text as plain text: whatever a store, a file or a model put into it, no terminal escape gets through."""
+    from kit.report import plain
+
+    typer.echo(plain(text), err=err, nl=nl)
+
+
+def say_json(document: Any, indent: int | None = 1) -> None:
+    """Print one JSON document, its control characters escaped as JSON does."""
+    from kit.report import plain_json
+
+    typer.echo(plain_json(document, indent))
 
 
 def say_error(text: str) -> None:

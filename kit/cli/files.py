@@ -391,7 +391,7 @@ def run_bench(
         if quiet:  # else its line has said so
             typer.echo(plain(f"error: {bench.plan.jobs[key].id}: {reason}"), err=True)
         if str(store.log_path(key)) not in reason:
-            typer.echo(f"log of {plain(bench.plan.jobs[key].id)}: {store.log_path(key)}", err=True)
+            typer.echo(plain(f"log of {bench.plan.jobs[key].id}: {store.log_path(key)}"), err=True)
     if outcome.failed or outcome.blocked:
         sys.exit(1)
     return [store.get(key) for key in keys]

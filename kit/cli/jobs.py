@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from kit.cli import DEFAULT_STORE, AsJson, MirrorDir, RuntimeName, StoreDir, UnsafeExec, app, check_mirror
+from kit.cli import DEFAULT_STORE, AsJson, MirrorDir, RuntimeName, StoreDir, UnsafeExec, app, check_mirror, say
 
 
 @app.command()
@@ -20,6 +20,7 @@ def job(
     from rich.console import Console
 
     from kit.containers.preparing import prepare
+    from kit.jobfiles import check_versions, check_words
     from kit.launch import Options
     from kit.report import plain, terminal
     from kit.run import execute
@@ -28,6 +29,9 @@ def job(
     check_mirror(mirror)
     opened = Store.existing(store)
     found = opened.job(opened.find(key))
+    check_words(found)
+    if all(map(opened.has, found.inputs.values())):  # else it does not run, and what it waits for is said below
+        check_versions(found)
     options = Options(
         store=opened.root,
         mirror=mirror,
@@ -72,7 +76,7 @@ def list_unpinned(*, as_json: bool) -> None:
         typer.echo(json.dumps(document, indent=1))
         return
     for pin in found:
-        typer.echo(describe(pin))
+        say(describe(pin))
     checked = sum(pin.git_blob is not None for pin in found)
     count = f"{len(found) - checked} of {len(pins())} are not pinned"
     count += f", {checked} by a git blob id alone" * bool(checked)
@@ -92,7 +96,7 @@ def pin(
 
     lines = 0
     for line in refresh(Online(), move=move):
-        typer.echo(line)
+        say(line)
         lines += 1
     if not lines:
         typer.echo("every pin is as the network has it")

@@ -71,7 +71,6 @@ def say_noted(console: "Console", store: "Store", keys: "Iterable[str]") -> None
         artifact = store.get(key)
         if artifact.job.stage == "fetch" and artifact.facts.get("sha256_was_pinned") is False:
             name = plain(artifact.job.id.removeprefix("fetch/"))
-            text = (
-                f"note: {name}: sha256 is {plain(str(artifact.facts['sha256']))}; `kit pin` writes it into its manifest"
-            )
+            sha256 = plain(str(artifact.facts.get("sha256")))
+            text = f"note: {name}: sha256 is {sha256}; `kit pin` writes it into its manifest"
             console.print(Text(text, style="dim"), soft_wrap=True)

@@ -1,16 +1,22 @@
 """``kit store``: look at artifacts, check them, throw away what nobody needs."""
 
-import json as json_module
+import os
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kit.cli import DEFAULT_STORE, StoreDir, app
+from kit.cli import DEFAULT_STORE, StoreDir, app, say, say_json
 from kit.errors import KitError, RequestError
 
 if TYPE_CHECKING:
     from kit.store import Artifact, Store
+
+NAMED = 6
+"""Names that one line names."""
+LONGEST_LINE = 1 << 20
+"""Bytes of a row that are shown."""
 
 store_app = typer.Typer(no_args_is_help=True, help="Look at artifacts, check them, throw away what nobody needs.")
 app.add_typer(store_app, name="store")
@@ -22,42 +28,58 @@ def list_artifacts(
     json: Annotated[bool, typer.Option("--json", help="JSONL: one JSON object an artifact")] = False,
 ) -> None:
     """One line an artifact: key, rows, bytes, when, what."""
-    from kit.report import plain
     from kit.store import Store
 
     opened = Store.existing(store)
-    for key in opened.committed():
-        try:
-            artifact = opened.get(key)
-        except KitError as error:
-            typer.echo(plain(f"{key[:10]}  damaged: {error}"), err=True)
-            continue
+    for artifact in readable(opened, opened.committed()):
         size = size_of(artifact)
         if json:
             line = {"key": artifact.key, "id": artifact.job.id, "rows": artifact.rows, "size_bytes": size}
-            typer.echo(json_module.dumps(line))
+            say_json(line, indent=None)
         else:
             head = f"{artifact.key[:10]}  {artifact.rows:>7,} rows {size / 1e6:>9,.1f} MB"
-            typer.echo(f"{head}  {artifact.provenance['started_at']}  {plain(artifact.job.id)}")
+            say(f"{head}  {artifact.provenance.get('started_at', 'no time')}  {artifact.job.id}")
 
 
 @store_app.command()
 def show(
     key: Annotated[str, typer.Argument(help="A key, or the start of it")],
     store: StoreDir = DEFAULT_STORE,
-    rows: Annotated[int, typer.Option(help="Show so many rows of each JSONL file")] = 0,
+    rows: Annotated[int, typer.Option(help="Show so many rows of each JSONL file", min=0)] = 0,
 ) -> None:
     """The head of one artifact: its job, files, facts and provenance."""
-    from kit.report import plain
-    from kit.store import HEAD, Store
+    from kit.store import Store
 
     opened = Store.existing(store)
     artifact = opened.get(opened.find(key))
-    typer.echo(plain((artifact.folder / HEAD).read_text(encoding="utf-8")))
+    say_json(dict(sorted(artifact.to_json().items())))
+    faults = 0
     for name in artifact.files:
-        if rows and name.endswith(".jsonl"):
-            lines = (artifact.folder / name).read_text(encoding="utf-8").splitlines()[:rows]
-            typer.echo(f"--- {name}\n" + "\n".join(plain(line) for line in lines))
+        if not rows or not name.endswith(".jsonl"):
+            continue
+        try:
+            lines = first_lines(opened.open_file(artifact, name), rows)
+        except KitError as error:
+            faults += 1
+            say(str(error), err=True)
+            continue
+        say("\n".join([f"--- {name}", *lines]))
+    sys.exit(1 if faults else 0)
+
+
+def first_lines(descriptor: int, count: int) -> list[str]:
+    """Return the first lines of an open file, each cut at :data:`LONGEST_LINE` bytes, and close it."""
+    lines = []
+    with os.fdopen(descriptor, "rb") as file:
+        for _ in range(count):
+            line = file.readline(LONGEST_LINE + 1)
+            if not line:
+                break
+            more = " ..." if len(line) > LONGEST_LINE and not line.endswith(b"\n") else ""
+            lines.append(line[:LONGEST_LINE].rstrip(b"\r\n").decode(errors="backslashreplace") + more)
+            if more:
+                break  # a line of gigabytes is not read to find where the next begins
+    return lines
 
 
 @store_app.command()
@@ -66,7 +88,6 @@ def check(
     store: StoreDir = DEFAULT_STORE,
 ) -> None:
     """Hash every file again and compare with the heads."""
-    from kit.report import plain
     from kit.store import Store
 
     opened = Store.existing(store)
@@ -75,8 +96,11 @@ def check(
     for key in wanted:
         for fault in opened.check(key):
             faults += 1
-            typer.echo(plain(f"{key[:10]}  {name_of(opened, key)}{fault}"))
-    typer.echo(f"{len(wanted)} artifacts checked, {faults} faults")
+            say(f"{key[:10]}  {name_of(opened, key)}{fault}")
+    for key in [] if keys else opened.headless():
+        faults += 1
+        say(f"{key[:10]}  no artifact.json there; remove {opened.root / 'artifacts' / key} and run again")
+    say(f"{len(wanted)} artifacts checked, {faults} faults")
     sys.exit(1 if faults else 0)
 
 
@@ -93,39 +117,85 @@ def gc(
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask before artifacts are removed")] = False,
 ) -> None:
     """Remove what dead runs left behind; with --keep also every artifact that those tables don't need."""
-    from kit.report import plain
     from kit.store import Store
 
     opened = Store.existing(store)
     doomed = not_needed(opened, keep, scale) if keep else []
     verb = "would remove" if dry_run else "removed"
-    leftovers = opened.half_written(remove=not dry_run)
+    faults: list[str] = []
+    leftovers = opened.half_written(remove=not dry_run, faults=faults)
     for key, size in leftovers.items():
-        typer.echo(f"{verb} a half-written {key[:10]}  {megabytes(size)}")
+        say(f"{verb} a half-written {key[:10]}  {megabytes(size)}")
+    if unknown := opened.unknown():
+        say(
+            f"left alone, as no name that the kit gives: {', '.join(map(repr, unknown[:NAMED]))}{more(unknown)}",
+            err=True,
+        )
     if not doomed:
         if keep:
-            typer.echo("no artifact to remove: the tables need all that are there")
+            say("no artifact to remove: the tables need all that are there")
         elif not leftovers:
-            typer.echo("nothing to remove")
-        return
+            say("nothing to remove")
+    else:
+        remove_artifacts(opened, doomed, faults, dry_run=dry_run, yes=yes)
+    for fault in faults:
+        say(fault, err=True)
+    if faults:
+        sys.exit(1)
+
+
+def remove_artifacts(store: "Store", doomed: list["Artifact"], faults: list[str], *, dry_run: bool, yes: bool) -> None:
+    """Name artifacts, ask, and remove those on which no run works.
+
+    Args:
+        store: which has them.
+        doomed: the artifacts.
+        faults: takes a sentence for each that stays.
+        dry_run: whether they are named alone.
+        yes: whether nobody is asked.
+
+    Raises:
+        RequestError: nobody said yes, and nobody can be asked.
+    """
     total = f"{len(doomed)} artifacts, {megabytes(sum(map(size_of, doomed)))}"
     for artifact in doomed:
         line = f"{artifact.key[:10]}  {megabytes(size_of(artifact)):>12}  {artifact.job.id}"
-        typer.echo(plain(f"{'would remove' if dry_run else 'to remove'} {line}"))
+        say(f"{'would remove' if dry_run else 'to remove'} {line}")
     if dry_run:
-        typer.echo(f"would remove {total}")
+        say(f"would remove {total}")
         return
     if not yes:
         if not sys.stdin.isatty():
-            raise RequestError(f"store {store}: {total} to remove, for good; say --yes to do it")
+            raise RequestError(f"store {store.root}: {total} to remove, for good; say --yes to do it")
         typer.confirm(f"Remove {total}, for good?", abort=True)
+    gone = []
     for artifact in doomed:
-        opened.remove(artifact.key)
-    typer.echo(f"removed {total}")
+        try:
+            store.remove(artifact.key)
+            gone.append(artifact)
+        except KitError as error:
+            faults.append(f"{artifact.key[:10]}  is left: {error}")
+    say(f"removed {len(gone)} artifacts, {megabytes(sum(map(size_of, gone)))}")
+
+
+def more(names: list[str]) -> str:
+    """Return how many names are not named."""
+    return f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
+
+
+def readable(store: "Store", keys: list[str]) -> Iterator["Artifact"]:
+    """The artifacts whose heads can be read; of each other one a line on standard error."""
+    for key in keys:
+        try:
+            artifact = store.get(key)
+        except KitError as error:
+            say(f"{key[:10]}  damaged: {error}", err=True)
+            continue
+        yield artifact
 
 
 def not_needed(store: "Store", tables: list[str], scale: str | None) -> list["Artifact"]:
-    """The artifacts that these tables don't need, at one scale or at any.
+    """The artifacts that these tables don't need, at one scale or at any; a damaged one is named, and none of them.
 
     Raises:
         RequestError: no such table or scale; or a table that can't be planned at it.
@@ -136,7 +206,7 @@ def not_needed(store: "Store", tables: list[str], scale: str | None) -> list["Ar
     own = any(name.endswith(".toml") for name in tables)  # a manifest names its scale
     scales = [scale] if scale else ["auto"] if own else Catalogue(manifests_folder()).names("scales")
     needed = {key for name in scales for key in plan_tables(tables, name).jobs}
-    return [artifact for artifact in store.artifacts() if artifact.key not in needed]
+    return list(readable(store, [key for key in store.committed() if key not in needed]))
 
 
 def name_of(store: "Store", key: str) -> str:

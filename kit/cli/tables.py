@@ -18,6 +18,8 @@ from kit.cli import (
     UnsafeExec,
     app,
     check_mirror,
+    say,
+    say_json,
     store_to_plan,
     store_to_read,
 )
@@ -233,8 +235,6 @@ def plan(
         say_choices(console, found, auto=chosen_here(tables, scale))
         show_plan(console, found, opened)
         return
-    import json as json_module
-
     document = {
         "schema": 1,
         "scale": found.scale,
@@ -247,7 +247,7 @@ def plan(
         "formula": formula(),
         "jobs": [{**job.to_json(), "cached": opened.has(key)} for key, job in found.jobs.items()],
     }
-    typer.echo(json_module.dumps(document, ensure_ascii=False, indent=1))
+    say_json(document)
 
 
 @app.command()
@@ -271,9 +271,9 @@ def report(
         if format == "terminal":
             console.print(terminal.grid_table(grid, console.width))
         elif format == "markdown":
-            typer.echo(markdown(grid), nl=False)
+            say(markdown(grid), nl=False)
         else:  # one file of CSV has one header
-            typer.echo(as_csv(grid) if index == 0 else as_csv(grid).partition("\n")[2], nl=False)
+            say(as_csv(grid) if index == 0 else as_csv(grid).partition("\n")[2], nl=False)
 
 
 @app.command()
@@ -340,13 +340,12 @@ def verify(
 
     from kit import verify as checks
     from kit.planning import plan_tables
-    from kit.report import plain
 
     opened = store_to_read(store)
     found = plan_tables(tables or stored_tables(opened, scale), scale)
     if record:
         for path in checks.record(found, opened):
-            typer.echo(plain(f"wrote {path}"))
+            say(f"wrote {path}")
         return
     findings = checks.check(found, opened)
     if json:

@@ -15,7 +15,8 @@ from typing import Any
 from kit.catalogue import ROOT
 from kit.cgroups import hybrid_cgroups
 from kit.containers import FETCH_VARIABLES
-from kit.store import BusyError, Store
+from kit.errors import KitError
+from kit.store import Store
 
 STORE_LABEL, KEY_LABEL = "org.evolkit.store", "org.evolkit.key"
 """On every container: whose it is, and the job whose lock its run holds while it lives."""
@@ -69,7 +70,8 @@ def end_left_over(runtime: str, store: Store) -> list[str]:
     ended = []
     for name in _ask(runtime, "ps", "--all", f"--filter=label={STORE_LABEL}={store_mark(store)}", f"--format={form}"):
         for facts in json.loads("\n".join(_ask(runtime, "container", "inspect", name)) or "[]"):
-            with contextlib.suppress(BusyError), store.lock(facts["Config"]["Labels"][KEY_LABEL]):
+            # busy: a run is alive; else a label that the kit did not write, or a lock that is none
+            with contextlib.suppress(KitError), store.lock(facts["Config"]["Labels"][KEY_LABEL]):
                 end_container(runtime, name)
                 ended.append(name)
     return ended

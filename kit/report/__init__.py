@@ -2,10 +2,14 @@
 
 import csv
 import io
+import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from kit import paper
+from kit.errors import KitError
 from kit.manifest import Column, Table
 from kit.plan import CellAddress, Plan
 from kit.records import Result, read_rows
@@ -79,8 +83,7 @@ def make_grid(name: str, plan: Plan, store: Store) -> Grid:
     rows: dict[tuple[str, str], list[Cell]] = {}
     for address in plan.cells[name]:
         if address.key not in cache and store.has(address.key):
-            path = store.get(address.key).folder / "results.jsonl"
-            cache[address.key] = {result.metric: result for result in read_rows(path, Result)}
+            cache[address.key] = stored_results(store, address.key)
         rows.setdefault((address.evolver, address.base), []).append(
             Cell(
                 address=address,
@@ -95,6 +98,24 @@ def make_grid(name: str, plan: Plan, store: Store) -> Grid:
         cast=plan.cast,
         lines=tuple(Line(evolver=e, base=b, cells=tuple(cells)) for (e, b), cells in rows.items()),
     )
+
+
+def stored_results(store: Store, key: str) -> dict[str, Result]:
+    """Return a grading's results by metric, of a file that is still as its head says.
+
+    Raises:
+        KitError: it is missing, was changed, or holds what no grading writes.
+    """
+    artifact = store.get(key)
+    os.close(store.open_file(artifact, "results.jsonl", checked=True))
+    path = artifact.folder / "results.jsonl"
+    found = read_rows(path, Result)
+    for number, result in enumerate(found, 1):
+        numbers = (result.value, result.stderr)
+        sound = all(type(value) in (int, float) and 0 <= value <= 1 for value in numbers) and type(result.n) is int
+        if not (sound and result.n > 0 and type(result.metric) is str and type(result.unit) is str):
+            raise KitError(f"{path}:{number}: no result of a grading; remove {artifact.folder} and run again")
+    return {result.metric: result for result in found}
 
 
 def _number(value: object) -> float | None:
@@ -165,3 +186,9 @@ def one_line(text: str) -> str:
 def plain(text: str) -> str:
     r"""Text of a model or a file made safe to show: control characters, and so terminal escapes, as ``\x1b``."""
     return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+
+
+def plain_json(document: Any, indent: int | None = 1) -> str:
+    r"""JSON that is safe to show: what :func:`plain` makes visible is written as JSON writes it, ``\u001b``."""
+    text = json.dumps(document, ensure_ascii=False, indent=indent)
+    return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)

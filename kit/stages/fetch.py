@@ -31,8 +31,12 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, contex
 
 
 def _file(params: Mapping[str, Any], out: Path, context: Context) -> dict[str, Any]:
-    target = _target(out, params["name"])
+    target = inside(out, params["name"])
     source, git_blob = context.source, params.get("git_blob")
+    if "path" in source and params["sha256"] is None:
+        raise KitError(f"{target.name}: a file of this disk is taken by its sha256 alone, and the job has none")
+    if not (params["sha256"] or git_blob) and source.get("url") != params.get("url"):
+        raise KitError(f"{target.name}: no hash is pinned, and its place is another address than its job names")
     if "path" in source:
         came_from = _copy(Path(source["path"]), target)
     else:
@@ -42,11 +46,22 @@ def _file(params: Mapping[str, Any], out: Path, context: Context) -> dict[str, A
     return facts | ({"git_blob": git_blob} if git_blob else {})
 
 
+def inside(folder: Path, name: str) -> Path:
+    """Return where a file goes; a job's parameters may have been written by somebody else.
+
+    Raises:
+        KitError: its name leads out of the folder.
+    """
+    if fault := inner_path_fault(name):
+        raise KitError(f"{shown(name)}: {fault}")
+    return folder / name
+
+
 def _prompts(params: Mapping[str, Any], out: Path, context: Context) -> dict[str, Any]:
     address, folder = context.source["url"], context.source["mirror"]
     places = [f"{folder}/{name}" for name in params["files"]]
     for place, (name, sha256) in zip(places, params["files"].items(), strict=True):
-        target = _target(out, name)
+        target = inside(out, name)
         target.parent.mkdir(parents=True, exist_ok=True)
         url = address.replace("{file}", name)
         check(target, sha256, _from_mirror_or_network(place, url, target, context, of=places))
@@ -64,20 +79,9 @@ def _package(params: Mapping[str, Any], out: Path, context: Context) -> dict[str
 def _folder(params: Mapping[str, Any], out: Path, context: Context) -> dict[str, Any]:
     folder = Path(context.source["path"])
     for name, sha256 in params["files"].items():
-        target = _target(out, name)
+        target = inside(out, name)
         check(target, sha256, _copy(folder / name, target))
     return {"from": str(folder)}
-
-
-def _target(out: Path, name: str) -> Path:
-    """Where a file of the job's parameters is written, which is inside the output folder.
-
-    Raises:
-        KitError: its name leads elsewhere.
-    """
-    if fault := inner_path_fault(name):
-        raise KitError(f"{shown(name)}: {fault}")
-    return out / name
 
 
 def _hub(params: Mapping[str, Any], out: Path, context: Context) -> dict[str, Any]:
@@ -137,8 +141,8 @@ def _from_mirror_or_network(
         KitError: neither has it; the message says where in a mirror folder it belongs.
     """
     if context.mirror is not None and mirror_path is not None:
-        candidate = _target(context.mirror, mirror_path)
-        if candidate.exists():
+        candidate = inside(context.mirror, mirror_path)
+        if candidate.exists():  # what is no plain file there is refused by name
             _copy(candidate, target)
             return f"mirror:{mirror_path}"
     try:

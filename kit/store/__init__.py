@@ -1,0 +1,296 @@
+"""Content-addressed artifacts on a disk: each is there whole or not at all.
+
+store/
+  jobs/<key>.json        what the job is: stage, version, parameters, inputs
+  artifacts/<key>/       artifact.json (the head) and the files it lists; never changed once there
+  tmp/<key>.<random>/    what a running job writes; renamed into artifacts/ as the last step
+  locks/<key>            held (flock) while a process works on the job
+  logs/<key>.log         what the job printed
+  failed/<key>.json      why the last attempt failed; removed by the next success
+
+Others may write here too: a group shares a store, or a folder is open to all. What they left is opened as
+:mod:`kit.store.opening` says, read by one reader that checks every field (:mod:`kit.store.job`), and told with its path
+and the cure where it is damaged. ``docs/shared-stores.md`` says what this holds off and what it does not.
+"""
+
+import errno
+import fcntl
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from kit.errors import KitError, RequestError
+from kit.store.contents import head_bytes, seal
+from kit.store.job import FORMAT, HEAD, Artifact, Job, canonical, check_lone_name, readable_json, sha256_file
+from kit.store.layout import FOLDERS, check_folders, check_format, key_in
+from kit.store.opening import open_root
+from kit.store.reading import StoredFiles
+from kit.store.walking import remove, walk
+
+__all__ = ["FORMAT", "HEAD", "Artifact", "BusyError", "Job", "Store", "canonical", "sha256_file"]
+
+
+class BusyError(KitError):
+    """Another process works on this job right now."""
+
+
+class Store(StoredFiles):
+    """A folder of artifacts."""
+
+    @classmethod
+    def open(cls, root: Path) -> "Store":
+        """A store at ``root``, made if it is not there.
+
+        Raises:
+            RequestError: the folder can't be made or written, one of its folders is a link or a stranger's, or another
+                version of the kit laid it out.
+        """
+        store = cls(root)
+        cure = "name a folder that you may write with --store"
+        try:
+            for name in FOLDERS:
+                if not os.path.lexists(store.root / name):
+                    (store.root / name).mkdir(parents=True, exist_ok=True)
+            with store.inside() as folder:
+                check_folders(folder)
+                if not os.access(store.root / "tmp", os.W_OK):
+                    raise RequestError(f"store {root}: no permission to write; {cure}")
+                if not folder.has("format"):
+                    folder.write("format", f"{FORMAT}\n".encode())
+                check_format(folder)
+        except OSError as error:
+            raise RequestError(f"store {root}: {error.strerror}; {cure}") from error
+        return store
+
+    @classmethod
+    def existing(cls, root: Path) -> "Store":
+        """A store that is there, to look at: nothing is made, so a folder that may only be read will do.
+
+        Raises:
+            RequestError: there is none, one of its folders is a link or a stranger's, or another version of the kit
+                laid it out.
+        """
+        store = cls(root)
+        if not os.path.lexists(store.root / "artifacts"):
+            raise RequestError(f"store {root}: no store there; name the folder that a run wrote with --store")
+        try:
+            with store.inside() as folder:
+                check_folders(folder)
+                check_format(folder)
+        except OSError as error:
+            raise RequestError(f"store {root}: {error.strerror}; name another --store") from error
+        return store
+
+    # writing
+
+    def plan(self, job: Job) -> None:
+        """Write down what a key stands for; a file that says something else is replaced.
+
+        Raises:
+            KitError: it can't be, and what is there is no file of this job.
+        """
+        path = self.root / "jobs" / f"{job.key}.json"
+        with suppress(KitError):
+            if self.job(job.key) == job:
+                return
+        try:
+            with self.inside("jobs") as folder:
+                folder.write(path.name, readable_json(job.to_json()))
+        except OSError as error:
+            with suppress(KitError):
+                self.job(job.key)  # another user's, of the same job
+                return
+            raise KitError(f"{path}: can't be written: {error.strerror}; remove it, or take another --store") from error
+
+    @contextmanager
+    def lock(self, key: str, *, wait: bool = False) -> Iterator[None]:
+        """Hold a job's lock; the kernel gives it back when the process ends, however it ends.
+
+        Raises:
+            BusyError: another process holds it and ``wait`` is off.
+            KitError: it is no plain file, a stranger's, or must not be opened.
+        """
+        path = self.root / "locks" / check_lone_name(key)
+        try:
+            with self.inside("locks") as folder:
+                try:
+                    held = folder.open_or_make(key, os.O_RDWR)
+                except PermissionError:  # another user's of the same group
+                    held = folder.open(key)
+        except OSError as error:
+            raise KitError(f"{path}: can't be opened: {error.strerror}; remove it, or take another --store") from error
+        try:
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except BlockingIOError as error:
+                raise BusyError(f"job {key[:12]} is being worked on by another run") from error
+            except OSError as error:  # NFS locks what may be written alone
+                cure = "let its group write it (chmod g+w), or take another --store"
+                raise KitError(f"{path}: can't be locked: {error.strerror}; {cure}") from error
+            yield
+        finally:
+            os.close(held)
+
+    def check_ready(self, key: str) -> None:
+        """Refuse a job whose lock or log is not what its run could use.
+
+        Raises:
+            KitError: one is no plain file, a stranger's, or a second name of another file.
+        """
+        for where, name in (("locks", key), ("logs", f"{key}.log")):
+            with self.inside(where) as folder:
+                folder.check(name, alone=True)
+
+    def make_scratch(self, key: str) -> Path:
+        """Make an empty folder in ``tmp`` that nobody else may enter."""
+        name = f"{check_lone_name(key)}.{secrets.token_hex(4)}"
+        with self.inside("tmp") as folder:
+            os.mkdir(name, 0o700, dir_fd=folder.descriptor)
+        return self.root / "tmp" / name
+
+    def remove_scratch(self, path: Path) -> None:
+        """Remove a folder of :meth:`make_scratch` with all that is in it; what may not be removed stays."""
+        with suppress(OSError, KitError), self.inside("tmp") as folder:
+            remove(folder, path.name)
+
+    @contextmanager
+    def scratch(self, key: str) -> Iterator[Path]:
+        """An empty folder for the job's output, gone afterwards unless it was committed; hold the lock."""
+        self.clear(key)
+        folder = self.make_scratch(key)
+        try:
+            yield folder
+        finally:
+            self.remove_scratch(folder)
+
+    def commit(
+        self, job: Job, folder: Path, *, rows: int, facts: Mapping[str, Any], provenance: Mapping[str, Any]
+    ) -> None:
+        """Hash the files, write the head, and rename the folder into place: the artifact is there whole, or not at all.
+
+        Raises:
+            KitError: the disk is full, or a permission is gone, or the folder holds something else than plain files, or
+                the facts are no JSON; nothing is left behind.
+        """
+        try:
+            with open_root(folder, follow_links=False) as inside:
+                artifact = Artifact(
+                    key=job.key,
+                    folder=folder,
+                    job=job,
+                    files=seal(job, inside),
+                    rows=rows,
+                    facts=dict(facts),
+                    provenance=dict(provenance),
+                )
+                head = head_bytes(artifact)
+                inside.write(HEAD, head)
+                os.fchmod(inside.descriptor, 0o755)
+                with self.inside("artifacts") as artifacts:
+                    os.rename(folder, job.key, dst_dir_fd=artifacts.descriptor)
+                    os.fsync(artifacts.descriptor)
+        except OSError as error:
+            taken = error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
+            cure = f"; remove {self.root / 'artifacts' / job.key} and run again" * taken
+            raise KitError(
+                f"{job.id}: could not be stored in {self.root}: {error.strerror}; nothing was kept{cure}"
+            ) from error
+        with suppress(OSError, KitError), self.inside("failed") as failed:
+            os.unlink(f"{job.key}.json", dir_fd=failed.descriptor)
+
+    def record_failure(self, job: Job, reason: str) -> None:
+        """Keep why an attempt failed; a disk too full even for that is no further failure."""
+        text = reason.encode("utf-8", "backslashreplace").decode()  # a worker's words may hold half a character
+        with suppress(OSError, KitError), self.inside("failed") as folder:
+            folder.write(f"{job.key}.json", canonical({"id": job.id, "reason": text}) + b"\n")
+
+    def log_path(self, key: str) -> Path:
+        """Where the job's log is."""
+        return self.root / "logs" / f"{key}.log"
+
+    def append_log(self, key: str, text: str) -> None:
+        """Add text to a job's log.
+
+        Raises:
+            KitError: the log is a link, a pipe, a stranger's, or a second name of another file.
+            OSError: the disk is full, or a permission is missing.
+        """
+        with self.inside("logs") as folder:
+            log = folder.open_or_make(f"{check_lone_name(key)}.log", os.O_WRONLY | os.O_APPEND)
+        with os.fdopen(log, "a", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(text)
+
+    def let_others_read(self, name: str) -> None:
+        """Let every user look into one of the store's folders, whatever the umask made of it; a container's does."""
+        with self.inside(name) as folder:
+            os.fchmod(folder.descriptor, os.fstat(folder.descriptor).st_mode & 0o7777 | 0o055)
+
+    # clearing away
+
+    def clear(self, key: str) -> None:
+        """Remove what a dead attempt left half-written, as far as permissions go; hold the lock."""
+        with self.inside("tmp") as folder:
+            for name in folder.names():
+                if name.startswith(f"{key}."):
+                    with suppress(OSError):
+                        remove(folder, name)
+
+    def half_written(self, *, remove: bool, faults: list[str] | None = None) -> dict[str, int]:
+        """What dead runs left half-written, key -> bytes; what a run is at work on is none of it.
+
+        Args:
+            remove: whether it is removed.
+            faults: takes a sentence for each that was left, because its lock can't be told to be free or it can't be
+                removed.
+        """
+        found: dict[str, int] = {}
+        with self.inside("tmp") as folder:
+            names = [name for name in folder.names() if key_in("tmp", name)]
+        for key in sorted({key_in("tmp", name) for name in names}):
+            mine = [name for name in names if key_in("tmp", name) == key]
+            try:
+                with self.lock(key):
+                    found[key] = sum(map(self._size, mine))
+                    if remove:
+                        self.clear(key)
+                        left = [name for name in mine if os.path.lexists(self.root / "tmp" / name)]
+                        if left and faults is not None:
+                            faults.append(f"{self.root / 'tmp' / left[0]}: no permission to remove all of it")
+            except BusyError:
+                continue
+            except KitError as error:
+                if faults is not None:
+                    faults.append(f"tmp/{mine[0]} is left: {error}")
+        return found
+
+    def _size(self, name: str) -> int:
+        """Bytes of the files below a folder of ``tmp``."""
+        with (
+            suppress(OSError, KitError),
+            open_root(self.root / "tmp", any_owner=True) as folder,
+            folder.folder(name) as inner,
+        ):
+            return sum(one.size_bytes for one in walk(inner))
+        return 0
+
+    def remove(self, key: str) -> int:
+        """Delete an artifact; returns the bytes given back.
+
+        Raises:
+            BusyError: a run works on its job.
+            KitError: its head or its lock can't be read, or it may not be removed.
+        """
+        artifact = self.get(key)
+        gone = f"{key}.removed"
+        with self.lock(key), self.inside("tmp") as tmp, self.inside("artifacts") as artifacts:
+            try:
+                if tmp.has(gone):
+                    remove(tmp, gone)
+                os.rename(key, gone, src_dir_fd=artifacts.descriptor, dst_dir_fd=tmp.descriptor)
+                remove(tmp, gone)
+            except OSError as error:
+                raise KitError(f"{artifact.folder}: can't be removed: {error.strerror}") from error
+        return sum(int(file["size_bytes"]) for file in artifact.files.values())

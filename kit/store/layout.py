@@ -1,0 +1,53 @@
+"""A store's own folders and the version of its layout, looked at before anything in it is."""
+
+from kit.errors import KitError, RequestError
+from kit.store.contents import reason
+from kit.store.job import FORMAT, KEY
+from kit.store.opening import Folder
+
+FOLDERS = ("artifacts", "jobs", "tmp", "locks", "logs", "failed")
+
+
+def check_folders(store: Folder) -> None:
+    """Refuse a store whose folders, those that are there, are not its own.
+
+    Raises:
+        RequestError: one is a link, no folder, or a stranger's, or can't be opened.
+    """
+    for name in FOLDERS:
+        try:
+            with store.folder(name):
+                pass
+        except FileNotFoundError:
+            continue
+        except KitError as error:
+            raise RequestError(f"store {error}, or name another --store") from error
+        except OSError as error:
+            raise RequestError(f"store {store.path}: {name}: {error.strerror}; name another --store") from error
+
+
+def check_format(store: Folder) -> None:
+    """Refuse a store of another layout than this kit writes; one without a mark was never written to.
+
+    Raises:
+        RequestError: it is of another version, or what should say so is no plain file.
+    """
+    try:
+        found = store.read("format", 1000).decode(errors="backslashreplace").strip()
+    except FileNotFoundError:
+        return
+    except (OSError, KitError) as error:
+        raise RequestError(
+            f"store {store.path}: format can't be read: {reason(error)}; remove it, or name another --store"
+        ) from error
+    if found != str(FORMAT):
+        raise RequestError(
+            f"store {store.path}: laid out as format {found[:100]}, this kit reads {FORMAT}; name another --store"
+        )
+
+
+def key_in(where: str, name: str) -> str:
+    """Return the key in a name of ``artifacts`` or ``tmp``; nothing where the kit gives no such name."""
+    key, dot, _ = name.partition(".")
+    fits = KEY.fullmatch(key) and bool(dot) == (where == "tmp")
+    return key if fits else ""

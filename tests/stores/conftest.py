@@ -1,0 +1,74 @@
+"""A store with one artifact, and the command line on it, for tests that harm the store."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kit.cli import main
+from kit.store import Job, Store
+
+Kit = Callable[..., tuple[int, str]]
+
+
+def make_job(name: str = "one", **changes: Any) -> Job:
+    values: dict[str, Any] = {
+        "id": f"fetch/{name}",
+        "stage": "fetch",
+        "version": "fetch-1",
+        "environment": "grade",
+        "lock": "",
+        "params": {"name": name},
+        "inputs": {},
+    }
+    return Job(**(values | changes))
+
+
+def put(store: Store, made: Job) -> Path:
+    """Commit an artifact of two files; returns its folder."""
+    store.plan(made)
+    with store.lock(made.key), store.scratch(made.key) as out:
+        (out / "rows.jsonl").write_text('{"n": 1}\n{"n": 2}\n', encoding="utf-8")
+        (out / "deep").mkdir()
+        (out / "deep" / "b.txt").write_text("b", encoding="utf-8")
+        store.commit(made, out, rows=2, facts={"f": 1}, provenance={"started_at": "2026-01-01T00:00:00+00:00"})
+    return store.get(made.key).folder
+
+
+@pytest.fixture
+def new_job() -> Callable[..., Job]:
+    return make_job
+
+
+@pytest.fixture
+def commit() -> Callable[[Store, Job], Path]:
+    return put
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store.open(tmp_path / "store")
+
+
+@pytest.fixture
+def made(store: Store) -> Job:
+    """The job of the one artifact that is there."""
+    put(store, found := make_job())
+    return found
+
+
+@pytest.fixture
+def kit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Kit:
+    """Run the command line beside the store: exit code, and all that it printed."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("KIT_STORE", raising=False)
+
+    def call(*words: str) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["kit", *words])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return int(ended.value.code or 0), "".join(capsys.readouterr())
+
+    return call
