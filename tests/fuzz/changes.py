@@ -184,7 +184,7 @@ def become(path: Path, kind: str) -> None:
 
 
 def tree(folder: Path) -> dict[str, str]:
-    """Return what lies in a folder: path -> kind, size and the head of its bytes; nothing is followed or opened twice."""
+    """Return what lies in a folder: path -> its kind and the head of its bytes; no link is followed."""
     found = {}
     for path in sorted(folder.rglob("*")):
         name = str(path.relative_to(folder))

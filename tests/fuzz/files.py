@@ -15,7 +15,7 @@ from kit.completions import read_completions
 from kit.records import Problem
 from kit.seeds import read_instructions, read_pairs, read_training
 from tests.fuzz import changes, graders, outcomes
-from tests.fuzz.outcomes import Ended, Fault
+from tests.fuzz.outcomes import Ended, FaultError
 
 NAME = "files"
 CPU_S = 20.0
@@ -74,7 +74,7 @@ def run(case: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Write the changed file and read it.
 
     Raises:
-        Fault: anything but rows or a sentence; rows that are not the file's.
+        FaultError: anything but rows or a sentence; rows that are not the file's.
     """
     kind = case["kind"]
     path = folder / ("rows.json" if case["layout"] == "json" else "rows.jsonl")
@@ -90,7 +90,7 @@ def run(case: dict[str, Any], folder: Path) -> dict[str, Any]:
     if ended.refused:
         return {"end": outcomes.REFUSED}
     if not path.is_file() or str(path.resolve()).startswith("/dev/"):
-        raise Fault("silent acceptance", f"read from what is no file: {case['changes'][1:]}")
+        raise FaultError("silent acceptance", f"read from what is no file: {case['changes'][1:]}")
     if not whole or not isinstance(rows, list):
         return {"end": outcomes.ACCEPTED}
     _check(kind, rows, ended)
@@ -128,22 +128,22 @@ def _check(kind: str, rows: list[Any], ended: Ended) -> None:
     """Compare what came back with the file's own records."""
     found = ended.value
     if len(found) != (len(problems()) if kind == "completions" else len(rows)):
-        raise Fault("silent acceptance", f"{len(found)} rows of {len(rows)}")
+        raise FaultError("silent acceptance", f"{len(found)} rows of {len(rows)}")
     if kind == "completions":
         texts = [value for row in rows for value in (row.values() if isinstance(row, dict) else ())]
         if lost := [text for text in found if text not in texts]:
-            raise Fault("silent acceptance", f"a text that no record holds: {lost[0][:80]!r}")
+            raise FaultError("silent acceptance", f"a text that no record holds: {lost[0][:80]!r}")
     elif kind in graders.names():
         if strange := [row for row in rows if any(map(_beyond, _leaves(row)))]:
-            raise Fault("silent acceptance", f"a problem with {str(strange[0])[:200]}")
+            raise FaultError("silent acceptance", f"a problem with {str(strange[0])[:200]}")
     else:
         for row, one in zip(rows, found, strict=True):
             for name in ("instruction", "input", "output"):
                 wanted = row.get(name) or ""
                 if kind != "training" and getattr(one, name) != wanted:
-                    raise Fault("silent acceptance", f"{name}: {getattr(one, name)!r:.80} for {wanted!r:.80}")
+                    raise FaultError("silent acceptance", f"{name}: {getattr(one, name)!r:.80} for {wanted!r:.80}")
                 if not isinstance(getattr(one, name), str):
-                    raise Fault("silent acceptance", f"{name}: {type(getattr(one, name)).__name__}")
+                    raise FaultError("silent acceptance", f"{name}: {type(getattr(one, name)).__name__}")
 
 
 def _leaves(value: Any) -> list[Any]:

@@ -20,7 +20,7 @@ from kit.catalogue import Catalogue, manifests_folder
 from kit.planner import make_plan
 from kit.planning import locks, plan_manifest
 from tests.fuzz import changes, outcomes
-from tests.fuzz.outcomes import Fault
+from tests.fuzz.outcomes import FaultError
 from tests.fuzz.watching import ROOT
 
 NAME = "manifests"
@@ -240,7 +240,7 @@ def run(case: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Change the manifest, and plan by it.
 
     Raises:
-        Fault: anything but a plan or a sentence; a change that is seen nowhere.
+        FaultError: anything but a plan or a sentence; a change that is seen nowhere.
     """
     name = case["manifest"]
     path = _laid_out(folder, name)
@@ -260,20 +260,20 @@ def run(case: dict[str, Any], folder: Path) -> dict[str, Any]:
         ]
         ended = outcomes.command(words)
         if (folder / "store").exists():
-            raise Fault("made a store", ended.said[:500])
+            raise FaultError("made a store", ended.said[:500])
     ended = outcomes.call(lambda: _seen(name, path, folder))
     if ended.refused:
         return {"end": outcomes.REFUSED}
     before, after = _data(base(name).encode()), _data(path.read_bytes())
     if after is None:
-        raise Fault("silent acceptance", "planned by what is no TOML")
+        raise FaultError("silent acceptance", "planned by what is no TOML")
     if wrong := list(_impossible(after)):
-        raise Fault("silent acceptance", f"planned with {wrong[:3]}"[:500])
+        raise FaultError("silent acceptance", f"planned with {wrong[:3]}"[:500])
     differs = list(differences(before, after))
     if not differs:
         return {"end": outcomes.EQUAL}
     if ended.value == _original(name) and not all(_benign(one) for one in differs):
-        raise Fault("silent acceptance", f"seen nowhere: {differs[:5]}"[:500])
+        raise FaultError("silent acceptance", f"seen nowhere: {differs[:5]}"[:500])
     return {"end": outcomes.ACCEPTED}
 
 

@@ -1,7 +1,7 @@
 """Damaged and hostile model folders: every JSON file, the weights' headers, the chat template, code that came along.
 
-The folder is a Llama of two layers that was made on the spot. A case changes one file, and the kit reads the folder as it
-does before any work: its files, its weights against its config.json, its tokenizer, and a chat in its template's words.
+The folder is a Llama of two layers that was made on the spot. A case changes one file, and the kit reads the folder as
+it does before any work: its files, its weights against config.json, its tokenizer, a chat in its template's words.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ from random import Random
 from typing import Any
 
 from tests.fuzz import changes, outcomes
-from tests.fuzz.outcomes import Fault
+from tests.fuzz.outcomes import FaultError
 
 NAME = "models"
 CPU_S = 60.0
@@ -26,7 +26,9 @@ INDEX = "model.safetensors.index.json"
 DOCUMENTS = ("config.json", "tokenizer_config.json", "generation_config.json", "tokenizer.json", INDEX)
 REQUIRED = ("config.json", "tokenizer.json", "model.safetensors", INDEX, "chat_template.jinja")
 SHAPES = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
-"""What config.json says of the weights; the tokens are counted."""
+"""What config.json says of the weights, beside its number of tokens."""
+TOKENS = 260
+"""A token a byte, and four that mark turns."""
 TEMPLATES = {
     "unclosed": "{% for m in messages %}{{ m.content }",
     "unknown tag": "{% import_code 'x' %}",
@@ -36,10 +38,11 @@ TEMPLATES = {
     "no such turn": "{{ messages[99].content }}",
     "of another type": "{{ messages + 1 }}",
     "no function": "{{ messages() }}",
-    "endless": "{% for a in range(99999) %}{% for b in range(99999) %}{% for c in range(99999) %}{% endfor %}{% endfor %}{% endfor %}",
+    "endless": "{% for a in range(99999) %}{% for b in range(99999) %}{% for c in range(9) %}{% endfor %}{% endfor %}"
+    + "{% endfor %}",
     "long": "{{ 'a' * 10 ** 10 }}",
-    "longer and longer": "{% set x = namespace(t='a') %}{% for i in range(99) %}{% set x.t = x.t ~ x.t %}{% endfor %}{{ x.t }}",
-    "many": "{% for i in range(9999999) %}aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa{% endfor %}",
+    "longer and longer": "{% set x = namespace(t='a') %}{% for i in range(99) %}{% set x.t = x.t ~ x.t %}{% endfor %}",
+    "many": "{% for i in range(99999) %}" + "a" * 9_000 + "{% endfor %}",
     "power": "{{ 9 ** 9 ** 9 }}",
     "recursive": "{% macro f(x) %}{{ f(x) }}{% endmacro %}{{ f(1) }}",
     "deep": "{{ " + "(" * 3_000 + "1" + ")" * 3_000 + " }}",
@@ -183,7 +186,7 @@ def run(case: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Change the folder, and read it.
 
     Raises:
-        Fault: anything but a model or a sentence; another model than the folder's, in silence; code that ran.
+        FaultError: anything but a model or a sentence; another model than the folder's, in silence; code that ran.
     """
     model, marker = folder / "model", folder / "ran"
     shutil.copytree(bases()[case["base"]], model)
@@ -194,9 +197,9 @@ def run(case: dict[str, Any], folder: Path) -> dict[str, Any]:
     finally:
         sys.stdin = stdin
     if marker.exists():
-        raise Fault("code ran", case["planted"])
+        raise FaultError("code ran", case["planted"])
     if must and not ended.refused:
-        raise Fault("silent acceptance", f"{ended.value}"[:500])
+        raise FaultError("silent acceptance", f"{ended.value}"[:500])
     return {"end": outcomes.REFUSED if ended.refused else outcomes.ACCEPTED}
 
 
@@ -274,25 +277,25 @@ def _must_refuse(name: str, path: Path, before: bytes) -> bool:
     if str(path.resolve()).startswith("/dev/"):
         return True
     data = path.read_bytes()
-    if data == before:
-        return False
-    if name.endswith(".safetensors"):
-        return True
+    if data == before or name.endswith(".safetensors"):
+        return data != before
     if name == "chat_template.jinja":
         return not data.strip()
     value, first = _json(data), json.loads(before)
-    if not isinstance(value, dict):
-        return True
+    return not isinstance(value, dict) or _another_model(name, value, first)
+
+
+def _another_model(name: str, value: dict[str, Any], first: dict[str, Any]) -> bool:
+    """Whether a JSON file of the folder describes another model than it did."""
     if name == INDEX:
         return bool(value.get("weight_map") != first["weight_map"])
     if name == "config.json":
-        return "auto_map" in value or any(
-            _other(value.get(key), first.get(key)) for key in (*SHAPES, "vocab_size", "model_type")
-        )
+        keys = (*SHAPES, "vocab_size", "model_type")
+        return "auto_map" in value or any(_other(value.get(key), first.get(key)) for key in keys)
     if name == "generation_config.json":
         ends = value.get("eos_token_id")
         ends = ends if isinstance(ends, list) else [ends]
-        return not all(one is None or (type(one) is int and 0 <= one < 260) for one in ends)
+        return not all(one is None or (type(one) is int and 0 <= one < TOKENS) for one in ends)
     return False
 
 

@@ -18,7 +18,7 @@ BARE = re.compile(r"^\W*(?:\w+\.)*\w*(?:Error|Exception|Warning)\b[^\n]{0,60}$|^
 ACCEPTED, EQUAL, REFUSED = "accepted", "accepted as equal", "refused"
 
 
-class Fault(Exception):
+class FaultError(Exception):
     """Something that must not be; its kind in the first argument, what was seen in the second."""
 
     @property
@@ -50,7 +50,7 @@ def call(function: Callable[[], Any]) -> Ended:
     """Call a function of the kit; it may return, or raise a KitError whose text is a sentence, and prints nothing bad.
 
     Raises:
-        Fault: a traceback, no sentence, a control character.
+        FaultError: a traceback, no sentence, a control character.
     """
     with captured() as (out, err):
         try:
@@ -59,7 +59,7 @@ def call(function: Callable[[], Any]) -> Ended:
             check_sentence(str(error))
             return Ended(refused=True, said=str(error))
         except Exception as error:
-            raise Fault("traceback", traced(error)) from error
+            raise FaultError("traceback", traced(error)) from error
     said = out.getvalue() + err.getvalue()
     check_printed(said)
     return Ended(refused=False, said=said, value=value)
@@ -69,7 +69,7 @@ def command(words: list[str]) -> Ended:
     """Run a ``kit`` command in this process as the shell would; a sentence goes with every exit code but 0.
 
     Raises:
-        Fault: a traceback, no sentence, a control character, an exit code that the kit does not have.
+        FaultError: a traceback, no sentence, a control character, an exit code that the kit does not have.
     """
     from kit.cli import main
 
@@ -82,15 +82,15 @@ def command(words: list[str]) -> Ended:
             except SystemExit as ended:
                 code = ended.code if isinstance(ended.code, int) else 1
             except Exception as error:
-                raise Fault("traceback", traced(error)) from error
+                raise FaultError("traceback", traced(error)) from error
     finally:
         sys.argv = before
     said = out.getvalue() + err.getvalue()
     check_printed(said)
     if "Traceback (most recent call last)" in said:
-        raise Fault("traceback", said[-LONGEST:])
+        raise FaultError("traceback", said[-LONGEST:])
     if code not in (0, 1, 2):
-        raise Fault("exit code", f"{code}: {said[-LONGEST:]}")
+        raise FaultError("exit code", f"{code}: {said[-LONGEST:]}")
     if code:
         check_sentence(err.getvalue().removeprefix("error: ") or out.getvalue())
     return Ended(refused=code != 0, said=said, code=code)
@@ -108,9 +108,9 @@ def check_sentence(text: str) -> None:
     """Refuse a message that is no sentence, repeats a file, or holds a control character."""
     check_printed(text)
     if BARE.match(text.strip()) or len(text.split()) < 4:
-        raise Fault("no sentence", text[:LONGEST])
+        raise FaultError("no sentence", text[:LONGEST])
     if len(text) > LONGEST:
-        raise Fault("long message", f"{len(text):,} characters: {text[:300]} ... {text[-300:]}")
+        raise FaultError("long message", f"{len(text):,} characters: {text[:300]} ... {text[-300:]}")
 
 
 def check_printed(text: str) -> None:
@@ -119,7 +119,7 @@ def check_printed(text: str) -> None:
         character for character in text if not character.isprintable() and character not in "\n\N{NO-BREAK SPACE}"
     ]:
         place = text.index(bad[0])
-        raise Fault("control characters", f"{bad[0]!a} in {text[max(0, place - 80) : place + 40]!a}")
+        raise FaultError("control characters", f"{bad[0]!a} in {text[max(0, place - 80) : place + 40]!a}")
 
 
 def traced(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""A session: the kept cases first, then as many new ones as were asked for; counts, and a file for each failing case."""
+"""A session: the kept cases first, then as many new ones as were asked for; counts, and a file a failing case."""
 
 import hashlib
 import json

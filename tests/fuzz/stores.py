@@ -23,7 +23,7 @@ from kit.records import Grade, results, write_rows
 from kit.registry import load
 from kit.store import Job, Store
 from tests.fuzz import changes, outcomes
-from tests.fuzz.outcomes import Ended, Fault
+from tests.fuzz.outcomes import Ended, FaultError
 
 NAME = "stores"
 CPU_S = 20.0
@@ -136,7 +136,7 @@ def run(case: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Damage the copy, run the command, and look at what it said and did.
 
     Raises:
-        Fault: anything but success or a sentence; what was refused by nobody; what was written outside.
+        FaultError: anything but success or a sentence; what was refused by nobody; what was written outside.
     """
     original, done, planned, live = base()
     root, outside = folder / "store", changes.fresh(folder / "outside")
@@ -152,16 +152,16 @@ def run(case: dict[str, Any], folder: Path) -> dict[str, Any]:
     scratch = root / "tmp" / f"{live}.at-work"
     scratch.mkdir()
     (scratch / "half").write_text("half", encoding="utf-8")
-    odd = set(os.listdir(root / "tmp")) - {f"{planned}.left"}
+    odd = _names(root / "tmp") - {f"{planned}.left"}
     with _held(root / "locks" / live), _no_workers():
         ended = _call(case, root, keys)
     if changes.tree(outside) != untouched:
-        raise Fault("wrote outside", f"{case['command']}: {changes.tree(outside)}")
-    if lost := odd - set(os.listdir(root / "tmp")):
-        raise Fault("removed what is not its own", f"{sorted(lost)}")
+        raise FaultError("wrote outside", f"{case['command']}: {changes.tree(outside)}")
+    if lost := odd - _names(root / "tmp"):
+        raise FaultError("removed what is not its own", f"{sorted(lost)}")
     told = ended.refused or "damaged" in ended.said
     if not told and _must_tell(case, path, before, done, planned):
-        raise Fault("silent acceptance", f"{case['command']}: {ended.said[:300] or 'nothing was said'}")
+        raise FaultError("silent acceptance", f"{case['command']}: {ended.said[:300] or 'nothing was said'}")
     return {"end": outcomes.REFUSED if told else outcomes.ACCEPTED}
 
 
@@ -195,7 +195,7 @@ def _call(case: dict[str, Any], root: Path, keys: dict[str, str]) -> Ended:
     if function := functions.get(case["command"]):
         ended = outcomes.call(function)
         if case["command"] == "failure" and not isinstance(ended.value, str | None):
-            raise Fault("wrong type", f"failure gives {type(ended.value).__name__}")
+            raise FaultError("wrong type", f"failure gives {type(ended.value).__name__}")
         return ended
     return outcomes.command([*case["command"].format_map(keys).split(), "--store", str(root)])
 
@@ -225,24 +225,28 @@ def _no_workers() -> Iterator[None]:
 
 def _must_tell(case: dict[str, Any], path: Path, before: bytes, done: str, planned: str) -> bool:
     """Whether the command has to name the damage: it reads the place, and the place is not what a store has there."""
-    command = case["command"]
-    if case["place"] == "lock":
-        return case["kind"] != "file" and case["kind"] != "link-nowhere"
-    if "change" not in case or case["place"] in ("log",):
-        return False
-    if case["place"] == "failed":
+    command, place = case["command"], case["place"]
+    if place == "lock":
+        return case["kind"] not in ("file", "link-nowhere")
+    if place == "failed":
         return not _sound_failure(path)
-    if case["place"] == "format":
-        return _plain_bytes(path) is None or (_plain_bytes(path) or b"").strip() != b"1"
-    reads = command != "job {done}" if case["place"] == "job" else command not in TIDIES
-    if not reads:
+    if place == "format":
+        return (_plain_bytes(path) or b"").strip() != b"1"
+    if place in ("log", "scratch") or command in TIDIES or command == "job {done}":
         return False
-    if case["place"] in ("rows", "table"):
-        return command.startswith("store check") and _plain_bytes(path) != before
-    if case["place"] == "job":
-        return not sound_job(_value(path), planned)
     checks = command.startswith("store check")
-    return not sound_head(_value(path), done) or (checks and not _same_files(path, before))
+    if place in ("rows", "table"):
+        return checks and _plain_bytes(path) != before
+    return (
+        not sound_job(_value(path), planned)
+        if place == "job"
+        else not sound_head(_value(path), done) or (checks and not _same_files(path, before))
+    )
+
+
+def _names(folder: Path) -> set[str]:
+    """The names in a folder."""
+    return {path.name for path in folder.iterdir()}
 
 
 def _plain_bytes(path: Path) -> bytes | None:

@@ -86,7 +86,7 @@ class Worker:
     def _attend(
         self, process: "subprocess.Popen[bytes]", cpu_s: float, asleep_s: float
     ) -> tuple[bytes, dict[str, Any]]:
-        """Wait for the two lines of the answer, and look at the process meanwhile; what was said, and a fault if any."""
+        """Wait for the two lines of the answer and look at the process meanwhile; what was said, and a fault if any."""
         assert process.stdout
         watched = psutil.Process(process.pid)
         first = last = look(watched)

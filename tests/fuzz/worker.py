@@ -18,7 +18,7 @@ from types import ModuleType
 from typing import Any, TextIO
 
 from tests.fuzz.changes import fresh
-from tests.fuzz.outcomes import Fault, traced
+from tests.fuzz.outcomes import FaultError, traced
 
 TARGETS = {"texts": "graders", "stores": "stores", "manifests": "manifests", "models": "models", "files": "files"}
 """Name of a target -> its module here."""
@@ -28,7 +28,7 @@ MEMORY_BYTES = 12 * 2**30
 
 def target(name: str) -> ModuleType:
     """Return a target's module."""
-    return import_module(f"tests.fuzz.{TARGETS[name]}")
+    return import_module(f"tests.fuzz.{TARGETS.get(name, name)}")
 
 
 def case_of(order: dict[str, Any]) -> dict[str, Any]:
@@ -45,7 +45,7 @@ def answer(name: str, case: dict[str, Any], folder: Path) -> dict[str, Any]:
     started = time.process_time()
     try:
         ended: dict[str, Any] = target(name).run(case, fresh(folder / "case"))
-    except Fault as fault:
+    except FaultError as fault:
         return {"fault": fault.kind, "seen": fault.seen}
     except Exception as error:  # of the harness itself: it must be seen too
         return {"fault": "the test itself failed", "seen": traced(error)}
