@@ -259,7 +259,12 @@ def _tensors(header: bytes) -> Any:
     value = _json(header)
     if not isinstance(value, dict):
         return None
-    return {name: one for name, one in value.items() if name != "__metadata__"}
+    known = ("dtype", "shape", "data_offsets")
+    return {
+        name: {key: one.get(key) for key in known} if isinstance(one, dict) else one
+        for name, one in value.items()
+        if name != "__metadata__"
+    }
 
 
 def _json(data: bytes) -> Any:
@@ -288,7 +293,10 @@ def _must_refuse(name: str, path: Path, before: bytes) -> bool:
 def _another_model(name: str, value: dict[str, Any], first: dict[str, Any]) -> bool:
     """Whether a JSON file of the folder describes another model than it did."""
     if name == INDEX:
-        return bool(value.get("weight_map") != first["weight_map"])
+        places, before = value.get("weight_map"), first["weight_map"]
+        # A tensor that is not named is read all the same, as long as its file is.
+        lost = not isinstance(places, dict) or set(map(str, places.values())) != set(before.values())
+        return lost or not set(places.items()) <= set(before.items())
     if name == "config.json":
         keys = (*SHAPES, "vocab_size", "model_type")
         return "auto_map" in value or any(_other(value.get(key), first.get(key)) for key in keys)
