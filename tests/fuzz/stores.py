@@ -30,6 +30,7 @@ CPU_S = 20.0
 ASLEEP_S = 20.0
 IN_A_ROW = 60
 READS_HEADS = ("store list", "store list --json", "store show {done} --rows 2", "store check", "store check {done}")
+# `plan` looks whether heads are there, and into none.
 READS_TABLES = ("report 2 --scale smoke", "plan 2 --scale smoke", "verify 2 --scale smoke")
 TIDIES = ("store gc --dry-run", "store gc", "store gc --keep 2 --scale smoke --dry-run")
 FREE = {("job", "id"), ("job", "resources"), ("facts",), ("provenance",)}
@@ -152,7 +153,8 @@ def run(case: dict[str, Any], folder: Path) -> dict[str, Any]:
     scratch = root / "tmp" / f"{live}.at-work"
     scratch.mkdir()
     (scratch / "half").write_text("half", encoding="utf-8")
-    odd = _names(root / "tmp") - {f"{planned}.left"}
+    # Names that start with the key of a job that nobody is at work on are a dead run's; the others are not the store's.
+    odd = {name for name in _names(root / "tmp") if not name.startswith((f"{planned}.", f"{done}."))}
     with _held(root / "locks" / live), _no_workers():
         ended = _call(case, root, keys)
     if changes.tree(outside) != untouched:
@@ -232,7 +234,7 @@ def _must_tell(case: dict[str, Any], path: Path, before: bytes, done: str, plann
         return not _sound_failure(path)
     if place == "format":
         return (_plain_bytes(path) or b"").strip() != b"1"
-    if place in ("log", "scratch") or command in TIDIES or command == "job {done}":
+    if place in ("log", "scratch") or command in TIDIES or command == "job {done}" or command.startswith("plan "):
         return False
     checks = command.startswith("store check")
     if place in ("rows", "table"):
