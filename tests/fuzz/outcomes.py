@@ -47,7 +47,9 @@ class Ended:
 
 
 def call(function: Callable[[], Any]) -> Ended:
-    """Call a function of the kit; it may return, or raise a KitError whose text is a sentence, and prints nothing bad.
+    """Call a function of the kit; it may return, or raise a KitError whose text is a sentence.
+
+    What a command would print of it goes through ``kit.report.plain``, as :func:`command` sees.
 
     Raises:
         FaultError: a traceback, no sentence, a control character.
@@ -105,8 +107,7 @@ def captured() -> Iterator[tuple[io.StringIO, io.StringIO]]:
 
 
 def check_sentence(text: str) -> None:
-    """Refuse a message that is no sentence, repeats a file, or holds a control character."""
-    check_printed(text)
+    """Refuse a message that is no sentence, or repeats a whole file."""
     if BARE.match(text.strip()) or len(text.split()) < 4:
         raise FaultError("no sentence", text[:LONGEST])
     if len(text) > LONGEST:

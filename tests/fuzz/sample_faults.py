@@ -47,10 +47,6 @@ def _mumbles(folder: Path) -> None:
     raise RequestError("KeyError: 'rows'")
 
 
-def _shouts(folder: Path) -> None:
-    raise RequestError("file.json: found \x1b[31mred\x1b[0m, wanted a name")
-
-
 def _repeats(folder: Path) -> None:
     raise RequestError(f"file.json: found {'x' * 100_000}, wanted a name")
 

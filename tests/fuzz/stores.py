@@ -298,7 +298,9 @@ def sound_job(value: Any, key: str) -> bool:
 
 def sound_head(value: Any, key: str) -> bool:
     """Whether this is a head that a store of this layout has for the key."""
-    if not isinstance(value, dict) or not sound_job(value.get("job"), key):
+    if not isinstance(value, dict) or not isinstance(job := value.get("job"), dict):
+        return False
+    if not sound_job({name: one for name, one in job.items() if name != "key"}, key):  # its key is written twice
         return False
     files, rows = value.get("files"), value.get("rows")
     sound = isinstance(files, dict) and all(map(_sound_file, files.items()))

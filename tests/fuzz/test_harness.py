@@ -14,7 +14,6 @@ from tests.fuzz.watching import Worker
 FAULTS = {
     "raises": ("traceback", "KeyError: 'rows'"),
     "mumbles": ("no sentence", "KeyError: 'rows'"),
-    "shouts": ("control characters", "'\\x1b'"),
     "prints": ("control characters", "'\\x1b'"),
     "repeats": ("long message", "100,"),
     "eats": ("traceback", "MemoryError"),

@@ -128,7 +128,8 @@ class Worker:
 
     def _died(self, process: "subprocess.Popen[bytes]") -> dict[str, Any]:
         """What is said of a process that ended by itself."""
-        code = process.wait()
+        with process:
+            code = process.wait()
         self._process = None
         return {"fault": "died", "seen": f"the process ended with exit code {code}"}
 
