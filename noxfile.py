@@ -81,7 +81,7 @@ def slow(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def fuzz(session: nox.Session) -> None:
-    """Hostile texts, stores, manifests, models, files: ten minutes, or ``-- --minutes 60 --seed 7``; prints the counts."""
+    """Hostile texts, stores, manifests, models and files: ten minutes, or ``-- --minutes 60 --seed 7``; with counts."""
     run(session, "python", "-m", "tests.fuzz", *session.posargs)
 
 
