@@ -233,17 +233,19 @@ def _must_tell(case: dict[str, Any], path: Path, before: bytes, done: str, plann
     if place == "failed":
         return not _sound_failure(path)
     if place == "format":
-        return (_plain_bytes(path) or b"").strip() != b"1"
+        return os.path.lexists(path) and (_plain_bytes(path) or b"").strip() != b"1"
     if place in ("log", "scratch") or command in TIDIES or command == "job {done}" or command.startswith("plan "):
         return False
     checks = command.startswith("store check")
-    if place in ("rows", "table"):
-        return checks and _plain_bytes(path) != before
-    return (
-        not sound_job(_value(path), planned)
-        if place == "job"
-        else not sound_head(_value(path), done) or (checks and not _same_files(path, before))
-    )
+    if place in ("rows", "table", "job"):
+        return not sound_job(_value(path), planned) if place == "job" else checks and _plain_bytes(path) != before
+    gone = not os.path.lexists(path)  # without a head nothing is committed: whoever asks for it by its key is told
+    return ("{done}" in command or command == "store.get") if gone else _bad_head(path, before, done, checks=checks)
+
+
+def _bad_head(path: Path, before: bytes, done: str, *, checks: bool) -> bool:
+    """Whether a head is none, or lists other files, which whoever compares them must see."""
+    return not sound_head(_value(path), done) or (checks and not _same_files(path, before))
 
 
 def _names(folder: Path) -> set[str]:
