@@ -80,6 +80,12 @@ def slow(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def fuzz(session: nox.Session) -> None:
+    """Hostile texts, stores, manifests, models and files: ten minutes, or ``-- --minutes 60 --seed 7``; with counts."""
+    run(session, "python", "-m", "tests.fuzz", *session.posargs)
+
+
+@nox.session(default=False)
 def images(session: nox.Session) -> None:
     """The tests that run jobs in the images that `make images` built; skipped aloud where there are none.
 
