@@ -31,7 +31,7 @@ from typing import Any
 from kit.benchmarks import _ifeval_patterns as patterns
 from kit.benchmarks._files import choose, problems
 from kit.benchmarks._reading_time import graded
-from kit.errors import RequestError
+from kit.errors import RequestError, shown
 from kit.prompts import Pack
 from kit.records import Grade, Problem, Turn
 from kit.registry import PACKAGE
@@ -156,7 +156,8 @@ def follows(problem: Problem, forms: Sequence[str], reading: str, checkers: Chec
             _holds(checker, "A text.")
         except FAULTS as error:
             raise RequestError(
-                f"ifeval: key {problem.id}: the official checker of {name!r} can't take kwargs {given}: {error}; "
+                f"ifeval: key {problem.id}: the official checker of {name!r} can't take kwargs {shown(given)}: "
+                f"{error!s:.400}; "
                 "wanted those of the official input_data.jsonl"
             ) from error
         followed.append(any(_holds(checker, form) for form in written))

@@ -1,15 +1,37 @@
 """The last line of `kit evolve`, `respond`, `answer` and `sft`: what became of the rows, as the facts have it."""
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ParamSpec
+
+from kit.errors import KitError
 
 if TYPE_CHECKING:
     from kit.store import Artifact
+
+Given = ParamSpec("Given")
 
 NAMED = 6
 """Fields that are not read and that one line names; an artifact's facts have all."""
 
 
+def _from_facts(line: Callable[Given, str]) -> Callable[Given, str]:
+    """Wrap a line made from facts: facts that no stage writes (a head may be somebody else's) become a KitError."""
+
+    @wraps(line)
+    def checked(*args: Given.args, **kwargs: Given.kwargs) -> str:
+        try:
+            return line(*args, **kwargs)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise KitError(
+                f"an artifact's facts are not those of its stage: {type(error).__name__}: {error}; `kit store check` "
+                "finds what was changed, and what is removed from the store is computed anew"
+            ) from error
+
+    return checked
+
+
+@_from_facts
 def cut(artifacts: Sequence["Artifact"], max_tokens: int) -> str:
     """How many texts ran into the limit, a round after the other: they end in the middle of a sentence."""
     counts = [int(artifact.facts.get("cut_at_limit", 0)) for artifact in artifacts]
@@ -21,6 +43,7 @@ def cut(artifacts: Sequence["Artifact"], max_tokens: int) -> str:
     return f", {limit}: " + ", ".join(f"{count:,} in round {round}" for round, count in enumerate(counts, 1))
 
 
+@_from_facts
 def written(artifacts: Sequence["Artifact"], rows: int, asked: int | None) -> str:
     """What a model's texts were made from, and which of them are not whole; the first artifact read the file.
 
@@ -44,6 +67,7 @@ def written(artifacts: Sequence["Artifact"], rows: int, asked: int | None) -> st
     return "".join(f", {part}" for part in parts)
 
 
+@_from_facts
 def trained(facts: Mapping[str, Any], max_length: int) -> str:
     """What became of the pairs and of the loss."""
     parts = [f"tuned on {facts['examples']:,} pairs in {facts['steps']:,} steps"]

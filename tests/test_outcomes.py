@@ -1,0 +1,44 @@
+"""The last line of a command: facts that no stage writes end in a sentence."""
+
+import re
+from typing import Any
+
+import pytest
+
+from kit.cli import outcomes
+from kit.errors import KitError
+
+FACTS: dict[str, Any] = {
+    "examples": 4,
+    "steps": 2,
+    "loss_first": 2.5,
+    "loss_last": 1.25,
+    "truncated": 0,
+    "dropped": {},
+    "empty_responses": 0,
+}
+
+
+def test_a_line_from_a_stages_facts() -> None:
+    assert outcomes.trained(FACTS, 512) == "tuned on 4 pairs in 2 steps, loss 2.500 to 1.250"
+
+
+@pytest.mark.parametrize(
+    "change, found",
+    [
+        ({"examples": "four"}, "ValueError"),
+        ({"loss_last": None}, "TypeError"),
+        ({"dropped": ["a"]}, "AttributeError"),
+        ({"unread_fields": 7}, "AttributeError"),
+    ],
+)
+def test_facts_of_another_kind_are_told(change: dict[str, Any], found: str) -> None:
+    # A head that somebody planted in a shared store ended `kit sft` in a traceback, after the work was done.
+    with pytest.raises(KitError, match=rf"^an artifact's facts are not those of its stage: {found}: .*kit store check"):
+        outcomes.trained({**FACTS, **change}, 512)
+
+
+def test_facts_that_are_missing_are_told() -> None:
+    few = {name: value for name, value in FACTS.items() if name != "steps"}
+    with pytest.raises(KitError, match=re.escape("KeyError: 'steps'; `kit store check`")):
+        outcomes.trained(few, 512)
