@@ -213,9 +213,13 @@ def start(name: str, words: list[str]) -> int:
     with tempfile.TemporaryDirectory(dir=STATE) as root:
         for here, there in volumes:
             if there.startswith(INSIDE):
-                place = Path(root + there)
-                place.parent.mkdir(parents=True, exist_ok=True)
-                place.symlink_to(here)
+                # A store's own folders may not be links, the way to it may: its parts stand in one folder here too.
+                part = there.count("/") - 1
+                place, target = Path(root + there), Path(here)
+                place = place.parents[part - 1] if part else place
+                target = target.parents[part - 1] if part else target
+                if not place.is_symlink():
+                    place.symlink_to(target)
         told = words[words.index("kit.worker") + 1 :]
         told = [root + word if word in INSIDE else word for word in told]
         return subprocess.run([sys.executable, "-u", __file__, "worker", *told], check=False).returncode
