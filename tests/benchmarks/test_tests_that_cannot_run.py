@@ -110,4 +110,4 @@ def test_a_module_that_this_tier_cannot_read(module: Any, two: Sandbox) -> None:
     ],
 )
 def test_imports(code: str, modules: list[str]) -> None:
-    assert _files.imports(code) == modules
+    assert list(_files.imports(code)) == modules
