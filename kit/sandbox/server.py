@@ -82,7 +82,7 @@ def close_all_but(keep: Iterable[int]) -> None:
 
 def spawn(keep: Iterable[int], main: Callable[[], None], *, cpu_s: int, memory_bytes: int, child_filter: bytes) -> int:
     """Fork a child that locks itself further, runs ``main`` and exits; returns its process id."""
-    if pid := os.fork():
+    if pid := lock.fork():
         return pid
     status = 0
     try:
@@ -92,7 +92,7 @@ def spawn(keep: Iterable[int], main: Callable[[], None], *, cpu_s: int, memory_b
         if child_filter:
             lock.install_filter(child_filter)
         gc.enable()
-        random.seed(0)  # here, since a fork seeds it anew; numpy's start is the server's
+        random.seed(0)
         main()
     except MemoryError:  # so little is left that it could not even be said on the pipe
         status = wire.EXIT_NO_MEMORY
