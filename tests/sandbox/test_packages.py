@@ -213,7 +213,7 @@ def test_only_programs_that_want_a_package_run_where_it_is() -> None:
         assert sandbox.run([plain])[0].passed and server.second is None
         named = Program(id="named", code=seen, tests="assert f()  # numpy")
         assert [verdict.reason for verdict in sandbox.run([named, plain])] == ["", ""]
-        second = server.second.process
+        second = server.with_packages().process
         assert second.poll() is None
     assert second.poll() is not None
 
