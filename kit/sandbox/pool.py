@@ -153,10 +153,15 @@ class Server:
             ServerDiedError: it did not start, or does not hold.
         """
         if self.second is None:
-            self.second = Server(self.plan | {"preload_packages": True})
-            self.second.wait_until_locked()
-            if failures := selftest.failures(self.second):
-                raise ServerDiedError(f"the self-test failed ({', '.join(failures)})")
+            server = Server(self.plan | {"preload_packages": True})
+            try:
+                server.wait_until_locked()
+                if failures := selftest.failures(server):
+                    raise ServerDiedError(f"the self-test failed ({', '.join(failures)})")
+            except BaseException:
+                server.stop()
+                raise
+            self.second = server
         return self.second
 
     def replies(self, calls: Sequence[Calls]) -> list[list[Reply]]:

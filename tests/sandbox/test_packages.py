@@ -7,7 +7,8 @@ from typing import Any
 import numpy
 import pytest
 
-from kit.sandbox import Calls, Program, Sandbox, arrays, lock, open_sandbox, packages, wire
+from kit.errors import KitError
+from kit.sandbox import Calls, Program, Sandbox, arrays, lock, open_sandbox, packages, selftest, wire
 
 COMPUTES = """
 import numpy as np
@@ -234,3 +235,14 @@ def test_a_program_may_hold_the_same_with_a_package_and_without() -> None:
             status = Path(f"/proc/{each.process.pid}/status").read_text()
             taken.append(int(next(line for line in status.splitlines() if line.startswith("VmSize")).split()[1]) << 10)
     assert abs(taken[0] - taken[1]) < 16 << 20
+
+
+def test_no_program_runs_in_a_server_with_packages_that_does_not_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = Program(id="a", code="import numpy", tests="")
+    with open_sandbox(workers=1) as sandbox:
+        monkeypatch.setattr(selftest, "failures", lambda _: ["read: got through"])
+        for _ in range(2):  # the second time too
+            with pytest.raises(KitError, match="read: got through"):
+                sandbox.run([program])
+        monkeypatch.undo()
+        assert sandbox.run([program])[0].passed
