@@ -1,6 +1,7 @@
 """Reading a benchmark's JSONL file, choosing a protocol, refusing tests that can't run: what the benchmarks share."""
 
 import ast
+import functools
 import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -55,7 +56,8 @@ def choose(protocols: Mapping[str, Choice], name: str) -> Choice:
     return protocols[name]
 
 
-def imports(code: str) -> list[str]:
+@functools.lru_cache(maxsize=4096)
+def imports(code: str) -> tuple[str, ...]:
     """The modules that a program imports for sure, in order; those in a ``try`` may be missing.
 
     Raises:
@@ -73,7 +75,7 @@ def imports(code: str) -> list[str]:
             found["." * node.level + (node.module or "")] = None
         elif not isinstance(node, ast.Try):
             todo.extend(reversed(list(ast.iter_child_nodes(node))))
-    return list(found)
+    return tuple(found)
 
 
 def check_imports(where: str, code: str) -> None:
@@ -116,9 +118,15 @@ def check_tests_run(tests: Sequence[tuple[str, str]], sandbox: Sandbox) -> None:
 
 
 def _refused(modules: Sequence[str], sandbox: Sandbox) -> Iterator[tuple[str, str]]:
-    """The modules that cannot be imported in the sandbox, each with why; one program a module."""
+    """The modules that cannot be imported in the sandbox, each with why.
+
+    One program imports them all. Only if it cannot, each is imported by a program of its own, which says why.
+    """
     code = "def load(name):\n    __import__(name)\n"
+    together = Calls(id="imports", code=code, name="load", arguments=tuple((name,) for name in modules), cpu_s=10)
+    if not any(reply.error for reply in (sandbox.replies([together])[0] if modules else [])):
+        return
     calls = [Calls(id=module, code=code, name="load", arguments=((module,),), cpu_s=10) for module in modules]
-    for module, (reply,) in zip(modules, sandbox.replies(calls) if calls else [], strict=True):
+    for module, (reply,) in zip(modules, sandbox.replies(calls), strict=True):
         if reply.error:
             yield module, reply.error

@@ -25,6 +25,7 @@ prompt ends or be the whole function: defined again, it replaces the prompt's.
   prompt's function back, and ends with the function and the definitions after it that it needs.
 '''
 
+import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -99,7 +100,11 @@ PROTOCOLS: Mapping[str, Callable[..., str]] = {"paper": first_block, "default": 
 
 def helpers(problem: Problem) -> str:
     """The prompt as a program: a signature that has no docstring gets a body."""
-    prompt: str = problem.data["prompt"]
+    return _with_body(problem.data["prompt"])
+
+
+@functools.lru_cache(maxsize=1024)
+def _with_body(prompt: str) -> str:
     return prompt if parses(prompt) else f"{prompt}\n    pass\n"
 
 
@@ -131,7 +136,7 @@ def grade(problems: Sequence[Problem], texts: Sequence[str], protocol: str, sand
     if sandbox is None:
         raise ValueError("humaneval: grading runs model-written code and needs a sandbox")
     with Reading(reader, protocol) as reading:
-        files.check_tests_run([(p.id, f"{helpers(p)}\n{p.data['test']}") for p in problems], sandbox)
+        files.check_tests_run([(p.id, code) for p in problems for code in (helpers(p), p.data["test"])], sandbox)
         codes = reading.each(problems, texts)
     return run_each(sandbox, "humaneval", problems, codes, program)
 

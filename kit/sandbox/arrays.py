@@ -3,6 +3,7 @@
 Both processes have numpy from the fork server, or neither has.
 """
 
+import importlib.util
 import sys
 from typing import Any
 
@@ -29,6 +30,7 @@ def decode(parts: Any) -> Any:
     """
     numpy: Any = sys.modules.get("numpy")
     if numpy is None:
+        importlib.util.find_spec("numpy")  # does not return where a server with numpy is to run the program
         raise ValueError("an array where there is no numpy")
     kind, shape, data = parts
     dtype = numpy.dtype(str(kind))

@@ -30,6 +30,8 @@ class Outcome:
     """CPU seconds the candidate took."""
     killed: bool = False
     """Whether something outside the kit killed one of its processes."""
+    wants_package: bool = False
+    """Whether one of its processes ended since it asked for a package that its fork server has not."""
 
     def reason(self, said: dict[str, Any]) -> str:
         """Return why the program did not pass, ``said`` being the tester's verdict, or nothing."""
@@ -69,5 +71,7 @@ def outcome_of(report: dict[str, Any], said: bytes, *, stopped: str, cpu_s: floa
         limit = NO_MEMORY
     if len(said) > wire.LIMIT_BYTES:
         limit = TOO_LONG
-    killed = not (answered or limit) and -signal.SIGKILL in exits
-    return Outcome(frames=frames, limit=limit, cpu_s=round(report["candidate"]["cpu_s"], 3), killed=killed)
+    wants_package = wire.EXIT_WANTS_PACKAGE in exits
+    killed = not (answered or limit or wants_package) and -signal.SIGKILL in exits
+    taken_s = round(report["candidate"]["cpu_s"], 3)
+    return Outcome(frames=frames, limit=limit, cpu_s=taken_s, killed=killed, wants_package=wants_package)

@@ -45,6 +45,8 @@ class Server:
 
     def __init__(self, plan: dict[str, Any]) -> None:
         self.plan = plan
+        self.second: Server | None = None
+        """The one that has the packages, once a program has wanted one."""
         self._start()
 
     def _start(self) -> None:
@@ -144,8 +146,36 @@ class Server:
         pids = wire.receive(self.results)
         return Watch(server=self.process.pid, cpu_s=cpu_s, sleep_s=SLEEP_FACTOR * cpu_s, **pids)
 
+    def with_packages(self) -> "Server":
+        """Return the server that has the packages; the first time it is started, and tried with attacks.
+
+        Raises:
+            ServerDiedError: it did not start, or does not hold.
+        """
+        if self.second is None:
+            server = Server(self.plan | {"preload_packages": True})
+            try:
+                server.wait_until_locked()
+                if failures := selftest.failures(server):
+                    raise ServerDiedError(f"the self-test failed ({', '.join(failures)})")
+            except BaseException:
+                server.stop()
+                raise
+            self.second = server
+        return self.second
+
+    def replies(self, calls: Sequence[Calls]) -> list[list[Reply]]:
+        """The replies of each function to each of its arguments, in order."""
+        return [replies_of(each, self) for each in calls]
+
     def stop(self) -> None:
-        """End the server and, with it, whatever it forked."""
+        """End the server and, with it, whatever it forked; and the second."""
+        if self.second is not None:
+            self.second.stop()
+            self.second = None
+        self._stop()
+
+    def _stop(self) -> None:
         for fd in (self.jobs, self.codes, self.tests, self.results, self.verdicts):
             with contextlib.suppress(OSError):
                 os.close(fd)
@@ -154,12 +184,27 @@ class Server:
 
     def restart(self) -> None:
         """A new server in place of this one."""
-        self.stop()
+        self._stop()
         self._start()
         self.wait_until_locked()
 
 
 def run_safely(server: Server, code: str, tests: dict[str, Any], cpu_s: float) -> Outcome:
+    """Run one program, where it has the packages that it wants.
+
+    A program that asks for a package by a name that cannot be seen in it ends where it asks, and is run once more: it
+    gets what it would have got from the server that has the package.
+    """
+    if server.plan["preload_packages"] or not server.plan["packages"]:
+        return _run_safely(server, code, tests, cpu_s)
+    if not packages.named(code, tests.get("setup", ""), tests.get("tests", "")):
+        outcome = _run_safely(server, code, tests, cpu_s)
+        if not outcome.wants_package:
+            return outcome
+    return _run_safely(server.with_packages(), code, tests, cpu_s)
+
+
+def _run_safely(server: Server, code: str, tests: dict[str, Any], cpu_s: float) -> Outcome:
     """Run one program; a server that died, or whose program left its code or tests unread, is replaced.
 
     What something outside the kit killed, it did not kill for what the program is: the program is run again.
@@ -314,14 +359,14 @@ class Pool:
 
 def plan_of(tier: int, abi: int) -> dict[str, Any]:
     """What a server is told to lock: tier 1 and 2, or 3 for limits alone."""
+    common = {"packages": packages.found(), "preload_packages": False}
     if tier == 3:
-        return {"unsafe": True, "landlock": 0, "child_filter": "", "server_filter": "", "packages": packages.found()}
-    return {
+        return common | {"unsafe": True, "landlock": 0, "child_filter": "", "server_filter": ""}
+    return common | {
         "unsafe": False,
         "landlock": abi if tier == 1 else 0,
         "server_filter": seccomp.server_filter(read_files=tier == 1).hex(),
         "child_filter": seccomp.child_filter().hex(),
-        "packages": packages.found(),
     }
 
 

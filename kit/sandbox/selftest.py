@@ -1,6 +1,6 @@
 """Six attacks that every start tries from inside: a tier is what was observed, not what was asked for."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from kit.sandbox import Calls, Reply
@@ -40,9 +40,7 @@ NAMES = ("read", "write", "connect", "fork", "signal_group", "change_limits")
 class CanReply(Protocol):
     """What is tested."""
 
-    workers: int
-
-    def replies(self, calls: Sequence[Calls], progress: Callable[[int], None] | None = None) -> list[list[Reply]]:
+    def replies(self, calls: Sequence[Calls]) -> list[list[Reply]]:
         """As of :class:`kit.sandbox.Sandbox`."""
         ...
 

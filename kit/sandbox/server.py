@@ -1,7 +1,7 @@
 """The fork server of one worker: it locks itself once, then forks a candidate and a tester for each program.
 
 It runs in a Python without site-packages and without an environment, and its own locks are what its children inherit.
-It imports the standard library's usual modules and numpy first: a fork then has them for nothing.
+It imports the standard library's usual modules first, and numpy if its plan says so: a fork then has them for nothing.
 
 No program passes through it: candidates read their code, testers their tests, and the kit what testers write, each on a
 pipe of its own. So no memory that a program inherits ever held anything of an earlier one.
@@ -82,7 +82,7 @@ def close_all_but(keep: Iterable[int]) -> None:
 
 def spawn(keep: Iterable[int], main: Callable[[], None], *, cpu_s: int, memory_bytes: int, child_filter: bytes) -> int:
     """Fork a child that locks itself further, runs ``main`` and exits; returns its process id."""
-    if pid := os.fork():
+    if pid := lock.fork():
         return pid
     status = 0
     try:
@@ -92,7 +92,7 @@ def spawn(keep: Iterable[int], main: Callable[[], None], *, cpu_s: int, memory_b
         if child_filter:
             lock.install_filter(child_filter)
         gc.enable()
-        random.seed(0)  # here, since a fork seeds it anew; numpy's start is the server's
+        random.seed(0)
         main()
     except MemoryError:  # so little is left that it could not even be said on the pipe
         status = wire.EXIT_NO_MEMORY
@@ -151,8 +151,13 @@ def main(*inherited: int) -> None:
     plan = wire.receive(pipes.jobs)
     files = bool(plan["landlock"] or plan["unsafe"])
     preload(PRELOADED if files else PRELOADED + PRELOADED_WITHOUT_FILES)
+    absent = {} if plan["preload_packages"] else plan["packages"]
     try:
-        packages.preload(plan["packages"], files=files)
+        if absent:
+            room = packages.room()  # noqa: F841 (kept as long as the server lives)
+            sys.meta_path.append(packages.Absent(absent))
+        else:
+            packages.preload(plan["packages"], files=files)
         lock_down(plan)
     except (lock.LockError, ImportError, OSError, ValueError) as error:
         wire.send(pipes.results, {"error": str(error)})

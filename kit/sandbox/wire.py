@@ -32,6 +32,8 @@ LIMIT_BYTES = 32 << 20
 """The longest frame that is read."""
 EXIT_NO_MEMORY = 113
 """The exit status of a process that had no memory left to send a last frame; few programs exit with it."""
+EXIT_WANTS_PACKAGE = 114
+"""The exit status of a process that asked for a package that its fork server has not; then it is run where it is."""
 HEAD = struct.Struct(">I")
 TAG = "\0t"
 """The key of a tagged value; plain dicts are tagged too, so no data can be taken for a tag."""

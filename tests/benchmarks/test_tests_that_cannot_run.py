@@ -1,6 +1,7 @@
 # ruff: noqa: E501 (a case a line)
 """Tests that can't run here are an error of the request; they used to count as failures of the model."""
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -110,4 +111,29 @@ def test_a_module_that_this_tier_cannot_read(module: Any, two: Sandbox) -> None:
     ],
 )
 def test_imports(code: str, modules: list[str]) -> None:
-    assert _files.imports(code) == modules
+    assert list(_files.imports(code)) == modules
+
+
+@pytest.mark.parametrize(
+    ("modules", "programs"),
+    [
+        (["math", "re", "json"], [3]),  # were three programs
+        (["math", "numpy.linalg", "unittest.mock"], [3]),
+        (["math", "sqlite3", "re"], [3, 1, 1, 1]),  # each its own reason
+        ([], []),
+    ],
+)
+def test_one_program_tries_all_modules(modules: list[str], programs: list[int], two: Any) -> None:
+    tried: list[int] = []
+
+    class Counting:
+        tier = "seccomp"
+
+        def replies(self, calls: Any) -> Any:
+            tried.extend(len(call.arguments) for call in calls)
+            return two.replies(calls)
+
+    sandbox: Any = Counting()
+    with pytest.raises(RequestError, match="sqlite3") if "sqlite3" in modules else contextlib.nullcontext():
+        _files.check_tests_run([(module, f"import {module}") for module in modules], sandbox)
+    assert tried == programs

@@ -30,17 +30,16 @@ DEEP = '{"a":' * 200 + "1" + "}" * 200
 HEADERS: dict[str, tuple[str | bytes, str]] = {
     "deep": (
         DEEP,
-        "its header is no JSON (more than 100 brackets in each other at character 500); the file is damaged, fetch it "
-        "anew",
+        "its header is no JSON (more than 100 brackets in each other); the file is damaged, fetch it anew",
     ),
     "a name twice": (
         '{"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}, "a": {"dtype": "F32", "shape": [0], '
         '"data_offsets": [0, 0]}}',
-        "its header is no JSON ('a' stands in it twice); the file is damaged, fetch it anew",
+        "its header is no JSON (an object has the name 'a' twice); the file is damaged, fetch it anew",
     ),
     "a setting twice": (
         '{"a": {"dtype": "F32", "dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}',
-        "its header is no JSON ('dtype' stands in it twice); the file is damaged, fetch it anew",
+        "its header is no JSON (an object has the name 'dtype' twice); the file is damaged, fetch it anew",
     ),
     "no text": (
         b'{"\xff": 1}',

@@ -1,12 +1,14 @@
 """numpy in programs and tests, on both tiers: what it does, what it still may not, and how its values cross."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy
 import pytest
 
-from kit.sandbox import Calls, Program, Sandbox, arrays, lock, packages, wire
+from kit.errors import KitError
+from kit.sandbox import Calls, Program, Sandbox, arrays, lock, open_sandbox, packages, selftest, wire
 
 COMPUTES = """
 import numpy as np
@@ -174,3 +176,73 @@ def test_only_its_own_folders_are_readable() -> None:
 def test_a_package_that_is_not_installed_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packages, "NAMES", ("numpy", "no_such_package"))
     assert list(packages.found()) == ["numpy"]
+
+
+UNSEEN = {
+    "import": "__import__('num' + 'py')",
+    "importlib": "__import__('importlib').import_module('num' + 'py.linalg').linalg",
+    "exec": "exec('import n' + 'umpy')",
+    "caught": "try:\n        __import__('num' + 'py')\n    except BaseException: raise SystemExit(1)",
+    "spec": "assert __import__('importlib.util').util.find_spec('num' + 'py') is not None",
+}
+"""How a program may ask for numpy without naming it."""
+
+
+@pytest.mark.parametrize("how", UNSEEN)
+@pytest.mark.parametrize("where", ["start", "call", "tests"])
+def test_a_package_asked_for_under_a_name_that_cannot_be_seen_is_there(how: str, where: str, sandbox: Sandbox) -> None:
+    define = f"def load():\n    {UNSEEN[how]}\n    return 1\n"
+    code, tests = ("", define) if where == "tests" else (define, "")
+    code += "load()\n" if where == "start" else "def f(): pass\n"
+    ((verdict),) = sandbox.run([Program(id=how, code=code, tests=f"{tests}\nassert load() == 1")])
+    assert verdict.reason == ""
+
+
+def test_an_array_crosses_from_a_program_that_does_not_name_its_package(sandbox: Sandbox) -> None:
+    code = "def twice(a): return a * 2"
+    calls = [Calls(id="a", code=code, name="twice", arguments=((numpy.arange(3),),))]
+    ((reply,),) = sandbox.replies(calls)
+    assert (reply.value == [0, 2, 4]).all()
+
+
+def test_only_programs_that_want_a_package_run_where_it_is() -> None:
+    # Each server imported numpy at its start: a third of a second each, and forks that cost more.
+    seen = "import sys\ndef f(): return any(name == 'num' + 'py' for name in sys.modules)"
+    plain = Program(id="plain", code=seen, tests="assert not f()")
+    with open_sandbox(workers=1) as sandbox:
+        (server,) = sandbox.servers  # type: ignore[attr-defined]
+        assert sandbox.run([plain])[0].passed and server.second is None
+        named = Program(id="named", code=seen, tests="assert f()  # numpy")
+        assert [verdict.reason for verdict in sandbox.run([named, plain])] == ["", ""]
+        second = server.with_packages().process
+        assert second.poll() is None
+    assert second.poll() is not None
+
+
+@pytest.mark.parametrize("tests", ["f()", "f()  # numpy"])
+def test_who_ends_as_if_a_package_were_wanted_gains_nothing(tests: str, sandbox: Sandbox) -> None:
+    code = f"import os\ndef f(): os._exit({wire.EXIT_WANTS_PACKAGE})"
+    (verdict,) = sandbox.run([Program(id="a", code=code, tests=tests)])
+    assert verdict.reason == "candidate died"
+
+
+def test_a_program_may_hold_the_same_with_a_package_and_without() -> None:
+    """Asked of the kernel: what a fork server takes of the address space that its programs may hold."""
+    with open_sandbox(workers=1) as sandbox:
+        (server,) = sandbox.servers  # type: ignore[attr-defined]
+        taken = []
+        for each in (server, server.with_packages()):
+            status = Path(f"/proc/{each.process.pid}/status").read_text()
+            taken.append(int(next(line for line in status.splitlines() if line.startswith("VmSize")).split()[1]) << 10)
+    assert abs(taken[0] - taken[1]) < 16 << 20
+
+
+def test_no_program_runs_in_a_server_with_packages_that_does_not_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = Program(id="a", code="import numpy", tests="")
+    with open_sandbox(workers=1) as sandbox:
+        monkeypatch.setattr(selftest, "failures", lambda _: ["read: got through"])
+        for _ in range(2):  # the second time too
+            with pytest.raises(KitError, match="read: got through"):
+                sandbox.run([program])
+        monkeypatch.undo()
+        assert sandbox.run([program])[0].passed
