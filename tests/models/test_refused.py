@@ -104,7 +104,8 @@ def test_a_manifests_own_folder(
     (tmp_path / "seeds.json").write_text('[{"instruction": "a"}]')
     rewrite(damaged, lambda tensors: {name: one for name, one in tensors.items() if name != "lm_head.weight"})
     assert refused("plan my.toml").startswith(
-        f"my.toml: models.own: {damaged}: the weights are not those of its LlamaForCausalLM: 1 missing: lm_head.weight; "
+        f"my.toml: models.own: {damaged}: the weights are not those of its LlamaForCausalLM: 1 missing: "
+        "lm_head.weight; "
     )
 
 
