@@ -23,14 +23,14 @@ LONGEST_FAULT = 300
 """Characters of a parser's message that are shown."""
 _TOKEN = re.compile(
     r'''
-    """ (?: [^"\\]++ | \\. | "(?!"") )*+ (?: "{3,5} | \Z)     # texts over several lines, closed or cut off
-    | \'\'\' (?: [^']++ | '(?!'') )*+ (?: '{3,5} | \Z)
-    | " (?: [^"\\\n]++ | \\. )*+ "? | ' [^'\n]*+ '?         # texts
+    """ (?> (?: [^"\\]++ | \\. | "(?!"") )* ) (?: "{3,5} | \Z)     # texts over several lines, closed or cut off
+    | \'\'\' (?> (?: [^']++ | '(?!'') )* ) (?: '{3,5} | \Z)
+    | " (?> (?: [^"\\\n]++ | \\. )* ) "? | ' [^'\n]*+ '?         # texts
     | \#[^\n]*+                                               # comments
     | [\[\]{}\n.=,]''',
     re.DOTALL | re.VERBOSE,
 )
-"""What tells how deep a TOML text is nested; possessive, so that no text makes it go back."""
+"""What tells how deep a TOML text is nested; atomic, so that no text makes it go back."""
 
 
 class Strict(BaseModel):

@@ -14,8 +14,8 @@ DEEPEST = 100
 """Brackets in brackets; Python's own parser gives up at some thousands, and prints nothing that helps."""
 MAX_BYTES = 64 * 2**20
 """The most that a JSON file may hold where its reader names no other limit; the largest tokenizer.json has 40 MB."""
-_STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
-"""A string, closed or cut off, or a bracket outside strings; possessive, so that no text makes it go back."""
+_STRING_OR_BRACKET = re.compile(r'"(?>(?:[^"\\]++|\\.)*)"?|[\[\]{}]', re.DOTALL)
+"""A string, closed or cut off, or a bracket outside strings; atomic, so that no text makes it go back."""
 
 
 class BeyondError(ValueError):

@@ -1,6 +1,7 @@
 """Every patch version of Python 3.11 will do: nothing is used that came after 3.11.0."""
 
 import ast
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -79,3 +80,16 @@ def test_set_up_takes_every_3_11() -> None:
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     assert 'requires-python = ">=3.11"' in project
     assert "sys.version_info[:2] != (3, 11)" in (ROOT / "requirements" / "setup.sh").read_text(encoding="utf-8")
+
+
+def test_no_group_is_repeated_possessively():
+    # Up to 3.11.4 such a group keeps the start of a part that did not fit: "12 000 7" was read as "12 000 ".
+    # https://github.com/python/cpython/issues/106052
+    possessive = re.compile(r"\)(?:[*+?]|\{\d*,?\d*\})\+")
+    found = [
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
+        for path in sorted((ROOT / "kit").rglob("*.py"))
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if possessive.search(line)
+    ]
+    assert found == []

@@ -2,7 +2,8 @@ r"""Where a text has its answer: after ``####``, in a box, after "the answer is"
 
 Every function takes time in proportion to the text: a model may write sixty thousand digits or as many dollar signs.
 So no pattern here has two parts side by side that match the same characters (``[ \t]*#?[ \t]*``), and none that starts
-anew within what it has just given up; ``++`` and ``*+`` mark repetitions that give nothing back.
+anew within what it has just given up. A repetition that gives nothing back is written ``(?>(?:...)*)``: up to Python
+3.11.4 a possessive one keeps the start of a part that did not fit (https://github.com/python/cpython/issues/106052).
 """
 
 import re
@@ -13,15 +14,15 @@ from dataclasses import dataclass
 NUMBER = r"(?:(?<![\w)])[-−]\s?\\?\$?)?(?:\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?|(?<![\d.])\.\d+)"
 """A number with or without thousands separators. A minus sign counts only where nothing stands right before it."""
 UNITS = (
-    r"(?:\s|\\(?:text|textbf|textit|textrm|mathrm|mathbf|mbox|operatorname)\s*\{[^{}\d]*\}|\\[%$,;:! ]"
-    r"|\^\s*(?:\{\s*)?\\circ(?:\s*\})?|°|[^\W\d_]|[%€£¥$.,!\"'’*/])*+"
+    r"(?>(?:\s|\\(?:text|textbf|textit|textrm|mathrm|mathbf|mbox|operatorname)\s*\{[^{}\d]*\}|\\[%$,;:! ]"
+    r"|\^\s*(?:\{\s*)?\\circ(?:\s*\})?|°|[^\W\d_]|[%€£¥$.,!\"'’*/])*)"
 )
 """What may stand after a number without changing it: words, units, marks; no digit and no operator."""
 OPENING = r"[\s*_$€£¥~=:>\\]*"
 """Marks that may stand before a number."""
 
 _SEPARATOR = re.compile(r"(?<=\d)(?:\{,\}|\\[,;:! ]|,\\[!,]|\\!,|\{\\,\}|[~\u00a0\u2009\u202f'’])(?=\d{3}(?!\d))")
-_SPACED = re.compile(r"(?<![\w.,^/+*=-])\d{1,3}(?: \d{3})++(?=(?P<more>[\w/]|[.,-]\d| \d)?)")
+_SPACED = re.compile(r"(?<![\w.,^/+*=-])\d{1,3}(?>(?: \d{3})+)(?=(?P<more>[\w/]|[.,-]\d| \d)?)")
 """A number whose thousands are set apart by blanks: "12 000"; its first group follows a blank or a sign of money.
 
 It is none where more follows: a fourth digit, decimals, another number.
@@ -39,7 +40,7 @@ _TURN = re.compile(
     r"|<start_of_turn>user|\[INST\]"
 )
 """Marks of chat formats: what follows is no longer this answer."""
-_FIRST_MARKS = re.compile(rf"(?:\s+|{_TURN.pattern}|<\|end_header_id\|>|assistant\b)*+")
+_FIRST_MARKS = re.compile(rf"(?>(?:\s+|{_TURN.pattern}|<\|end_header_id\|>|assistant\b)*)")
 _MARK = re.compile(r"(?<!#)####(?!#)[ \t]*(?P<line>[^\n]*)")
 _LINE = re.compile(r"\s*([^\n]*)")
 _MORE = re.compile(r"\S")
