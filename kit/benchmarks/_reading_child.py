@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module, util
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 MESSAGE = 200
 """Characters of an exception's message that the reason of a text keeps."""
@@ -84,6 +84,16 @@ def encoded(line: Mapping[str, Any]) -> bytes:
     return json.dumps(line, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
 
 
+def send(answers: BinaryIO, line: Mapping[str, Any]) -> None:
+    """Write an answer; where its pipe is gone the process ends with 1, and not as Python's shutdown may have it."""
+    data = encoded(line)
+    try:
+        answers.write(data)
+        answers.flush()
+    except OSError:
+        os._exit(1)
+
+
 def main() -> None:
     """Make the reader that the first line of stdin orders, then answer each line until stdin ends."""
     lock()
@@ -97,11 +107,9 @@ def main() -> None:
         answers.close()
         return
     limit_memory(order["memory_bytes"])
-    answers.write(encoded({"ready": True}))
-    answers.flush()
+    send(answers, {"ready": True})
     for line in sys.stdin.buffer:
-        answers.write(encoded(answer(read, json.loads(line))))
-        answers.flush()
+        send(answers, answer(read, json.loads(line)))
 
 
 if __name__ == "__main__":

@@ -108,7 +108,7 @@ def test_https_leads_on_to_https_alone():
 def test_a_planted_job_asks_no_other_address(url: str, tmp_path: Path):
     """The worker asked whatever the job's file named, files of this machine too."""
     with pytest.raises(KitError, match=r"wanted (an address that begins with )?https://|no user and no password"):
-        params = {"kind": "file", "name": "x", "sha256": None}
+        params = {"kind": "file", "name": "x", "sha256": None, "url": url}
         fetch.run(params, {}, tmp_path, context({"url": url, "mirror": None}))
     assert list(tmp_path.iterdir()) == []
 
