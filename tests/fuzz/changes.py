@@ -62,6 +62,11 @@ KINDS = (
 """What a file may become."""
 
 
+def as_written(value: Any) -> Any:
+    """Return the text that a file holds where the name of a long text of :data:`RAW` stands; all else as it is."""
+    return json.loads(RAW["long"]) if value == "@@long@@" else value
+
+
 def dumped(value: Any) -> bytes:
     """Return the JSON text of a value, with the pieces of :data:`RAW` in place of their names."""
     text = json.dumps(value, indent=1)

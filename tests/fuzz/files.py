@@ -130,7 +130,8 @@ def _check(kind: str, rows: list[Any], ended: Ended) -> None:
     if len(found) != (len(problems()) if kind == "completions" else len(rows)):
         raise FaultError("silent acceptance", f"{len(found)} rows of {len(rows)}")
     if kind == "completions":
-        texts = _leaves(rows)  # a list of one text is that text: some tools write it so
+        # A list of one text is that text: some tools write it so.
+        texts = [changes.as_written(leaf) for leaf in _leaves(rows)]
         if lost := [text for text in found if text not in texts]:
             raise FaultError("silent acceptance", f"a text that no record holds: {lost[0][:80]!r}")
     elif kind in graders.names():
@@ -139,7 +140,7 @@ def _check(kind: str, rows: list[Any], ended: Ended) -> None:
     else:
         for row, one in zip(rows, found, strict=True):
             for name in ("instruction", "input", "output"):
-                wanted = row.get(name) or ""
+                wanted = changes.as_written(row.get(name) or "")
                 if kind != "training" and getattr(one, name) != wanted:
                     raise FaultError("silent acceptance", f"{name}: {getattr(one, name)!r:.80} for {wanted!r:.80}")
                 if not isinstance(getattr(one, name), str):
