@@ -18,7 +18,7 @@ sys.path[0] = str(ROOT)  # this folder is no place to import from
 
 from perf import speed  # noqa: E402
 
-ROOMS = ("__main__.py", "gpu_tasks.py", "speed.py")
+ROOMS = ("__main__.py", "gpu_bench.py", "gpu_tasks.py", "gpu_vllm.py", "speed.py")
 """Files of perf/ that are no scripts of their own: this one, the processes of gpu.py, and what scripts share."""
 SHORTENED = {"readings_compared.py": ("--rows", "200")}
 """What a script is given where its own default takes too long for a comparison among others."""

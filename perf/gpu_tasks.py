@@ -64,13 +64,13 @@ def _seconds(work: Callable[[], Any]) -> float:
     return sorted(times[2:])[5]
 
 
-def make(folder: str, shape: dict[str, Any], family: str, dtype: str) -> dict[str, int]:
+def make(folder: str, shape: dict[str, Any], family: str, dtype: str, seed: int) -> dict[str, int]:
     """Write a model folder with random weights and a tokenizer of single bytes."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
 
     _byte_tokenizer().save_pretrained(folder)
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     config = AutoConfig.for_model(
         family,
         vocab_size=shape["vocab"],
@@ -208,6 +208,114 @@ def speed(model: str, dtype: str, rows: int, prompt: int, text: int) -> dict[str
         "scored_per_s": 2 * prompt * rows / scored,
         "peak_bytes": peak,
     }
+
+
+def alike(model: str, dtype: str) -> dict[str, Any]:
+    """Ask two engines in turn for greedy texts and likelihoods: vLLM, then transformers in the memory it gave back."""
+    from kit.engines import transformers, vllm
+
+    settings = EngineSettings(dtype=dtype, max_model_len=512, max_num_seqs=32)
+    pairs = [(_question(i) * 4, _question(i + 1) * 4) for i in range(16)]
+    found: dict[str, list[Any]] = {"texts": [], "loglikelihood": []}
+    for module in (vllm, transformers):
+        opened = module.open(Path(model), settings)
+        found["texts"] += [[row.text for row in opened.generate(_asked(32), Sampling(max_tokens=32))]]
+        found["loglikelihood"] += [opened.loglikelihood(pairs)]
+        opened.close()
+    return found
+
+
+def swapped(first: str, second: str) -> dict[str, Any]:
+    """Put the second model's weights into an engine of the first, then open the second by itself."""
+    from kit.engines import vllm
+
+    settings = EngineSettings(dtype="float32", max_model_len=512, max_num_seqs=32)
+    seen: dict[str, Any] = {}
+    opened = vllm.open(Path(first), settings)
+    seen["before"] = _seen(opened)
+    seen["taken"] = opened.swap(Path(second))
+    seen["swapped"] = _seen(opened)
+    opened.close()
+    opened = vllm.open(Path(second), settings)
+    seen["fresh"] = _seen(opened)
+    opened.close()
+    return seen
+
+
+def _seen(opened: Any) -> list[Any]:
+    texts = [row.text for row in opened.generate(_asked(8), Sampling(max_tokens=16))]
+    return [texts, opened.loglikelihood([(_question(0), _question(1))])]
+
+
+def _question(number: int) -> str:
+    return f"Say {number}, then {WORDS[number % len(WORDS)]}."
+
+
+def _asked(rows: int) -> list[Request]:
+    return [Request(id=str(i), turns=(Turn(role="user", content=_question(i)),), seed=i) for i in range(rows)]
+
+
+def launched(model: str) -> dict[str, Any]:
+    """Open vLLM as one of several ranks does, in a process group that is there before and must be there after."""
+    import torch
+    from accelerate import PartialState
+
+    from kit.engines import vllm
+
+    state = PartialState()
+    settings = EngineSettings(dtype="bfloat16", max_model_len=512, max_num_seqs=32)
+    seen: dict[str, Any] = {}
+    ranks = vllm._local_ranks
+    for name, count in (("launched", lambda: 2), ("lone", ranks)):
+        vllm._local_ranks = count  # one card can't be two ranks': this one is told that there is another
+        opened = vllm.open(Path(model), settings)
+        seen[name] = [row.text for row in opened.generate(_asked(16), Sampling(max_tokens=16))]
+        opened.close()
+    total = torch.ones(1, device=state.device)
+    torch.distributed.all_reduce(total)
+    return seen | {"group": torch.distributed.get_world_size() == 1 and total.item() == 1}
+
+
+def write(*, model: str, dtype: str, rows: int, prompt: int, text: int, max_model_len: int) -> dict[str, float]:
+    """Let vLLM start, read, write and score; seconds, tokens a second, and bytes taken on the card."""
+    from kit.engines import vllm
+
+    settings = EngineSettings(dtype=dtype, max_model_len=max_model_len)
+    found: dict[str, float] = {}
+    started = time.perf_counter()
+    opened = vllm.open(Path(model), settings)
+    found["start_s"] = time.perf_counter() - started
+    found["open_bytes"] = _taken_bytes()
+    asked = [
+        Request(id=str(i), turns=(Turn(role="user", content=f"{i:4} " * (prompt // 5)),), seed=i) for i in range(rows)
+    ]
+    opened.generate(asked, Sampling(max_tokens=4))
+    started = time.perf_counter()
+    read = opened.generate(asked, Sampling(max_tokens=1))
+    read_s = time.perf_counter() - started
+    found["read_per_s"] = sum(row.prompt_tokens for row in read) / read_s
+    started = time.perf_counter()
+    wrote = opened.generate(asked, Sampling(max_tokens=text))
+    found["tokens_per_s"] = sum(row.tokens for row in wrote) / (time.perf_counter() - started - read_s)
+    pairs = [("a" * prompt, "b" * prompt)] * rows
+    opened.loglikelihood(pairs[:2])
+    started = time.perf_counter()
+    opened.loglikelihood(pairs)
+    found["scored_per_s"] = 2 * prompt * rows / (time.perf_counter() - started)
+    found["scored_bytes"] = _taken_bytes()
+    opened.close()
+    found["closed_bytes"] = _taken_bytes()
+    return found
+
+
+def _taken_bytes() -> int:
+    """Return what is taken on the card, by everybody; on a machine without one, the most this process had."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return _peak_bytes()
+    free, total = torch.cuda.mem_get_info()
+    return int(total - free)
 
 
 def invariant(model: str) -> dict[str, Any]:

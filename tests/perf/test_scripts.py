@@ -43,7 +43,7 @@ def run(*words: str, cwd: Path = ROOT) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, text=True, capture_output=True, check=False, cwd=cwd, timeout=300)
 
 
-ROOMS = {"__main__.py", "gpu_tasks.py", "speed.py"}
+ROOMS = {"__main__.py", "gpu_bench.py", "gpu_tasks.py", "gpu_vllm.py", "speed.py"}
 SCRIPTS = sorted(path.stem for path in PERF.glob("*.py") if path.name not in ROOMS)
 
 

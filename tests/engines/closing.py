@@ -1,0 +1,50 @@
+"""What is left of a model in vLLM once its engine is closed, with vLLM's compiler at work as on a GPU.
+
+python closing.py MODEL     prints for each way of starting how many tensors of the model there are, open and closed
+"""
+
+import json
+import os
+import sys
+import tempfile
+import weakref
+from pathlib import Path
+
+sys.path[0] = str(Path(__file__).resolve().parents[2])  # this script's folder is no place to import from
+
+from kit.engines import EngineSettings, Request, Sampling, vllm  # noqa: E402
+from kit.records import Turn  # noqa: E402
+
+uncompiled = vllm._cpu_options
+
+
+def compiled(*asked):
+    return uncompiled(*asked) | {"enforce_eager": False}
+
+
+def tensors(model):
+    """Open an engine, let it write, close it; the model's tensors that are alive before and after."""
+    engine = vllm.open(model, EngineSettings(dtype="float32", max_model_len=64, max_num_seqs=2))
+    found = []
+
+    def remember(inner):
+        found.extend(map(weakref.ref, inner.parameters()))
+
+    engine._llm.apply_model(remember)
+    engine.generate([Request(id="a", turns=(Turn(role="user", content="Hi"),), seed=1)], Sampling(max_tokens=2))
+    alive = [sum(ref() is not None for ref in found)]
+    engine.close()
+    return [*alive, sum(ref() is not None for ref in found)]
+
+
+if __name__ == "__main__":
+    vllm._cpu_options = compiled
+    seen = {"alone": tensors(Path(sys.argv[1]))}
+    import torch
+
+    with tempfile.TemporaryDirectory() as folder:
+        torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/group", rank=0, world_size=1)
+        os.environ["LOCAL_WORLD_SIZE"] = "1"
+        seen["in a group"] = tensors(Path(sys.argv[1]))
+        torch.distributed.destroy_process_group()
+    print("\n" + json.dumps(seen))
