@@ -148,6 +148,7 @@ def table(bench: Bench, report: Report) -> None:
         if done.returncode:
             print(done.stdout[-6000:], done.stderr[-3000:], sep="\n")
             return
+    print(f"\n### {manifest.name}\n")
     print(_kit("report", str(manifest), "--store", str(stores[0])).stdout)
     if bench.on_gpu:
         words = [sys.executable, str(ROOT / "tests/containers/compare_stores.py"), *map(str, stores)]
