@@ -93,6 +93,12 @@ class PaperTable(Strict):
     row: list[PaperRow] = Field(default_factory=list)
     series: dict[str, Series] = Field(default_factory=dict)
 
+    @property
+    def prints_settings(self) -> bool:
+        """Whether it prints settings of training or sizes of seed sets, which manifests hold and no job computes."""
+        sizes = [column.id for column in self.column] == ["n_items"]
+        return bool(self.row) and all(row.parameter or (sizes and row.dataset) for row in self.row)
+
     def rows(self, **where: Value) -> list[PaperRow]:
         """The rows whose keys have these values, in printed order: ``rows(round=2, model="llama-3-8b")``."""
         return [row for row in self.row if all(getattr(row, key) == value for key, value in where.items())]

@@ -335,22 +335,37 @@ def verify(
         bool, typer.Option("--record", help="Write what the store has as the values expected from now on")
     ] = False,
 ) -> None:
-    """Check finished tables: artifacts unharmed, every cell there, every number within its tolerance."""
+    """Check finished tables: artifacts unharmed, every cell there, every number within its tolerance.
+
+    Tables 6, 7 and 8 print settings and counts: they are compared with manifests/, which takes no job and no store.
+    """
     from rich.console import Console
 
+    from kit.check import settings as settings_check
     from kit.check import verify as checks
     from kit.plan.planning import plan_tables
 
-    opened = store_to_read(store)
-    found = plan_tables(tables or stored_tables(opened, scale), scale)
-    if record:
-        for path in checks.record(found, opened):
-            say(f"wrote {path}")
-        return
-    findings = checks.check(found, opened)
-    if json:
+    printed, computed = settings_check.split(tables or [])
+    if printed and record:
+        raise RequestError(f"--record: {', '.join(printed)}: no job computes it, so there is nothing to record")
+    settings = settings_check.check(printed)
+    found, findings = None, []
+    if computed or not printed:
+        opened = store_to_read(store)
+        found = plan_tables(computed or stored_tables(opened, scale), scale)
+        if record:
+            for path in checks.record(found, opened):
+                say(f"wrote {path}")
+            return
+        findings = checks.check(found, opened)
+    if json and printed:
+        names = [*(found.tables if found else ()), *printed]
+        typer.echo(settings_check.as_json(found.scale if found else None, names, [*findings, *settings]))
+    elif json and found:
         typer.echo(checks.as_json(found, findings))
     else:
-        checks.show(Console(), found, findings)
-    if not all(finding.passed for finding in findings):
+        if found:
+            checks.show(Console(), found, findings)
+        settings_check.show(Console(), settings)
+    if not (all(one.passed for one in findings) and all(one.passed for one in settings)):
         sys.exit(1)

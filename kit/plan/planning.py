@@ -105,6 +105,9 @@ def table_name(catalogue: Catalogue, name: str) -> str:
     if full in known:
         return full
     if full in paper.names():
+        if paper.table(full).prints_settings:
+            cure = f"`kit verify {name}` compares it with manifests/"
+            raise RequestError(f"{full} has no job: it prints settings and counts, which nothing computes; {cure}")
         raise RequestError(
             f"{full}: the paper's numbers are here, the kit can't compute it yet; it computes {', '.join(known)}"
         )
