@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kit.cli.completing import complete_runtime, complete_scale, complete_table
+from kit.cli.completing import asked, complete_runtime, complete_scale, complete_table, leave_rich_out
 from kit.errors import KitError, RequestError
 
 if TYPE_CHECKING:
@@ -92,6 +92,8 @@ def main() -> None:
     """Run the command; exit 0 if it is done, 1 if a job or a check failed, 2 if the request was wrong."""
     from kit.cli import files, jobs, stores, tables  # noqa: F401  # they add their commands to the app
 
+    if asked():
+        leave_rich_out()
     try:
         app(prog_name="kit")
     except KitError as error:

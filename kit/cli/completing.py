@@ -5,6 +5,8 @@ read gives no names: a message would be printed into the line that somebody type
 wrong.
 """
 
+import os
+import sys
 import tomllib
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -14,6 +16,16 @@ from kit.errors import KitError
 
 Completer = Callable[[str], list[str]]
 """From what is typed so far to the words that begin with it."""
+
+
+def asked() -> bool:
+    """Whether a shell asks for completions, as its script says by this variable."""
+    return "_KIT_COMPLETE" in os.environ
+
+
+def leave_rich_out() -> None:
+    """Keep typer from importing rich, half of the time, for markup that no command's help has."""
+    sys.modules["rich"] = None  # type: ignore[assignment]  # so `import rich` finds no such module
 
 
 def completer(names: Callable[[], Iterable[str]]) -> Completer:
