@@ -90,7 +90,7 @@ def _say_version(wanted: bool) -> None:
 
 def main() -> None:
     """Run the command; exit 0 if it is done, 1 if a job or a check failed, 2 if the request was wrong."""
-    from kit.cli import files, jobs, schema, stores, tables  # noqa: F401  # they add their commands to the app
+    from kit.cli import files, jobs, new, schema, stores, tables  # noqa: F401  # they add their commands to the app
 
     if asked():
         leave_rich_out()
