@@ -152,7 +152,16 @@ def test_nothing_slow_is_imported(shell: str, line: str, word: str):
     words = [sys.executable, "-c", code]
     done = subprocess.run(words, env=environment, text=True, capture_output=True, check=True)
     assert words_in(shell, done.stdout) == [word]
-    slow = {"torch", "transformers", "vllm", "numpy", "rich", "kit.manifest", "kit.documents", "kit.planning"}
+    slow = {
+        "torch",
+        "transformers",
+        "vllm",
+        "numpy",
+        "rich",
+        "kit.catalogue.manifest",
+        "kit.reading.documents",
+        "kit.plan.planning",
+    }
     assert slow & set(json.loads(done.stderr)) == set()
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from kit.catalogue import Catalogue, manifests_folder
+from kit.catalogue.manifest import UserManifest
 from kit.cli import main, new
-from kit.documents import parse
 from kit.errors import RequestError
-from kit.manifest import UserManifest
-from kit.planning import Machine, plan_manifest
+from kit.plan.planning import Machine, plan_manifest
+from kit.reading.documents import parse
 
 CATALOGUE = Catalogue(manifests_folder())
 Kit = Callable[..., tuple[int, str, str]]
@@ -24,7 +24,7 @@ NO_GPU = Machine(gpus=0, gpu_memory_gib=0, memory_gib=16)
 def kit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Kit:
     """Run the command line in an empty folder, on a machine without a GPU."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("kit.planning.this_machine", lambda: NO_GPU)
+    monkeypatch.setattr("kit.plan.planning.this_machine", lambda: NO_GPU)
 
     def call(*words: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["kit", *words])
@@ -76,7 +76,7 @@ def test_every_scale_has_one_that_is_planned(scale: str, kit: Kit, tmp_path: Pat
 def test_the_scale_is_what_the_machine_holds(
     machine: Machine, scale: str, kit: Kit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("kit.planning.this_machine", lambda: machine)
+    monkeypatch.setattr("kit.plan.planning.this_machine", lambda: machine)
     assert kit("new", "mine.toml")[0] == 0
     assert f'\nscale = "{scale}" ' in (tmp_path / "mine.toml").read_text(encoding="utf-8")
 

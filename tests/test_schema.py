@@ -12,8 +12,8 @@ from jsonschema import Draft202012Validator
 from pydantic import Field
 
 from kit.cli import main, schema
-from kit.documents import Strict
 from kit.errors import RequestError
+from kit.reading.documents import Strict
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "manifests" / "schema"

@@ -15,7 +15,7 @@ from kit.errors import RequestError, one_line
 
 if TYPE_CHECKING:
     from kit.catalogue import Catalogue
-    from kit.manifest import Scale
+    from kit.catalogue.manifest import Scale
 
 TEMPLATE = registry.PACKAGE / "bundled" / "manifest.toml"
 EVOLVERS = ("qwen-2-7b-instruct", "qwen-2-72b-instruct")
@@ -40,7 +40,7 @@ def new(
 ) -> None:
     """Write a commented manifest of your own that this machine can run."""
     from kit.catalogue import Catalogue, manifests_folder
-    from kit.planning import largest_scale, this_machine
+    from kit.plan.planning import largest_scale, this_machine
 
     catalogue = Catalogue(manifests_folder())
     name = largest_scale(catalogue, this_machine()) if scale == "auto" else scale
@@ -94,9 +94,9 @@ def check_new(file: Path, text: str) -> None:
         RequestError: it does not end in .toml, or its table would have the name of one of the kit's own.
     """
     from kit.catalogue import Catalogue, manifests_folder
-    from kit.documents import parse
-    from kit.manifest import UserManifest
-    from kit.planning import check_own_name
+    from kit.catalogue.manifest import UserManifest
+    from kit.plan.planning import check_own_name
+    from kit.reading.documents import parse
 
     name = one_line(str(file))
     if file.suffix != ".toml":

@@ -14,7 +14,7 @@ from kit.errors import RequestError, did_you_mean, shown
 if TYPE_CHECKING:
     from pydantic.json_schema import GenerateJsonSchema
 
-    from kit.documents import Strict
+    from kit.reading.documents import Strict
 
 KINDS = ("manifest", "models", "datasets", "scale", "experiments", "table", "paper", "scalars", "hardware")
 """What :func:`types` has a type for; a manifest of one's own first."""
@@ -45,9 +45,9 @@ def schema(
 
 def types() -> "dict[str, type[Strict]]":
     """The type of each kind of manifest."""
-    from kit.estimate import MachinesFile
-    from kit.manifest import DatasetsFile, ExperimentsFile, ModelsFile, Scale, Table, UserManifest
-    from kit.paper import PaperTable, ScalarsFile
+    from kit.catalogue.manifest import DatasetsFile, ExperimentsFile, ModelsFile, Scale, Table, UserManifest
+    from kit.catalogue.paper import PaperTable, ScalarsFile
+    from kit.plan.estimate import MachinesFile
 
     found = (
         UserManifest,
@@ -76,7 +76,7 @@ def schema_text(kind: str) -> str:
 
 def schema_of(model: "type[Strict]", title: str) -> dict[str, Any]:
     """Return the JSON Schema of a type; each docstring of a class or a field is the description there."""
-    from kit.documents import SCHEMA
+    from kit.reading.documents import SCHEMA
 
     generator = schema_generator()
     found: dict[str, Any] = _tidy(model.model_json_schema(schema_generator=generator))
