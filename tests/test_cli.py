@@ -37,6 +37,8 @@ COMMANDS = [
     "grade",
     "job",
     "doctor",
+    "new",
+    "schema",
     "store",
 ]
 

@@ -288,8 +288,9 @@ def test_a_table_stands_as_in_the_paper(name: str):
 
 
 @pytest.mark.parametrize("path", sorted(manifests_folder().glob("[est]*/*.toml")), ids=lambda path: path.stem)
-def test_the_first_line_is_the_command_with_its_price(path: Path):
-    first = path.read_text(encoding="utf-8").splitlines()[0]
-    command, _, price = first.removeprefix("# ").partition("     ")
+def test_the_line_below_the_schema_is_the_command_with_its_price(path: Path):
+    schema, line = path.read_text(encoding="utf-8").splitlines()[:2]
+    assert schema.startswith("#:schema ")
+    command, _, price = line.removeprefix("# ").partition("     ")
     assert command.startswith("make reproduce TABLE=")
     assert "GB" in price or "minutes" in price

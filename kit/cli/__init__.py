@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from kit.cli.completing import asked, complete_runtime, complete_scale, complete_table, leave_rich_out
 from kit.errors import KitError, RequestError
 
 if TYPE_CHECKING:
@@ -15,15 +16,22 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="kit",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="A reproducible benchmark of instruction evolution (arXiv 2412.11231).",
 )
 
-Tables = Annotated[list[str], typer.Argument(help="Tables by number: 2; or the path of a manifest of your own")]
+Tables = Annotated[
+    list[str],
+    typer.Argument(help="Tables by number: 2; or the path of a manifest of your own", autocompletion=complete_table),
+]
 ScaleName = Annotated[
-    str, typer.Option("--scale", help="smoke, mini, one-gpu, paper; auto takes what fits this machine")
+    str,
+    typer.Option(
+        "--scale",
+        help="smoke, mini, one-gpu, paper; auto takes what fits this machine",
+        autocompletion=complete_scale,
+    ),
 ]
 
 
@@ -60,7 +68,12 @@ UnsafeExec = Annotated[
     bool, typer.Option("--unsafe-exec", help="Run model-written code with no sandbox where none is to be had")
 ]
 RuntimeName = Annotated[
-    str, typer.Option("--runtime", help="Where jobs run: local, docker, podman, apptainer (images by `make images`)")
+    str,
+    typer.Option(
+        "--runtime",
+        help="Where jobs run: local, docker, podman, apptainer (images by `make images`)",
+        autocompletion=complete_runtime,
+    ),
 ]
 DEFAULT_STORE = Path("store")
 STOPPED = "stopped; what is committed stays, and the same command goes on from there"
@@ -77,10 +90,12 @@ def _say_version(wanted: bool) -> None:
 
 def main() -> None:
     """Run the command; exit 0 if it is done, 1 if a job or a check failed, 2 if the request was wrong."""
-    from kit.cli import files, jobs, stores, tables  # noqa: F401  # they add their commands to the app
+    from kit.cli import files, jobs, new, schema, stores, tables  # noqa: F401  # they add their commands to the app
 
+    if asked():
+        leave_rich_out()
     try:
-        app()
+        app(prog_name="kit")
     except KitError as error:
         say_error(str(error))
         sys.exit(error.exit_code)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kit.cli import DEFAULT_STORE, AsJson, MirrorDir, StoreDir, UnsafeExec, app, check_mirror
+from kit.cli.completing import complete_benchmark, complete_model, complete_scale, complete_scenario
 from kit.cli.outcomes import cut, trained, written
 from kit.errors import KitError, RequestError, one_line
 from kit.reading.values import MOST_ROWS
@@ -28,7 +29,12 @@ Temperature = Annotated[float, typer.Option("--temperature", help="0 is greedy")
 TopP = Annotated[float, typer.Option("--top-p", help="Draw from the likeliest tokens of this total probability")]
 MaxTokens = Annotated[int, typer.Option("--max-tokens", help="A text is cut after so many tokens")]
 Hardware = Annotated[
-    str, typer.Option("--scale", help="Whose engine and training settings to use; auto fits this machine")
+    str,
+    typer.Option(
+        "--scale",
+        help="Whose engine and training settings to use; auto fits this machine",
+        autocompletion=complete_scale,
+    ),
 ]
 BENCHMARKS = ", ".join(names("benchmarks"))
 MODEL_HELP = "A name of manifests/models.toml, or a model folder"
@@ -37,10 +43,11 @@ MODEL_HELP = "A name of manifests/models.toml, or a model folder"
 @app.command()
 def evolve(
     seeds: Annotated[Path, typer.Option("--seeds", help="Alpaca JSON or JSONL")],
-    evolver: Annotated[str, typer.Option("--evolver", help=MODEL_HELP)],
+    evolver: Annotated[str, typer.Option("--evolver", help=MODEL_HELP, autocompletion=complete_model)],
     out: AlpacaOut,
     scenario: Annotated[
-        str, typer.Option("--scenario", help="How to evolve: a file of kit/scenarios")
+        str,
+        typer.Option("--scenario", help="How to evolve: a file of kit/scenarios", autocompletion=complete_scenario),
     ] = "evol_instruct",
     rounds: Annotated[int, typer.Option("--rounds", help="How often each instruction is rewritten")] = 1,
     breadth: Annotated[
@@ -80,7 +87,7 @@ def respond(
     instructions: Annotated[
         Path, typer.Option("--instructions", help="Alpaca JSON or JSONL, as `kit evolve` writes it")
     ],
-    responder: Annotated[str, typer.Option("--responder", help=MODEL_HELP)],
+    responder: Annotated[str, typer.Option("--responder", help=MODEL_HELP, autocompletion=complete_model)],
     out: AlpacaOut,
     rows: Rows = None,
     seed: Seed = 42,
@@ -112,7 +119,7 @@ def respond(
 @app.command()
 def sft(
     pairs: Annotated[Path, typer.Option("--pairs", help="Alpaca JSON or JSONL with outputs")],
-    base: Annotated[str, typer.Option("--base", help=MODEL_HELP)],
+    base: Annotated[str, typer.Option("--base", help=MODEL_HELP, autocompletion=complete_model)],
     out: Annotated[Path, typer.Option("--out", help="Folder to make for the tuned model; it must not be there yet")],
     learning_rate: Annotated[float, typer.Option("--learning-rate", help="The highest; a cosine leads to 0")] = 2e-5,
     epochs: Annotated[int, typer.Option("--epochs", help="How often each pair is seen")] = 3,
@@ -171,8 +178,8 @@ def sft(
 
 @app.command()
 def answer(
-    benchmark: Annotated[str, typer.Argument(help=BENCHMARKS)],
-    model: Annotated[str, typer.Option("--model", help=MODEL_HELP)],
+    benchmark: Annotated[str, typer.Argument(help=BENCHMARKS, autocompletion=complete_benchmark)],
+    model: Annotated[str, typer.Option("--model", help=MODEL_HELP, autocompletion=complete_model)],
     out: Annotated[Path, typer.Option("--out", help="JSONL file of completions to write; it must not be there yet")],
     data: Annotated[Path | None, typer.Option("--data", help="The benchmark's file; the pinned one by default")] = None,
     prompts: Annotated[str, typer.Option("--prompts", help="kit, or opencompass as in the paper")] = "kit",
@@ -204,7 +211,7 @@ def answer(
 
 @app.command()
 def grade(
-    benchmark: Annotated[str, typer.Argument(help=BENCHMARKS)],
+    benchmark: Annotated[str, typer.Argument(help=BENCHMARKS, autocompletion=complete_benchmark)],
     completions: Annotated[
         Path,
         typer.Option(

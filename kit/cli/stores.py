@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kit.cli import DEFAULT_STORE, StoreDir, app, say, say_json
+from kit.cli.completing import complete_scale, complete_table
 from kit.errors import KitError, RequestError
 
 if TYPE_CHECKING:
@@ -108,10 +109,15 @@ def check(
 def gc(
     store: StoreDir = DEFAULT_STORE,
     keep: Annotated[
-        list[str] | None, typer.Option(help="Tables whose artifacts stay; without it all artifacts stay")
+        list[str] | None,
+        typer.Option(help="Tables whose artifacts stay; without it all artifacts stay", autocompletion=complete_table),
     ] = None,
     scale: Annotated[
-        str | None, typer.Option(help="Keep the tables' artifacts of this scale alone; of every scale by default")
+        str | None,
+        typer.Option(
+            help="Keep the tables' artifacts of this scale alone; of every scale by default",
+            autocompletion=complete_scale,
+        ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, and remove nothing")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask before artifacts are removed")] = False,

@@ -23,6 +23,7 @@ from kit.cli import (
     store_to_plan,
     store_to_read,
 )
+from kit.cli.completing import complete_table
 from kit.cli.listing import formula, say_noted, show_plan, totals
 from kit.errors import RequestError, one_line
 
@@ -326,7 +327,8 @@ def stored_tables(store: "Store", scale: str) -> list[str]:
 @app.command()
 def verify(
     tables: Annotated[
-        list[str] | None, typer.Argument(help="Tables by number; all that the store has, by default")
+        list[str] | None,
+        typer.Argument(help="Tables by number; all that the store has, by default", autocompletion=complete_table),
     ] = None,
     scale: ScaleName = "auto",
     store: StoreDir = DEFAULT_STORE,

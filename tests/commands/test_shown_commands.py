@@ -96,6 +96,7 @@ def test_what_the_texts_show_is_found() -> None:
     assert {"kit plan 2 --scale paper", "kit run examples/two-evolvers.toml", "nox -s verify", "kit store gc"} <= set(
         SHOWN
     )
+    assert {"kit new mine.toml", "kit run mine.toml", "kit schema"} <= set(SHOWN)
     assert {"make plan TABLE=2 SCALE=paper", "make images IMAGES=cuda", "make reproduce YES=1"} <= set(SHOWN)
     assert len(SHOWN) > 30
 

@@ -1,0 +1,135 @@
+"""``kit schema``: the JSON Schema of a manifest, by which editors complete and check it."""
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from kit.cli import app, say
+from kit.cli.completing import completer
+from kit.errors import RequestError, did_you_mean, shown
+
+if TYPE_CHECKING:
+    from pydantic.json_schema import GenerateJsonSchema
+
+    from kit.reading.documents import Strict
+
+KINDS = (
+    "manifest",
+    "models",
+    "datasets",
+    "scale",
+    "experiments",
+    "table",
+    "paper",
+    "scalars",
+    "hardware",
+    "deviations",
+)
+"""What :func:`types` has a type for; a manifest of one's own first."""
+
+
+@app.command()
+def schema(
+    kind: Annotated[
+        str,
+        typer.Argument(
+            help="manifest (a manifest of your own), or a file of manifests/: " + ", ".join(KINDS[1:]),
+            autocompletion=completer(lambda: KINDS),
+        ),
+    ] = KINDS[0],
+    write: Annotated[
+        bool, typer.Option("--write", help="Write the schemas of all kinds into manifests/schema, which editors read")
+    ] = False,
+) -> None:
+    """Print the JSON Schema (draft 2020-12) of a manifest."""
+    if not write:
+        typer.echo(schema_text(kind), nl=False)
+        return
+    from kit.catalogue import manifests_folder
+
+    for path in write_schemas(manifests_folder() / "schema"):
+        say(f"wrote {path}")
+
+
+def types() -> "dict[str, type[Strict]]":
+    """The type of each kind of manifest."""
+    from kit.catalogue.manifest import DatasetsFile, ExperimentsFile, ModelsFile, Scale, Table, UserManifest
+    from kit.catalogue.paper import PaperTable, ScalarsFile
+    from kit.check.settings import DeviationsFile
+    from kit.plan.estimate import MachinesFile
+
+    found = (
+        UserManifest,
+        ModelsFile,
+        DatasetsFile,
+        Scale,
+        ExperimentsFile,
+        Table,
+        PaperTable,
+        ScalarsFile,
+        MachinesFile,
+        DeviationsFile,
+    )
+    return dict(zip(KINDS, found, strict=True))
+
+
+def schema_text(kind: str) -> str:
+    """Return the JSON Schema of a kind of manifest, as a file of ``manifests/schema`` holds it.
+
+    Raises:
+        RequestError: there is no such kind.
+    """
+    if kind not in KINDS:
+        raise RequestError(f"no kind of manifest named {shown(kind)}{did_you_mean(kind, KINDS)}")
+    return json.dumps(schema_of(types()[kind], kind), indent=1, ensure_ascii=False) + "\n"
+
+
+def schema_of(model: "type[Strict]", title: str) -> dict[str, Any]:
+    """Return the JSON Schema of a type; each docstring of a class or a field is the description there."""
+    from kit.reading.documents import SCHEMA
+
+    generator = schema_generator()
+    found: dict[str, Any] = _tidy(model.model_json_schema(schema_generator=generator))
+    found["properties"]["schema"] |= {"const": SCHEMA, "description": "The version of this format."}
+    return {"$schema": generator.schema_dialect, **found, "title": title}
+
+
+def schema_generator() -> "type[GenerateJsonSchema]":
+    """Return pydantic's generator without null, which TOML lacks, and without titles that repeat a key."""
+    from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+    from pydantic_core.core_schema import NullableSchema
+
+    class Generator(GenerateJsonSchema):
+        def nullable_schema(self, schema: NullableSchema) -> JsonSchemaValue:
+            return self.generate_inner(schema["schema"])
+
+        def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002  # pydantic's own
+            return False
+
+    return Generator
+
+
+def _tidy(node: Any) -> Any:
+    """The schema with docstrings as plain text, and without the default null."""
+    if isinstance(node, list):
+        return [_tidy(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    tidied = {name: _tidy(item) for name, item in node.items() if item is not None}
+    if isinstance(text := tidied.get("description"), str):
+        tidied["description"] = re.sub(r"(:\w+:)?(`+)", "`", " ".join(text.split()))
+    return tidied
+
+
+def write_schemas(folder: Path) -> list[Path]:
+    """Write the schema of every kind into a folder, and return the files."""
+    folder.mkdir(exist_ok=True)
+    paths = []
+    for kind in KINDS:
+        path = folder / f"{kind}.json"
+        path.write_text(schema_text(kind), encoding="utf-8")
+        paths.append(path)
+    return paths
