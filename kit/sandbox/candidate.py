@@ -100,7 +100,7 @@ class Objects:
         return self.decode(message["value"])
 
     def serve(self, request: dict[str, Any]) -> None:
-        """Answer one request."""
+        """Answer one request of the tester."""
         reply = answer(request, self.namespace, self)
         try:
             self.send(reply)

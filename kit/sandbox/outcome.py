@@ -1,4 +1,4 @@
-"""What became of one program: from what its tester wrote and how its two processes ended, to the reason of its verdict.
+"""Find the reason of a program's verdict, from what its tester wrote and how its two processes ended.
 
 The same program gets the same reason on a quiet machine and on a busy one: nothing here depends on which of two things
 was seen first.
@@ -20,10 +20,10 @@ TOO_LONG = f"longer than {wire.LIMIT_BYTES >> 20} MiB"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How one program ended."""
+    """End of one program: its tester's messages, the limit it met, its CPU time."""
 
     frames: list[dict[str, Any]]
-    """What the tester wrote; the first says that it read its tests."""
+    """Messages of the tester; the first says that it read its tests."""
     limit: str = ""
     """The limit that the program met, if any: it is the reason, whatever the tester said."""
     cpu_s: float = 0.0

@@ -26,7 +26,7 @@ IMPORT = re.compile(r"(?:import|from)((?:[^\n;\\]|\\.)*)", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """What became of one piece of text."""
+    """Statements of one piece of text, or the line at which it is not Python."""
 
     nodes: list[ast.stmt] | None
     """The statements at the left margin; ``None`` where it is not Python, or not read."""
@@ -42,7 +42,7 @@ class Parser:
         self._known: dict[str, Parsed] = {}
 
     def parse(self, code: str) -> Parsed:
-        """What becomes of this piece."""
+        """Parse one piece of text; the same text is parsed once only."""
         if code not in self._known:
             self._known[code] = self._first_time(code)
         return self._known[code]
@@ -65,7 +65,7 @@ def parses(code: str) -> bool:
 
 
 def _parsed(code: str) -> Parsed:
-    """What becomes of any text; Python may refuse one that it could read, where that is nested too deeply for it."""
+    """Parse any text; Python may refuse one that it could read, where that is nested too deeply for it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

@@ -24,16 +24,16 @@ from kit.sandbox.watch import Watch
 
 START = "import sys; sys.path.append({root!r}); from kit.sandbox.server import main; sys.path.pop(); main({fds})"
 START_S = 600.0
-"""How long a server may take to lock itself; it is a fraction of a second, unless the machine is very busy."""
+"""Longest time for a server to lock itself; it is a fraction of a second, unless the machine is very busy."""
 SLEEP_FACTOR = 4
 """Seconds a program may sleep for each of its CPU seconds."""
 BACKSTOP_FACTOR = 4
 """The kernel ends a program at this many times its CPU seconds, should the kit get no core itself to do it in time. Not
 at once: the kernel counts ticks, so that on a busy machine it ends a program too early, or too late."""
 SEED_BYTES = 16
-"""Of a secret seed."""
+"""Size of the secret seed of a program's second run."""
 ATTEMPTS = 3
-"""How often a program is run if something outside the kit kills it, as a machine does that is short of memory."""
+"""Most runs of one program, if something outside the kit kills it, as a machine does that is short of memory."""
 
 
 class ServerDiedError(Exception):
@@ -299,7 +299,7 @@ class Pool:
         return self._all(replies_of, calls, progress)
 
     def call(self, source: str, name: str, arguments: Sequence[Any]) -> Any:
-        """What one function of a foreign file returns.
+        """Run one function of an untrusted file and return its value.
 
         Raises:
             RequestError: it gave no plain value; the message says why.
@@ -343,7 +343,7 @@ class Pool:
         return results
 
     def close(self) -> None:
-        """End the workers."""
+        """Stop the worker processes of the sandbox."""
         for server in self.servers:
             server.stop()
         self.servers.clear()
@@ -358,7 +358,7 @@ class Pool:
 
 
 def plan_of(tier: int, abi: int) -> dict[str, Any]:
-    """What a server is told to lock: tier 1 and 2, or 3 for limits alone."""
+    """Return the locks that a server is told to set: tier 1 and 2, or 3 for limits alone."""
     common = {"packages": packages.found(), "preload_packages": False}
     if tier == 3:
         return common | {"unsafe": True, "landlock": 0, "child_filter": "", "server_filter": ""}
@@ -395,7 +395,7 @@ def parallel_programs(wanted: int, limit_bytes: int | None, free_bytes: int | No
 
 
 def open_pool(*, workers: int | None, unsafe: bool, force_tier: int | None) -> Pool:
-    """See :func:`kit.sandbox.open_sandbox`."""
+    """Open a pool of sandbox servers; see :func:`kit.sandbox.open_sandbox`."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
     count = parallel_programs(max(1, min(workers or cores, cores)), memory_limit(), free_memory())
     if unsafe:

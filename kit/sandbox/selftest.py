@@ -38,10 +38,10 @@ NAMES = ("read", "write", "connect", "fork", "signal_group", "change_limits")
 
 
 class CanReply(Protocol):
-    """What is tested."""
+    """The part of a sandbox that is tested: it runs functions of programs."""
 
     def replies(self, calls: Sequence[Calls]) -> list[list[Reply]]:
-        """As of :class:`kit.sandbox.Sandbox`."""
+        """Run the calls, as :class:`kit.sandbox.Sandbox` has it."""
         ...
 
 

@@ -37,7 +37,7 @@ class _Head(ctypes.Structure):
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Where the items of a set stand, and where items have been."""
+    """Hash table of a set: the slots where items stand, and the slots where items have been."""
 
     size: int
     """Number of slots."""

@@ -16,7 +16,8 @@ END_TOKEN = re.compile(
 """A chat format's mark at the end of a line: the text ends there."""
 BEGIN_TOKEN = re.compile(r"\s*(?:<s>|<bos>|<\|(?:begin_of_text|im_start|start_header_id)\|>(?:assistant\b)?)\s*")
 LANGUAGE = re.compile(r"[\w.+-]{0,20}\Z")
-"""What may follow a fence that has text before it, or that ends one block and starts the next."""
+"""Pattern of the language that may follow a fence which has text before it, or which ends one block and starts the
+next."""
 CODE_ON_FENCE = re.compile(r"(?:(?:python|py)[0-9]?[ \t]+)?(?=(?:async def|def|class|from|import)\s|@\w)")
 INLINE = re.compile(r"```(?:(?:python|py)[0-9]?\b)?([^`]+)```")
 """Code and fences on one line."""
@@ -72,7 +73,7 @@ class _Fence:
     mark: str
     """Its backquotes or tildes; what closes the block is at least as long."""
     code: str
-    """What of the line is code already."""
+    """The part of the line that is code already."""
 
 
 def _opening(line: str) -> _Fence | None:
@@ -114,7 +115,7 @@ def _open_quotes(marks: Sequence[str], quotes: str) -> str:
 
 
 def _end_of(lines: Sequence[str], triples: Sequence[Sequence[str]], start: int, fence: _Fence) -> int:
-    """Where the block ends: at the first closing fence that is not in a string of three quotes, else at the first."""
+    """Return the line where the block ends: the first closing fence outside triple-quoted strings, else the first."""
     quotes = _open_quotes(TRIPLES.findall(fence.code), "")
     first = len(lines)
     for at in range(start, len(lines)):
@@ -156,7 +157,7 @@ def _without_end(code: str, parser: Parser) -> str:
 
 
 def pieces(text: str, parser: Parser) -> list[str]:
-    """Where code may stand: the fenced blocks, those within a line, the text before the first fence, the whole text."""
+    """List the texts that may hold code: fenced blocks, code within a line, the text before a fence, the whole text."""
     lines = text.split("\n")
     found = list(islice(_fenced(lines, parser), MOST_BLOCKS))
     inline = [] if found else [match[1].strip() + "\n" for match in islice(INLINE.finditer(text), MOST_BLOCKS)]
@@ -226,7 +227,7 @@ def program(text: str, names: Sequence[str], parser: Parser) -> str | None:
 
 
 def _from_others(others: Sequence[str], missing: set[str], names: Sequence[str], parser: Parser) -> Iterator[str]:
-    """What other blocks define of the names that are missing; a block that defines the function anew is left alone."""
+    """Yield other blocks' definitions of the missing names; a block that defines the function anew is left alone."""
     for other in others if missing else ():
         if any(binds(other, name) for name in names):
             continue

@@ -1,4 +1,4 @@
-"""Which statements of a model's text its functions need: the text is parsed here, never run.
+"""Select the statements of a model's text that its functions need: the text is parsed here, never run.
 
 What is kept is what the wanted names lead to: definitions, imports and assignments, wherever they stand, and statements
 that fill a variable among them. Examples, prints, asserts and questions to a user are left out, also as assignments
@@ -18,18 +18,18 @@ from dataclasses import dataclass, field
 from kit.sandbox.parsing import LONGEST, Parser
 
 STARTS = re.compile(r"(?:async|def|class|from|import|if|for|while|try|with|match)\b|@\w|[A-Za-z_][^=\n(]*=(?!=)")
-"""What may start a statement worth keeping at the left margin: definitions, imports, blocks, assignments."""
+"""Pattern of a statement worth keeping at the left margin: a definition, import, block or assignment."""
 MORE_OF_IT = re.compile(r"[#)\]}]|\"\"\"|'''|(?:else|elif|except|finally)\b")
-"""What may stand at the left margin within a statement or between two."""
+"""Pattern of a line that may stand at the left margin within a statement or between two."""
 AFTER_BACKSLASH = re.compile(r"\s*(?:[#;]|\\?\Z)")
 """A line that still belongs to the statement before it, where that ends in a backslash."""
 TRIES = 12
-"""How many stretches of prose are looked for; each costs one parse of the text."""
+"""Most stretches of prose that are looked for; each costs one parse of the text."""
 ROUNDS = 8
-"""How often statements are looked for that fill a variable of those found in the round before."""
+"""Most rounds of looking for statements that fill a variable of those found in the round before."""
 COMPREHENSIONS = ("listcomp", "setcomp", "dictcomp", "genexpr")
 BY_TEXT = {"eval", "exec", "globals", "vars"}
-"""Who uses one of these may need a name that stands nowhere in its code."""
+"""Functions whose caller may need a name that stands nowhere in its code."""
 ASKS_OR_ENDS = {"input", "exit", "quit", "breakpoint"}
 KINDS = ("definition", "import", "assignment", "other")
 LOOSE = ("assignment", "other")
@@ -176,7 +176,7 @@ def _scopes(table: symtable.SymbolTable) -> Iterator[tuple[symtable.SymbolTable,
 
 
 def _statement(nodes: Sequence[ast.stmt], span: range, code: str) -> Statement:
-    """What one statement binds and looks up."""
+    """Return one statement with the names that it binds and the names that it looks up."""
     table = symtable.symtable(code, "<text>", "exec")
     symbols = table.get_symbols()
     now = {symbol.get_name() for symbol in symbols if symbol.is_referenced()}
@@ -266,7 +266,7 @@ class Selection:
         return [(name, at) for name in statement.now] + [(name, end) for name in statement.later]
 
     def _nameable(self) -> Iterator[str]:
-        """What code that is made from text may name: definitions, and what is bound before the function."""
+        """Yield the names that code made from text may use: definitions, and names bound before the function."""
         for at, statement in enumerate(self.found):
             if statement.kind == "definition" or (at < self.first_root and not statement.now & ASKS_OR_ENDS):
                 yield from statement.binds
@@ -326,7 +326,7 @@ def _fillers(selection: Selection, runs_root: set[str]) -> list[int]:
 
 
 def _members(selection: Selection, roots: Sequence[str], runs_root: set[str]) -> list[int]:
-    """What is given to a needed definition (``A.k = 2``), or registered by its decorator (``@f.register``)."""
+    """Find statements that add to a needed definition (``A.k = 2``), or register with it (``@f.register``)."""
     found, kept = selection.found, selection.kept
     needed = {name for at in kept if found[at].kind == "definition" for name in found[at].binds}
     variables = {name for at in kept if found[at].kind in LOOSE for name in found[at].binds}

@@ -1,4 +1,4 @@
-r"""What crosses the pipes: length-prefixed JSON, with tags for the plain types that JSON lacks.
+r"""Encode what crosses the pipes: length-prefixed JSON, with tags for the plain types that JSON lacks.
 
 The JSON holds every character as itself and escapes none: of two escapes, ``\ud83d`` and ``\ude00``, a reader of JSON
 makes one character, where a string may hold two halves. Never pickle, never marshal.
@@ -59,21 +59,22 @@ DICTS: dict[str, type[Any]] = {"Counter": Counter, "OrderedDict": OrderedDict, "
 SETS: dict[str, Any] = {"set": set, "frozenset": frozenset}
 MAXLEN: Callable[[Any], Any] = vars(deque)["maxlen"].__get__
 DEFAULT_FACTORY: Callable[[Any], Any] = vars(defaultdict)["default_factory"].__get__
-"""What the base type says, whatever a subclass makes of it."""
+"""Reads the factory that the base type holds, whatever a subclass makes of it."""
 CONSTANTS: dict[str, Any] = {"Ellipsis": ..., "NotImplemented": NotImplemented}
 TO_JSON = json.JSONEncoder(ensure_ascii=False).encode
 AT_ONCE = 1 << 20
 """Bytes that are asked of a pipe at a time."""
 TRUTHS: dict[type, Callable[[Any], Any]] = {int: int.__bool__, float: float.__bool__, complex: complex.__bool__}
 TRUTHS |= {kind: kind.__len__ for kind in (str, list, tuple, dict, set, frozenset, deque, bytes, bytearray)}
-"""What makes a value of these types true or false; any other value of :data:`EXACT` is no base of a subclass."""
+"""Truth of a value of these types, as the base type has it; any other value of :data:`EXACT` is no base of a
+subclass."""
 EXACT = frozenset([*TRUTHS, *PARTS, *DICTS.values(), bool])
 ATOMS = frozenset([int, str, float, bool, type(None)])
-"""What JSON has that stands for itself."""
+"""Types that JSON holds without a tag."""
 UNFINISHED = object()
 """Stands for a value whose parts are still being made."""
 INTERNED_AT, INTERNED = 32, 3
-"""Where in the memory of a string CPython 3.11 says whether it is interned, and the bits that say it."""
+"""Place in the memory of a string where CPython 3.11 says whether it is interned, and the bits that say it."""
 
 
 class WireError(Exception):
@@ -95,7 +96,7 @@ def unpacked(data: bytes | bytearray) -> Any:
 
 
 def read_exactly(fd: int, size: int) -> bytes | bytearray:
-    """Bytes of a pipe.
+    """Read exactly ``size`` bytes from a pipe.
 
     Raises:
         EOFError: the other end closed it first.
@@ -195,7 +196,7 @@ class Encoder:
         self.seen: dict[int, tuple[int, Any]] = {}
 
     def __call__(self, value: Any) -> Any:
-        """Return a value as JSON."""
+        """Return the value as JSON can hold it."""
         kind = type(value)
         if value is None or kind is bool or (kind is float and not math.isnan(value)):
             return value
@@ -227,7 +228,7 @@ class Encoder:
         return self._tagged(value)
 
     def _once(self, value: Any) -> dict[str, Any] | None:
-        """What stands for an object that the message holds already; each other one is counted."""
+        """Return a reference to an object that the message holds already; any other object is counted."""
         if self.shared and id(value) in self.seen:
             return _tag("ref", self.seen[id(value)][0])
         if self.shared:
