@@ -44,11 +44,11 @@ _CHILD = Path(__file__).with_name("_algebra_child.py")
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a comparison found."""
+    """Result of comparing two answers as mathematics."""
 
     same: bool
     reason: str = ""
-    """Why it is not known whether they are equal; empty where it is."""
+    """Reason why it is not known whether they are equal; empty where it is."""
 
 
 def too_large(text: str) -> bool:
@@ -60,7 +60,7 @@ def too_large(text: str) -> bool:
 
 
 def depth(text: str) -> int:
-    """How many brackets stand inside each other where the text is deepest."""
+    """Return the number of brackets that stand inside each other where the text is deepest."""
     deepest = now = 0
     for character in text:
         if character in "{([":
@@ -116,7 +116,7 @@ class Algebra:
         return Verdict(False, reason)
 
     def _ask(self, answer: str, wanted: str) -> Verdict:
-        """One comparison in the process."""
+        """Compare two answers in the child process."""
         child = self._child or self._start()
         assert child.stdin
         try:
@@ -134,7 +134,7 @@ class Algebra:
         return Verdict(word["same"], TOO_LARGE if filled and not word["same"] else "")
 
     def _start(self) -> subprocess.Popen[str]:
-        """Start the process.
+        """Start the child process, and wait until it is ready.
 
         Raises:
             KitError: it ended before it was ready.
@@ -178,7 +178,7 @@ def _braced(text: str) -> str:
 
 
 def _word(child: "subprocess.Popen[str]") -> dict[str, Any] | None:
-    """What the process says next; ``None`` where it has ended."""
+    """Return the next message of the process; ``None`` where it has ended."""
     assert child.stdout
     line = child.stdout.readline()
     return json.loads(line) if line.endswith("\n") else None

@@ -46,7 +46,7 @@ def problems(path: Path, fields: Mapping[str, type], id_field: str) -> list[Prob
 
 
 def choose(protocols: Mapping[str, Choice], name: str) -> Choice:
-    """The protocol of that name.
+    """Return the protocol that has this name.
 
     Raises:
         RequestError: there is none.

@@ -63,7 +63,7 @@ def raised(error: Exception) -> dict[str, str]:
 
 
 def answer(read: Callable[[Any, str], Any], row: Mapping[str, Any]) -> dict[str, Any]:
-    """What the reader makes of a text: a text, a grade, or why there is none; ``last`` where no other should follow."""
+    """Read one text: return a text, a grade, or the reason why there is none; ``last`` where no other should follow."""
     from kit.records import Problem
 
     problem = Problem(id=row["id"], data=row["data"])

@@ -45,13 +45,13 @@ CPU_S = 10.0
 MEMORY_BYTES = 1 << 30
 """Memory that reading may take beyond what the reader has once it is loaded; real completions need a few MiB."""
 NOT_IN_TIME = "not read in time"
-"""How the reason starts where a text took too long."""
+"""Start of the reason where a text took too long."""
 NOT_READ = "could not be read"
-"""How the reason starts where a text ended its reader."""
+"""Start of the reason where a text ended its reader."""
 ITS_OWN = {signal.SIGPROF, signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL}
 """Signals that end a process for what it does; others come from outside and say nothing about a text."""
 TRIES = 3
-"""How often a text is read whose process is ended from outside."""
+"""Most readings of a text whose process is ended from outside."""
 _CHILD = Path(__file__).with_name("_reading_child.py")
 
 
@@ -177,12 +177,12 @@ class Reading:
         self._end()
 
     def each(self, problems: Sequence[Problem], texts: Sequence[str]) -> list[Any]:
-        """Return what :func:`read_each` does."""
+        """Read each text for its problem, as :func:`read_each` does."""
         self._wait()
         return [self._read(problem, text) for problem, text in zip(problems, texts, strict=True)]
 
     def _read(self, problem: Problem, text: str) -> Any:
-        """What the reader makes of a text, or why there is nothing.
+        """Return the reader's result for one text, or the reason why there is none.
 
         Raises:
             KitError: the reader raised it, or its process was ended from outside.
@@ -209,7 +209,7 @@ class Reading:
         return word["text"] if "text" in word else NotRead(f"{NOT_READ}: {word['failed']}")
 
     def _answer(self, row: Mapping[str, Any]) -> dict[str, Any] | None:
-        """What the process answers to a row; ``None`` where it has ended.
+        """Return the process's answer to a row; ``None`` where it has ended.
 
         Raises:
             KitError: as :meth:`_wait`.
@@ -278,14 +278,14 @@ def _send(child: "subprocess.Popen[bytes]", line: Mapping[str, Any]) -> None:
 
 
 def _received(child: "subprocess.Popen[bytes]") -> dict[str, Any] | None:
-    """What the process says next; ``None`` where it has ended."""
+    """Return the next message of the process; ``None`` where it has ended."""
     assert child.stdout
     answer = child.stdout.readline()
     return json.loads(answer) if answer.endswith(b"\n") else None
 
 
 def _reason(code: int) -> str:
-    """Why there is no reading of a text that ended the process with this exit code."""
+    """Explain why there is no reading of a text that ended the process with this exit code."""
     if code == -signal.SIGPROF:
         return not_in_time(CPU_S)
     how = f"with exit code {code}" if code >= 0 else f"by {signal.Signals(-code).name}"

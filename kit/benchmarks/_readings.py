@@ -1,4 +1,4 @@
-r"""Where a text has its answer: after ``####``, in a box, after "the answer is", in the last formula or number.
+r"""Find the answer in a text: after ``####``, in a box, after "the answer is", in the last formula or number.
 
 Every function takes time in proportion to the text: a model may write sixty thousand digits or as many dollar signs.
 So no pattern here has two parts side by side that match the same characters (``[ \t]*#?[ \t]*``), and none that starts
@@ -17,7 +17,7 @@ UNITS = (
     r"(?>(?:\s|\\(?:text|textbf|textit|textrm|mathrm|mathbf|mbox|operatorname)\s*\{[^{}\d]*\}|\\[%$,;:! ]"
     r"|\^\s*(?:\{\s*)?\\circ(?:\s*\})?|°|[^\W\d_]|[%€£¥$.,!\"'’*/])*)"
 )
-"""What may stand after a number without changing it: words, units, marks; no digit and no operator."""
+"""Pattern of what may stand after a number without changing it: words, units, marks; no digit and no operator."""
 OPENING = r"[\s*_$€£¥~=:>\\]*"
 """Marks that may stand before a number."""
 
@@ -66,9 +66,9 @@ class Formula:
     """A piece of mathematics in a text."""
 
     start: int
-    """Where its opening delimiter starts."""
+    """Position where its opening delimiter starts."""
     end: int
-    """Where its closing delimiter ends."""
+    """Position where its closing delimiter ends."""
     body: str
 
 
@@ -131,13 +131,13 @@ def _answers(part: str, restated: bool) -> bool:
 
 
 def box(text: str) -> str | None:
-    r"""What the last ``\boxed`` or ``\fbox`` holds; to the line's end where it is cut off; ``None`` without one."""
+    r"""Return the contents of the last ``\boxed`` or ``\fbox``, to the line's end if cut off; else ``None``."""
     found = _last_box(text, len(text))
     return found[0] if found else None
 
 
 def boxes(text: str) -> str:
-    r"""What neighbouring boxes at the end hold, joined by commas: "\boxed{1} and \boxed{2}" is "1,2"."""
+    r"""Return the contents of neighbouring boxes at the end, with commas: "\boxed{1} and \boxed{2}" gives "1,2"."""
     parts: list[str] = []
     end = next_start = len(text)
     while (found := _last_box(text, end)) and len(parts) < 10:
@@ -190,7 +190,7 @@ def marked_number(text: str) -> str | None:
 
 
 def _number_of_mark(text: str, mark: re.Match[str]) -> str | None:
-    """The number of one mark."""
+    """Return the number that one mark announces; ``None`` where there is none."""
     line = mark["line"].strip()
     if not line:  # the mark stands on a line of its own
         following = _LINE.match(text, mark.end())
@@ -209,7 +209,7 @@ def _number_of_mark(text: str, mark: re.Match[str]) -> str | None:
 
 
 def marked_text(text: str) -> str | None:
-    """What follows ``####`` in the text's last line, if it is mathematics; ``None`` without such a line."""
+    """Return what follows ``####`` in the text's last line, if it is mathematics; ``None`` without such a line."""
     last = text.rstrip().rpartition("\n")[2]
     mark = list(_MARK.finditer(last))[-1:]
     content = stripped(mark[0]["line"]) if mark else ""
@@ -255,7 +255,7 @@ def joined(found: list[Formula], text: str) -> str:
 
 
 def _formulas(text: str) -> Iterator[Formula]:
-    """The formulas, in their order."""
+    """Yield the formulas of a text in their order."""
     opening: re.Match[str] | None = None
     for token in _DELIMITER.finditer(text):
         word = token[0]

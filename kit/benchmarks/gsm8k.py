@@ -75,7 +75,7 @@ def grade(problems: Sequence[Problem], texts: Sequence[str], protocol: str, sand
 
 
 def reader(protocol: str) -> Callable[[Problem, str], Grade]:
-    """What grades one text by a protocol; answers that are no numbers are compared by one process for all of them.
+    """Return the grader of one text by a protocol; one process compares all answers that are no numbers.
 
     Raises:
         RequestError: no such protocol.
@@ -97,7 +97,7 @@ def _graded(problem: Problem, answer: str | None, right: bool, reason: str = "")
 
 
 def paper(problem: Problem, text: str, algebra: Algebra) -> Grade:
-    """OpenCompass's grade."""
+    """Grade a text as OpenCompass does."""
     del algebra
     answer = last_plain_number(text)
     return _graded(problem, answer, answer is not None and equals_integer(answer, reference(problem)))
@@ -147,7 +147,7 @@ def final_answer(text: str, question: str) -> str | None:
 
 
 def _announced(text: str) -> str | None:
-    """What the last "answer is" or "answer:" announces, if it says it at once or in its own sentence."""
+    """Return what the last "answer is" or "answer:" announces, if it says it at once or in its own sentence."""
     told = readings.told(text)
     if told is None:
         return None

@@ -69,7 +69,7 @@ def grade(problems: Sequence[Problem], texts: Sequence[str], protocol: str, sand
 
 
 def reader(protocol: str) -> Callable[[Problem, str], Grade]:
-    """What grades one text by a protocol; one process compares what is only equal as mathematics.
+    """Return the grader of one text by a protocol; one process compares what is only equal as mathematics.
 
     Raises:
         RequestError: no such protocol.
@@ -85,7 +85,7 @@ def _graded(problem: Problem, answer: str, right: bool, reason: str = "") -> Gra
 
 
 def paper(problem: Problem, text: str, algebra: Algebra) -> Grade:
-    """OpenCompass's grade."""
+    """Grade a text as OpenCompass does."""
     del algebra
     answer = paper_answer(text)
     return _graded(problem, answer, equivalent(answer, boxed(problem.data["solution"])))
@@ -115,14 +115,14 @@ def _unlike(answer: str, wanted: str) -> bool:
 
 
 def _number_or_list(text: str) -> set[tuple[str, ...]]:
-    """What digits and commas may say: a number with separators, a list of numbers in any order, or either."""
+    """Return the readings of digits and commas: a number with separators, a list of numbers in any order, or either."""
     text = re.sub(r"\s", "", text)
     number = {(text.replace(",", ""),)} if re.fullmatch(r"\d+|\d{1,3}(?:,\d{3})+", text) else set()
     return number | {tuple(sorted(text.split(",")))}
 
 
 def paper_answer(text: str) -> str:
-    r"""OpenCompass's reading.
+    r"""Read the answer from a text as OpenCompass does.
 
     The last ``\boxed{}``, one pair of outer braces stripped; else the first "sentence" (a full stop ends it, in a
     decimal number too) that says "final answer" or "answer is"; else the first sentence; the last two normalised.
@@ -135,7 +135,7 @@ def paper_answer(text: str) -> str:
 
 
 def _box(text: str) -> str:
-    r"""What the last ``\boxed{}`` holds, one pair of outer braces stripped; empty if there is none."""
+    r"""Return the contents of the last ``\boxed{}``, one pair of outer braces stripped; empty if there is none."""
     found = boxed(text) or ""
     inner = re.match(r"^\{(.*)\}$", found)
     return inner[1] if inner else found

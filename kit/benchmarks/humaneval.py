@@ -95,7 +95,7 @@ def function(text: str, entry_point: str) -> str:
 
 
 PROTOCOLS: Mapping[str, Callable[..., str]] = {"paper": first_block, "default": function}
-"""How the completion is taken from a text; it is put behind the prompt as it is."""
+"""Protocol -> function that takes the completion from a text; it is put behind the prompt as it is."""
 
 
 def helpers(problem: Problem) -> str:
@@ -109,7 +109,7 @@ def _with_body(prompt: str) -> str:
 
 
 def program(problem: Problem, completion: str) -> Program:
-    """What is run: prompt and completion in the candidate, the problem's tests in the tester.
+    """Return the program to run: prompt and completion in the candidate, the problem's tests in the tester.
 
     The tester takes the helpers that some tests use (``poly``, ``encode_shift``) from the prompt, never the completion.
     """
@@ -142,7 +142,7 @@ def grade(problems: Sequence[Problem], texts: Sequence[str], protocol: str, sand
 
 
 def reader(protocol: str) -> Callable[[Problem, str], str]:
-    """What takes the completion from one text by a protocol.
+    """Return the function that takes the completion from one text by a protocol.
 
     Raises:
         RequestError: no such protocol.

@@ -96,7 +96,7 @@ def grade(problems: Sequence[Problem], texts: Sequence[str], protocol: str, sand
 
 
 def reader(protocol: str) -> Callable[[Problem, str], Grade]:
-    """What grades one text by the official checkers, whatever the protocol.
+    """Return the grader of one text by the official checkers, whatever the protocol.
 
     Raises:
         RequestError: no such protocol, or a wheel's file is missing or differs.
@@ -121,16 +121,16 @@ def variants(text: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkers:
-    """The official checkers."""
+    """The official checkers with their source of random draws."""
 
     classes: Mapping[str, Any]
     """Instruction id -> class."""
     chance: Random
-    """Where they draw what a problem does not name."""
+    """Source of random draws for what a problem does not name."""
 
 
 def follows(problem: Problem, forms: Sequence[str], reading: str, checkers: Checkers) -> list[bool]:
-    """Which of the problem's instructions at least one form of the text follows.
+    """Tell for each of the problem's instructions whether at least one form of the text follows it.
 
     Args:
         problem: the prompt with its instructions.
@@ -165,11 +165,11 @@ def follows(problem: Problem, forms: Sequence[str], reading: str, checkers: Chec
 
 
 FAULTS = (TypeError, ValueError, AttributeError, KeyError, IndexError)
-"""What the official checkers raise where they can't take their kwargs; raised by one text alone, it is that text's."""
+"""Errors of the official checkers that can't take their kwargs; raised by one text alone, it is that text's."""
 
 
 def _holds(checker: Any, form: str) -> bool:
-    """What the official checker says; its JSON parser gives up on a text of opening brackets, which is no JSON."""
+    """Return the official checker's verdict; its JSON parser gives up on many opening brackets, which are no JSON."""
     try:
         return bool(checker.check_following(form))
     except RecursionError:
@@ -177,7 +177,7 @@ def _holds(checker: Any, form: str) -> bool:
 
 
 def _one(problem: Problem, text: str, checkers: Checkers) -> Grade:
-    """The grade of one text."""
+    """Grade one text by both readings, strict and loose."""
     strict = follows(problem, [text], "strict", checkers)
     loose = follows(problem, variants(text), "loose", checkers)
     names = problem.data["instruction_id_list"]
@@ -261,7 +261,7 @@ def _stand_ins(*names: str) -> Iterator[ModuleType]:
 
 
 def _version_parser() -> ModuleType:
-    """What the checkers take from ``packaging`` to compare nltk's version; the grade image does not have it."""
+    """Make the part of ``packaging`` that the checkers compare nltk's version with; the grade image has none."""
     module = ModuleType("packaging.version")
     module.parse = lambda text: tuple(map(int, text.split(".")[:3]))  # type: ignore[attr-defined]
     return module

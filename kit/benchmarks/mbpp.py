@@ -77,7 +77,7 @@ def _between(begin: str, end: str) -> Take:
 
 
 def _from(begin: str) -> Take:
-    r"""``BEGIN(.*)``: to the end."""
+    r"""Match ``BEGIN(.*)``: all that follows the beginning."""
     opening = re.compile(begin)
 
     def take(text: str) -> str | None:
@@ -108,7 +108,7 @@ BEGIN = re.compile(r"\[BEGIN\]|^BEGIN$", re.MULTILINE)
 DONE = re.compile(r"\[DONE\]|(?<=['\s])DONE(?!\w)")
 QUOTED = re.compile(r"\s*(?:'(?!''))?")
 MARKS_TRIED = 4
-"""How many end marks may stand in strings of the code."""
+"""Most end marks that may stand in strings of the code."""
 
 
 def read(path: Path) -> list[Problem]:
@@ -147,7 +147,7 @@ def turns(problem: Problem, pack: Pack) -> tuple[Turn, ...]:
 
 
 def names(problem: Problem) -> tuple[str, ...]:
-    """What the tests take from the candidate; a built-in only where the reference defines it (task 126, ``sum``)."""
+    """Return the names that the tests use; a built-in only where the reference defines it (task 126, ``sum``)."""
     nodes = list(ast.walk(ast.parse(_tests(problem.data))))
     used = [node for node in nodes if isinstance(node, ast.Name)]
     own = {node.id for node in used if isinstance(node.ctx, ast.Store)}
@@ -183,7 +183,7 @@ def function(text: str, *names: str) -> str:
 
 
 def _between_marks(text: str, parser: Parser) -> list[str]:
-    """What stands between the marks, up to the first end mark that leaves Python; empty where there is no mark.
+    """Return the code between the marks, up to the first end mark that leaves Python; empty where there is no mark.
 
     A quote before the end mark belongs to the marks where one opens the code, and to the code where none does, unless
     only the other way round is Python.
@@ -206,7 +206,7 @@ def _unquoted(code: str, opened: bool) -> list[str]:
 
 
 PROTOCOLS: Mapping[str, Callable[..., str]] = {"paper": first_pattern, "default": function}
-"""How the code is taken from a text, given the function that the asserts call."""
+"""Protocol -> function that takes the code from a text, given the function that the asserts call."""
 
 
 def grade(problems: Sequence[Problem], texts: Sequence[str], protocol: str, sandbox: Sandbox | None) -> list[Grade]:
@@ -227,12 +227,12 @@ def grade(problems: Sequence[Problem], texts: Sequence[str], protocol: str, sand
 
 
 def program(problem: Problem, code: str) -> Program:
-    """What is run: the code in the candidate, the problem's asserts in the tester."""
+    """Return the program to run: the code in the candidate, the problem's asserts in the tester."""
     return Program(id=problem.id, code=code + "\n", tests=_tests(problem.data), names=names(problem), cpu_s=CPU_S)
 
 
 def reader(protocol: str) -> Callable[[Problem, str], str]:
-    """What takes the code from one text by a protocol.
+    """Return the function that takes the code from one text by a protocol.
 
     Raises:
         RequestError: no such protocol.

@@ -25,7 +25,7 @@ class Completions:
     texts: list[str]
     """The model's texts, in the problems' order."""
     field: str
-    """Where the texts stood in their records; empty where the record is the text."""
+    """Place of the texts in their records; empty where the record is the text."""
     layout: str
     """The tool whose layout the file has, for instance ``lm-eval samples``; ``records`` for any other."""
     matched_by: str

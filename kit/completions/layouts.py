@@ -41,10 +41,10 @@ ATTACHMENT = "attachment://"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """One completion in a file."""
+    """One completion, as its record in a file."""
 
     where: str
-    """How messages name it."""
+    """Name of the record in messages."""
     row: Any
     """It as the file has it."""
     keys: Mapping[str, Any]
@@ -60,13 +60,13 @@ class Records:
     """The completions of a file, a folder or an archive."""
 
     path: Path
-    """What was read."""
+    """File, folder or archive that was read."""
     layout: str
-    """Whose layout it has."""
+    """Name of the tool whose layout it has."""
     records: list[Record]
     """In the order of the files."""
     field: str | None = None
-    """Where the layout keeps the text; ``None`` where it has no place of its own."""
+    """Place of the text in this layout; ``None`` where it has no place of its own."""
     left_out: dict[str, int] = dataclasses.field(default_factory=dict)
     """reason -> how many records or files were passed by."""
 

@@ -1,4 +1,4 @@
-"""Which problem each record answers: by id, by the problem's own text, or by position."""
+"""Match each record with the problem that it answers: by id, by the problem's own text, or by position."""
 
 import dataclasses
 import re
@@ -30,7 +30,7 @@ INVISIBLE = dict.fromkeys(map(ord, "\u200b\u2060\ufeff"), " ")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Match:
-    """Which problem each record answers."""
+    """The problem of each record, and the field that told."""
 
     field: str
     """The field that told; ``position`` where the order did."""
@@ -62,7 +62,7 @@ def match(found: Records, problems: Sequence[Problem], benchmark: str, rows: int
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Column:
-    """What one field says: the ids of the problems that each record may answer."""
+    """Ids of the problems that each record may answer, by one field."""
 
     field: str
     ids: list[tuple[str, ...]]
@@ -321,7 +321,7 @@ class _Starts:
     texts: Mapping[str, Mapping[str, list[str]]]
     """The first characters -> the text -> the ids of the problems that have it."""
     lengths: Sequence[int]
-    """How many characters those are: :data:`START`, fewer for a text that is shorter."""
+    """Lengths of those first characters: :data:`START`, fewer for a text that is shorter."""
 
 
 def _by_start(problems: Sequence[Problem], forms: Sequence[str]) -> _Starts:

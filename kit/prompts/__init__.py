@@ -33,7 +33,7 @@ class Pack(Protocol):
 
     @property
     def name(self) -> str:
-        """``kit``, ``paper`` or ``opencompass``."""
+        """Name of the pack: ``kit``, ``paper`` or ``opencompass``."""
         ...
 
     def chat(self, id: str) -> tuple[Turn, ...]:
@@ -47,12 +47,12 @@ class Pack(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Templates:
-    """A pack in memory."""
+    """A prompt pack that is in memory."""
 
     name: str
     """``kit``, ``paper`` or ``opencompass``."""
     templates: Mapping[str, tuple[Turn, ...]]
-    """id -> turns."""
+    """Id of a template -> its turns."""
 
     def chat(self, id: str) -> tuple[Turn, ...]:
         """The turns of one template, ``{placeholders}`` in place.
@@ -75,7 +75,7 @@ def hash_of(templates: Mapping[str, Sequence[Turn]]) -> str:
 
 
 def fingerprint(name: str, ids: Sequence[str]) -> str | None:
-    """What a key holds of a pack: the hash of the templates that a job may use; None if it uses none.
+    """Return the hash of the templates that a job may use, which its key holds; None if it uses none.
 
     The paper's templates need not be there: their pinned hashes stand for them.
 
@@ -100,7 +100,7 @@ def only(pack: Pack, ids: Sequence[str]) -> Pack:
 
 
 def load(name: str, cache: Path | None = None) -> Pack:
-    """A prompt pack by name.
+    """Load the prompt pack that has this name.
 
     Args:
         name: ``kit``, ``paper`` or ``opencompass``.

@@ -8,7 +8,7 @@ from kit.errors import RequestError
 
 
 class Source:
-    """One parsed Python file."""
+    """One parsed Python file, of which nothing is run."""
 
     def __init__(self, text: str, where: str) -> None:
         """Parse the text; ``where`` names the file in messages.
@@ -31,7 +31,7 @@ class Source:
             raise RequestError(f"{where}: not Python that can be read ({error or 'nested too deep'})") from error
 
     def assigned(self, name: str) -> ast.expr:
-        """What a module-level ``name = ...`` assigns.
+        """Return the value that a module-level ``name = ...`` assigns.
 
         Raises:
             RequestError: no such assignment.
@@ -42,7 +42,7 @@ class Source:
         raise RequestError(f"{self.where}: no module-level assignment to {name!r}")
 
     def function(self, name: str) -> ast.FunctionDef:
-        """A module-level function.
+        """Return the module-level function that has this name.
 
         Raises:
             RequestError: no such function.
@@ -118,7 +118,7 @@ class Source:
         return [self.text(arg, names) for arg in args], named
 
     def call(self, name: str, args: Sequence[str], keywords: Mapping[str, str] | None = None) -> str:
-        """What a function returns that only builds a string.
+        """Return the string that a function builds, without running it.
 
         Understands assignments to one name, ``+=`` and ``return``.
 
@@ -158,7 +158,7 @@ class Source:
         return node
 
     def _strange(self, node: ast.stmt | ast.expr) -> RequestError:
-        """What stands there can't be read as a string."""
+        """Make the error of code that can't be read as a string."""
         return RequestError(
             f"{self.where}:{node.lineno}: found {ast.unparse(node)[:60]!r}, which is no plain string building;"
             " the reader runs no code"

@@ -13,7 +13,7 @@ from kit.records import Turn
 
 
 def files() -> dict[str, tuple[str, str]]:
-    """What has to be fetched: path in the repository -> (address, sha256)."""
+    """Return the files to fetch: path in the repository -> (address, sha256)."""
     pinned = pins.read("paper")
     return {
         path: (pinned.url.replace("{revision}", pinned.revision).replace("{file}", path), sha256)
@@ -49,7 +49,7 @@ def fingerprint(ids: Sequence[str]) -> str:
 
 
 def template(source: Source, pin: pins.Pin) -> str:
-    """One prompt with ``{placeholders}``.
+    """Return one prompt with its ``{placeholders}``.
 
     Raises:
         RequestError: its text, with the markers filled in, does not have the pinned sha256.

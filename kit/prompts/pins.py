@@ -24,7 +24,7 @@ class Pin:
     file: str
     """Path inside the source."""
     placeholders: tuple[str, ...]
-    """What is filled in, in the order of the source's own arguments."""
+    """Names that are filled in, in the order of the source's own arguments."""
     function: str = ""
     """The function that builds it, if one does."""
     name: str = ""
@@ -37,7 +37,7 @@ class Pin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pins:
-    """All prompts of one source."""
+    """The pinned prompts of one source."""
 
     source: str
     """The repository, or the distribution."""
