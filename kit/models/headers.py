@@ -30,7 +30,7 @@ LONGEST_HEADER = 100_000_000
 """Bytes; safetensors itself reads no longer one."""
 
 MOST_DIMENSIONS = 8
-"""Of a tensor; weights have one to four."""
+"""Most dimensions of a tensor; weights have one to four."""
 
 NAME = re.compile(r"[!-.0-\[\]-~]{1,500}")
 """A tensor's name: of ASCII without blanks, slashes and control characters, as torch's modules have it."""
@@ -41,7 +41,7 @@ class Stored:
     """A tensor as a file holds it."""
 
     dtype: str
-    """safetensors' name of its type."""
+    """Name of its type in safetensors."""
     shape: tuple[int, ...]
     """Its shape."""
     file: Path | None = None
@@ -49,7 +49,7 @@ class Stored:
     start: int = 0
     """Its first byte in the file."""
     size_bytes: int = 0
-    """Its bytes."""
+    """Size of its data, bytes."""
 
 
 def weight_files(model: Path) -> list[Path]:
@@ -172,7 +172,7 @@ def read_header(file: Path) -> dict[str, Stored]:
 
 
 def _header_object(file: Path, text: bytes) -> dict[str, Any]:
-    """The header's object."""
+    """Parse the text of a header, which is a JSON object."""
     try:
         value = load_json(text.decode("utf-8"), unique_names=True)
     except ValueError as error:

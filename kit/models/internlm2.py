@@ -141,7 +141,7 @@ def _llama_config(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _llama_tensors(shard: "Tensors", config: dict[str, Any]) -> "Tensors":
-    """One shard under Llama's names."""
+    """Return the tensors of one shard under Llama's names."""
     tensors: Tensors = {}
     for name, tensor in shard.items():
         if name.endswith(LEFT):

@@ -45,7 +45,7 @@ def distribution_file(distribution: str, name: str, sha256: str) -> Path:
 
 
 def sha256_of(path: Path) -> str:
-    """The file's sha256, hexadecimal."""
+    """Return the sha256 of a file, hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

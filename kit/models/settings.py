@@ -1,4 +1,4 @@
-"""What the JSON files of a model folder may say: types and sizes, checked before a library believes them.
+"""Check the types and sizes in a model folder's JSON files, before a library believes them.
 
 A count of 10**9 layers would keep transformers busy for ever even where nothing is allocated, and a text in the place
 of a number ends in an error of nobody's. Settings that are not named here are transformers' own business: its errors
@@ -119,7 +119,7 @@ def _check_part(settings: Mapping[str, Any], where: str) -> None:
 
 
 Kind = tuple[Callable[[Any], bool], str]
-"""What a setting must be, and how a message calls it."""
+"""Check of a setting's value, and the words for it in a message."""
 
 
 def _whole_numbers(value: Any) -> bool:
@@ -216,7 +216,7 @@ CONFIG: dict[str, Kind] = {
 }
 """Setting of config.json -> what it must be where it is there and not null."""
 GENERATION: dict[str, Kind] = {"bos_token_id": IDS, "eos_token_id": IDS, "pad_token_id": IDS}
-"""The same of generation_config.json."""
+"""Setting of generation_config.json -> what it must be where it is there and not null."""
 TOKENIZER: dict[str, Kind] = {
     "tokenizer_class": NAME,
     "chat_template": (_is_template, "a template's text, or texts by name"),
@@ -259,5 +259,5 @@ def _check_types(settings: Mapping[str, Any], kinds: Mapping[str, Kind], where: 
 
 
 def _wrong(where: str, name: str, value: Any, wanted: str) -> RequestError:
-    """The error of a setting."""
+    """Make the error of a setting that has a wrong value."""
     return RequestError(f"{where}: {name}: found {shown(value)}, wanted {wanted}; is it the model's own file?")

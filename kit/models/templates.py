@@ -28,9 +28,9 @@ CPU_S = 5
 MAX_TEMPLATE_BYTES = 2**20
 """The most that a template may hold; the longest there is has 30 kB."""
 SPARE_CHARACTERS = 1_000_000
-"""What a template may write beside its chat."""
+"""Most characters that a template may write beside its chat."""
 TIMES = 16
-"""How often a template may write its chat."""
+"""Most times that a template may write its chat."""
 FILE = "chat_template.jinja"
 TOKENS = ("bos_token", "eos_token", "pad_token", "unk_token")
 """Special tokens that templates write."""
@@ -116,7 +116,7 @@ class Renderer:
         self._child = self._end = self._template = None
 
     def _ask(self, template: str, context: Mapping[str, Any], most: int, length: int) -> str:
-        """One chat in the process."""
+        """Render one chat in the child process."""
         child = self._child or self._start()
         request: dict[str, Any] = {"context": context, "most": most, "cpu_s": CPU_S}
         if template != self._template:
@@ -134,7 +134,7 @@ class Renderer:
         return text
 
     def _start(self) -> "subprocess.Popen[str]":
-        """Start the process.
+        """Start the child process, and wait until it is ready.
 
         Raises:
             KitError: it ended before it was ready.
@@ -178,7 +178,7 @@ def _exchange(child: "subprocess.Popen[str]", request: Mapping[str, Any] | None)
 
 
 def _end(child: "subprocess.Popen[str]") -> None:
-    """End the process."""
+    """End the child process and close its pipes."""
     with child:
         child.kill()
         if child.stdin:
@@ -187,7 +187,7 @@ def _end(child: "subprocess.Popen[str]") -> None:
 
 
 def _death(code: int) -> str:
-    """Why the process ended while it rendered."""
+    """Explain why the process ended while it rendered."""
     if code == -signal.SIGXCPU:
         return f"it takes more than {CPU_S} s of CPU time for one chat; does it loop for ever? {CURE}"
     if code == -signal.SIGKILL:

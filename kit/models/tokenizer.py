@@ -61,7 +61,7 @@ def load_tokenizer(folder: Path) -> Any:
 
 
 def _written(folder: Path) -> Any:
-    """What tokenizer.json itself holds, as a ``tokenizers.Tokenizer``; None where there is no such file.
+    """Read tokenizer.json itself as a ``tokenizers.Tokenizer``; None where there is no such file.
 
     Raises:
         RequestError: it is no plain file, too large, or no tokenizer.

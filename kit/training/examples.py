@@ -16,17 +16,18 @@ class Example:
     """One pair as the model reads it."""
 
     id: str
-    """The pair's."""
+    """Id of the pair."""
     tokens: tuple[int, ...]
     """Prompt, then response up to and with the end-of-turn token."""
     prompt_tokens: int
-    """How many of them are prompt, at least 1; the loss is on the rest, at least 1."""
+    """Number of prompt tokens among them, at least 1; the loss is on the rest, at least 1."""
     later_prompts: tuple[tuple[int, int], ...] = ()
-    """Where the prompts of further turns lie, ``(first position, past the last)``, ascending; no loss there either."""
+    """Positions of the prompts of further turns, ``(first position, past the last)``, ascending; no loss there
+    either."""
 
     @property
     def response_tokens(self) -> int:
-        """How many tokens the loss is taken on."""
+        """Return the number of tokens that the loss is taken on."""
         return len(self.tokens) - self.prompt_tokens - sum(end - start for start, end in self.later_prompts)
 
     @property
@@ -48,7 +49,7 @@ class Encoded:
     truncated: int
     """Examples shortened to ``max_length_tokens``."""
     dropped: dict[str, int]
-    """reason -> pairs left out."""
+    """Reason -> number of pairs left out."""
     empty_responses: int
     """Pairs whose response is blank or the end-of-turn token alone; trained on, as LLaMA-Factory does."""
     unanswered: int
@@ -131,7 +132,7 @@ def _rendered(
 
 
 def _end_of_answer(prompt: str, whole: str, pair: Pair, end_of_turn: str) -> int:
-    """Where an answer ends in its chat, the end-of-turn token included."""
+    """Return the position where an answer ends in its chat, the end-of-turn token included."""
     if not whole.startswith(prompt):
         raise RequestError(
             f"sft.chat_template: the prompt of {pair.id} is not the start of its whole chat; "
@@ -145,7 +146,7 @@ def _end_of_answer(prompt: str, whole: str, pair: Pair, end_of_turn: str) -> int
 
 
 def kept_lengths(prompt: int, response: int, limit: int) -> tuple[int, int]:
-    """How many tokens of each to keep when both exceed the limit together: LLaMA-Factory's rule.
+    """Return how many tokens of each to keep when both exceed the limit together: LLaMA-Factory's rule.
 
     The shorter side keeps all it has when it is under half of the limit; otherwise both shrink in proportion. Each side
     loses its end.

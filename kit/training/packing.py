@@ -1,4 +1,4 @@
-"""Which rows make a step, which rank takes them, and how they lie in a micro-batch. Pure but for :func:`collate`.
+"""Plan which rows make a step, which rank takes them, and how they lie in a micro-batch. Pure but for :func:`collate`.
 
 Every epoch is a fresh shuffle cut into global batches, the last of which takes what is left: ``ceil(rows / batch)``
 steps an epoch, as in the transformers that is locked here. They depend on neither the ranks nor the packing, and no row
@@ -26,9 +26,9 @@ class Step:
     micro_batches: tuple[tuple[tuple[int, ...], ...], ...]
     """rank -> micro-batch -> positions; equally many on each rank, and an empty one where a rank has no more."""
     tokens: int
-    """Of all its examples."""
+    """Tokens of all its examples."""
     response_tokens: int
-    """What the loss is the mean over."""
+    """Tokens that the loss is the mean over."""
 
 
 def draw_steps(rows: int, *, epochs: int, global_batch_size: int, rng: random.Random) -> list[tuple[int, ...]]:
@@ -110,14 +110,14 @@ def plan(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MicroBatch:
-    """Tensors of one forward pass."""
+    """The tensors of one forward pass."""
 
     inputs: dict[str, Any]
-    """What the model's ``forward`` is given."""
+    """Arguments of the model's ``forward``."""
     targets: Any
     """Token ids to predict, shape (n,); none for a rank that only keeps step with the others."""
     rows: Any
-    """Where they are predicted from: positions in the flattened (batch * length) of the logits, shape (n,)."""
+    """Positions that predict them, in the flattened (batch * length) of the logits, shape (n,)."""
 
 
 def collate(examples: Sequence[Example], *, kernel: str | None, filler: Example, device: Any) -> MicroBatch:

@@ -18,18 +18,18 @@ Report = Callable[[dict[str, Any]], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """What a rank trains on."""
+    """Plan and data that one rank trains on."""
 
     steps: Sequence[Step]
     """The plan, the same on every rank."""
     examples: Sequence[Example]
-    """What the plan's positions point at."""
+    """Examples that the plan's positions point at."""
     kernel: str | None
     """The attention implementation that micro-batches are packed for; None when they are padded."""
     rank: int
-    """This process."""
+    """Rank of this process."""
     world: int
-    """How many share a step."""
+    """Number of ranks that share a step."""
 
     def micro_batches(self, step: Step, device: Any) -> list[MicroBatch]:
         """This rank's share of a step, laid out."""
