@@ -54,7 +54,7 @@ def memory_bytes() -> int:
 
 
 def memory_kills() -> int:
-    """How many processes of a group that is held to some memory were killed for it so far."""
+    """Return how many processes were killed so far for the memory limit of this process's group."""
     if memory_limit() is None:
         return 0
     for folder in _memory_groups():
@@ -66,7 +66,7 @@ def memory_kills() -> int:
 
 
 def _memory_groups() -> list[Path]:
-    """Where this process's group and those above it may be seen, down from itself; v2, then v1.
+    """List the folders of this process's memory group and of those above it, its own first; v2, then v1.
 
     In a container it may be seen at the root alone, its path being the host's.
     """

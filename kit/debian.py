@@ -1,4 +1,4 @@
-"""What this machine's own apt says of Debian 12, which the images' bases are; apt checks its archive's signature."""
+"""Ask this machine's own apt about Debian 12, which the images' bases are; apt checks its archive's signature."""
 
 import re
 import shutil

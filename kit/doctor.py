@@ -37,7 +37,7 @@ Status = Literal["ok", "missing", "warn"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One thing looked at."""
+    """Result of one check of this machine."""
 
     name: str
     status: Status
@@ -106,7 +106,7 @@ def show(checks: list[Check]) -> None:
 
 
 def system() -> list[Check]:
-    """Operating system and Python."""
+    """Check the operating system and Python."""
     here = f"{platform.system()} {platform.machine()}"
     python = platform.python_version()
     return [
@@ -272,7 +272,7 @@ def carried(name: str, package: str, path: str, needed_by: str, otherwise: Statu
 
 
 def gpus() -> list[Check]:
-    """GPUs and their driver."""
+    """Check the GPUs and their driver."""
     query = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader,nounits"]
     try:
         printed = subprocess.run(query, text=True, capture_output=True, check=True, timeout=60).stdout
@@ -334,6 +334,6 @@ def images(runtime: str) -> str:
 
 
 def scale() -> list[Check]:
-    """What ``--scale auto`` takes here."""
+    """Name the scale that ``--scale auto`` takes here."""
     found = largest_scale(Catalogue(manifests_folder()), this_machine())
     return [Check(name="scale", status="ok", found=found, wanted="what auto takes here")]

@@ -1,4 +1,4 @@
-"""What a worker says while it works: one JSON object a line, marked, so that no log line is taken for one.
+"""Events of a worker while it works: one JSON object a line, marked, so that no log line is taken for one.
 
 A worker in a container is not to be trusted: what is no event to the letter is log text.
 """
@@ -17,7 +17,7 @@ DEEPEST = 32
 """Brackets in each other that an event holds."""
 LARGEST = 1 << 63
 LONGEST_PHASE = 100
-"""Characters."""
+"""Most characters of a phase."""
 
 
 def _is_number(value: Any) -> bool:

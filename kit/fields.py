@@ -24,13 +24,14 @@ OTHER_NAMES: Mapping[str, str] = {
 }
 """Other tools' names for fields that are read here."""
 CHATS = ("conversations", "conversation", "messages")
-"""Whole chats, ShareGPT's and OpenAI's."""
+"""Fields that hold whole chats, ShareGPT's and OpenAI's."""
 MORE_THAN_TEXT = ("image", "images", "video", "videos", "audio", "audios", "tools", "functions")
-"""What a row without it is another row."""
+"""Fields that belong to a row's meaning: without them it is another row."""
 OF_ALPACA = ("instruction", "input", "system", "history")
-"""What changes the request, in a file of another format that has no such field."""
+"""Fields that change the request, in a file of another format that has no such field."""
 FOR_TRAINING = ("chosen", "rejected", "kto_tag", "label", "weight", "loss_mask")
-"""What other trainers learn from, or learn by: which answer is better, whether it is good, how much a row counts."""
+"""Fields that other trainers learn from, or learn by: which answer is better, whether it is good, how much a row
+counts."""
 
 
 def unread(row: Mapping[str, Any], read: Mapping[str, str], where: str, *, training: bool) -> list[str]:

@@ -1,4 +1,4 @@
-"""What a lock asks for beside what this Python has: a key names a lock, and only its packages may compute the job."""
+"""Compare a lock with the packages of this Python: a key names a lock, and only its packages may compute the job."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -46,7 +46,7 @@ def check_installed(jobs: Iterable[Job]) -> None:
 
 
 def installed_environment() -> str:
-    """Which lock this Python was set up from: ``cpu``, ``cuda``, or ``grade`` where there is no engine."""
+    """Return the environment that this Python was set up for: ``cpu``, ``cuda``, or without an engine ``grade``."""
     for name, environment in ENGINES.items():
         if installed_version(name):
             return environment
@@ -62,7 +62,9 @@ def installed_version(name: str) -> str:
 
 
 def differences(environment: str) -> list[str]:
-    """What of an environment's lock is not installed as locked: ``torch: 2.12.0, the lock has 2.13.0+cpu``.
+    """List the packages that are not installed as an environment's lock has them.
+
+    A difference reads ``torch: 2.12.0, the lock has 2.13.0+cpu``.
 
     Packages beside the locked ones are no difference: tests and linters add some.
 

@@ -36,7 +36,7 @@ class Unreachable:
     """
 
     hosts: dict[str, str] = field(default_factory=dict)
-    """host -> reason."""
+    """Host -> reason why it was not reached."""
     everywhere: bool = False
 
     def check(self, url: str) -> None:
@@ -104,7 +104,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
     def redirect_request(  # noqa: PLR0917  # urllib's own
         self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Any, newurl: str
     ) -> urllib.request.Request | None:
-        """The next request.
+        """Return the next request of a redirect.
 
         Raises:
             URLError: it would be no https, or would go from https to http.

@@ -1,4 +1,4 @@
-"""Where and how a job ran: recorded beside its rows, never in its key."""
+"""Record where and how a job ran: it stands beside its rows, never in its key."""
 
 import os
 import platform
@@ -57,7 +57,7 @@ def commit() -> dict[str, Any]:
 
 @lru_cache(maxsize=1)
 def packages() -> dict[str, str]:
-    """Versions of what computes."""
+    """Return the versions of the packages that compute."""
     found = {}
     for name in PACKAGES:
         try:

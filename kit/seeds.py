@@ -19,13 +19,13 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
     "gsm8k": {"instruction": "question", "output": "answer"},
 }
 CHAT_FIELDS: Mapping[str, Mapping[str, str]] = {"alpaca": {"system": "system", "history": "history"}, "gsm8k": {}}
-"""What may stand before the instruction."""
+"""Fields that may hold what comes before the instruction, by format."""
 RECORD = ("instruction", "prompt", "question", "problem", "text")
 """A text under one of these makes an object on one line a record, and not something around a list of records."""
 LAYOUT = ("id", "instruction", "input", "output")
-"""What :func:`write_alpaca` gives each record: by these four the kit knows a file of its own."""
+"""Fields that :func:`write_alpaca` gives each record: by these four the kit knows a file of its own."""
 WRITTEN = (*LAYOUT, "system", "history")
-"""All that it writes."""
+"""All fields that :func:`write_alpaca` writes."""
 OPTIONAL = ("input", "output", "system")
 """Texts that may be absent or null."""
 
@@ -42,7 +42,7 @@ class Reading(Generic[Kind]):
     unread: Mapping[str, int] = field(default_factory=dict)
     """Field that holds something and that nobody reads -> in how many rows."""
     mended: Mended = field(default_factory=Mended)
-    """Half characters and byte-order marks."""
+    """Counts of half characters and byte-order marks."""
 
     def facts(self) -> dict[str, Any]:
         """Counts for an artifact's facts: what is used beside instruction, input and output, and what is not."""
@@ -201,7 +201,7 @@ def _read(
 
 
 def _seed(row: Mapping[str, Any], format: str, id: str, where: str) -> Instruction:
-    """One record as a row."""
+    """Return one record of a file as a row."""
     columns = FIELDS[format]
     if columns["instruction"] not in row:
         chat = f"; {field!r} holds a chat, which is not read" if (field := _chat_in(row)) else ""

@@ -10,14 +10,14 @@ from kit.records import BYTE_ORDER_MARK, ChatRow
 HALF = re.compile("[\ud800-\udfff]")
 """One half of a character that UTF-16 writes in two. JSON can hold it (``"\\ud83d"``), UTF-8 and tokenizers can't."""
 REPLACEMENT = "\ufffd"
-"""What stands for a character that was lost, in every Unicode text."""
+"""Character that stands for a lost one in every Unicode text."""
 
 Kind = TypeVar("Kind", bound=ChatRow)
 
 
 @dataclass(kw_only=True)
 class Mended:
-    """How much was mended so far."""
+    """Counts of what was mended so far."""
 
     half_characters: int = 0
     """Half characters replaced by U+FFFD."""

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field
 from kit import places
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-"""64 lower-case hex digits."""
+"""A sha256: 64 lower-case hex digits."""
 GitBlob = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
 """40 lower-case hex digits: sha1 of ``blob <size>``, a zero byte, and the bytes."""
 Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
@@ -27,7 +27,7 @@ def _without(fault: Callable[[str], str | None]) -> AfterValidator:
 
 
 Name = Annotated[str, _without(places.name_fault)]
-"""Of a model, a data set, a role or a seed set."""
+"""Name of a model, a data set, a role or a seed set."""
 InnerPath = Annotated[str, _without(places.inner_path_fault)]
 """A path that stays inside its folder."""
 Address = Annotated[str, _without(places.data_address_fault)]
@@ -35,7 +35,7 @@ Address = Annotated[str, _without(places.data_address_fault)]
 OwnPath = Annotated[str, Field(min_length=1, max_length=4095)]
 """A path of the user's own, relative to the manifest or absolute; Linux takes no longer one."""
 Title = Annotated[str, Field(max_length=300)]
-"""What stands above a table."""
+"""Title that stands above a table."""
 
 # Whole numbers: each bound is far above any real use, and low enough that a plan is made at once and no sum overflows.
 MOST_TOKENS = 100_000_000

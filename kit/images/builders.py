@@ -1,4 +1,4 @@
-"""What differs from docker to podman to buildah: how each builds, names, runs, saves and removes an image."""
+"""Hide what differs from docker to podman to buildah: how each builds, names, runs, saves and removes an image."""
 
 import json
 import shutil
@@ -18,7 +18,7 @@ BUILDX = "kit"
 
 
 def find_builder(wanted: str | None = None) -> str:
-    """What builds here: the one that is named, or ``docker`` if its engine answers, else ``buildah``, else ``podman``.
+    """Find the builder: the one that is named, or ``docker`` if its engine answers, else ``buildah``, else ``podman``.
 
     Raises:
         RequestError: there is none, or not the one that is named.
@@ -44,7 +44,7 @@ def find_builder(wanted: str | None = None) -> str:
 
 
 def runtime_of(builder: str) -> str:
-    """What finds the built image: buildah and podman share theirs."""
+    """Return the runtime that finds the built image: buildah and podman share theirs."""
     return "docker" if builder == "docker" else "podman"
 
 
@@ -124,7 +124,9 @@ def remove_if_nameless(builder: str, found: str) -> None:
 
 
 def run_inside(builder: str, image: str, words: Sequence[str], *, folder: Path | None = None) -> str:
-    """What a command prints in a container: closed; with ``folder`` open to the network and to that folder, ``/debs``.
+    """Run a command in a container, and return what it prints.
+
+    The container is closed; with ``folder`` it is open to the network and to that folder, ``/debs``.
 
     Raises:
         KitError: it failed.

@@ -1,4 +1,4 @@
-"""In what two images differ."""
+"""Compare two images: their configuration, then their files."""
 
 import filecmp
 import hashlib

@@ -1,4 +1,4 @@
-"""What an image is built of, fetched and checked before the build: the lock's wheels, Debian packages, the base.
+"""Fetch and check the parts of an image before the build: the lock's wheels, Debian packages, the base.
 
 What is to be fetched stands in ``tree``, the commit's own files: a change that is not committed has no say.
 """
@@ -20,13 +20,13 @@ from kit.images.running import CACHE, output, run, say, succeeds
 from kit.store import sha256_file
 
 TORCH_INDEX = "https://download.pytorch.org/whl/cpu"
-"""Where torch's CPU build is, unless the user's own index has it; the hash is the lock's."""
+"""Address of torch's CPU build, unless the user's own index has it; the hash is the lock's."""
 STAND_IN_PACKAGES = "python3,python3-venv,ca-certificates"
-"""What Debian's own packages need to stand in for the base image: its Python 3.11 is of the same minor version."""
+"""Debian's own packages that stand in for the base image: its Python 3.11 is of the same minor version."""
 
 
 PROBE_S = 8
-"""How long a registry may take to answer at all, where a stand-in for its image is here already."""
+"""Longest wait for a registry to answer at all, where a stand-in for its image is here already."""
 PROBE = """
 import sys, urllib.error, urllib.request
 try:
@@ -37,12 +37,12 @@ except urllib.error.HTTPError:  # it wants to know who asks: it is there
 
 
 def read_toml(tree: Path, name: str) -> dict[str, Any]:
-    """A file of ``docker/``."""
+    """Read a TOML file of ``docker/``."""
     return tomllib.loads((tree / "docker" / name).read_text(encoding="utf-8"))
 
 
 def lock_of(tree: Path, target: str) -> Path:
-    """The lock of an image."""
+    """Return the path of an image's lock."""
     return tree / "requirements" / f"{target}.txt"
 
 

@@ -12,7 +12,7 @@ CACHE = ROOT / ".cache" / "images"
 
 
 def say(text: str) -> None:
-    """A line on standard output."""
+    """Print a line on standard output."""
     print(f"images: {text}", flush=True)
 
 
@@ -43,7 +43,7 @@ def run(words: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str]
 
 
 def output(words: Sequence[str], *, check: bool = True) -> str:
-    """What a command prints.
+    """Run a command, and return what it prints as text.
 
     Raises:
         KitError: it failed.
@@ -53,7 +53,7 @@ def output(words: Sequence[str], *, check: bool = True) -> str:
 
 
 def output_bytes(words: Sequence[str], *, check: bool = True) -> bytes:
-    """What a command prints, as it is.
+    """Run a command, and return what it prints, byte by byte.
 
     Raises:
         KitError: it failed.

@@ -38,7 +38,7 @@ class BusyError(KitError):
 
 
 class Store(StoredFiles):
-    """A folder of artifacts."""
+    """A folder of artifacts, with the jobs, logs and locks beside them."""
 
     @classmethod
     def open(cls, root: Path) -> "Store":
@@ -208,7 +208,7 @@ class Store(StoredFiles):
             folder.write(f"{job.key}.json", canonical({"id": job.id, "reason": text}) + b"\n")
 
     def log_path(self, key: str) -> Path:
-        """Where the job's log is."""
+        """Return the path of the job's log."""
         return self.root / "logs" / f"{key}.log"
 
     def append_log(self, key: str, text: str) -> None:
@@ -239,7 +239,7 @@ class Store(StoredFiles):
                         remove(folder, name)
 
     def half_written(self, *, remove: bool, faults: list[str] | None = None) -> dict[str, int]:
-        """What dead runs left half-written, key -> bytes; what a run is at work on is none of it.
+        """List what dead runs left half-written, key -> bytes; what a run is at work on is none of it.
 
         Args:
             remove: whether it is removed.

@@ -50,7 +50,7 @@ def file_faults(artifact: Artifact, folder: Folder, *, hashes: bool) -> Iterator
 
 
 def _content_fault(artifact: Artifact, folder: Folder, name: str, size_bytes: int, *, hashes: bool) -> Iterator[str]:
-    """What is wrong with the bytes of a file that is there and should be."""
+    """Yield the faults in the bytes of a file that is there and should be."""
     *above, base = name.split("/")
     wanted = artifact.files[name]
     try:
@@ -101,7 +101,7 @@ def seal(job: Job, folder: Folder) -> dict[str, dict[str, Any]]:
 
 
 def _odd(base: str, fault: str) -> str:
-    """Why something is not stored."""
+    """Explain why something can't be stored in an artifact."""
     if fault.startswith("a link"):
         return f"{base} is a link; an artifact holds plain files"
     if fault.endswith("an artifact holds plain files"):

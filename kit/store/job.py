@@ -1,4 +1,4 @@
-"""What a store holds: jobs, which name work by a hash, and artifacts, which are what that work left."""
+"""Jobs, which name work by a hash, and artifacts, which are the results of that work."""
 
 import hashlib
 import json
@@ -27,7 +27,7 @@ class Job:
     id: str
     """Readable: ``evolve/alpaca/qwen-2-7b-instruct/round-1``; not in the key."""
     stage: str
-    """A file of ``kit/stages``."""
+    """Name of a file of ``kit/stages``."""
     version: str
     """The stage's VERSION, and those of the plug-ins it uses: ``evolve-1.evol_instruct-1``."""
     environment: str
@@ -35,7 +35,7 @@ class Job:
     lock: str
     """sha256 of that lock."""
     params: dict[str, Any]
-    """What the stage is told, JSON values."""
+    """Parameters of the stage, JSON values."""
     inputs: dict[str, str]
     """role -> key of the job whose artifact it reads."""
     resources: dict[str, Any] = field(default_factory=dict)
@@ -54,7 +54,7 @@ class Job:
         return hashlib.sha256(canonical(parts)).hexdigest()
 
     def to_json(self) -> dict[str, Any]:
-        """Every field, and the key."""
+        """Return every field, and the key."""
         return {"key": self.key, **asdict(self)}
 
     @classmethod
@@ -91,7 +91,7 @@ class Artifact:
     rows: int
     facts: dict[str, Any]
     provenance: dict[str, Any]
-    """Where and how it ran; recorded, not in the key."""
+    """Record of where and how it ran; not in the key."""
 
     def to_json(self) -> dict[str, Any]:
         """The head as its file has it."""
@@ -143,7 +143,7 @@ class Artifact:
 
 
 def _file(name: str, file: Any) -> dict[str, Any]:
-    """What a head says of one file, checked."""
+    """Return a head's entry for one file, checked."""
     where = f"files.{name}."
     if not KEY.fullmatch(fitting(file, "sha256", str, where)):
         raise KitError(f"{where}sha256: wanted 64 hexadecimal digits")

@@ -122,7 +122,7 @@ class Folder:
                     return made
 
     def read(self, name: str, max_bytes: int) -> bytes:
-        """Return a file's bytes.
+        """Return the bytes of a file, ``max_bytes`` at most.
 
         Raises:
             KitError: as :meth:`open`, or it holds more than ``max_bytes``.

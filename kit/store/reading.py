@@ -1,4 +1,4 @@
-"""What a store has, read by one reader: each damage is a sentence that names the file and the cure."""
+"""Read a store; each damage is a sentence that names the file and the cure."""
 
 import os
 from collections.abc import Iterator
@@ -123,7 +123,7 @@ class StoredFiles:
         raise RequestError(f"store {self.root}: {prefix!r} is the start of {len(keys)} keys; give more of it")
 
     def check(self, key: str, *, hashes: bool = True) -> list[str]:
-        """What is wrong with an artifact: its head, or files missing, added or changed; empty if nothing.
+        """List the faults of an artifact: its head, or files missing, added or changed; empty if there are none.
 
         Args:
             key: of the artifact.
@@ -197,7 +197,7 @@ class StoredFiles:
         return job
 
     def failure(self, key: str) -> str | None:
-        """Why the last attempt at a job failed.
+        """Return the reason why the last attempt at a job failed; ``None`` if none did.
 
         Raises:
             KitError: what was kept is damaged.
