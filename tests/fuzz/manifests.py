@@ -182,7 +182,7 @@ def base(name: str) -> str:
 
 
 def spec(rng: Random, number: int) -> dict[str, Any]:
-    """Return one case."""
+    """Return one case, drawn at random."""
     name = rng.choice((*USERS, *USERS, *TREES))
     text = base(name)
     pairs, lines = len(list(_pairs(text))), text.count("\n")
@@ -295,7 +295,7 @@ def _laid_out(folder: Path, name: str) -> Path:
 
 @functools.cache
 def _original(name: str) -> str:
-    """What is seen of a manifest before it is changed."""
+    """Return what is seen of a manifest before it is changed."""
     folder = changes.fresh(Path.cwd().parent / "case")
     return _seen(name, _laid_out(folder, name), folder)
 

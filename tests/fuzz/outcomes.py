@@ -1,4 +1,4 @@
-"""How a case ends: with success, with a sentence, or with something that must not be."""
+"""Run a call and tell how it ends: with success, with a sentence, or with something that must not be."""
 
 import contextlib
 import io
@@ -14,7 +14,7 @@ from kit.errors import KitError
 LONGEST = 5_000
 """Characters of a message; a longer one repeats what somebody put into a file."""
 BARE = re.compile(r"^\W*(?:\w+\.)*\w*(?:Error|Exception|Warning)\b[^\n]{0,60}$|^\W*$|^\W*\S+\W*$")
-"""What is no sentence: nothing, one word, or the name of an exception with little behind it."""
+"""Pattern of a text that is no sentence: nothing, one word, or the name of an exception with little behind it."""
 ACCEPTED, EQUAL, REFUSED = "accepted", "accepted as equal", "refused"
 
 
@@ -28,20 +28,20 @@ class FaultError(Exception):
 
     @property
     def seen(self) -> str:
-        """What was seen."""
+        """Evidence of the fault, as it was seen."""
         return str(self.args[1])
 
 
 @dataclass(kw_only=True)
 class Ended:
-    """How a call ended."""
+    """The end of a call: whether it was refused, its output, value and exit code."""
 
     refused: bool
     """Whether it was refused; the sentence is in ``said``."""
     said: str = ""
-    """What was printed or raised."""
+    """Text that was printed or raised."""
     value: Any = None
-    """What came back."""
+    """Value that came back."""
     code: int = 0
     """Exit code of a command."""
 

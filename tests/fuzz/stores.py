@@ -39,7 +39,7 @@ PLACES = (
     *(["head"] * 8 + ["job"] * 6 + ["failed"] * 2 + ["format"] * 2 + ["rows"] * 2),
     *(["lock"] * 2 + ["scratch"] * 3 + ["log", "table"]),
 )
-"""What is changed: heads and jobs most often."""
+"""Places that are changed: heads and jobs most often."""
 SCRATCH = (
     "*.x",
     ".nfs0001",
@@ -81,7 +81,7 @@ def base() -> tuple[Path, str, str, str]:
 
 
 def spec(rng: Random, number: int) -> dict[str, Any]:
-    """Return one case."""
+    """Return one case, drawn at random."""
     place = rng.choice(PLACES)
     case: dict[str, Any] = {"place": place}
     root, done, planned, _ = base()
@@ -121,7 +121,7 @@ def group(case: dict[str, Any]) -> str:
 
 
 def _path(place: str, root: Path, done: str, planned: str) -> Path:
-    """The file that is changed."""
+    """Return the path of the file that is changed."""
     return {
         "head": root / "artifacts" / done / "artifact.json",
         "job": root / "jobs" / f"{planned}.json",
@@ -168,7 +168,7 @@ def run(case: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _damage(case: dict[str, Any], root: Path, path: Path, outside: Path, keys: dict[str, str]) -> None:
-    """Make the case's change."""
+    """Make the case's change in the store."""
     if "change" in case:
         if case["change"][0] == "write":
             path.write_text(case["change"][1], encoding="utf-8")
@@ -249,7 +249,7 @@ def _bad_head(path: Path, before: bytes, done: str, *, checks: bool) -> bool:
 
 
 def _names(folder: Path) -> set[str]:
-    """The names in a folder."""
+    """Return the names of a folder's entries."""
     return {path.name for path in folder.iterdir()}
 
 

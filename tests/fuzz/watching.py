@@ -28,7 +28,7 @@ CASES = 400
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What the processes of a case are at."""
+    """CPU time and sleep of a case's processes, at one moment."""
 
     cpu_s: float
     """CPU seconds of all of them so far."""
@@ -127,7 +127,7 @@ class Worker:
         return self._process
 
     def _died(self, process: "subprocess.Popen[bytes]") -> dict[str, Any]:
-        """What is said of a process that ended by itself."""
+        """Return the fault of a process that ended by itself."""
         with process:
             code = process.wait()
         self._process = None

@@ -311,7 +311,7 @@ def zipped(path: Path, members: dict[str, bytes]) -> Path:
 
 
 def message(path: Path) -> str:
-    """Why a file of completions can't be read."""
+    """Return the reason why a file of completions can't be read."""
     problems = [Problem(id="0", data={"question": "1 + 1?"})]
     with pytest.raises(RequestError) as error:
         read_completions(path, problems)
@@ -347,7 +347,7 @@ def test_more_files_than_any_run_leaves(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_a_damaged_archive_is_a_sentence_wherever_it_is_damaged(tmp_path: Path):
-    """Of some bytes the library's own errors came through: zlib.error, NotImplementedError, UnicodeDecodeError."""
+    """The library's own errors came through for some bytes: zlib.error, NotImplementedError, UnicodeDecodeError."""
     good = zipped(tmp_path / "c.zip", {"c\u00e9.jsonl": b'{"id": "0", "text": "2"}' * 3}).read_bytes()
     problems = [Problem(id="0", data={"question": "1 + 1?"})]
     for place in range(len(good)):
@@ -470,7 +470,7 @@ def test_values_in_messages(value: object, text: str):
 
 
 def test_a_value_as_deep_as_python_goes_is_shown():
-    """repr() ends in a RecursionError."""
+    """repr() of such a value ends in a RecursionError."""
     deep: list[Any] = []
     for _ in range(100_000):
         deep = [deep]

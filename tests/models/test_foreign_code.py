@@ -37,7 +37,7 @@ def calls(code: str) -> Iterator[ast.Call]:
 
 
 def untold(code: str) -> list[str]:
-    """Those of the calls that do not say ``trust_remote_code=False``."""
+    """List the calls that do not say ``trust_remote_code=False``."""
     return [
         ast.unparse(call)
         for call in calls(code)

@@ -12,14 +12,14 @@ from kit.sandbox import Sandbox, lock, open_sandbox
 
 @dataclass(frozen=True)
 class Prey:
-    """What the attacks are after."""
+    """Files and folders that the attacks try to read or to change."""
 
     secret: Path
     """A file of mode 0600 in a folder of its own."""
     grader: Path
     """A file that must stay as it is."""
     folder: Path
-    """Where nothing may be written."""
+    """A folder in which nothing may be written."""
 
     def place(self, code: str) -> str:
         """The attack, with the places it needs."""

@@ -1,4 +1,4 @@
-"""What model-written code must not be able to do, each tried in each tier.
+"""Attacks that model-written code must not succeed with, each tried in each tier.
 
 Every attack is a function that returns True if it got through. Its control runs the same code in plain Python, where
 that hurts nothing: an attack that fails everywhere proves nothing. No control mounts, sets a sysctl or leaves a thing

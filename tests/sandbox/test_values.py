@@ -1,4 +1,4 @@
-"""What crosses the pipes behaves on the other side as the test wrote it, and as the candidate returned it."""
+"""Values that cross the pipes behave on the other side as the test wrote them, or as the candidate returned them."""
 
 import json
 import random

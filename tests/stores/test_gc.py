@@ -1,4 +1,4 @@
-"""What `kit store gc` removes: half-written output whose lock is free, and nothing else."""
+"""`kit store gc` removes half-written output whose lock is free, and nothing else."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What a store holds is shown as plain text, and read from its own files alone."""
+"""The contents of a store are shown as plain text, and read from its own files alone."""
 
 import json
 import re
