@@ -11,7 +11,7 @@ PROGRAM_BYTES = 3 << 29
 
 
 def hybrid_cgroups() -> bool:
-    """Whether both control-group trees are mounted, and this process may unmount one for itself."""
+    """Return whether both control-group trees are mounted, and this process may unmount one for itself."""
     return os.geteuid() == 0 and (CGROUPS / "unified").is_mount()
 
 

@@ -11,7 +11,7 @@ RELEASE = Path("/etc/os-release")
 
 
 def is_debian_12() -> bool:
-    """Whether this machine's apt knows the packages of ``docker/debs.toml``."""
+    """Return whether this machine's apt knows the packages of ``docker/debs.toml``."""
     try:
         text = RELEASE.read_text(encoding="utf-8")
     except OSError:

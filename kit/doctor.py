@@ -230,7 +230,7 @@ def libraries(environment: str) -> list[Check]:
 
 
 def library(package: str, soname: str, needed_by: str) -> Check:
-    """Whether the loader finds a library."""
+    """Return whether the loader finds a library."""
     try:
         ctypes.CDLL(soname)
     except OSError:
@@ -262,7 +262,7 @@ def carried_files() -> list[Check]:
 
 
 def carried(name: str, package: str, path: str, needed_by: str, otherwise: Status) -> Check:
-    """Whether a wheel is there with the file that it is installed for."""
+    """Return whether a wheel is there with the file that it is installed for."""
     wanted = f"{package}, for {needed_by}"
     version = locks.installed_version(package)
     if version and Path(str(distribution(package).locate_file(path))).exists():

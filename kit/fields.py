@@ -55,7 +55,7 @@ def unread(row: Mapping[str, Any], read: Mapping[str, str], where: str, *, train
 
 
 def _nothing(value: Any) -> bool:
-    """Whether a field is as good as absent."""
+    """Return whether a field is as good as absent."""
     return value is None or value in ([], {}) or (isinstance(value, str) and not value.strip())
 
 

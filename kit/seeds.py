@@ -226,7 +226,7 @@ def _chat_in(row: Mapping[str, Any]) -> str:
 
 
 def has_chats(path: Path) -> bool:
-    """Whether a row of an Alpaca file has a system prompt or a history."""
+    """Return whether a row of an Alpaca file has a system prompt or a history."""
     return any(row.get(name) for _, row in objects(path) for name in CHAT_FIELDS["alpaca"])
 
 

@@ -54,5 +54,5 @@ def _each_text(row: Kind, mend: Callable[[str], str]) -> Kind:
 
 
 def broken(text: str) -> bool:
-    """Whether a model's text holds a character that was lost: half of one, or U+FFFD for bytes that are none."""
+    """Return whether a model's text holds a character that was lost: half of one, or U+FFFD for bytes that are none."""
     return REPLACEMENT in text or HALF.search(text) is not None

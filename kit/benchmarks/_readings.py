@@ -112,7 +112,7 @@ def _own_turn(text: str) -> str:
 
 
 def _repeats(text: str, question: str) -> bool:
-    """Whether a text starts as the question does."""
+    """Return whether a text starts as the question does."""
     asked = re.sub(r"\W+", "", question[:200].lower())[:40]
     return len(asked) >= 12 and re.sub(r"\W+", "", text.lower()).startswith(asked)
 

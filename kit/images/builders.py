@@ -106,7 +106,7 @@ def digest(builder: str, name: str) -> str:
 
 
 def has_image(builder: str, name: str) -> bool:
-    """Whether an image is on this machine already."""
+    """Return whether an image is on this machine already."""
     inspect = ["buildah", "inspect", "--type", "image"] if builder == "buildah" else [builder, "image", "inspect"]
     return succeeds([*inspect, name])
 

@@ -70,7 +70,7 @@ def output_bytes(words: Sequence[str], *, check: bool = True) -> bytes:
 
 
 def succeeds(words: Sequence[str], timeout_s: float = 60.0) -> bool:
-    """Whether a command ends well, and in time."""
+    """Return whether a command ends well, and in time."""
     try:
         found = subprocess.run(words, env=engine_environment(), capture_output=True, check=False, timeout=timeout_s)
     except (FileNotFoundError, subprocess.TimeoutExpired):

@@ -63,7 +63,7 @@ def _cure(model: Path) -> str:
 
 
 def _known(name: Any) -> bool | None:
-    """Whether transformers has an architecture of this name; None where it is not installed."""
+    """Return whether transformers has an architecture of this name; None where it is not installed."""
     if not find_spec("transformers"):
         return None
     from transformers import CONFIG_MAPPING

@@ -244,7 +244,7 @@ def _some(names: Any) -> str:
 
 
 def same_bytes(one: Stored, other: Stored) -> bool:
-    """Whether two stored tensors are equal in type, shape and every byte; read piece by piece."""
+    """Return whether two stored tensors are equal in type, shape and every byte; read piece by piece."""
     if (one.dtype, one.shape) != (other.dtype, other.shape) or one.file is None or other.file is None:
         return False
     step = 1 << 22

@@ -123,7 +123,7 @@ Kind = tuple[Callable[[Any], bool], str]
 
 
 def _whole_numbers(value: Any) -> bool:
-    """Whether it is a list of whole numbers, one a layer for instance."""
+    """Return whether it is a list of whole numbers, one a layer for instance."""
     return isinstance(value, list) and all(type(one) is int for one in value) and bool(value)
 
 
@@ -132,7 +132,7 @@ def _is_text(value: Any) -> bool:
 
 
 def _is_ids(value: Any) -> bool:
-    """Whether it is a token id or a list of some."""
+    """Return whether it is a token id or a list of some."""
     return type(value) is int or (isinstance(value, list) and all(type(one) is int for one in value))
 
 
@@ -141,24 +141,24 @@ def _is_names(value: Any) -> bool:
 
 
 def _is_type(value: Any) -> bool:
-    """Whether it is torch's name of a type; transformers takes one by part too."""
+    """Return whether it is torch's name of a type; transformers takes one by part too."""
     parts = value.values() if isinstance(value, dict) else [value]
     return all(isinstance(one, str) and TYPES.fullmatch(one) for one in parts)
 
 
 def _is_plain_name(value: Any) -> bool:
-    """Whether it is a name or names without a path: those with one are fetched from elsewhere, and run."""
+    """Return whether it is a name or names without a path: those with one are fetched from elsewhere, and run."""
     parts = value.values() if isinstance(value, dict) else [value]
     return all(isinstance(one, str | None) and re.fullmatch(r"\w*", one or "", re.ASCII) for one in parts)
 
 
 def _is_token(value: Any) -> bool:
-    """Whether it is a special token: a text, or an object with one."""
+    """Return whether it is a special token: a text, or an object with one."""
     return isinstance(value, str) or (isinstance(value, dict) and isinstance(value.get("content"), str))
 
 
 def _is_template(value: Any) -> bool:
-    """Whether it is a chat template's text, or several by name."""
+    """Return whether it is a chat template's text, or several by name."""
     if isinstance(value, list):
         return bool(value) and all(
             isinstance(one, dict) and isinstance(one.get("name"), str) and isinstance(one.get("template"), str)
@@ -168,14 +168,14 @@ def _is_template(value: Any) -> bool:
 
 
 def _is_added(value: Any) -> bool:
-    """Whether it is an object from token ids to tokens."""
+    """Return whether it is an object from token ids to tokens."""
     return isinstance(value, dict) and all(
         re.fullmatch(r"\d{1,9}", key, re.ASCII) and _is_token(one) for key, one in value.items()
     )
 
 
 def _is_file_names(value: Any) -> bool:
-    """Whether it is a list of files of the folder itself."""
+    """Return whether it is a list of files of the folder itself."""
     return _is_names(value) and all(one.isprintable() and not set("/\\") & set(one) for one in value)
 
 

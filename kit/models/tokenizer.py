@@ -168,7 +168,7 @@ def question_left_out(
     renderer: Renderer | None = None,
     **options: bool,
 ) -> bool:
-    """Whether a rendered chat lacks the user's last turn; one that is there in other words will do.
+    """Return whether a rendered chat lacks the user's last turn; one that is there in other words will do.
 
     Args:
         tokenizer: whose template it is.

@@ -48,7 +48,7 @@ class Parser:
         return self._known[code]
 
     def parses(self, code: str) -> bool:
-        """Whether the piece is Python, as far as was read."""
+        """Return whether the piece is Python, as far as was read."""
         return self.parse(code).nodes is not None
 
     def _first_time(self, code: str) -> Parsed:
@@ -60,7 +60,7 @@ class Parser:
 
 
 def parses(code: str) -> bool:
-    """Whether the code of a data set is Python, whatever its length; for a model's text there is ``Parser``."""
+    """Return whether the code of a data set is Python, whatever its length; for a model's text there is ``Parser``."""
     return _parsed(code).nodes is not None
 
 
@@ -78,7 +78,7 @@ def _parsed(code: str) -> Parsed:
 
 
 def _costly(code: str) -> bool:
-    """Whether Python needs a time, or a memory, for a name in it that grows with the square of its length."""
+    """Return whether Python needs a time, or a memory, for a name in it that grows with the square of its length."""
     if any(match[1].count(".") > MOST_DOTS for match in IMPORT.finditer(code)):
         return True
     marks = 0

@@ -41,12 +41,12 @@ def _binding(name: str) -> re.Pattern[str]:
 
 
 def defines(code: str, name: str) -> bool:
-    """Whether a function or class of this name is defined at the left margin."""
+    """Return whether a function or class of this name is defined at the left margin."""
     return re.search(rf"^(?:async def|def|class)[ \t]+{re.escape(name)}\b", code, re.MULTILINE) is not None
 
 
 def binds(code: str, name: str) -> bool:
-    """Whether the name is defined, assigned or imported from somewhere at the left margin."""
+    """Return whether the name is defined, assigned or imported from somewhere at the left margin."""
     return bool(name) and _binding(name).search(code) is not None
 
 

@@ -91,7 +91,7 @@ def _chunk_of(lines: Sequence[str], at: int) -> range:
 
 
 def _prose(line: str) -> bool:
-    """Whether a line at the left margin starts nothing that is worth keeping."""
+    """Return whether a line at the left margin starts nothing that is worth keeping."""
     return not line.strip() or not (line[0].isspace() or STARTS.match(line) or MORE_OF_IT.match(line))
 
 

@@ -54,7 +54,7 @@ class Folder:
         return os.stat(name, dir_fd=self.descriptor, follow_symlinks=False)
 
     def has(self, name: str) -> bool:
-        """Whether something of that name is here, even if it is a link that leads nowhere."""
+        """Return whether something of that name is here, even if it is a link that leads nowhere."""
         try:
             self.stat(name)
         except (FileNotFoundError, NotADirectoryError):

@@ -39,7 +39,7 @@ class StoredFiles:
             yield folder
 
     def has(self, key: str) -> bool:
-        """Whether the artifact is committed; what lies there in its stead counts, and :meth:`get` refuses it."""
+        """Return whether the artifact is committed; what lies there in its stead counts, and :meth:`get` refuses it."""
         path = self.root / "artifacts" / check_lone_name(key)
         return os.path.lexists(path / HEAD) or (os.path.lexists(path) and (path.is_symlink() or not path.is_dir()))
 

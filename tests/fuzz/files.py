@@ -154,7 +154,7 @@ def _leaves(value: Any) -> list[Any]:
 
 
 def _beyond(value: Any) -> bool:
-    """Whether a value is none that JSON has."""
+    """Return whether a value is none that JSON has."""
     return value in ("@@nan@@", "@@infinity@@", "@@minus-infinity@@", "@@beyond-float@@") or (
         isinstance(value, float) and not math.isfinite(value)
     )

@@ -340,7 +340,7 @@ def differences(before: Any, after: Any, path: tuple[Any, ...] = ()) -> Iterator
 
 
 def _stands(value: Any, path: tuple[Any, ...]) -> bool:
-    """Whether a document has a value at a path."""
+    """Return whether a document has a value at a path."""
     try:
         changes.at(value, path)
     except LookupError:
@@ -349,7 +349,7 @@ def _stands(value: Any, path: tuple[Any, ...]) -> bool:
 
 
 def _benign(path: tuple[Any, ...]) -> bool:
-    """Whether a change there need not be seen in a plan: words for readers, and what no experiment names."""
+    """Return whether a change there need not be seen in a plan: words for readers, and what no experiment names."""
     unused = path[0] in ("cast", "seeds", "datasets", "models") and len(path) == 2
     return bool(BENIGN & set(path)) or unused or path[-1:] == ("rows",) or path[0] in ("cast", "datasets")
 

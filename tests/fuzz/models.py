@@ -276,7 +276,7 @@ def _json(data: bytes) -> Any:
 
 
 def _must_refuse(name: str, path: Path, before: bytes) -> bool:
-    """Whether the folder is no longer that model's, by what its changed file says."""
+    """Return whether the folder is no longer that model's, by what its changed file says."""
     if not path.is_file():
         return name in REQUIRED
     if str(path.resolve()).startswith("/dev/"):
@@ -291,7 +291,7 @@ def _must_refuse(name: str, path: Path, before: bytes) -> bool:
 
 
 def _another_model(name: str, value: dict[str, Any], first: dict[str, Any]) -> bool:
-    """Whether a JSON file of the folder describes another model than it did."""
+    """Return whether a JSON file of the folder describes another model than it did."""
     if name == INDEX:
         places, before = value.get("weight_map"), first["weight_map"]
         # A tensor that is not named is read all the same, as long as its file is.
@@ -308,5 +308,5 @@ def _another_model(name: str, value: dict[str, Any], first: dict[str, Any]) -> b
 
 
 def _other(found: Any, wanted: Any) -> bool:
-    """Whether two values of a configuration are others: 2.0 layers are 2, but true is not 1."""
+    """Return whether two values of a configuration are others: 2.0 layers are 2, but true is not 1."""
     return isinstance(found, bool) or found != wanted

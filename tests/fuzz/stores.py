@@ -244,7 +244,7 @@ def _must_tell(case: dict[str, Any], path: Path, before: bytes, done: str, plann
 
 
 def _bad_head(path: Path, before: bytes, done: str, *, checks: bool) -> bool:
-    """Whether a head is none, or lists other files, which whoever compares them must see."""
+    """Return whether a head is none, or lists other files, which whoever compares them must see."""
     return not sound_head(_value(path), done) or (checks and not _same_files(path, before))
 
 
@@ -281,7 +281,7 @@ def _sound_failure(path: Path) -> bool:
 
 
 def sound_job(value: Any, key: str) -> bool:
-    """Whether this is the job of that key, every field of its type."""
+    """Return whether this is the job of that key, every field of its type."""
     if not isinstance(value, dict):
         return False
     texts = ("id", "stage", "version", "environment", "lock")
@@ -299,7 +299,7 @@ def sound_job(value: Any, key: str) -> bool:
 
 
 def sound_head(value: Any, key: str) -> bool:
-    """Whether this is a head that a store of this layout has for the key."""
+    """Return whether this is a head that a store of this layout has for the key."""
     if not isinstance(value, dict) or not isinstance(job := value.get("job"), dict):
         return False
     if not sound_job({name: one for name, one in job.items() if name != "key"}, key):  # its key is written twice
@@ -321,7 +321,7 @@ def _sound_file(item: tuple[str, Any]) -> bool:
 
 
 def _same_files(path: Path, before: bytes) -> bool:
-    """Whether the head lists the files that it listed."""
+    """Return whether the head lists the files that it listed."""
     first, now = json.loads(before)["files"], _value(path)["files"]
     return {name: file["sha256"] for name, file in first.items()} == {
         name: file["sha256"] for name, file in now.items()
