@@ -83,8 +83,8 @@ def _check_meaning(name: str, value: Any, where: str, training: bool) -> None:
 
 def _check_name(name: str, row: Mapping[str, Any], read: Mapping[str, str], where: str, training: bool) -> None:
     """Refuse another name of a field that is read, where the row lacks that one."""
-    empty = {ours: field for ours, field in read.items() if _nothing(row.get(field))}
-    wanted = {ours: field for ours, field in empty.items() if training or ours != "output"}
+    empty = {column: field for column, field in read.items() if _nothing(row.get(field))}
+    wanted = {column: field for column, field in empty.items() if training or column != "output"}
     field = _meant(name, tuple(wanted.items()))
     if field is not None:
         raise RequestError(f"{where}: {name!r} is not read, and {field!r} is empty; is it {field!r}? Then rename it")

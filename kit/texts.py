@@ -49,7 +49,7 @@ def _each_text(row: Kind, mend: Callable[[str], str]) -> Kind:
     """The row with each of its texts mended; the same row where nothing changes."""
     texts = {name: getattr(row, name) for name in ("system", "instruction", "input", "output")}
     mended = {name: mend(text) for name, text in texts.items()}
-    history = tuple((mend(said), mend(answered)) for said, answered in row.history)
+    history = tuple((mend(prompt), mend(response)) for prompt, response in row.history)
     return row if mended == texts and history == row.history else replace(row, history=history, **mended)
 
 

@@ -122,16 +122,16 @@ class Algebra:
         try:
             child.stdin.write(json.dumps({"answer": answer, "wanted": wanted, "cpu_s": CPU_S}) + "\n")
             child.stdin.flush()
-            word = _word(child)
+            reply = _received(child)
         except BrokenPipeError:
-            word = None
-        if word is None:
+            reply = None
+        if reply is None:
             code = self._end()
             return Verdict(False, NOT_IN_TIME if code == -signal.SIGXCPU else f"its reader ended with exit code {code}")
-        if word["peak"] > KEPT_BYTES:
+        if reply["peak"] > KEPT_BYTES:
             self._end()
-        filled = word["peak"] > PEAK_BYTES
-        return Verdict(word["same"], TOO_LARGE if filled and not word["same"] else "")
+        filled = reply["peak"] > PEAK_BYTES
+        return Verdict(reply["same"], TOO_LARGE if filled and not reply["same"] else "")
 
     def _start(self) -> subprocess.Popen[str]:
         """Start the child process, and wait until it is ready.
@@ -150,12 +150,12 @@ class Algebra:
             text=True,
             encoding="utf-8",
         )
-        if _word(child) is None:
+        if _received(child) is None:
             assert child.stderr
-            told = child.stderr.read().strip().splitlines()[-1:] or ["no message"]
+            lines = child.stderr.read().strip().splitlines()[-1:] or ["no message"]
             self._end()
             raise KitError(
-                f"the process that reads mathematics did not start: {told[0]}; "
+                f"the process that reads mathematics did not start: {lines[0]}; "
                 "is the environment the locked one? math-verify is in its `grade` extra"
             )
         return child
@@ -177,7 +177,7 @@ def _braced(text: str) -> str:
     return re.sub(r"\\[dtc]?frac\s*(\\[A-Za-z]+|\d)\s*(\\[A-Za-z]+|\d)", r"\\frac{\1}{\2}", text)
 
 
-def _word(child: "subprocess.Popen[str]") -> dict[str, Any] | None:
+def _received(child: "subprocess.Popen[str]") -> dict[str, Any] | None:
     """Return the next message of the process; ``None`` where it has ended."""
     assert child.stdout
     line = child.stdout.readline()

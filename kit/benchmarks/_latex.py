@@ -115,8 +115,8 @@ def equivalent(answer: str, wanted: str | None) -> bool:
     if wanted is None or too_long(answer):
         return answer == wanted
     try:
-        ours, theirs = stripped(answer), stripped(wanted)
-        if ours == theirs or normalised(ours) == normalised(theirs):
+        answer_form, wanted_form = stripped(answer), stripped(wanted)
+        if answer_form == wanted_form or normalised(answer_form) == normalised(wanted_form):
             return True
     except (ValueError, IndexError):
         pass  # as the oracle: what the rules choke on is compared by the others

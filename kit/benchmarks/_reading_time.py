@@ -189,24 +189,24 @@ class Reading:
         """
         row = {"id": problem.id, "data": problem.data, "text": text, "cpu_s": CPU_S}
         for _ in range(TRIES):
-            word = self._answer(row)
-            code = 0 if word else self._end()
-            if word or code >= 0 or -code in ITS_OWN:
+            reply = self._answer(row)
+            code = 0 if reply else self._end()
+            if reply or code >= 0 or -code in ITS_OWN:
                 break
         else:
             raise KitError(
                 f"problem {problem.id}: the process that reads completions was ended from outside {TRIES} times, "
                 f"by {signal.Signals(-code).name}; is memory short on this machine?"
             )
-        if word is None:
+        if reply is None:
             return NotRead(_reason(code))
-        if word.get("last"):
+        if reply.get("last"):
             self._end()
-        if "grade" in word:
-            return Grade.from_json(word["grade"])
-        if "raised" in word:
-            raise _known(word)
-        return word["text"] if "text" in word else NotRead(f"{NOT_READ}: {word['failed']}")
+        if "grade" in reply:
+            return Grade.from_json(reply["grade"])
+        if "raised" in reply:
+            raise _known(reply)
+        return reply["text"] if "text" in reply else NotRead(f"{NOT_READ}: {reply['failed']}")
 
     def _answer(self, row: Mapping[str, Any]) -> dict[str, Any] | None:
         """Return the process's answer to a row; ``None`` where it has ended.
@@ -244,16 +244,16 @@ class Reading:
         child = self._child
         if self._ready:
             return child
-        word = _received(child)
-        if word is not None and "ready" in word:
+        reply = _received(child)
+        if reply is not None and "ready" in reply:
             self._ready = True
             return child
         code = self._end()
-        if word is not None and "raised" in word:
-            raise _known(word)
-        told = f"exit code {code}" if word is None else word["failed"]
+        if reply is not None and "raised" in reply:
+            raise _known(reply)
+        failure = f"exit code {code}" if reply is None else reply["failed"]
         raise KitError(
-            f"the process that reads completions ({self._order['module']}) did not start: {told}; "
+            f"the process that reads completions ({self._order['module']}) did not start: {failure}; "
             "is the environment the locked one?"
         )
 
@@ -292,8 +292,8 @@ def _reason(code: int) -> str:
     return f"{NOT_READ}: its reader ended {how}"
 
 
-def _known(word: Mapping[str, str]) -> KitError:
+def _known(reply: Mapping[str, str]) -> KitError:
     """The error of the kit's own that the process raised."""
-    kind = getattr(errors, word["raised"], KitError)
-    error: KitError = kind(word["message"])
+    kind = getattr(errors, reply["raised"], KitError)
+    error: KitError = kind(reply["message"])
     return error

@@ -258,18 +258,18 @@ def _formulas(text: str) -> Iterator[Formula]:
     """Yield the formulas of a text in their order."""
     opening: re.Match[str] | None = None
     for token in _DELIMITER.finditer(text):
-        word = token[0]
-        if word in ("\\\\", "\\$"):
+        delimiter = token[0]
+        if delimiter in ("\\\\", "\\$"):
             continue
-        opens = word in _CLOSING or word.startswith("\\begin")
+        opens = delimiter in _CLOSING or delimiter.startswith("\\begin")
         if opening is None:
             opening = token if opens else None
-        elif not word.strip():  # a blank line ends no display
+        elif not delimiter.strip():  # a blank line ends no display
             opening = None if opening[0] in ("$", "\\(") else opening
-        elif word == _closing(opening[0]) and _closes(text, opening, token):
+        elif delimiter == _closing(opening[0]) and _closes(text, opening, token):
             yield Formula(opening.start(), token.end(), unwrapped(text[opening.end() : token.start()]))
             opening = None
-        elif opens and (opening[0] == "$" or word == opening[0]):
+        elif opens and (opening[0] == "$" or delimiter == opening[0]):
             opening = token  # what was open was a price's sign, or is never closed
 
 
@@ -293,7 +293,7 @@ def _closes(text: str, opening: re.Match[str], token: re.Match[str]) -> bool:
     return body[0].isspace() == body[-1].isspace() and not text[token.end() : token.end() + 1].isdigit()
 
 
-def told(text: str) -> tuple[str, str] | None:
+def announcement(text: str) -> tuple[str, str] | None:
     """The last phrase that announces an answer ("is", "are", ":") and what follows it to the end of the text."""
     last = next(iter(deque(_PHRASE.finditer(text), maxlen=1)), None)
     return (last["verb"].lower(), text[last.end() :].lstrip(" \t\n*_:")) if last else None

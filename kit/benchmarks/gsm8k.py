@@ -148,10 +148,10 @@ def final_answer(text: str, question: str) -> str | None:
 
 def _announced(text: str) -> str | None:
     """Return what the last "answer is" or "answer:" announces, if it says it at once or in its own sentence."""
-    told = readings.told(text)
-    if told is None:
+    announced = readings.announcement(text)
+    if announced is None:
         return None
-    verb, rest = told
+    verb, rest = announced
     sentence = readings.sentence(rest)
     if verb in (":", "=") and rest[len(sentence) :].strip(" .*\n") and readings.plain_number(sentence) is None:
         return None  # "Answer:" over a worked solution

@@ -155,8 +155,8 @@ def fair_answers(text: str, question: str, several: bool) -> list[str]:
         return list(filter(None, dict.fromkeys([box, readings.boxes(text)] if several else [box])))
     if marked := readings.marked_number(text) or (readings.stripped(text) if readings.bare(text) else ""):
         return _sides(marked)
-    if told := readings.told(text):
-        return _announced(told[1], several)
+    if announced := readings.announcement(text):
+        return _announced(announced[1], several)
     if formulas := readings.formulas(text):
         return [readings.joined(formulas, text), *_sides(formulas[-1].body)] if several else _sides(formulas[-1].body)
     numbers = re.findall(readings.NUMBER + r"(?:/\d+)?", text)

@@ -118,7 +118,7 @@ def _records(path: Path, layout: str, rows: list[tuple[str, Any]], left_out: dic
         return Records(path=path, layout=layout, records=records, field=place, left_out=left_out)
     if layout == OPENCOMPASS:
         records = [
-            Record(where=where, row=row, keys={}, position=n, asked=said(row.get("origin_prompt")))
+            Record(where=where, row=row, keys={}, position=n, asked=prompt_text(row.get("origin_prompt")))
             for n, (where, row) in enumerate(rows)
         ]
         return Records(path=path, layout=layout, records=records, field="prediction", left_out=left_out)
@@ -193,7 +193,7 @@ def _first_filter(rows: Sequence[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
 def _lm_eval(where: str, row: Mapping[str, Any]) -> Record:
     """Return an lm-eval row's record: the document's own fields tell its problem, else ``doc_id``."""
     doc = row["doc"] if isinstance(row.get("doc"), Mapping) else {}
-    return Record(where=where, row=row, keys={**doc, "doc_id": row["doc_id"]}, asked=said(row.get("arguments")))
+    return Record(where=where, row=row, keys={**doc, "doc_id": row["doc_id"]}, asked=prompt_text(row.get("arguments")))
 
 
 def _inspect(where: str, row: Mapping[str, Any]) -> Record:
@@ -201,18 +201,18 @@ def _inspect(where: str, row: Mapping[str, Any]) -> Record:
     asked = row.get("input")
     if isinstance(asked, list):
         asked = [turn for turn in asked if isinstance(turn, Mapping) and turn.get("role") == "user"]
-    return Record(where=where, row=_attached(row), keys={**row, "input": said(asked)})
+    return Record(where=where, row=_attached(row), keys={**row, "input": prompt_text(asked)})
 
 
-def said(prompt: Any) -> str:
+def prompt_text(prompt: Any) -> str:
     """Return the text of a prompt that was sent: a text, a chat's turns, or lm-eval's arguments."""
     if isinstance(prompt, str):
         return prompt
     if isinstance(prompt, list):
-        return "\n".join(said(turn) for turn in prompt)
+        return "\n".join(prompt_text(turn) for turn in prompt)
     if isinstance(prompt, Mapping):
         names = ("prompt", "content", "text", "gen_args_0", "arg_0")
-        return "\n".join(said(prompt[name]) for name in names if name in prompt)
+        return "\n".join(prompt_text(prompt[name]) for name in names if name in prompt)
     return ""
 
 

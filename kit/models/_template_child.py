@@ -46,9 +46,9 @@ class Generation(jinja2.ext.Extension):
         """Take the block for a call with a body."""
         line = next(parser.stream).lineno
         body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
-        return jinja2.nodes.CallBlock(self.call_method("_said"), [], [], body).set_lineno(line)
+        return jinja2.nodes.CallBlock(self.call_method("_rendered_body"), [], [], body).set_lineno(line)
 
-    def _said(self, caller: Callable[[], str]) -> str:
+    def _rendered_body(self, caller: Callable[[], str]) -> str:
         return caller()
 
 

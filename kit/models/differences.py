@@ -48,8 +48,8 @@ def difference_message(where: Path, kind: str, found: Differences, cure: str) ->
         _part([f"{name} {dtype}, wanted a float" for name, dtype in found.types.items()], "of another type"),
         _part([f"{one} and {other}" for one, other in found.untied], "stored twice with different values"),
     ]
-    said = "; ".join(part for part in parts if part)
-    return f"{where}: the weights are not those of its {kind}: {said}; {cure}"
+    summary = "; ".join(part for part in parts if part)
+    return f"{where}: the weights are not those of its {kind}: {summary}; {cure}"
 
 
 def _part(lines: list[str], what: str) -> str:

@@ -204,11 +204,13 @@ def _entry(file: Path, name: str, value: Any, data_start: int) -> Stored:
     except (KeyError, TypeError, ValueError):
         sound = False
     if not sound or end - start != wanted:
-        raise RequestError(f"{file}: its header has {name} as {_told(value)}, which can't be; the file is damaged")
+        raise RequestError(
+            f"{file}: its header has {name} as {_entry_text(value)}, which can't be; the file is damaged"
+        )
     return Stored(dtype=dtype, shape=tuple(shape), file=file, start=data_start + start, size_bytes=wanted)
 
 
-def _told(value: Any) -> str:
+def _entry_text(value: Any) -> str:
     """A line of the header as a message shows it: whole where it is a usual one."""
     text = ascii(value)
     return text if len(text) <= 200 else f"{text[:197]}..."

@@ -126,7 +126,7 @@ class Renderer:
         if answer is None:
             code = child.wait()
             self.close()
-            raise TemplateLimitError(_death(code))
+            raise TemplateLimitError(_failure_reason(code))
         if error := answer.get("error"):
             raise _error(error, template, most, length)
         self._template = template
@@ -154,11 +154,11 @@ class Renderer:
         self._child, self._end = child, weakref.finalize(self, _end, child)
         if _exchange(child, None) is None:
             assert child.stderr
-            told = child.stderr.read().strip().splitlines()[-1:] or ["no message"]
+            lines = child.stderr.read().strip().splitlines()[-1:] or ["no message"]
             self.close()
             raise KitError(
-                f"the process that renders chat templates did not start: {told[0]}; is the environment the locked one? "
-                "jinja2 is in its `cpu` and `cuda` extras"
+                f"the process that renders chat templates did not start: {lines[0]}; is the environment the locked "
+                "one? jinja2 is in its `cpu` and `cuda` extras"
             )
         return child
 
@@ -186,7 +186,7 @@ def _end(child: "subprocess.Popen[str]") -> None:
                 child.stdin.close()
 
 
-def _death(code: int) -> str:
+def _failure_reason(code: int) -> str:
     """Explain why the process ended while it rendered."""
     if code == -signal.SIGXCPU:
         return f"it takes more than {CPU_S} s of CPU time for one chat; does it loop for ever? {CURE}"

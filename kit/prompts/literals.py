@@ -103,7 +103,7 @@ class Source:
                 positional, named = self._arguments(args, keywords, names)
                 text = self.call(name, positional, named)
             case _:
-                raise self._strange(node)
+                raise self._unreadable(node)
         return text
 
     def _arguments(
@@ -113,7 +113,7 @@ class Source:
         named: dict[str, str] = {}
         for keyword in keywords:
             if keyword.arg is None:
-                raise self._strange(keyword.value)
+                raise self._unreadable(keyword.value)
             named[keyword.arg] = self.text(keyword.value, names)
         return [self.text(arg, names) for arg in args], named
 
@@ -141,7 +141,7 @@ class Source:
                 case ast.Return(value=ast.expr() as value):
                     return self.text(value, names)
                 case _:
-                    raise self._strange(statement)
+                    raise self._unreadable(statement)
         raise RequestError(f"{self.where}: {name} returns nothing")
 
     def keyword(self, node: ast.expr, *path: str) -> ast.expr:
@@ -157,7 +157,7 @@ class Source:
             node = found[0]
         return node
 
-    def _strange(self, node: ast.stmt | ast.expr) -> RequestError:
+    def _unreadable(self, node: ast.stmt | ast.expr) -> RequestError:
         """Make the error of code that can't be read as a string."""
         return RequestError(
             f"{self.where}:{node.lineno}: found {ast.unparse(node)[:60]!r}, which is no plain string building;"

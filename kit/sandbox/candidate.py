@@ -48,7 +48,7 @@ class Objects:
         self.number_of: dict[int, int] = {}
         self.kinds: list[type] = []
         self.kind_of: dict[int, int] = {}
-        self.told = (0, 0)
+        self.sent_counts = (0, 0)
         """How many objects and types the other side knows."""
         self.foreign: dict[int, Foreign] = {}
 
@@ -67,12 +67,12 @@ class Objects:
     def send(self, message: dict[str, Any]) -> None:
         """Send a message, with what the other side must know of objects that are new to it: their types' abilities."""
         counts = (len(self.by_number), len(self.kinds))
-        if counts != self.told:
-            objects, kinds = self.by_number[self.told[0] :], self.kinds[self.told[1] :]
+        if counts != self.sent_counts:
+            objects, kinds = self.by_number[self.sent_counts[0] :], self.kinds[self.sent_counts[1] :]
             message["kinds"] = [[NAME(kind), abilities_of(kind)] for kind in kinds]
             message["objects"] = [self.kind_of[id(type(value))] for value in objects]
         wire.send(self.replies, message)
-        self.told = counts  # now: nothing is sent of a message that is too long
+        self.sent_counts = counts  # now: nothing is sent of a message that is too long
 
     def object(self, number: int) -> Any:
         """Return the object of a number."""

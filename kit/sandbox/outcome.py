@@ -33,9 +33,9 @@ class Outcome:
     wants_package: bool = False
     """Whether one of its processes ended since it asked for a package that its fork server has not."""
 
-    def reason(self, said: dict[str, Any]) -> str:
-        """Return why the program did not pass, ``said`` being the tester's verdict, or nothing."""
-        return self.limit or str(said.get("reason", "no verdict"))
+    def reason(self, verdict: dict[str, Any]) -> str:
+        """Return why the program did not pass; ``verdict`` is the tester's, or empty."""
+        return self.limit or str(verdict.get("reason", "no verdict"))
 
 
 def frames_of(data: bytes) -> list[dict[str, Any]]:
@@ -50,12 +50,12 @@ def frames_of(data: bytes) -> list[dict[str, Any]]:
     return frames
 
 
-def outcome_of(report: dict[str, Any], said: bytes, *, stopped: str, cpu_s: float) -> Outcome:
+def outcome_of(report: dict[str, Any], written: bytes, *, stopped: str, cpu_s: float) -> Outcome:
     """Return what became of a program.
 
     Args:
         report: the fork server's, on the candidate and the tester: exit status, CPU seconds, memory at its highest.
-        said: what the tester wrote.
+        written: what the tester wrote.
         stopped: the limit for which the kit had the program stopped, or nothing.
         cpu_s: the CPU seconds that each process had. What it took in the end is what counts, so that it makes no
             difference when the kit came to look.
@@ -63,13 +63,13 @@ def outcome_of(report: dict[str, Any], said: bytes, *, stopped: str, cpu_s: floa
     processes = (report["candidate"], report["tester"])
     exits = [process["exit"] for process in processes]
     limit = "cpu limit" if any(process["cpu_s"] >= cpu_s for process in processes) else stopped
-    frames = frames_of(said[: wire.LIMIT_BYTES])
+    frames = frames_of(written[: wire.LIMIT_BYTES])
     last = frames[-1] if frames else {}
     answered = last.get("passed") is True or last.get("reason", CANDIDATE_DIED) != CANDIDATE_DIED
     eats = wire.EXIT_NO_MEMORY in exits or any(process["peak_bytes"] >= EATS_BYTES for process in processes)
     if eats and (limit == "cpu limit" or not (limit or answered)):
         limit = NO_MEMORY
-    if len(said) > wire.LIMIT_BYTES:
+    if len(written) > wire.LIMIT_BYTES:
         limit = TOO_LONG
     wants_package = wire.EXIT_WANTS_PACKAGE in exits
     killed = not (answered or limit or wants_package) and -signal.SIGKILL in exits

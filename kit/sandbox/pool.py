@@ -86,11 +86,11 @@ class Server:
         try:
             if not select.select([self.results], [], [], START_S)[0]:
                 raise ServerDiedError("the fork server fell silent while it started")
-            word = wire.receive(self.results)
+            message = wire.receive(self.results)
         except EOFError as error:
             raise ServerDiedError("the fork server ended while it started") from error
-        if "error" in word:
-            raise ServerDiedError(word["error"])
+        if "error" in message:
+            raise ServerDiedError(message["error"])
 
     def run(self, code: str, tests: dict[str, Any], cpu_s: float) -> Outcome:
         """Run one program, however long it takes: a server that lives will answer, and one that died is seen at once.
@@ -116,7 +116,7 @@ class Server:
         """Write what candidate and tester are to read, stop them at a limit, and read what the tester writes."""
         watch: Watch | None = None
         look_at, stopped = math.inf, ""
-        said = bytearray()
+        written = bytearray()
         while True:
             left_s = max(0.0, look_at - time.monotonic()) if watch and not stopped else None
             writable = [fd for fd, data in unsent.items() if data]
@@ -124,23 +124,23 @@ class Server:
             for fd in ready[1]:
                 unsent[fd] = pipes.written(fd, unsent[fd])
             if self.verdicts in ready[0]:
-                said += os.read(self.verdicts, wire.AT_ONCE)
+                written += os.read(self.verdicts, wire.AT_ONCE)
             if self.results in ready[0] and watch:  # both processes are gone, and nobody writes any more
                 report = wire.receive(self.results)
-                said += pipes.all_of(self.verdicts)
-                return outcome_of(report, bytes(said), stopped=stopped, cpu_s=cpu_s)
+                written += pipes.all_of(self.verdicts)
+                return outcome_of(report, bytes(written), stopped=stopped, cpu_s=cpu_s)
             if self.results in ready[0]:
                 watch = self._watch(cpu_s)
                 look_at = time.monotonic() + watch.wait_s
             elif watch and not stopped:
-                if len(said) > wire.LIMIT_BYTES:
+                if len(written) > wire.LIMIT_BYTES:
                     stopped = TOO_LONG
                 elif time.monotonic() >= look_at:
                     stopped = watch.exceeded()
                     look_at = time.monotonic() + watch.wait_s
                 if stopped:
                     wire.send(self.jobs, {"stop": stopped})
-            del said[wire.LIMIT_BYTES + 1 :]
+            del written[wire.LIMIT_BYTES + 1 :]
 
     def _watch(self, cpu_s: float) -> Watch:
         pids = wire.receive(self.results)
@@ -244,11 +244,11 @@ def verdict_of(program: Program, server: Server) -> Verdict:
 def _judged(program: Program, tests: dict[str, Any], server: Server) -> tuple[Verdict, bool]:
     """The verdict of one run, and whether it is a pass of tests that drew random numbers."""
     outcome = run_safely(server, program.code, tests, program.cpu_s)
-    said = outcome.frames[1] if len(outcome.frames) == 2 else {}
-    passed = said.get("passed") is True and not outcome.limit
-    reason = "" if passed else outcome.reason(said)
+    report = outcome.frames[1] if len(outcome.frames) == 2 else {}
+    passed = report.get("passed") is True and not outcome.limit
+    reason = "" if passed else outcome.reason(report)
     verdict = Verdict(id=program.id, passed=passed, reason=reason, cpu_s=outcome.cpu_s)
-    return verdict, passed and bool(said["drew"])
+    return verdict, passed and bool(report["drew"])
 
 
 def replies_of(calls: Calls, server: Server) -> list[Reply]:
@@ -256,13 +256,13 @@ def replies_of(calls: Calls, server: Server) -> list[Reply]:
     arguments = [wire.encode(args, _not_plain) for args in calls.arguments]
     outcome = run_safely(server, calls.code, {"name": calls.name, "arguments": arguments}, calls.cpu_s)
     replies, reason = [], outcome.reason({})
-    for said in outcome.frames[1:]:
-        if "value" in said:
-            replies.append(Reply(value=wire.decode(said["value"], _no_handle)))
-        elif "error" in said:
-            replies.append(Reply(error=said["error"]))
+    for frame in outcome.frames[1:]:
+        if "value" in frame:
+            replies.append(Reply(value=wire.decode(frame["value"], _no_handle)))
+        elif "error" in frame:
+            replies.append(Reply(error=frame["error"]))
         else:
-            reason = outcome.reason(said)
+            reason = outcome.reason(frame)
     return replies + [Reply(error=reason)] * (len(arguments) - len(replies))
 
 

@@ -33,10 +33,10 @@ INDENT = "    "
 
 def _binding(name: str) -> re.Pattern[str]:
     """Matches where the name is defined, assigned or imported from somewhere at the left margin."""
-    word = re.escape(name)
-    defined = rf"(?:async def|def|class)[ \t]+{word}\b"
-    assigned = rf"{word}[ \t]*(?::[^=\n]*)?=(?!=)"
-    imported = rf"from[ \t]+[\w.]+[ \t]+import[ \t(][^\n]*\b{word}\b"
+    escaped = re.escape(name)
+    defined = rf"(?:async def|def|class)[ \t]+{escaped}\b"
+    assigned = rf"{escaped}[ \t]*(?::[^=\n]*)?=(?!=)"
+    imported = rf"from[ \t]+[\w.]+[ \t]+import[ \t(][^\n]*\b{escaped}\b"
     return re.compile(f"^(?:{defined}|{assigned}|{imported})", re.MULTILINE)
 
 

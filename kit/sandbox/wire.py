@@ -170,8 +170,8 @@ def _truth_differs(value: Any) -> bool:
     ``assert f()`` asks for nothing else, so the base value must not answer in its place.
     """
     truth = next((truth for base, truth in TRUTHS.items() if isinstance(value, base)), None)
-    said_by = (kind for kind in type(value).__mro__ if "__bool__" in vars(kind) or "__len__" in vars(kind))
-    if truth is None or next(said_by, None) in EXACT:
+    definers = (kind for kind in type(value).__mro__ if "__bool__" in vars(kind) or "__len__" in vars(kind))
+    if truth is None or next(definers, None) in EXACT:
         return False
     try:
         return bool(value) is not bool(truth(value))

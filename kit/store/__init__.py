@@ -250,20 +250,20 @@ class Store(StoredFiles):
         with self.inside("tmp") as folder:
             names = [name for name in folder.names() if key_in("tmp", name)]
         for key in sorted({key_in("tmp", name) for name in names}):
-            mine = [name for name in names if key_in("tmp", name) == key]
+            leftovers = [name for name in names if key_in("tmp", name) == key]
             try:
                 with self.lock(key):
-                    found[key] = sum(map(self._size, mine))
+                    found[key] = sum(map(self._size, leftovers))
                     if remove:
                         self.clear(key)
-                        left = [name for name in mine if os.path.lexists(self.root / "tmp" / name)]
+                        left = [name for name in leftovers if os.path.lexists(self.root / "tmp" / name)]
                         if left and faults is not None:
                             faults.append(f"{self.root / 'tmp' / left[0]}: no permission to remove all of it")
             except BusyError:
                 continue
             except KitError as error:
                 if faults is not None:
-                    faults.append(f"tmp/{mine[0]} is left: {error}")
+                    faults.append(f"tmp/{leftovers[0]} is left: {error}")
         return found
 
     def _size(self, name: str) -> int:

@@ -81,7 +81,7 @@ def seal(job: Job, folder: Folder) -> dict[str, dict[str, Any]]:
     files = {}
     for one in walk(folder):
         if one.fault:
-            raise KitError(f"{job.id}: {_odd(one.base, one.fault)}")
+            raise KitError(f"{job.id}: {_refusal(one.base, one.fault)}")
         if one.name == HEAD:
             raise KitError(f"{job.id}: the name {HEAD} is the head's; give the file another name")
         if one.is_folder:
@@ -100,7 +100,7 @@ def seal(job: Job, folder: Folder) -> dict[str, dict[str, Any]]:
     return dict(sorted(files.items()))
 
 
-def _odd(base: str, fault: str) -> str:
+def _refusal(base: str, fault: str) -> str:
     """Explain why something can't be stored in an artifact."""
     if fault.startswith("a link"):
         return f"{base} is a link; an artifact holds plain files"

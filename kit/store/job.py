@@ -164,11 +164,11 @@ def fitting(value: Any, name: str, kind: type, where: str = "") -> Any:
         KitError: there is no object or no such field, or it is of another type.
     """
     if type(value) is not dict:
-        raise KitError(f"{where.rstrip('.') or 'it'}: found {_word(value)}, wanted an object")
+        raise KitError(f"{where.rstrip('.') or 'it'}: found {_kind_name(value)}, wanted an object")
     if name not in value:
         raise KitError(f"{where}{name}: missing; wanted {_WORDS[kind]}")
     if type(value[name]) is not kind:
-        raise KitError(f"{where}{name}: found {_word(value[name])}, wanted {_WORDS[kind]}")
+        raise KitError(f"{where}{name}: found {_kind_name(value[name])}, wanted {_WORDS[kind]}")
     return value[name]
 
 
@@ -184,7 +184,7 @@ def count(value: Any, name: str, where: str = "") -> int:
     return found
 
 
-def _word(value: Any) -> str:
+def _kind_name(value: Any) -> str:
     """A JSON value's kind, in words."""
     return "null" if value is None else _WORDS.get(type(value), type(value).__name__)
 

@@ -72,7 +72,7 @@ class Folder:
             KitError: it is no plain file, or a stranger's.
         """
         with suppress(FileNotFoundError):
-            self._refuse_odd(name, self.stat(name), stat.S_IFREG, alone=alone)
+            self._refuse_unexpected(name, self.stat(name), stat.S_IFREG, alone=alone)
 
     # opening
 
@@ -161,16 +161,16 @@ class Folder:
         except OSError as error:
             # A link, a socket, a pipe that nobody reads, a file for a folder: say which.
             if error.errno in (errno.ELOOP, errno.ENOTDIR, errno.ENXIO, errno.EISDIR):
-                self._refuse_odd(name, self.stat(name), wanted, alone=alone)
+                self._refuse_unexpected(name, self.stat(name), wanted, alone=alone)
             raise
         try:
-            self._refuse_odd(name, os.fstat(descriptor), wanted, alone=alone)
+            self._refuse_unexpected(name, os.fstat(descriptor), wanted, alone=alone)
         except BaseException:
             os.close(descriptor)
             raise
         return descriptor
 
-    def _refuse_odd(self, name: str, found: os.stat_result, wanted: int, *, alone: bool) -> None:
+    def _refuse_unexpected(self, name: str, found: os.stat_result, wanted: int, *, alone: bool) -> None:
         """Refuse another kind than a plain file or a folder, a stranger's, and a second name where none may be."""
         path = self.path / name
         if stat.S_IFMT(found.st_mode) != wanted:

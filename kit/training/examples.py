@@ -180,13 +180,13 @@ def encode(pairs: Sequence[Pair], tokenizer: Any, *, end_of_turn: str, max_lengt
         )
     pieces = [piece for chat in chats for piece in chat]
     prompts = iter(tokenizer([prompt for prompt, _ in pieces], add_special_tokens=False)["input_ids"])
-    responses = iter(tokenizer([said for _, said in pieces], add_special_tokens=False)["input_ids"])
+    responses = iter(tokenizer([response for _, response in pieces], add_special_tokens=False)["input_ids"])
     examples, truncated, unanswered = [], 0, 0
     for pair, chat in zip(pairs, chats, strict=True):
         ids = [(next(prompts), next(responses)) for _ in chat]
         example, last_is_answered = _example(pair.id, ids, max_length_tokens)
         if example is not None:
-            truncated += len(example.tokens) < sum(len(prompt) + len(said) for prompt, said in ids)
+            truncated += len(example.tokens) < sum(len(prompt) + len(response) for prompt, response in ids)
             unanswered += not last_is_answered
             examples.append(example)
     lost = len(chats) - len(examples)
@@ -212,14 +212,14 @@ def _example(id: str, pieces: Sequence[tuple[list[int], list[int]]], limit: int)
     """
     tokens: list[int] = []
     spans: list[tuple[int, int]] = []
-    said = 0
+    response_kept = 0
     for prompt, response in pieces:
         if len(tokens) >= limit:
             return _made(id, tokens, spans), False
-        shown, said = kept_lengths(len(prompt), len(response), limit - len(tokens))
-        spans.append((len(tokens), len(tokens) + shown))
-        tokens += [*prompt[:shown], *response[:said]]
-    return _made(id, tokens, spans), said > 0
+        prompt_kept, response_kept = kept_lengths(len(prompt), len(response), limit - len(tokens))
+        spans.append((len(tokens), len(tokens) + prompt_kept))
+        tokens += [*prompt[:prompt_kept], *response[:response_kept]]
+    return _made(id, tokens, spans), response_kept > 0
 
 
 def _made(id: str, tokens: Sequence[int], prompts: Sequence[tuple[int, int]]) -> Example | None:

@@ -67,7 +67,7 @@ def pack(rows: Sequence[int], lengths: Sequence[int], world: int, budget: int) -
                 break
         else:
             bins[rank].append([row])
-    return [[tuple(bin_) for bin_ in mine] for mine in bins]
+    return [[tuple(bin_) for bin_ in of_rank] for of_rank in bins]
 
 
 def plan(
@@ -96,7 +96,7 @@ def plan(
     for rows in draw_steps(len(examples), epochs=epochs, global_batch_size=global_batch_size, rng=rng):
         shares = deal(rows, world, batch_size) if budget is None else pack(rows, lengths, world, budget)
         most = max(map(len, shares))
-        padded = tuple((*mine, *[()] * (most - len(mine))) for mine in shares)
+        padded = tuple((*share, *[()] * (most - len(share))) for share in shares)
         steps.append(
             Step(
                 rows=rows,
@@ -175,8 +175,8 @@ def _collate_padded(examples: Sequence[Example], filler: Example, device: Any) -
     for index, example in enumerate(laid):
         ids[index, : len(example.tokens)] = torch.tensor(example.tokens)
         if examples:
-            said = list(example.response_positions)
-            labels[index, said] = ids[index, said]
+            positions = list(example.response_positions)
+            labels[index, positions] = ids[index, positions]
     # Position i predicts token i + 1, so the labels move one to the left.
     ahead = torch.nn.functional.pad(labels[:, 1:], (0, 1), value=IGNORED).flatten()
     rows = (ahead != IGNORED).nonzero().flatten()

@@ -141,9 +141,9 @@ def run(case: dict[str, Any], folder: Path) -> dict[str, Any]:
         lambda: grader.grade(asked, clocked, case["protocol"], sandbox() if grader.RUNS_CODE else None)
     )
     if ended.refused:
-        raise FaultError("a text ends the run", ended.said)
-    if ended.said:
-        raise FaultError("printed", ended.said[:500])
+        raise FaultError("a text ends the run", ended.output)
+    if ended.output:
+        raise FaultError("printed", ended.output[:500])
     check(ended.value, asked, grader, folder)
     slowest, longest_s = clocked.slowest()
     seen = {"texts": len(written), "characters": sum(map(len, written)), **_unread(ended.value)}
@@ -157,8 +157,8 @@ def run(case: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 def _unread(grades: list[Grade]) -> dict[str, int]:
     """Count the texts that were given up: not read in their time, or too large to compare."""
-    late = sum("in time" in grade.reason or "could not be read" in grade.reason for grade in grades)
-    return {"late": late, "too large": sum("too large" in grade.reason for grade in grades)}
+    unread = sum("in time" in grade.reason or "could not be read" in grade.reason for grade in grades)
+    return {"not read": unread, "too large": sum("too large" in grade.reason for grade in grades)}
 
 
 def check(grades: list[Grade], asked: list[Problem], grader: ModuleType, folder: Path) -> None:

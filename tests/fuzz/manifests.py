@@ -260,7 +260,7 @@ def run(case: dict[str, Any], folder: Path) -> dict[str, Any]:
         ]
         ended = outcomes.command(words)
         if (folder / "store").exists():
-            raise FaultError("made a store", ended.said[:500])
+            raise FaultError("made a store", ended.output[:500])
     ended = outcomes.call(lambda: _seen(name, path, folder))
     if ended.refused:
         return {"end": outcomes.REFUSED}
@@ -273,9 +273,9 @@ def run(case: dict[str, Any], folder: Path) -> dict[str, Any]:
     if not differs:
         return {"end": outcomes.EQUAL}
     # What was left out has a default, which may be what stood there.
-    said = [one for one in differs if not _benign(one) and _stands(after, one)]
-    if ended.value == _original(name) and said:
-        raise FaultError("silent acceptance", f"seen nowhere: {said[:5]}"[:500])
+    unseen = [one for one in differs if not _benign(one) and _stands(after, one)]
+    if ended.value == _original(name) and unseen:
+        raise FaultError("silent acceptance", f"seen nowhere: {unseen[:5]}"[:500])
     return {"end": outcomes.ACCEPTED}
 
 

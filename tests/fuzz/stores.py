@@ -161,10 +161,10 @@ def run(case: dict[str, Any], folder: Path) -> dict[str, Any]:
         raise FaultError("wrote outside", f"{case['command']}: {changes.tree(outside)}")
     if lost := odd - _names(root / "tmp"):
         raise FaultError("removed what is not its own", f"{sorted(lost)}")
-    told = ended.refused or "damaged" in ended.said
-    if not told and _must_tell(case, path, before, done, planned):
-        raise FaultError("silent acceptance", f"{case['command']}: {ended.said[:300] or 'nothing was said'}")
-    return {"end": outcomes.REFUSED if told else outcomes.ACCEPTED}
+    refused = ended.refused or "damaged" in ended.output
+    if not refused and _must_tell(case, path, before, done, planned):
+        raise FaultError("silent acceptance", f"{case['command']}: {ended.output[:300] or 'nothing was said'}")
+    return {"end": outcomes.REFUSED if refused else outcomes.ACCEPTED}
 
 
 def _damage(case: dict[str, Any], root: Path, path: Path, outside: Path, keys: dict[str, str]) -> None:

@@ -169,9 +169,9 @@ def test_what_is_no_plain_file(command: str, name: str, folder: Path, kit: Kit):
     with socket.socket(socket.AF_UNIX) as opened:
         opened.bind("socket")
         words, wanted = COMMANDS[command]
-        said = refused(kit, words.format(name=name))
+        printed = refused(kit, words.format(name=name))
     message = ODD[name].format(most=MOST.get(command, "4,294,967,296")) + wanted
-    assert said == (f"--chat-template {message}" if command == "template" else message)
+    assert printed == (f"--chat-template {message}" if command == "template" else message)
 
 
 @pytest.mark.parametrize("command", ["evolve", "respond", "sft"])
@@ -183,8 +183,8 @@ def test_a_name_that_is_no_utf8(folder: Path, kit: Kit):
     """Ended in a traceback: pydantic and JSON take whole characters alone."""
     name = os.fsdecode(b"caf\xe9.json")
     (folder / name).write_text('[{"instruction": "a"}]')
-    said = refused(kit, f"evolve --seeds {name} --evolver smollm2-135m-instruct --out o.json")
-    assert said == "caf\\udce9.json: a file's name is UTF-8 text; rename the file"
+    printed = refused(kit, f"evolve --seeds {name} --evolver smollm2-135m-instruct --out o.json")
+    assert printed == "caf\\udce9.json: a file's name is UTF-8 text; rename the file"
 
 
 def test_a_name_that_turns_the_terminal_around(folder: Path):
@@ -295,8 +295,8 @@ def test_numbers_are_printed_before_the_file_that_cannot_be_written(
         raise KitError(f"--out {out}: No space left on device; nothing was written there")
 
     monkeypatch.setattr("kit.cli.files.place", full)
-    code, said = kit("grade gsm8k --completions c.jsonl --data problems.jsonl --out g.jsonl")
-    assert (code, said) == (1, "error: --out g.jsonl: No space left on device; nothing was written there\n")
+    code, printed = kit("grade gsm8k --completions c.jsonl --data problems.jsonl --out g.jsonl")
+    assert (code, printed) == (1, "error: --out g.jsonl: No space left on device; nothing was written there\n")
     assert printed[0].startswith("gsm8k                             3 of 3 items")
 
 

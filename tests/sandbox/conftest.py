@@ -11,7 +11,7 @@ from kit.sandbox import Sandbox, lock, open_sandbox
 
 
 @dataclass(frozen=True)
-class Prey:
+class Targets:
     """Files and folders that the attacks try to read or to change."""
 
     secret: Path
@@ -30,14 +30,14 @@ class Prey:
 
 
 @pytest.fixture
-def prey(tmp_path: Path) -> Prey:
+def targets(tmp_path: Path) -> Targets:
     secret, grader, folder = tmp_path / "private" / "key", tmp_path / "grader.py", tmp_path / "folder"
     secret.parent.mkdir()
     folder.mkdir()
     secret.write_text("secret")
     secret.chmod(0o600)
     grader.write_text("grader")
-    return Prey(secret, grader, folder)
+    return Targets(secret, grader, folder)
 
 
 @pytest.fixture(scope="session", params=[1, 2], ids=["tier1", "tier2"])

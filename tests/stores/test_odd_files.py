@@ -89,9 +89,9 @@ def test_a_lock(plant: Callable[[Path, Path], None], kind: str, store: Store, tm
 
     assert refusal(hold) == f"{path}: {kind}, wanted a plain file; remove it"
     for words in (["--dry-run"], []):
-        code, said = kit("store", "gc", *words)
+        code, output = kit("store", "gc", *words)
         assert code == 1
-        assert f"tmp/{made.key}.x is left: {path}: {kind}, wanted a plain file; remove it" in said.replace("\n", " ")
+        assert f"tmp/{made.key}.x is left: {path}: {kind}, wanted a plain file; remove it" in output.replace("\n", " ")
     assert (store.root / "tmp" / f"{made.key}.x").is_dir()
     assert victim.read_text() == "precious\n"
 
@@ -123,17 +123,17 @@ def test_a_head(plant: Callable[[Path, Path], None], kind: str, store: Store, tm
     assert refusal(lambda: store.get(made.key)).endswith(sentence)
     assert store.has(made.key)  # it is not computed over it
     for words in (["check"], ["list"], ["gc", "--keep", "2", "--scale", "smoke"], ["show", made.key]):
-        code, said = kit("store", *words)
-        assert (code, sentence in said.replace("\n", "")) == (0 if words[0] in ("list", "gc") else 1, True)
+        code, output = kit("store", *words)
+        assert (code, sentence in output.replace("\n", "")) == (0 if words[0] in ("list", "gc") else 1, True)
 
 
 @odd_files
 def test_a_job(plant: Callable[[Path, Path], None], kind: str, store: Store, tmp_path: Path, kit: Kit, made: Job):
     path = store.root / "jobs" / f"{made.key}.json"
     victim = place(path, plant, tmp_path)
-    code, said = kit("job", made.key)
+    code, output = kit("job", made.key)
     assert code == 1
-    assert f"{path}: not a job ({path}: {kind}, wanted a plain file; remove it)" in said.replace("\n", "")
+    assert f"{path}: not a job ({path}: {kind}, wanted a plain file; remove it)" in output.replace("\n", "")
     if plant is not folder:
         store.plan(made)  # what is planned is known: the odd file is replaced, what it leads to is not written to
         assert store.job(made.key) == made
@@ -149,8 +149,8 @@ def test_a_format(plant: Callable[[Path, Path], None], kind: str, store: Store, 
             look(store.root)
         assert f"format can't be read: {path}: {kind}, wanted a plain file" in str(error.value)
     for words in (["store", "list"], ["store", "check"], ["store", "gc"], ["job", made.key], ["plan", "2"]):
-        code, said = kit(*words)
-        assert (code, said.startswith("error: store ")) == (2, True)
+        code, output = kit(*words)
+        assert (code, output.startswith("error: store ")) == (2, True)
     assert victim.read_text() == "precious\n"
 
 
@@ -173,10 +173,10 @@ def test_a_row_file(plant: Callable[[Path, Path], None], kind: str, store: Store
     (fault,) = store.check(made.key)
     assert fault == ("rows.jsonl: missing" if plant is folder else f"rows.jsonl: {kind}; an artifact holds plain files")
     assert fault in refusal(lambda: store.input_folder(made.key))
-    code, said = kit("store", "show", made.key, "--rows", "1")
+    code, output = kit("store", "show", made.key, "--rows", "1")
     assert code == 1
-    assert f"{path}: {kind}, wanted a plain file" in said.replace("\n", "")
-    assert "precious" not in said
+    assert f"{path}: {kind}, wanted a plain file" in output.replace("\n", "")
+    assert "precious" not in output
 
 
 @pytest.mark.parametrize("name", ["artifacts", "jobs", "tmp", "locks", "logs", "failed"])
@@ -191,8 +191,8 @@ def test_a_whole_folder(
         with pytest.raises(RequestError) as error:
             look(store.root)
         assert str(error.value) == f"store {path}: {kind}, wanted a folder; remove it, or name another --store"
-    code, said = kit("store", "gc")
-    assert (code, f"{path}: {kind}, wanted a folder" in said.replace("\n", "")) == (2, True)
+    code, output = kit("store", "gc")
+    assert (code, f"{path}: {kind}, wanted a folder" in output.replace("\n", "")) == (2, True)
 
 
 @pytest.mark.parametrize("plant, kind", [(link, "a link"), (dangling, "a link"), (pipe, "a pipe")])
@@ -204,8 +204,8 @@ def test_the_folder_of_an_artifact(
     plant(path, tmp_path / "victim")
     assert f"{path}: {kind}, wanted a folder" in refusal(lambda: store.get(made.key))
     assert f"{path}: {kind}, wanted a folder" in refusal(lambda: store.remove(made.key))
-    code, said = kit("store", "check")
-    assert (code, f"{path}: {kind}, wanted a folder" in said.replace("\n", "")) == (1, True)
+    code, output = kit("store", "check")
+    assert (code, f"{path}: {kind}, wanted a folder" in output.replace("\n", "")) == (1, True)
     assert (tmp_path / "victim" / "rows.jsonl").is_file()
 
 
