@@ -5,7 +5,7 @@ from pathlib import Path
 
 CGROUPS = Path("/sys/fs/cgroup")
 KIT_BYTES = 1 << 30
-"""Kept for the process that grades, and for what it reads."""
+"""Memory that is kept for the process that grades, and for what it reads."""
 PROGRAM_BYTES = 3 << 29
 """Kept for each program that the sandbox runs at a time: all that its two processes may hold, and what they share."""
 
@@ -48,7 +48,7 @@ def memory_for(programs: int) -> int:
 
 
 def memory_bytes() -> int:
-    """Memory of the machine, or what this process's group may use if that is less."""
+    """Return the memory of the machine, or what this process's group may use if that is less."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return min(total, memory_limit() or total)
 
@@ -81,7 +81,7 @@ def _memory_groups() -> list[Path]:
 
 
 def _read(path: Path) -> str:
-    """A kernel file's text; empty if it is not there."""
+    """Return a kernel file's text; empty if it is not there."""
     try:
         return path.read_text(encoding="utf-8")
     except OSError:

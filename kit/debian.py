@@ -20,7 +20,7 @@ def is_debian_12() -> bool:
 
 
 def newest(name: str) -> str:
-    """Version and sha256 of the newest build of a package.
+    """Return the version and sha256 of the newest build of a package.
 
     Raises:
         KitError: this is no Debian 12, or its apt knows no such package.

@@ -92,7 +92,7 @@ def _check_name(name: str, row: Mapping[str, Any], read: Mapping[str, str], wher
 
 @lru_cache(maxsize=1024)
 def _meant(name: str, wanted: tuple[tuple[str, str], ...]) -> str | None:
-    """The field that a name is another one of, or misspells; rows repeat their names, so answers are kept."""
+    """Return the field that a name is another one of, or misspells; rows repeat their names, so answers are kept."""
     plain = name.strip().casefold()
     if len(plain) > LONGEST_NAME:
         return None

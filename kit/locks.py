@@ -54,7 +54,7 @@ def installed_environment() -> str:
 
 
 def installed_version(name: str) -> str:
-    """A distribution's version; empty if it is not there."""
+    """Return a distribution's version; empty if it is not there."""
     try:
         return distribution(name).version
     except PackageNotFoundError:
@@ -81,17 +81,17 @@ def differences(environment: str) -> list[str]:
 
 
 def pins(lock: str) -> dict[str, str]:
-    """Name -> version of a lock's lines."""
+    """Return name -> version of a lock's lines."""
     return {normal(name): version for name, version in re.findall(r"^([\w.-]+)==([^\s;]+)", lock, flags=re.MULTILINE)}
 
 
 def normal(name: str) -> str:
-    """A distribution's name as indexes compare it: ``Foo_bar`` is ``foo-bar``."""
+    """Return a distribution's name as indexes compare it: ``Foo_bar`` is ``foo-bar``."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def compare(locked: Mapping[str, str], installed: Mapping[str, str]) -> list[str]:
-    """One line for each locked package that is missing or of another version."""
+    """Return one line for each locked package that is missing or of another version."""
     return [
         f"{name}: {installed.get(name, 'not installed')}, the lock has {version}"
         for name, version in locked.items()

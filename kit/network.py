@@ -88,7 +88,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
     """Follows a host's answer "it is elsewhere" where that is an address that the kit would ask itself."""
 
     def http_error_302(self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Any) -> Any:
-        """The answer of the address that a host leads on to.
+        """Return the answer of the address that a host leads on to.
 
         Raises:
             URLError: it is none that the kit asks.

@@ -48,7 +48,7 @@ class Network(Protocol):
     """Questions that a networked machine can answer."""
 
     def revision(self, repo: str) -> str:
-        """The commit at the head of a hub repository."""
+        """Return the commit at the head of a hub repository."""
         ...
 
     def hashes(self, url: str) -> FileHashes:
@@ -60,12 +60,12 @@ class Network(Protocol):
         ...
 
     def package(self, name: str) -> str:
-        """Version and sha256 of the newest build of a Debian package."""
+        """Return the version and sha256 of the newest build of a Debian package."""
         ...
 
 
 def pins(root: Path = ROOT) -> list[Pin]:
-    """Every pin of the tree, in the manifests' order."""
+    """Return every pin of the tree, in the manifests' order."""
     manifests = root / "manifests"
     catalogue = Catalogue(manifests)
     found = [
@@ -182,7 +182,7 @@ def ask(network: Network, pin: Pin) -> str:
 
 
 def _data_sha256(found: FileHashes, pin: Pin) -> str:
-    """The sha256 of a data set's bytes, after their git blob id was compared with the pinned one."""
+    """Return the sha256 of a data set's bytes, after their git blob id was compared with the pinned one."""
     if pin.git_blob not in (None, found.git_blob):
         raise KitError(
             f"data set {pin.name}: {pin.source} has git blob id {found.git_blob}, the manifest pins {pin.git_blob}"
@@ -232,7 +232,7 @@ class Online:
     """The hub, the data sets' addresses and the images' registry, over the network; Debian's packages, by apt."""
 
     def revision(self, repo: str) -> str:
-        """The commit at the head of a hub repository."""
+        """Return the commit at the head of a hub repository."""
         from huggingface_hub import HfApi
 
         try:
@@ -271,7 +271,7 @@ class Online:
         return digest
 
     def package(self, name: str) -> str:
-        """Version and sha256 of the newest build of a Debian package."""
+        """Return the version and sha256 of the newest build of a Debian package."""
         return debian.newest(name)
 
 

@@ -10,7 +10,7 @@ Out = TypeVar("Out")
 
 
 def spread(rows: Sequence[In], world: int, compute: Callable[[Sequence[In]], Sequence[Out]]) -> list[Out]:
-    """``compute`` over a contiguous part of the rows on each rank; every rank gets the joined results.
+    """Run ``compute`` on a contiguous part of the rows on each rank; every rank gets the joined results.
 
     Args:
         rows: the same on every rank.

@@ -55,7 +55,7 @@ class Reading(Generic[Kind]):
         }
 
     def _unread_fields(self) -> dict[str, int]:
-        """The fields that nobody reads, by names that a UTF-8 file can hold."""
+        """Return the fields that nobody reads, by names that a UTF-8 file can hold."""
         found = Counter[str]()
         for name, count in self.unread.items():
             found[HALF.sub(REPLACEMENT, name)] += count
@@ -63,7 +63,7 @@ class Reading(Generic[Kind]):
 
 
 def objects(path: Path) -> list[tuple[str, dict[str, Any]]]:
-    """The records of a JSON list or a JSONL file, each with its place.
+    """Return the records of a JSON list or a JSONL file, each with its place.
 
     Raises:
         RequestError: the file is missing, is not UTF-8, is cut off, or holds something else than records.
@@ -122,7 +122,7 @@ def _no_wrapper(name: str, text: str) -> None:
 
 
 def read_instructions(path: Path, format: str, name: str, rows: int | None = None) -> list[Instruction]:
-    """Seed instructions as the file has them, in its order.
+    """Return seed instructions as the file has them, in its order.
 
     Args:
         path: Alpaca JSON or JSONL, or GSM8K's JSONL.
@@ -158,20 +158,20 @@ def read_pairs(path: Path) -> list[Pair]:
 
 
 def read_training(path: Path) -> Reading[Pair]:
-    """Training pairs fit for a tokenizer, and what of the file was mended or left unread; see :func:`read_pairs`."""
+    """Return training pairs fit for a tokenizer, and what was mended or left unread; see :func:`read_pairs`."""
     mended = Mended()
     found, left = _pairs(path)
     return Reading(rows=mended.file_rows(found), unread=left, mended=mended)
 
 
 def read_stored(path: Path, kind: type[Kind]) -> Reading[Kind]:
-    """Rows that an earlier stage wrote; a model's half characters are replaced, which no tokenizer takes."""
+    """Return the rows that an earlier stage wrote; a model's half characters are replaced, which no tokenizer takes."""
     mended = Mended()
     return Reading(rows=mended.stored_rows(read_rows(path, kind)), mended=mended)
 
 
 def _pairs(path: Path) -> tuple[list[Pair], Counter[str]]:
-    """The file's pairs, and its fields that are not read."""
+    """Return the file's pairs, and its fields that are not read."""
     seeds, left = _read(path, "alpaca", path.stem, None, training=True)
     if not any(row.output.strip() for row in seeds):
         raise RequestError(f"{one_line(str(path))}: every 'output' is empty; run `kit respond` first")
@@ -182,7 +182,7 @@ def _pairs(path: Path) -> tuple[list[Pair], Counter[str]]:
 def _read(
     path: Path, format: str, name: str, rows: int | None, *, training: bool
 ) -> tuple[list[Instruction], Counter[str]]:
-    """The file's first rows, and its fields that hold something and that are not read: field -> rows."""
+    """Return the file's first rows, and its fields that hold something and that are not read: field -> rows."""
     if format not in FIELDS:
         raise RequestError(f"{one_line(str(path))}: no seed format {shown(format)}; known: {', '.join(FIELDS)}")
     found: list[Instruction] = []
@@ -221,7 +221,7 @@ def _seed(row: Mapping[str, Any], format: str, id: str, where: str) -> Instructi
 
 
 def _chat_in(row: Mapping[str, Any]) -> str:
-    """The field of a record that holds a chat in ShareGPT's or OpenAI's layout; empty where none does."""
+    """Return the field of a record that holds a chat in ShareGPT's or OpenAI's layout; empty where none does."""
     return next((name for name in CHATS if name in row), "")
 
 

@@ -36,13 +36,13 @@ class Benchmark(Protocol):
         ...
 
     def turns(self, problem: Problem, pack: Pack) -> tuple[Turn, ...]:
-        """The chat that asks it, in the words of ``pack``."""
+        """Return the chat that asks a problem, in the words of ``pack``."""
         ...
 
     def grade(
         self, problems: Sequence[Problem], texts: Sequence[str], protocol: str, sandbox: Sandbox | None
     ) -> list[Grade]:
-        """One grade a text, in the order of the problems.
+        """Return one grade a text, in the order of the problems.
 
         A text may be hostile: it is read by :mod:`kit.benchmarks._reading_time`, within a limit of CPU time and memory.
 

@@ -1,4 +1,4 @@
-"""Whether two answers are equal as mathematics, by math-verify, in a process that can be ended.
+"""Compare two answers as mathematics, by math-verify, in a process that can be ended.
 
 Texts come from a model and may be hostile: ``9^{9^{9^9}}`` keeps sympy busy for ever. So what is plainly too large is
 told before sympy sees it, and the process that compares is ended by the kernel after :data:`CPU_S` seconds of CPU time,
@@ -161,7 +161,7 @@ class Algebra:
         return child
 
     def _end(self) -> int | None:
-        """End the process, if there is one; its exit code."""
+        """End the process, if there is one, and return its exit code."""
         if self._child is None:
             return None
         child, self._child = self._child, None

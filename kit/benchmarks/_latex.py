@@ -81,7 +81,7 @@ def normalised(answer: str) -> str:
 
 
 def stripped(answer: str) -> str:
-    """An answer by the rules of ``v2``.
+    """Return an answer by the rules of ``v2``.
 
     Raises:
         ValueError: "a/b" without integers, which the oracle gives up on too.
@@ -129,7 +129,7 @@ def too_long(answer: str) -> bool:
 
 
 def _replaced(text: str, pairs: tuple[tuple[str, str], ...]) -> str:
-    """The text after one replacement after the other."""
+    """Return the text after one replacement after the other."""
     for before, after in pairs:
         text = text.replace(before, after)
     return text
@@ -177,7 +177,7 @@ def _last_held(text: str, opening: str, closing: str) -> str | None:
 
 
 def _without_unit(text: str) -> str:
-    r"""The text up to its first ``\text{``, where it ends in ``}``."""
+    r"""Return the text up to its first ``\text{``, where it ends in ``}``."""
     opening = "\\text{"
     start = text.find(opening)
     return text[:start] if 0 <= start < len(text) - len(opening) and text.endswith("}") else text

@@ -40,7 +40,7 @@ def lock() -> None:
 
 
 def made(order: Mapping[str, Any]) -> Callable[[Any, str], Any]:
-    """The reader that an order names."""
+    """Return the reader that an order names."""
     sys.path[:] = order["path"]
     package = Path(order["package"])
     if spec := util.spec_from_file_location("kit", package / "__init__.py"):
@@ -53,7 +53,7 @@ def made(order: Mapping[str, Any]) -> Callable[[Any, str], Any]:
 
 
 def raised(error: Exception) -> dict[str, str]:
-    """An exception as an answer: the kit's own with its kind and message, any other in one line."""
+    """Return an exception as an answer: the kit's own with its kind and message, any other in one line."""
     from kit.errors import KitError
 
     if isinstance(error, KitError):

@@ -235,7 +235,7 @@ class Reading:
         _send(self._child, self._order)
 
     def _wait(self) -> "subprocess.Popen[bytes]":
-        """The process, once it can read.
+        """Return the process, once it is ready to read.
 
         Raises:
             KitError: the maker raised it, or the process did not start.
@@ -258,7 +258,7 @@ class Reading:
         )
 
     def _end(self) -> int:
-        """End the process, if there is one; its exit code."""
+        """End the process, if there is one, and return its exit code."""
         if self._child is None:
             return 0
         child, self._child = self._child, None
@@ -293,7 +293,7 @@ def _reason(code: int) -> str:
 
 
 def _known(reply: Mapping[str, str]) -> KitError:
-    """The error of the kit's own that the process raised."""
+    """Return the error of the kit's own that the process raised."""
     kind = getattr(errors, reply["raised"], KitError)
     error: KitError = kind(reply["message"])
     return error

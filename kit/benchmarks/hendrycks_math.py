@@ -37,7 +37,7 @@ RUNS_CODE = False
 
 
 def read(path: Path) -> list[Problem]:
-    """A JSONL file with ``problem`` and ``solution``; the id is ``idx``, or else the position.
+    """Read the problems of a JSONL file with ``problem`` and ``solution``; the id is ``idx``, or else the position.
 
     Raises:
         RequestError: not that format, an id stands twice, or a solution has no answer to compare with.
@@ -53,12 +53,12 @@ def read(path: Path) -> list[Problem]:
 
 
 def turns(problem: Problem, pack: Pack) -> tuple[Turn, ...]:
-    """The chat that asks it, in the words of ``pack``."""
+    """Return the chat that asks a problem, in the words of ``pack``."""
     return fill(pack.chat("math"), {"problem": problem.data["problem"]})
 
 
 def grade(problems: Sequence[Problem], texts: Sequence[str], protocol: str, sandbox: Sandbox | None) -> list[Grade]:
-    """One grade a text, in the order of the problems; ``sandbox`` is not used.
+    """Return one grade a text, in the order of the problems; ``sandbox`` is not used.
 
     Raises:
         RequestError: no such protocol.
@@ -79,7 +79,7 @@ def reader(protocol: str) -> Callable[[Problem, str], Grade]:
 
 
 def _graded(problem: Problem, answer: str, right: bool, reason: str = "") -> Grade:
-    """The grade of an answer; empty where none was found."""
+    """Return the grade of an answer; empty where none was found."""
     reason = "no answer found" if not answer else TOO_LONG if too_long(answer) else reason
     return Grade(id=problem.id, scores={"math": [int(right), 1]}, answer=answer, reason="" if right else reason)
 
@@ -92,7 +92,7 @@ def paper(problem: Problem, text: str, algebra: Algebra) -> Grade:
 
 
 def default(problem: Problem, text: str, algebra: Algebra) -> Grade:
-    """The fairer grade: equal by the string rules in one of the answer's readings, or as mathematics."""
+    """Return the fairer grade: equal by the string rules in one of the answer's readings, or as mathematics."""
     wanted = boxed(problem.data["solution"]) or ""
     found = fair_answers(text, problem.data["problem"], several="," in wanted)
     answer = found[0] if found else ""
@@ -142,7 +142,7 @@ def _box(text: str) -> str:
 
 
 def fair_answers(text: str, question: str, several: bool) -> list[str]:
-    r"""The readings of a text's answer, the likeliest first; none where it has no answer.
+    r"""Return the readings of a text's answer, the likeliest first; none where it has no answer.
 
     A further exercise that the model made up for itself is left out. What ``####`` marks in the last line; else the
     last ``\boxed{}`` (``several``: with its neighbours too); else a text that is all mathematics; else what follows the
@@ -164,7 +164,7 @@ def fair_answers(text: str, question: str, several: bool) -> list[str]:
 
 
 def _announced(rest: str, several: bool) -> list[str]:
-    """The readings of what follows "the answer is"."""
+    """Return the readings of what follows "the answer is"."""
     sentence = readings.sentence(rest)
     formulas = [found for found in readings.formulas(rest) if found.start <= len(sentence)]
     if not formulas:
@@ -177,7 +177,7 @@ def _announced(rest: str, several: bool) -> list[str]:
 
 
 def _sides(formula: str) -> list[str]:
-    """A formula after its last "=", and whole."""
+    """Return a formula after its last "=", and whole."""
     body = readings.unwrapped(readings.stripped(formula))
     return list(dict.fromkeys(filter(None, [body.rpartition("=")[2].strip(), body])))
 

@@ -53,7 +53,7 @@ FENCED = re.compile(r"```\w*\n(.*?)```", re.DOTALL)
 
 
 def read(path: Path) -> list[Problem]:
-    """The problems of ``HumanEval.jsonl`` or ``HumanEval.jsonl.gz``.
+    """Read the problems of ``HumanEval.jsonl`` or ``HumanEval.jsonl.gz``.
 
     Raises:
         RequestError: not the benchmark's format, an id stands twice, or a problem has nothing to be tested by.
@@ -75,18 +75,18 @@ def read(path: Path) -> list[Problem]:
 
 
 def turns(problem: Problem, pack: Pack) -> tuple[Turn, ...]:
-    """The chat that asks it, in the words of ``pack``."""
+    """Return the chat that asks a problem, in the words of ``pack``."""
     return fill(pack.chat("humaneval"), {name: problem.data[name] for name in ("prompt", "entry_point")})
 
 
 def first_block(text: str, *_: str) -> str:
-    """OpenCompass's: the first closed fenced block, else the text."""
+    """Return OpenCompass's reading: the first closed fenced block, else the text."""
     match = FENCED.search(text)
     return match[1] if match else text
 
 
 def function(text: str, entry_point: str) -> str:
-    """Ours: the function with what it needs, or what goes on where the prompt ends; nothing around it."""
+    """Return the function with what it needs, or what goes on where the prompt ends; nothing around it."""
     text, parser = source.clean(text), Parser()
     whole = source.program(text, (entry_point,), parser)
     if whole is None:
@@ -99,7 +99,7 @@ PROTOCOLS: Mapping[str, Callable[..., str]] = {"paper": first_block, "default": 
 
 
 def helpers(problem: Problem) -> str:
-    """The prompt as a program: a signature that has no docstring gets a body."""
+    """Return the prompt as a program: a signature that has no docstring gets a body."""
     return _with_body(problem.data["prompt"])
 
 
@@ -125,7 +125,7 @@ def program(problem: Problem, completion: str) -> Program:
 
 
 def grade(problems: Sequence[Problem], texts: Sequence[str], protocol: str, sandbox: Sandbox | None) -> list[Grade]:
-    """One grade a text, in the order of the problems.
+    """Return one grade a text, in the order of the problems.
 
     Args:
         problems: what was asked.

@@ -58,7 +58,7 @@ MANIFEST = PACKAGE.parent / "manifests" / "ifeval.toml"
 
 
 def read(path: Path) -> list[Problem]:
-    """The official ``input_data.jsonl``; the id is ``key``.
+    """Read the problems of the official ``input_data.jsonl``; the id is ``key``.
 
     Raises:
         RequestError: not that format, kwargs that are no objects, or a key stands twice.
@@ -80,13 +80,13 @@ def read(path: Path) -> list[Problem]:
 
 
 def turns(problem: Problem, pack: Pack) -> tuple[Turn, ...]:
-    """The prompt alone, whatever the pack: a word around it could keep or break an instruction."""
+    """Return the prompt alone, whatever the pack: a word around it could keep or break an instruction."""
     del pack
     return (Turn(role="user", content=problem.data["prompt"]),)
 
 
 def grade(problems: Sequence[Problem], texts: Sequence[str], protocol: str, sandbox: Sandbox | None) -> list[Grade]:
-    """One grade a text, in the order of the problems; ``sandbox`` is not used.
+    """Return one grade a text, in the order of the problems; ``sandbox`` is not used.
 
     Raises:
         RequestError: no such protocol, a wheel's file is missing or differs, or an instruction is not known.
@@ -107,7 +107,7 @@ def reader(protocol: str) -> Callable[[Problem, str], Grade]:
 
 
 def _nothing_followed(problem: Problem) -> dict[str, list[int]]:
-    """The scores of a text that follows no instruction."""
+    """Return the scores of a text that follows no instruction."""
     counts = {"prompts": 1, "instructions": len(problem.data["instruction_id_list"])}
     return {metric: [0, counts[unit]] for metric, unit in METRICS.items()}
 
@@ -192,7 +192,7 @@ def _one(problem: Problem, text: str, checkers: Checkers) -> Grade:
 
 
 def load_checkers() -> Checkers:
-    """The checkers in the wheel's three files; the package around them is not imported.
+    """Return the checkers in the wheel's three files; the package around them is not imported.
 
     They read with the kit's own chance and patterns (:mod:`kit.benchmarks._ifeval_patterns`) and log nothing: a text
     whose language is not found would go to the terminal as it is, control characters too. nltk's limit on its patterns,
@@ -224,7 +224,7 @@ def load_checkers() -> Checkers:
 
 
 def _pinned(pin: Mapping[str, str]) -> Path:
-    """The place of an installed wheel's file, after its sha256 was checked."""
+    """Return the place of an installed wheel's file, after its sha256 was checked."""
     name = pin["distribution"]
     try:
         path = Path(str(distribution(name).locate_file(pin["path"])))
@@ -268,7 +268,7 @@ def _version_parser() -> ModuleType:
 
 
 def _executed(name: str, path: Path) -> ModuleType:
-    """The module of one file, under the name that its siblings import it by."""
+    """Return the module of one file, under the name that its siblings import it by."""
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise RequestError(f"{path}: not a Python file")

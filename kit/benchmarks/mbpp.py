@@ -112,7 +112,7 @@ MARKS_TRIED = 4
 
 
 def read(path: Path) -> list[Problem]:
-    """The problems of ``mbpp.jsonl``: the test set of the full file, all rows of another.
+    """Read the problems of ``mbpp.jsonl``: the test set of the full file, all rows of another.
 
     Raises:
         RequestError: not the benchmark's format, an id stands twice, or a task has no assert.
@@ -141,7 +141,7 @@ def _tests(row: Mapping[str, Any]) -> str:
 
 
 def turns(problem: Problem, pack: Pack) -> tuple[Turn, ...]:
-    """The chat that asks it, in the words of ``pack``."""
+    """Return the chat that asks a problem, in the words of ``pack``."""
     data = problem.data
     return fill(pack.chat("mbpp"), {"text": data["text"], "test_list": "\n".join(data["test_list"])})
 
@@ -163,19 +163,19 @@ def names(problem: Problem) -> tuple[str, ...]:
 
 
 def first_pattern(text: str, *_: str) -> str:
-    """OpenCompass's: what the first of its patterns takes, cut at a fence or at DONE."""
+    """Return OpenCompass's reading: what its first pattern takes, cut at a fence or at DONE."""
     text = next((found for take in PATTERNS if (found := take(text)) is not None), text)
     return _before_done(text.partition("```")[0]).replace("\\_", "_").strip()
 
 
 def _before_done(text: str) -> str:
-    r"""The text before the first match of ``'?\s*\[?DONE\]?``."""
+    r"""Return the text before the first match of ``'?\s*\[?DONE\]?``."""
     before, mark, _ = text.partition("DONE")
     return before.removesuffix("[").rstrip().removesuffix("'") if mark else text
 
 
 def function(text: str, *names: str) -> str:
-    """Ours: the functions that the asserts call, with what they need, out of marks, fences and prose."""
+    """Return the functions that the asserts call, with what they need, out of marks, fences and prose."""
     text, parser = source.clean(text), Parser()
     places = [*_between_marks(text, parser), text]
     found = next((code for place in places if (code := source.program(place, names, parser)) is not None), None)
@@ -200,7 +200,7 @@ def _between_marks(text: str, parser: Parser) -> list[str]:
 
 
 def _unquoted(code: str, opened: bool) -> list[str]:
-    """The code without a last quote and with it, the likelier one first."""
+    """Return the code without a last quote and with it, the likelier one first."""
     both = [code.removesuffix("'"), code]
     return both if opened else both[::-1]
 
@@ -210,7 +210,7 @@ PROTOCOLS: Mapping[str, Callable[..., str]] = {"paper": first_pattern, "default"
 
 
 def grade(problems: Sequence[Problem], texts: Sequence[str], protocol: str, sandbox: Sandbox | None) -> list[Grade]:
-    """One grade a text, in the order of the problems.
+    """Return one grade a text, in the order of the problems.
 
     Args:
         problems: what was asked.

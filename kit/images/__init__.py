@@ -72,7 +72,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def check_base(builder: str, base: str | None) -> None:
-    """A base of one's own is to be had where it is built.
+    """Check that a base of the user's own can be had where the image is built.
 
     Raises:
         RequestError: it is one of this machine, and docker's BuildKit, in a container of its own, sees none of them.

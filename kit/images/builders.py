@@ -49,7 +49,7 @@ def runtime_of(builder: str) -> str:
 
 
 def engine(words: Sequence[str]) -> list[str]:
-    """The words that start a container with a builder, as this machine's control groups want them."""
+    """Return the words that start a container with a builder, as this machine's control groups want them."""
     return list(words) if words[0] == "docker" else outside_hybrid_cgroups(words)
 
 
@@ -94,7 +94,7 @@ def ensure_buildx() -> None:
 
 
 def digest(builder: str, name: str) -> str:
-    """An image's digest where it was built; a registry that packs layers in another way gives it another one.
+    """Return an image's digest where it was built; a registry that packs layers in another way gives it another one.
 
     Raises:
         KitError: there is no such image.
@@ -112,7 +112,7 @@ def has_image(builder: str, name: str) -> bool:
 
 
 def image_id(builder: str, name: str) -> str:
-    """The id of a name's image; empty if there is none."""
+    """Return the id of a name's image; empty if there is none."""
     return output([builder, "images", "--quiet", "--no-trunc", name], check=False).strip()
 
 

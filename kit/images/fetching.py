@@ -47,7 +47,7 @@ def lock_of(tree: Path, target: str) -> Path:
 
 
 def fetch_wheels(tree: Path, target: str) -> Path:
-    """Every file of a target's lock, hash-checked by pip, in one folder; nothing is fetched twice.
+    """Fetch every file of a target's lock, hash-checked by pip, in one folder; nothing is fetched twice.
 
     Raises:
         KitError: pip could not fetch one, or a hash differs.
@@ -77,7 +77,7 @@ def fetch_wheels(tree: Path, target: str) -> Path:
 
 
 def lock_blocks(tree: Path, target: str) -> dict[str, str]:
-    """Name -> its lines of a lock, hashes and all."""
+    """Return name -> its lines of a lock, hashes and all."""
     text = lock_of(tree, target).read_text(encoding="utf-8")
     found = re.findall(r"^([\w.-]+)==[^\n]*\n(?:[ ][^\n]*\n)*", text, flags=re.MULTILINE)
     blocks = re.findall(r"^[\w.-]+==[^\n]*\n(?:[ ][^\n]*\n)*", text, flags=re.MULTILINE)
@@ -133,7 +133,7 @@ def fetch_debs(builder: str, tree: Path, target: str, base: str) -> Path:
 
 
 def find_base(builder: str, tree: Path, target: str, base_epoch: str) -> str:
-    """The pinned base image; one made of Debian's packages where no registry answers, and that is said aloud.
+    """Return the pinned base image; one made of Debian's packages where no registry answers, and that is said aloud.
 
     Raises:
         RequestError: neither is to be had.
@@ -171,7 +171,7 @@ def pull(builder: str, image: str, *, patient: bool) -> bool:
 
 
 def make_stand_in(name: str, epoch: str) -> None:
-    """Debian 12 with its own Python 3.11 as an image whose times are all ``epoch``.
+    """Make an image of Debian 12 with its own Python 3.11, whose times are all ``epoch``.
 
     Raises:
         KitError: a step failed.

@@ -79,7 +79,7 @@ def _check_settings(path: Path) -> None:
 
 
 def _wanted(adapter: Path, base: Path) -> dict[str, tuple[int, ...]]:
-    """Name -> shape of every tensor that the adapter has on this base."""
+    """Return name -> shape of every tensor that the adapter has on this base."""
     import torch
     from peft import PeftConfig, get_peft_model, get_peft_model_state_dict
 

@@ -53,7 +53,7 @@ def difference_message(where: Path, kind: str, found: Differences, cure: str) ->
 
 
 def _part(lines: list[str], what: str) -> str:
-    """One kind of difference: how many, in which layers, and the first by name."""
+    """Return one kind of difference: how many, in which layers, and the first by name."""
     if not lines:
         return ""
     numbers = sorted({int(match["index"]) for line in lines if (match := LAYER.search(line))})

@@ -97,12 +97,12 @@ class _Reader:
             raise ValueError(f"{count:,} bytes wanted at byte {self.place:,}, and {self.size - self.place:,} are left")
 
     def number(self, letter: str) -> int:
-        """The next number of one of struct's kinds."""
+        """Return the next number of one of struct's kinds."""
         value: int = struct.unpack(f"<{letter}", self.take(struct.calcsize(f"<{letter}")))[0]
         return value
 
     def name(self) -> str:
-        """The next text, as a name."""
+        """Return the next text, as a name."""
         length = self.number("Q")
         if length > LONGEST_NAME:
             raise ValueError(f"a name of {length:,} bytes at byte {self.place:,}, wanted {LONGEST_NAME:,} at most")
@@ -112,7 +112,7 @@ class _Reader:
         return found
 
     def value(self, kind: int) -> int | None:
-        """The next value where it is a whole number; any other is passed by."""
+        """Return the next value where it is a whole number; any other is passed by."""
         if kind in FORMATS:
             found = self.number(FORMATS[kind])
             return found if FORMATS[kind] in "BbHhIiQq" else None
@@ -166,7 +166,7 @@ def _check(reader: _Reader) -> dict[str, int]:
 
 
 def _tensor(reader: _Reader, alignment: int) -> Place:
-    """One line of the table of tensors."""
+    """Return one line of the table of tensors."""
     from gguf import GGML_QUANT_SIZES
 
     name, dimensions = reader.name(), reader.number("I")

@@ -77,7 +77,7 @@ def weight_files(model: Path) -> list[Path]:
 
 
 def _indexed_files(model: Path, whole: Path) -> list[Path]:
-    """The files of the index, in order."""
+    """Return the files of the index, in order."""
     names = sorted(set(weight_map(model).values()))
     if missing := [name for name in names if not (model / name).is_file()]:
         more = f" and {len(missing) - 1} more are" if len(missing) > 1 else " is"
@@ -191,7 +191,7 @@ def _check_metadata(file: Path, value: Any) -> None:
 
 
 def _entry(file: Path, name: str, value: Any, data_start: int) -> Stored:
-    """One line of the header, with type, shape and bytes in agreement."""
+    """Return one line of the header, with type, shape and bytes in agreement."""
     if not NAME.fullmatch(name):
         raise RequestError(f"{file}: its header names a tensor {shown(name)}, which no model has; the file is damaged")
     try:
@@ -211,7 +211,7 @@ def _entry(file: Path, name: str, value: Any, data_start: int) -> Stored:
 
 
 def _entry_text(value: Any) -> str:
-    """A line of the header as a message shows it: whole where it is a usual one."""
+    """Return a line of the header as a message shows it: whole where it is a usual one."""
     text = ascii(value)
     return text if len(text) <= 200 else f"{text[:197]}..."
 
@@ -232,14 +232,14 @@ def _check_places(file: Path, tensors: Mapping[str, Stored], data_start: int, si
 
 
 def _cut_off(file: Path, size_bytes: int, what: str, wanted_bytes: int) -> RequestError:
-    """The error of a file that ends too early."""
+    """Return the error of a file that ends too early."""
     return RequestError(
         f"{file}: cut off: found {size_bytes:,} bytes, wanted {wanted_bytes:,} for {what}; is the download complete?"
     )
 
 
 def _some(names: Any) -> str:
-    """The first few of some names, and how many more there are."""
+    """Return the first few of some names, and how many more there are."""
     listed = list(names)
     more = f" and {len(listed) - 3:,} more" if len(listed) > 3 else ""
     return ", ".join(listed[:3]) + more

@@ -120,7 +120,7 @@ def _check_source(model: Path, config: dict[str, Any], pickled: bool) -> None:
 
 
 def _llama_config(config: dict[str, Any]) -> dict[str, Any]:
-    """The same numbers under Llama's names."""
+    """Return the numbers of config.json under Llama's names."""
     gone = {
         "architectures",
         "auto_map",
@@ -160,7 +160,7 @@ def _llama_tensors(shard: "Tensors", config: dict[str, Any]) -> "Tensors":
 
 
 def _split_qkv(tensor: "torch.Tensor", config: dict[str, Any]) -> "tuple[torch.Tensor, ...]":
-    """The fused matrix, shape (groups * (queries a group + 2) * head_dim, ...), as queries, keys and values."""
+    """Return the fused matrix, shape (groups * (queries a group + 2) * head_dim, ...), as queries, keys and values."""
     heads = config["num_attention_heads"]
     groups = config.get("num_key_value_heads") or heads
     queries = heads // groups
@@ -177,7 +177,7 @@ def _split_qkv(tensor: "torch.Tensor", config: dict[str, Any]) -> "tuple[torch.T
 
 
 def _write_tokenizer(model: Path, out: Path) -> None:
-    """A tokenizer.json that transformers reads with a class of its own, and a tokenizer_config.json to match."""
+    """Write a tokenizer.json that transformers reads with a class of its own, and a tokenizer_config.json to match."""
     config = read_json(model / "tokenizer_config.json") if (model / "tokenizer_config.json").is_file() else {}
     added = {int(place): token for place, token in config.get("added_tokens_decoder", {}).items()}
     if not (model / "tokenizer.json").is_file():
@@ -194,12 +194,12 @@ def _write_tokenizer(model: Path, out: Path) -> None:
 
 
 def _content(token: Any) -> Any:
-    """A token's text, whether the file has it plain or as an object."""
+    """Return a token's text, whether the file has it plain or as an object."""
     return token["content"] if isinstance(token, dict) and "content" in token else token
 
 
 def _fast_tokenizer(file: Path, added: dict[int, Any], names: dict[str, Any]) -> Any:
-    """A sentencepiece BPE model as a ``tokenizers.Tokenizer`` that gives the same ids.
+    """Return a sentencepiece BPE model as a ``tokenizers.Tokenizer`` that gives the same ids.
 
     Args:
         file: tokenizer.model.

@@ -65,7 +65,7 @@ def bound_message(name: str, value: Any) -> str:
 
 
 def _number(value: int) -> str:
-    """A number with commas, or how many digits it has."""
+    """Return a number with commas, or how many digits it has."""
     return f"{value:,}" if abs(value) < 10**30 else f"a number of {len(str(abs(value)))} digits"
 
 

@@ -196,7 +196,7 @@ def _failure_reason(code: int) -> str:
 
 
 def _error(error: Mapping[str, Any], template: str, most: int, length: int) -> RequestError:
-    """The sentence of an error, with its line where that says more than the template's name."""
+    """Return the sentence of an error, with its line where that says more than the template's name."""
     kind, message = error["kind"], plain(error["message"]) or error["kind"]
     if kind == "Refusal":
         return TemplateRefusalError(message)
@@ -221,7 +221,7 @@ def plain(text: str, longest: int = 300) -> str:
 
 
 def _unmarked(text: str, content: str) -> str:
-    """The text up to the end of its last turn, which is to go on.
+    """Return the text up to the end of its last turn, which is to go on.
 
     Raises:
         RequestError: the template leaves the turn out or changes it.

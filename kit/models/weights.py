@@ -242,7 +242,7 @@ def _reported(report: Mapping[str, Any]) -> Differences:
 
 
 def _missing_modules(where: Path, kind: Any, config: Any, stored: Mapping[str, Stored]) -> Differences:
-    """The weights of a quantised model of whose module nothing is stored."""
+    """Return the weights of a quantised model of whose module nothing is stored."""
     import torch
 
     failure = f"{where}: transformers can't build the {kind.__name__} that config.json describes"
@@ -257,7 +257,7 @@ def _missing_modules(where: Path, kind: Any, config: Any, stored: Mapping[str, S
 
 
 def _spellings(name: str, prefix: str) -> tuple[str, ...]:
-    """A tensor's name with and without the base model's prefix."""
+    """Return a tensor's name with and without the base model's prefix."""
     return name, f"{prefix}.{name}", name.removeprefix(f"{prefix}.")
 
 

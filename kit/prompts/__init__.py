@@ -37,7 +37,7 @@ class Pack(Protocol):
         ...
 
     def chat(self, id: str) -> tuple[Turn, ...]:
-        """The turns of one template, ``{placeholders}`` in place.
+        """Return the turns of one template, ``{placeholders}`` in place.
 
         Raises:
             RequestError: the pack has no such template.
@@ -55,7 +55,7 @@ class Templates:
     """Id of a template -> its turns."""
 
     def chat(self, id: str) -> tuple[Turn, ...]:
-        """The turns of one template, ``{placeholders}`` in place.
+        """Return the turns of one template, ``{placeholders}`` in place.
 
         Raises:
             RequestError: the pack has no such template.
@@ -69,7 +69,7 @@ class Templates:
 
 
 def hash_of(templates: Mapping[str, Sequence[Turn]]) -> str:
-    """sha256 of the sorted (id, turns), as canonical JSON."""
+    """Return the sha256 of the sorted (id, turns), as canonical JSON."""
     rows = [[key, [[turn.role, turn.content] for turn in templates[key]]] for key in sorted(templates)]
     return hashlib.sha256(json.dumps(rows, ensure_ascii=False, separators=(",", ":")).encode()).hexdigest()
 
@@ -91,7 +91,7 @@ def fingerprint(name: str, ids: Sequence[str]) -> str | None:
 
 
 def only(pack: Pack, ids: Sequence[str]) -> Pack:
-    """The pack with nothing but the templates that the job's key holds.
+    """Return the pack with nothing but the templates that the job's key holds.
 
     Raises:
         RequestError: it lacks one.
@@ -128,7 +128,7 @@ def load(name: str, cache: Path | None = None) -> Pack:
 
 
 def _own(path: Path) -> tuple[Turn, ...]:
-    """One of the kit's own templates: a single user turn, the file's last line break left out."""
+    """Return one of the kit's own templates: a single user turn, the file's last line break left out."""
     return (Turn(role="user", content=path.read_text(encoding="utf-8").removesuffix("\n")),)
 
 

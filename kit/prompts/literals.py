@@ -53,7 +53,7 @@ class Source:
         raise RequestError(f"{self.where}: no module-level function {name!r}")
 
     def string_at(self, line: int) -> ast.expr:
-        """The string or f-string that begins on a line.
+        """Return the string or f-string that begins on a line.
 
         Raises:
             RequestError: none does, or several do.
@@ -74,7 +74,7 @@ class Source:
         return found[0]
 
     def text(self, node: ast.expr, names: Mapping[str, str]) -> str:
-        """The value of a string expression.
+        """Return the value of a string expression.
 
         Understands constants, f-strings, ``+``, names, ``.format`` and calls of the file's own functions.
 
@@ -109,7 +109,7 @@ class Source:
     def _arguments(
         self, args: Sequence[ast.expr], keywords: Sequence[ast.keyword], names: Mapping[str, str]
     ) -> tuple[list[str], dict[str, str]]:
-        """The values of a call's arguments; ``**`` is refused."""
+        """Return the values of a call's arguments; ``**`` is refused."""
         named: dict[str, str] = {}
         for keyword in keywords:
             if keyword.arg is None:

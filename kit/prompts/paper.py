@@ -22,7 +22,7 @@ def files() -> dict[str, tuple[str, str]]:
 
 
 def read(folder: Path) -> Mapping[str, tuple[Turn, ...]]:
-    """Every prompt of the paper: id -> one user turn with ``{placeholders}``.
+    """Return every prompt of the paper: id -> one user turn with ``{placeholders}``.
 
     Args:
         folder: holds the files by their paths in the repository (``Evol_Instruct/depth.py``).
@@ -68,7 +68,7 @@ def template(source: Source, pin: pins.Pin) -> str:
 
 
 def render(source: Source, pin: pins.Pin, markers: list[str]) -> str:
-    """The prompt with each argument replaced by its marker, joined as the file's own code joins it.
+    """Return the prompt with each argument replaced by its marker, joined as the file's own code joins it.
 
     Raises:
         RequestError: the place that the pin names does not hold a string.
@@ -82,7 +82,7 @@ def render(source: Source, pin: pins.Pin, markers: list[str]) -> str:
 
 
 def _fill_in(source: Source, node: ast.JoinedStr, markers: list[str]) -> str:
-    """An f-string, its values replaced by the markers in order, whatever expressions they are."""
+    """Return an f-string, its values replaced by the markers in order, whatever expressions they are."""
     rest = list(markers)
     parts = [rest.pop(0) if isinstance(part, ast.FormattedValue) and rest else part for part in node.values]
     if rest:

@@ -51,7 +51,7 @@ class Pins:
     """The prompts, in the manifest's order."""
 
     def text(self, path: Path, file: str) -> str:
-        """The text of one file, after its sha256 was checked.
+        """Return the text of one file, after its sha256 was checked.
 
         Raises:
             RequestError: it is missing or differs.
@@ -71,7 +71,7 @@ class Pins:
 
 @lru_cache(maxsize=4)
 def read(source: str) -> Pins:
-    """The pins of one source, ``paper`` or ``opencompass``.
+    """Return the pins of one source, ``paper`` or ``opencompass``.
 
     Raises:
         RequestError: the manifest is missing, or not what it should be.

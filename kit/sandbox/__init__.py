@@ -87,11 +87,11 @@ class Sandbox(Protocol):
     """Packages beside the standard library that programs may import, with their versions; they can move scores."""
 
     def run(self, programs: Sequence[Program], progress: Callable[[int], None] | None = None) -> list[Verdict]:
-        """One verdict a program, in order; ``progress`` is told how many are done."""
+        """Return one verdict a program, in order; ``progress`` is told how many are done."""
         ...
 
     def replies(self, calls: Sequence[Calls], progress: Callable[[int], None] | None = None) -> list[list[Reply]]:
-        """The replies of each function to each of its arguments, in order."""
+        """Return the replies of each function to each of its arguments, in order."""
         ...
 
     def call(self, source: str, name: str, arguments: Sequence[Any]) -> Any:

@@ -22,7 +22,7 @@ class Foreign:
         self._number = number
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Have it called there; what it returns comes here."""
+        """Call the function in the tester; what it returns comes here."""
         return self._ask({"ask": "call", "args": [self, args, kwargs]})
 
     def __iter__(self) -> "Foreign":
@@ -109,7 +109,7 @@ class Objects:
 
 
 def _take(iterator: Any, count: int) -> dict[str, Any]:
-    """The next items of an iterator, and what ended them, if anything did."""
+    """Return the next items of an iterator, and what ended them, if anything did."""
     items: list[Any] = []
     error: dict[str, Any] = {}
     try:
@@ -150,7 +150,7 @@ def _names(namespace: dict[str, Any], wanted: list[str], objects: Objects) -> di
 
 
 def answer(request: dict[str, Any], namespace: dict[str, Any], objects: Objects) -> dict[str, Any]:
-    """The reply to one request: a value, or an exception."""
+    """Return the reply to one request: a value, or an exception."""
     try:
         if request["op"] == "names":
             return {"names": _names(namespace, request["names"], objects)}

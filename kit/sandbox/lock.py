@@ -62,7 +62,7 @@ def _fork() -> Any:
 
 
 def fork() -> int:
-    """``fork(2)`` of a process with one thread, without what ``os.fork`` has Python do in the child.
+    """Call ``fork(2)`` in a process with one thread, without what ``os.fork`` has Python do in the child.
 
     It would make locks and threads anew, of which there are none, and random numbers, which a program gets its own: a
     fifth of the time that a short program takes.
@@ -127,7 +127,7 @@ def _lower(kind: int, value: int) -> None:
 
 
 def landlock_abi() -> int:
-    """The kernel's Landlock version; 0 where there is none, or it is switched off."""
+    """Return the kernel's Landlock version; 0 where there is none, or it is switched off."""
     version_flag = ctypes.c_uint32(1)
     return max(0, int(libc().syscall(LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), version_flag)))
 
@@ -173,7 +173,7 @@ def readable() -> Iterator[tuple[Path, int]]:
 
 
 def restrict_files(abi: int, folders: Iterable[Path] = ()) -> None:
-    """Landlock: no right to any file, but for reading those of :func:`readable`; no TCP, no signals to outside.
+    """Restrict files by Landlock to reading those of :func:`readable`; no TCP, no signals to outside.
 
     Args:
         abi: the kernel's version of Landlock.

@@ -15,7 +15,7 @@ def written(fd: int, data: memoryview) -> memoryview:
 
 
 def all_of(fd: int) -> bytes:
-    """All that is in a pipe now."""
+    """Return all that is in a pipe now."""
     found = bytearray()
     while size := size_of(fd):
         found += os.read(fd, size)

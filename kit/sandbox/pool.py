@@ -165,7 +165,7 @@ class Server:
         return self.second
 
     def replies(self, calls: Sequence[Calls]) -> list[list[Reply]]:
-        """The replies of each function to each of its arguments, in order."""
+        """Return the replies of each function to each of its arguments, in order."""
         return [replies_of(each, self) for each in calls]
 
     def stop(self) -> None:
@@ -242,7 +242,7 @@ def verdict_of(program: Program, server: Server) -> Verdict:
 
 
 def _judged(program: Program, tests: dict[str, Any], server: Server) -> tuple[Verdict, bool]:
-    """The verdict of one run, and whether it is a pass of tests that drew random numbers."""
+    """Return the verdict of one run, and whether it is a pass of tests that drew random numbers."""
     outcome = run_safely(server, program.code, tests, program.cpu_s)
     report = outcome.frames[1] if len(outcome.frames) == 2 else {}
     passed = report.get("passed") is True and not outcome.limit
@@ -291,11 +291,11 @@ class Pool:
             raise
 
     def run(self, programs: Sequence[Program], progress: Callable[[int], None] | None = None) -> list[Verdict]:
-        """One verdict a program, in order; ``progress`` is told how many are done."""
+        """Return one verdict a program, in order; ``progress`` is told how many are done."""
         return self._all(verdict_of, programs, progress)
 
     def replies(self, calls: Sequence[Calls], progress: Callable[[int], None] | None = None) -> list[list[Reply]]:
-        """The replies of each function to each of its arguments, in order."""
+        """Return the replies of each function to each of its arguments, in order."""
         return self._all(replies_of, calls, progress)
 
     def call(self, source: str, name: str, arguments: Sequence[Any]) -> Any:

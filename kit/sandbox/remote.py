@@ -137,7 +137,7 @@ def _bytes(self: Remote) -> Any:
 
 
 def _iter(self: Remote) -> Iterator[Any]:
-    """The items, fetched in parts that grow: few trips for a long iterator, few too many for an endless one."""
+    """Yield the items, fetched in parts that grow: few trips for a long iterator, few too many for an endless one."""
     link = link_of(self)
     iterator = link.ask("iter", self)
     size = 1

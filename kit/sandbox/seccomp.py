@@ -78,7 +78,7 @@ class _Rules:
 
 
 def server_filter(read_files: bool) -> bytes:
-    """The filter of the fork server and, through it, of its children.
+    """Return the filter of the fork server and, through it, of its children.
 
     Args:
         read_files: files may be opened for reading (Landlock says which); else none may be opened.

@@ -46,7 +46,7 @@ class CanReply(Protocol):
 
 
 def failures(sandbox: CanReply) -> list[str]:
-    """The attacks that got through, or why they could not be tried; empty if the sandbox holds."""
+    """Return the attacks that got through, or why they could not be tried; empty if the sandbox holds."""
     sane = Calls(id="selftest", code="def double(x):\n    return 2 * x\n", name="double", arguments=((21,),))
     attacks = Calls(id="selftest", code=ATTACKS, name="got_through", arguments=tuple((name,) for name in NAMES))
     (answer,), outcomes = sandbox.replies([sane, attacks])

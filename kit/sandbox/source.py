@@ -107,7 +107,7 @@ def _closes(line: str, fence: _Fence) -> bool:
 
 
 def _open_quotes(marks: Sequence[str], quotes: str) -> str:
-    """The three quotes that are open after those of a text, given those that are open before it."""
+    """Return the three quotes that are open after those of a text, given those that are open before it."""
     for mark in marks:
         if not quotes or quotes == mark:
             quotes = "" if quotes else mark
@@ -151,7 +151,7 @@ def _opening_again(line: str, fence: _Fence) -> bool:
 
 
 def _without_end(code: str, parser: Parser) -> str:
-    """The code before a fence that stands behind its last line, if that is Python and the whole is not."""
+    """Return the code before a fence that stands behind its last line, if that is Python and the whole is not."""
     before = code.partition("```")[0]
     return before + "\n" if before != code and parser.parses(before) and not parser.parses(code) else code
 
@@ -168,7 +168,7 @@ def pieces(text: str, parser: Parser) -> list[str]:
 
 
 def _dedented(code: str, names: Sequence[str]) -> str:
-    """The code at the left margin, where all of it is indented and that shows a definition."""
+    """Return the code at the left margin, where all of it is indented and that shows a definition."""
     if any(binds(code, name) for name in names) or not code[:1].isspace():
         return code
     at_margin = _at_margin(code)
@@ -184,7 +184,7 @@ def _at_margin(code: str) -> str:
 
 
 def choose(text: str, names: Sequence[str], parser: Parser) -> tuple[str, list[str]]:
-    """The piece of a text that binds most of the names, the first of them, and all other fenced blocks.
+    """Return the piece of a text that binds most of the names, the first of them, and all other fenced blocks.
 
     Of several blocks that bind as many, one with empty functions alone, as a task shows them, is passed over. Where
     none binds a name: the text before the first fence if it starts indented (it goes on in a function), else the
@@ -199,7 +199,7 @@ def choose(text: str, names: Sequence[str], parser: Parser) -> tuple[str, list[s
 
 
 def _first_full(found: Sequence[str], counts: Sequence[int], names: Sequence[str], parser: Parser) -> int:
-    """The first piece that binds most names, or the first such block after it whose functions are not empty."""
+    """Return the first piece that binds most names, or the first such block after it whose functions are not empty."""
     most = max(counts)
     first, *others = [n for n, count in enumerate(counts) if count == most]
     others = [n for n in others if n < len(found) - 2]
@@ -254,14 +254,14 @@ def by_lines(code: str, names: Sequence[str]) -> str:
 
 
 def _first_bound(lines: Sequence[str], names: Sequence[str]) -> int:
-    """Position of the first line that binds one of the names; behind the last line if none does."""
+    """Return the position of the first line that binds one of the names; behind the last line if none does."""
     code = "\n".join(lines)
     found = [match.start() for name in names if name and (match := _binding(name).search(code))]
     return code.count("\n", 0, min(found)) if found else len(lines)
 
 
 def body(code: str, name: str, parser: Parser) -> str:
-    """A text that goes on inside a function: its indented part, with the definitions after it that it needs.
+    """Return a text that goes on inside a function: its indented part, with the definitions after it that it needs.
 
     The indent of the prompt's function is put back where it was lost: on the first line, or on all lines; tabs and
     other indents become it.
@@ -275,7 +275,7 @@ def body(code: str, name: str, parser: Parser) -> str:
 
 
 def _indented(lines: list[str]) -> list[str]:
-    """The lines with the indent of a function's body."""
+    """Return the lines with the indent of a function's body."""
     if not lines[0][:1].strip():
         return _with_spaces(lines)
     last = next((n for n in reversed(range(len(lines))) if re.match(r"return\b", lines[n])), -1)

@@ -78,7 +78,7 @@ def _does_nothing(node: ast.stmt) -> bool:
 
 
 def _chunk_of(lines: Sequence[str], at: int) -> range:
-    """The lines around a line that is not Python: from the margin before it to the next start of a statement."""
+    """Return the lines around a line that is not Python: from the margin before it to the next start of a statement."""
     first = min(at, len(lines) - 1)
     while first > 0 and (not lines[first].strip() or lines[first][0].isspace()):
         first -= 1
@@ -96,7 +96,7 @@ def _prose(line: str) -> bool:
 
 
 def python_in(text: str, parser: Parser) -> list[str]:
-    """The lines of a text, those that are not Python left empty; empty if it can't be told which they are.
+    """Return the lines of a text, those that are not Python left empty; empty if it can't be told which they are.
 
     Of a text that is too long to be parsed the beginning that is not.
     """
@@ -127,7 +127,7 @@ def _beginning(text: str) -> list[str]:
 
 
 def _first_start(lines: Sequence[str]) -> int:
-    """Position of the first line that may start a statement; behind the last line if none does."""
+    """Return the position of the first line that may start a statement; behind the last line if none does."""
     return next((n for n, line in enumerate(lines) if STARTS.match(line)), len(lines))
 
 
@@ -166,7 +166,7 @@ def _changed(node: ast.stmt) -> Iterator[str]:
 
 
 def _scopes(table: symtable.SymbolTable) -> Iterator[tuple[symtable.SymbolTable, bool]]:
-    """All scopes below a module's, each with whether its code runs only when a function is called."""
+    """Yield all scopes below a module's, each with whether its code runs only when a function is called."""
     todo = [(child, False) for child in table.get_children()]
     while todo:
         scope, called = todo.pop()
@@ -197,7 +197,7 @@ def _statement(nodes: Sequence[ast.stmt], span: range, code: str) -> Statement:
 
 
 def statements(lines: Sequence[str], parser: Parser) -> list[Statement]:
-    """The statements at the left margin of a text; none if it is not Python, or can't be taken apart."""
+    """Return the statements at the left margin of a text; none if it is not Python, or can't be taken apart."""
     groups: list[tuple[list[ast.stmt], range]] = []
     for node in parser.parse("\n".join(lines)).nodes or []:
         decorators = node.decorator_list if isinstance(node, DEFINITIONS) else []
@@ -272,7 +272,7 @@ class Selection:
                 yield from statement.binds
 
     def missing(self) -> set[str]:
-        """Names that are needed, that nothing here binds and that Python lacks."""
+        """Return the names that are needed, that nothing here binds and that Python lacks."""
         return {name for name in self.wanted if name not in self.binders and not hasattr(builtins, name)}
 
 
@@ -353,7 +353,7 @@ def _attributes(found: Sequence[Statement], roots: Sequence[str]) -> list[int]:
 
 
 def select(found: Sequence[Statement], roots: Sequence[str]) -> Selection:
-    """The statements that the names in ``roots`` need."""
+    """Return the statements that the names in ``roots`` need."""
     binders: dict[str, list[int]] = defaultdict(list)
     for at, statement in enumerate(found):
         for name in statement.binds:
@@ -373,7 +373,7 @@ def select(found: Sequence[Statement], roots: Sequence[str]) -> Selection:
 
 
 def text_of(lines: Sequence[str], selection: Selection) -> str:
-    """The lines of the statements that are kept, with the comments and empty lines between them."""
+    """Return the lines of the statements that are kept, with the comments and empty lines between them."""
     kept = [n for at in sorted(selection.kept) for n in selection.found[at].lines]
     left_out = {n for at, s in enumerate(selection.found) if at not in selection.kept for n in s.lines} - set(kept)
     if not kept:

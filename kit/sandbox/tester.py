@@ -110,7 +110,7 @@ class Link:
         return wire.encode(value, self.number_of, literals=True)
 
     def decode(self, value: Any) -> Any:
-        """A value of the wire, with stand-ins for the candidate's objects.
+        """Return a value of the wire, with stand-ins for the candidate's objects.
 
         Raises:
             WireError: not a value of the protocol; the tests fail whatever they make of this.

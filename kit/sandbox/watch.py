@@ -1,4 +1,4 @@
-"""Whether a program has used up its time, counted so that it does not matter what else the machine does.
+"""Tell whether a program has used up its time, counted so that it does not matter what else the machine does.
 
 A program is held to CPU seconds, and to seconds in which it and its tester both sleep of their own accord. Time in
 which either of them could run but has to wait for a core counts for nothing: on a busy machine a loop meets its CPU

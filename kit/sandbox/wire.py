@@ -115,7 +115,7 @@ def read_exactly(fd: int, size: int) -> bytes | bytearray:
 
 
 def read_frame(fd: int) -> bytes | bytearray:
-    """The next frame of a pipe.
+    """Return the next frame of a pipe.
 
     Raises:
         EOFError: the other end is gone.
@@ -128,7 +128,7 @@ def read_frame(fd: int) -> bytes | bytearray:
 
 
 def frame(payload: bytes) -> bytes:
-    """The payload with its length in front.
+    """Return the payload with its length in front.
 
     Raises:
         WireError: longer than ``LIMIT_BYTES``.
@@ -151,7 +151,7 @@ def send(fd: int, message: Any) -> None:
 
 
 def receive(fd: int) -> Any:
-    """The next message, as JSON; values in it are still to be decoded."""
+    """Return the next message, as JSON; values in it are still to be decoded."""
     return unpacked(read_frame(fd))
 
 
@@ -207,7 +207,7 @@ class Encoder:
         return self._compound(value) if kind in EXACT else self._other(value)
 
     def _other(self, value: Any) -> Any:
-        """An object of a subclass of a built-in type as its base value, or of another type."""
+        """Return an object of a subclass of a built-in type as its base value, or of another type."""
         if type(value) is FunctionType:
             return self._once(value) or _tag("handle", self.handle(value))
         if _truth_differs(value):
@@ -321,7 +321,7 @@ class Decoder:
             raise WireError("not a value of the protocol") from error
 
     def _fill(self, empty: Any, items: list[Any]) -> Any:
-        """A list or deque with its items; it is known before they are, since they may hold it."""
+        """Return a list or deque with its items; it is known before they are, since they may hold it."""
         self.made.append(empty)
         empty.extend([item if type(item) in ATOMS else self(item) for item in items])
         return empty
@@ -356,7 +356,7 @@ class Decoder:
         return found
 
     def _made_whole(self, kind: Any, inner: Any, value: dict[str, Any]) -> Any:
-        """A value that must have its parts from the start."""
+        """Return a value that must have its parts from the start."""
         number = len(self.made)
         self.made.append(UNFINISHED)
         self.made[number] = made = self._whole(kind, inner, value)

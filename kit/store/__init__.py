@@ -42,7 +42,7 @@ class Store(StoredFiles):
 
     @classmethod
     def open(cls, root: Path) -> "Store":
-        """A store at ``root``, made if it is not there.
+        """Return a store at ``root``, made if it is not there.
 
         Raises:
             RequestError: the folder can't be made or written, one of its folders is a link or a stranger's, or another
@@ -67,7 +67,7 @@ class Store(StoredFiles):
 
     @classmethod
     def existing(cls, root: Path) -> "Store":
-        """A store that is there, to look at: nothing is made, so a folder that may only be read will do.
+        """Return a store that is there, to look at: nothing is made, so a folder that may only be read will do.
 
         Raises:
             RequestError: there is none, one of its folders is a link or a stranger's, or another version of the kit
@@ -158,7 +158,7 @@ class Store(StoredFiles):
 
     @contextmanager
     def scratch(self, key: str) -> Iterator[Path]:
-        """An empty folder for the job's output, gone afterwards unless it was committed; hold the lock."""
+        """Make an empty folder for the job's output, gone afterwards unless it was committed; hold the lock."""
         self.clear(key)
         folder = self.make_scratch(key)
         try:
@@ -267,7 +267,7 @@ class Store(StoredFiles):
         return found
 
     def _size(self, name: str) -> int:
-        """Bytes of the files below a folder of ``tmp``."""
+        """Return the bytes of the files below a folder of ``tmp``."""
         with (
             suppress(OSError, KitError),
             open_root(self.root / "tmp", any_owner=True) as folder,

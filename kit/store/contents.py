@@ -31,7 +31,7 @@ def reason(error: Exception) -> str:
 
 
 def file_faults(artifact: Artifact, folder: Folder, *, hashes: bool) -> Iterator[str]:
-    """Each file of an artifact that is missing, added, changed or of another kind, by name."""
+    """Yield each file of an artifact that is missing, added, changed or of another kind, by name."""
     present, odd = {}, {}
     for one in walk(folder):
         if one.fault:
@@ -110,7 +110,7 @@ def _refusal(base: str, fault: str) -> str:
 
 
 def head_bytes(artifact: Artifact) -> bytes:
-    """The head as it is written, which can be read again.
+    """Return the head as it is written, which can be read again.
 
     Raises:
         KitError: the facts hold NaN, or are nested too deep, or are larger than any head.

@@ -94,7 +94,7 @@ class Artifact:
     """Record of where and how it ran; not in the key."""
 
     def to_json(self) -> dict[str, Any]:
-        """The head as its file has it."""
+        """Return the head as its file has it."""
         return {
             "format": FORMAT,
             "key": self.key,
@@ -185,7 +185,7 @@ def count(value: Any, name: str, where: str = "") -> int:
 
 
 def _kind_name(value: Any) -> str:
-    """A JSON value's kind, in words."""
+    """Return a JSON value's kind, in words."""
     return "null" if value is None else _WORDS.get(type(value), type(value).__name__)
 
 
@@ -217,16 +217,16 @@ def check_lone_name(key: str) -> str:
 
 
 def canonical(value: Any) -> bytes:
-    """The one JSON text of a value: sorted keys, no blanks, UTF-8, NaN refused."""
+    """Return the one JSON text of a value: sorted keys, no blanks, UTF-8, NaN refused."""
     return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 
 def readable_json(value: Mapping[str, Any]) -> bytes:
-    """The JSON text of a head or a job as it is written: one field a line, UTF-8, NaN refused."""
+    """Return the JSON text of a head or a job as it is written: one field a line, UTF-8, NaN refused."""
     return json.dumps(value, ensure_ascii=False, indent=1, sort_keys=True, allow_nan=False).encode()
 
 
 def sha256_file(path: Path) -> str:
-    """Hash of a file's bytes, hex."""
+    """Return the sha256 of a file's bytes, hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -57,12 +57,12 @@ class Encoded:
 
 
 def user_turn(pair: Pair) -> str:
-    """The instruction, then a line break and the input if there is one (LLaMA-Factory's alpaca layout)."""
+    """Return the instruction, then a line break and the input if there is one (LLaMA-Factory's alpaca layout)."""
     return f"{pair.instruction}\n{pair.input}" if pair.input else pair.instruction
 
 
 def chat_tokenizer(folder: Path, template: str, end_of_turn: str | None) -> tuple[Any, str]:
-    """The base's tokenizer with the manifest's chat template, and the token that closes a turn.
+    """Return the base's tokenizer with the manifest's chat template, and the token that closes a turn.
 
     Raises:
         RequestError: the token is not one of the vocabulary, so that vLLM could not stop at it, the base's embedding
@@ -124,7 +124,7 @@ def _turn(role: str, content: str) -> Turn:
 def _rendered(
     tokenizer: Any, turns: Sequence[Turn], pair: Pair, renderer: Renderer | None = None, **options: bool
 ) -> str:
-    """The turns in the template's words."""
+    """Return the turns in the template's words."""
     try:
         return render(tokenizer, [turn.to_json() for turn in turns], renderer, **options)
     except RequestError as error:  # the template's own, or one of its time and memory
@@ -204,7 +204,7 @@ def encode(pairs: Sequence[Pair], tokenizer: Any, *, end_of_turn: str, max_lengt
 
 
 def _example(id: str, pieces: Sequence[tuple[list[int], list[int]]], limit: int) -> tuple[Example | None, bool]:
-    """One chat's example, None if no response token is left, and whether its last answer is in it.
+    """Return one chat's example, None if no response token is left, and whether its last answer is in it.
 
     Source:
         hiyouga/LLaMA-Factory @0b3022b, src/llamafactory/data/processor/supervised.py, ``_encode_data_example``: turn by
@@ -223,7 +223,7 @@ def _example(id: str, pieces: Sequence[tuple[list[int], list[int]]], limit: int)
 
 
 def _made(id: str, tokens: Sequence[int], prompts: Sequence[tuple[int, int]]) -> Example | None:
-    """The example, if the loss has a token to be taken on and one to be taken after."""
+    """Return the example, if the loss has a token to be taken on and one to be taken after."""
     first = prompts[0][1]
     example = Example(id=id, tokens=tuple(tokens), prompt_tokens=first, later_prompts=tuple(prompts[1:]))
     return example if first and example.response_tokens else None

@@ -32,7 +32,7 @@ class Step:
 
 
 def draw_steps(rows: int, *, epochs: int, global_batch_size: int, rng: random.Random) -> list[tuple[int, ...]]:
-    """The rows of each step, in order."""
+    """Return the rows of each step, in order."""
     steps = []
     for _ in range(epochs):
         order = list(range(rows))
@@ -42,13 +42,13 @@ def draw_steps(rows: int, *, epochs: int, global_batch_size: int, rng: random.Ra
 
 
 def deal(rows: Sequence[int], world: int, batch_size: int) -> list[list[tuple[int, ...]]]:
-    """Unpacked: chunks of ``batch_size`` rows, dealt out to the ranks in turn."""
+    """Deal chunks of ``batch_size`` rows out to the ranks in turn, without packing."""
     chunks = [tuple(rows[start : start + batch_size]) for start in range(0, len(rows), batch_size)]
     return [chunks[rank::world] for rank in range(world)]
 
 
 def pack(rows: Sequence[int], lengths: Sequence[int], world: int, budget: int) -> list[list[tuple[int, ...]]]:
-    """Packed: the longest row first to the rank with the fewest tokens, then into its first micro-batch with room.
+    """Pack the longest row first: to the rank with the fewest tokens, into its first micro-batch with room.
 
     Args:
         rows: positions of the step's examples.
@@ -80,7 +80,7 @@ def plan(
     batch_size: int,
     budget: int | None,
 ) -> list[Step]:
-    """All steps of the job, the same on every rank.
+    """Return all steps of the job, the same on every rank.
 
     Args:
         examples: what there is to train on.
@@ -135,7 +135,7 @@ def collate(examples: Sequence[Example], *, kernel: str | None, filler: Example,
 
 
 def _collate_packed(examples: Sequence[Example], filler: Example, device: Any) -> MicroBatch:
-    """End to end in one row; logits are asked for where a response token is predicted and nowhere else."""
+    """Lay examples out end to end in one row; logits are asked for only where a response token is predicted."""
     import torch
 
     laid = list(examples) or [filler]
@@ -162,7 +162,7 @@ def _collate_packed(examples: Sequence[Example], filler: Example, device: Any) -
 
 
 def _collate_padded(examples: Sequence[Example], filler: Example, device: Any) -> MicroBatch:
-    """One row an example, padded at the end; all logits are computed. The plain way, which packing must equal.
+    """Lay examples out one a row, padded at the end, with all logits computed: packing must give the same loss.
 
     There is no mask: a causal model's tokens do not see the padding behind them, and torch's causal kernel takes none.
     """

@@ -91,7 +91,7 @@ def parse(params: Mapping[str, Any]) -> SftParams:
 
 
 def _sentence(item: Mapping[str, Any]) -> str:
-    """One finding of pydantic's as ``sft.key: what is wrong``."""
+    """Return one finding of pydantic's as ``sft.key: what is wrong``."""
     where = ".".join(["sft", *(str(part) for part in item["loc"])])
     if item["type"] == "extra_forbidden":
         known = LoraParams.model_fields if len(item["loc"]) > 1 else SftParams.model_fields
