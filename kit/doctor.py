@@ -62,7 +62,7 @@ def main(as_json: bool) -> int:
 def examine() -> list[Check]:
     """Run every check, in the order in which a machine is set up."""
     environment = os.environ.get(IMAGE) or locks.installed_environment()
-    looks: tuple[Callable[[], list[Check]], ...] = (
+    checks: tuple[Callable[[], list[Check]], ...] = (
         system,
         processor,
         room,
@@ -74,7 +74,7 @@ def examine() -> list[Check]:
         containers,
         scale,
     )
-    return [check for look in looks for check in look()]
+    return [check for run in checks for check in run()]
 
 
 def reinstall() -> str:

@@ -48,7 +48,7 @@ NOT_IN_TIME = "not read in time"
 """Start of the reason where a text took too long."""
 NOT_READ = "could not be read"
 """Start of the reason where a text ended its reader."""
-ITS_OWN = {signal.SIGPROF, signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL}
+SIGNALS_OF_A_TEXT = {signal.SIGPROF, signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL}
 """Signals that end a process for what it does; others come from outside and say nothing about a text."""
 TRIES = 3
 """Most readings of a text whose process is ended from outside."""
@@ -191,7 +191,7 @@ class Reading:
         for _ in range(TRIES):
             reply = self._answer(row)
             code = 0 if reply else self._end()
-            if reply or code >= 0 or -code in ITS_OWN:
+            if reply or code >= 0 or -code in SIGNALS_OF_A_TEXT:
                 break
         else:
             raise KitError(

@@ -71,9 +71,9 @@ def read(path: Path) -> list[Problem]:
                 f"{path}: key {row.id}: {len(ids)} instructions with {len(kwargs)} kwargs; wanted one each"
             )
         for name, kinds in (("instruction_id_list", str), ("kwargs", dict)):
-            if strange := [value for value in row.data[name] if not isinstance(value, kinds)]:
+            if mistyped := [value for value in row.data[name] if not isinstance(value, kinds)]:
                 raise RequestError(
-                    f"{path}: key {row.id}: {name}: found {type(strange[0]).__name__} in the list, "
+                    f"{path}: key {row.id}: {name}: found {type(mistyped[0]).__name__} in the list, "
                     f"wanted {kinds.__name__}"
                 )
     return rows

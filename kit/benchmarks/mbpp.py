@@ -127,9 +127,9 @@ def read(path: Path) -> list[Problem]:
             raise RequestError(f"{path}: task {problem.id}: test_list: no assert in it, so nothing is tested")
         files.check_imports(f"{path}: task {problem.id}: test_list", _tests(problem.data))
     if len(problems) == FULL_ROWS:
-        if strange := [problem.id for problem in problems if not problem.id.isdecimal()]:
+        if named := [problem.id for problem in problems if not problem.id.isdecimal()]:
             raise RequestError(
-                f"{path}: {FULL_ROWS} rows, as the full file has, and task_id {strange[0]!r}; wanted the numbers 1 to "
+                f"{path}: {FULL_ROWS} rows, as the full file has, and task_id {named[0]!r}; wanted the numbers 1 to "
                 f"{FULL_ROWS}, by which the test set is told"
             )
         return [problem for problem in problems if int(problem.id) in TEST_IDS]

@@ -29,7 +29,7 @@ class Completions:
     layout: str
     """The tool whose layout the file has, for instance ``lm-eval samples``; ``records`` for any other."""
     matched_by: str
-    """The field that told the problem; ``position`` where the order did."""
+    """The field that named the problems; ``position`` where the order did."""
     loosely: int
     """Texts whose prompt is the problem's but for white space or Unicode form."""
     left_out: dict[str, int]

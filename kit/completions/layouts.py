@@ -243,8 +243,8 @@ def _programs(files: Sequence[File]) -> list[Record]:
     for file in files:
         path = PurePosixPath(file.name)
         found.setdefault(str(path.parent), {})[path.stem] = file.text
-    wheres = {str(PurePosixPath(file.name).parent): str(Path(file.where).parent) for file in files}
+    folder_paths = {str(PurePosixPath(file.name).parent): str(Path(file.where).parent) for file in files}
     return [
-        Record(where=wheres[folder], row=list(samples.values()), keys={"task_id": PurePosixPath(folder).name})
+        Record(where=folder_paths[folder], row=list(samples.values()), keys={"task_id": PurePosixPath(folder).name})
         for folder, samples in found.items()
     ]

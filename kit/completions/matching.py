@@ -30,10 +30,10 @@ INVISIBLE = dict.fromkeys(map(ord, "\u200b\u2060\ufeff"), " ")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Match:
-    """The problem of each record, and the field that told."""
+    """The problem of each record, and the field that named it."""
 
     field: str
-    """The field that told; ``position`` where the order did."""
+    """The field that named the problems; ``position`` where the order did."""
     ids: list[str]
     """The problem's id for each record."""
     placed: bool = False

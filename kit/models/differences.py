@@ -105,9 +105,13 @@ def _other_layers(settings: Mapping[str, Any], stored: Mapping[str, Stored], fou
     numbers = {int(match["index"]) for name in stored if (match := LAYER.search(name))}
     if not isinstance(count, int) or not numbers or found.shapes or len(numbers) != max(numbers) + 1:
         return ""
-    odd = {int(match["index"]) for name in found.missing + found.unexpected if (match := LAYER.search(name))}
+    differing = {int(match["index"]) for name in found.missing + found.unexpected if (match := LAYER.search(name))}
     both = found.missing + found.unexpected
-    if len(numbers) == count or any(not LAYER.search(name) for name in both) or min(odd) != min(len(numbers), count):
+    if (
+        len(numbers) == count
+        or any(not LAYER.search(name) for name in both)
+        or min(differing) != min(len(numbers), count)
+    ):
         return ""
     return f"config.json has num_hidden_layers {count}, and {len(numbers)} layers are stored"
 

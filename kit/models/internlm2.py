@@ -41,7 +41,7 @@ NAMES = {
 }
 """InternLM2's module -> Llama's; without the layer's number."""
 
-LEFT = "rotary_emb.inv_freq"
+UNUSED_TENSOR = "rotary_emb.inv_freq"
 """A buffer that old checkpoints hold and every model computes for itself."""
 
 LONGEST_PIECE = 1_000
@@ -115,8 +115,12 @@ def _check_source(model: Path, config: dict[str, Any], pickled: bool) -> None:
         stored = stored_tensors(model)
     tensors = {name: torch.empty(one.shape, dtype=torch.float32, device="meta") for name, one in stored.items()}
     check_tensors(model, _llama_config(config), described(_llama_tensors(tensors, config)))
-    if odd := [name for name, one in stored.items() if one.dtype not in FLOATS and not name.endswith(LEFT)]:
-        raise RequestError(f"{model}: {odd[0]} is of type {stored[odd[0]].dtype}, wanted a 16- or 32-bit float")
+    if not_floats := [
+        name for name, one in stored.items() if one.dtype not in FLOATS and not name.endswith(UNUSED_TENSOR)
+    ]:
+        raise RequestError(
+            f"{model}: {not_floats[0]} is of type {stored[not_floats[0]].dtype}, wanted a 16- or 32-bit float"
+        )
 
 
 def _llama_config(config: dict[str, Any]) -> dict[str, Any]:
@@ -144,7 +148,7 @@ def _llama_tensors(shard: "Tensors", config: dict[str, Any]) -> "Tensors":
     """Return the tensors of one shard under Llama's names."""
     tensors: Tensors = {}
     for name, tensor in shard.items():
-        if name.endswith(LEFT):
+        if name.endswith(UNUSED_TENSOR):
             continue
         match = MODULE.fullmatch(name)
         layer, module, kind = match.group("layer", "module", "kind") if match else ("", name, "")

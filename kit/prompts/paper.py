@@ -42,8 +42,8 @@ def fingerprint(ids: Sequence[str]) -> str:
         RequestError: the paper has no such prompt.
     """
     known = {pin.id: pin for pin in pins.read("paper").prompts}
-    if strange := [id for id in ids if id not in known]:
-        raise RequestError(f"prompt pack 'paper' has no template {strange[0]!r}{did_you_mean(strange[0], known)}")
+    if unknown := [id for id in ids if id not in known]:
+        raise RequestError(f"prompt pack 'paper' has no template {unknown[0]!r}{did_you_mean(unknown[0], known)}")
     rows = [[id, list(known[id].placeholders), known[id].rendered_sha256] for id in sorted(ids)]
     return hashlib.sha256(json.dumps(rows, separators=(",", ":")).encode()).hexdigest()
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from kit.sandbox import lock, wire
 
-EATS_BYTES = lock.MEMORY_BYTES // 4
-"""A program that holds this much when it is ended eats memory. Which of its limits such a program meets first depends
-on how fast the machine gives out pages, so it gets one reason whichever that is."""
+MUCH_MEMORY_BYTES = lock.MEMORY_BYTES // 4
+"""A program that holds this much when it is ended is out of memory. Which of its limits such a program meets first
+depends on how fast the machine gives out pages, so it gets one reason whichever that is."""
 CANDIDATE_DIED = "candidate died"
 NO_MEMORY = "failed: MemoryError"
 TOO_LONG = f"longer than {wire.LIMIT_BYTES >> 20} MiB"
@@ -66,8 +66,10 @@ def outcome_of(report: dict[str, Any], written: bytes, *, stopped: str, cpu_s: f
     frames = frames_of(written[: wire.LIMIT_BYTES])
     last = frames[-1] if frames else {}
     answered = last.get("passed") is True or last.get("reason", CANDIDATE_DIED) != CANDIDATE_DIED
-    eats = wire.EXIT_NO_MEMORY in exits or any(process["peak_bytes"] >= EATS_BYTES for process in processes)
-    if eats and (limit == "cpu limit" or not (limit or answered)):
+    out_of_memory = wire.EXIT_NO_MEMORY in exits or any(
+        process["peak_bytes"] >= MUCH_MEMORY_BYTES for process in processes
+    )
+    if out_of_memory and (limit == "cpu limit" or not (limit or answered)):
         limit = NO_MEMORY
     if len(written) > wire.LIMIT_BYTES:
         limit = TOO_LONG

@@ -47,9 +47,9 @@ class CanReply(Protocol):
 
 def failures(sandbox: CanReply) -> list[str]:
     """Return the attacks that got through, or why they could not be tried; empty if the sandbox holds."""
-    sane = Calls(id="selftest", code="def double(x):\n    return 2 * x\n", name="double", arguments=((21,),))
+    control = Calls(id="selftest", code="def double(x):\n    return 2 * x\n", name="double", arguments=((21,),))
     attacks = Calls(id="selftest", code=ATTACKS, name="got_through", arguments=tuple((name,) for name in NAMES))
-    (answer,), outcomes = sandbox.replies([sane, attacks])
+    (answer,), outcomes = sandbox.replies([control, attacks])
     if answer.value != 42:
         return [f"a plain program did not run: {answer.error}"]
     return [

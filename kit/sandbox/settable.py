@@ -115,9 +115,9 @@ def _of_size(kind: type[set[Any]] | type[frozenset[Any]], size: int) -> Any:
 
 def _dummy() -> int:
     """Return the address that stands in a slot whose item was removed."""
-    emptied = {0}
-    emptied.discard(0)
-    return int(ctypes.cast(_Head.from_address(id(emptied)).table, ctypes.POINTER(_Entry))[0].key)
+    scratch = {0}
+    scratch.discard(0)
+    return int(ctypes.cast(_Head.from_address(id(scratch)).table, ctypes.POINTER(_Entry))[0].key)
 
 
 def _fill(made: Any, items: Sequence[Any], table: Table) -> None:

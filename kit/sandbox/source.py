@@ -192,9 +192,9 @@ def choose(text: str, names: Sequence[str], parser: Parser) -> tuple[str, list[s
     """
     found = [_dedented(piece, names) for piece in pieces(text, parser)]
     counts = [sum(binds(piece, name) for name in names) for piece in found]
-    goes_on = text.lstrip("\n")[:1].isspace()
+    indented = text.lstrip("\n")[:1].isspace()
     filled = [n for n in range(len(found)) if found[n].strip()] or [len(found) - 1]
-    best = _first_full(found, counts, names, parser) if any(counts) else filled[0] if not goes_on else filled[-2:][0]
+    best = _first_full(found, counts, names, parser) if any(counts) else filled[0] if not indented else filled[-2:][0]
     return found[best], [piece for n, piece in enumerate(found[:-2]) if n != best]
 
 
@@ -246,7 +246,7 @@ def by_lines(code: str, names: Sequence[str]) -> str:
         (
             n
             for n in range(start + bound + 1, len(lines))
-            if lines[n][:1].strip() and not (statements.STARTS.match(lines[n]) or statements.MORE_OF_IT.match(lines[n]))
+            if lines[n][:1].strip() and not (statements.STARTS.match(lines[n]) or statements.CONTINUES.match(lines[n]))
         ),
         len(lines),
     )
@@ -268,7 +268,7 @@ def body(code: str, name: str, parser: Parser) -> str:
     """
     lines = _indented(code.strip("\n").split("\n"))
     end = next(
-        (n for n, line in enumerate(lines) if line[:1].strip() and not statements.MORE_OF_IT.match(line)), len(lines)
+        (n for n, line in enumerate(lines) if line[:1].strip() and not statements.CONTINUES.match(line)), len(lines)
     )
     inside = "\n".join(lines[:end]).rstrip() + "\n"
     return inside + _after(inside, lines[end:], name, parser)
@@ -282,7 +282,7 @@ def _indented(lines: list[str]) -> list[str]:
     if last < 0:
         return [INDENT + lines[0], *lines[1:]]
     end = next(
-        (n for n in range(last + 1, len(lines)) if lines[n][:1].strip() and not statements.MORE_OF_IT.match(lines[n])),
+        (n for n in range(last + 1, len(lines)) if lines[n][:1].strip() and not statements.CONTINUES.match(lines[n])),
         len(lines),
     )
     return [*(INDENT + line if line.strip() else line for line in lines[:end]), *lines[end:]]

@@ -19,7 +19,7 @@ from kit.sandbox.parsing import LONGEST, Parser
 
 STARTS = re.compile(r"(?:async|def|class|from|import|if|for|while|try|with|match)\b|@\w|[A-Za-z_][^=\n(]*=(?!=)")
 """Pattern of a statement worth keeping at the left margin: a definition, import, block or assignment."""
-MORE_OF_IT = re.compile(r"[#)\]}]|\"\"\"|'''|(?:else|elif|except|finally)\b")
+CONTINUES = re.compile(r"[#)\]}]|\"\"\"|'''|(?:else|elif|except|finally)\b")
 """Pattern of a line that may stand at the left margin within a statement or between two."""
 AFTER_BACKSLASH = re.compile(r"\s*(?:[#;]|\\?\Z)")
 """A line that still belongs to the statement before it, where that ends in a backslash."""
@@ -28,11 +28,11 @@ TRIES = 12
 ROUNDS = 8
 """Most rounds of looking for statements that fill a variable of those found in the round before."""
 COMPREHENSIONS = ("listcomp", "setcomp", "dictcomp", "genexpr")
-BY_TEXT = {"eval", "exec", "globals", "vars"}
+READ_NAMES_FROM_TEXT = {"eval", "exec", "globals", "vars"}
 """Functions whose caller may need a name that stands nowhere in its code."""
 ASKS_OR_ENDS = {"input", "exit", "quit", "breakpoint"}
 KINDS = ("definition", "import", "assignment", "other")
-LOOSE = ("assignment", "other")
+NOT_DEFINITIONS = ("assignment", "other")
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 ASSIGNMENTS = (ast.Assign, ast.AnnAssign, ast.AugAssign)
 
@@ -51,7 +51,7 @@ class Statement:
     """Names that it looks up when it runs."""
     later: frozenset[str]
     """Names that its functions look up when they are called."""
-    star: bool
+    star_import: bool
     """It imports names that it does not mention, or changes how the file is read."""
     setting: bool
     """It is a call that raises the limit on recursion."""
@@ -92,7 +92,7 @@ def _chunk_of(lines: Sequence[str], at: int) -> range:
 
 def _prose(line: str) -> bool:
     """Return whether a line at the left margin starts nothing that is worth keeping."""
-    return not line.strip() or not (line[0].isspace() or STARTS.match(line) or MORE_OF_IT.match(line))
+    return not line.strip() or not (line[0].isspace() or STARTS.match(line) or CONTINUES.match(line))
 
 
 def python_in(text: str, parser: Parser) -> list[str]:
@@ -189,7 +189,9 @@ def _statement(nodes: Sequence[ast.stmt], span: range, code: str) -> Statement:
         binds=frozenset(s.get_name() for s in symbols if s.is_assigned() or s.is_imported() or s.is_namespace()),
         now=frozenset(now),
         later=frozenset(later),
-        star=any(isinstance(n, ast.ImportFrom) and (n.module == "__future__" or n.names[0].name == "*") for n in nodes),
+        star_import=any(
+            isinstance(n, ast.ImportFrom) and (n.module == "__future__" or n.names[0].name == "*") for n in nodes
+        ),
         changes=frozenset(name for node in nodes for name in _changed(node)),
         asserts=all(isinstance(node, ast.Assert) or _prints(node) for node in nodes),
         setting="setrecursionlimit" in code and all(isinstance(node, ast.Expr | ast.Import) for node in nodes),
@@ -249,7 +251,7 @@ class Selection:
             binders = self.binders.get(name, [])
             for at in binders[bisect_left(binders, done) : bisect_left(binders, limit)]:
                 todo.extend(self._keep(at))
-            if name in BY_TEXT and done < 0:
+            if name in READ_NAMES_FROM_TEXT and done < 0:
                 todo.extend((bound, len(self.found)) for bound in self._nameable())
 
     def keep(self, at: int) -> None:
@@ -301,23 +303,23 @@ def _settings(found: Sequence[Statement], first_root: int) -> list[int]:
     return [
         at
         for at, s in enumerate(found)
-        if s.star
+        if s.star_import
         or s.setting
-        or (at < first_root and s.kind in LOOSE and not s.binds and s.now & imported and s.now <= known)
+        or (at < first_root and s.kind in NOT_DEFINITIONS and not s.binds and s.now & imported and s.now <= known)
     ]
 
 
 def _fillers(selection: Selection, runs_root: set[str]) -> list[int]:
     """Statements that fill a needed variable (a loop over it, a call, an item set) and don't run the function."""
     found, kept = selection.found, selection.kept
-    variables = {name for at in kept if found[at].kind in LOOSE for name in found[at].binds}
+    variables = {name for at in kept if found[at].kind in NOT_DEFINITIONS for name in found[at].binds}
     touched = _reaching(found, variables, ["definition"])
     unwanted = runs_root | ASKS_OR_ENDS
     return [
         at
         for at, s in enumerate(found)
         if at not in kept
-        and s.kind in LOOSE
+        and s.kind in NOT_DEFINITIONS
         and not (s.kind == "assignment" and s.binds)
         and not s.asserts
         and (used := s.now | s.later) & touched
@@ -329,7 +331,7 @@ def _members(selection: Selection, roots: Sequence[str], runs_root: set[str]) ->
     """Find statements that add to a needed definition (``A.k = 2``), or register with it (``@f.register``)."""
     found, kept = selection.found, selection.kept
     needed = {name for at in kept if found[at].kind == "definition" for name in found[at].binds}
-    variables = {name for at in kept if found[at].kind in LOOSE for name in found[at].binds}
+    variables = {name for at in kept if found[at].kind in NOT_DEFINITIONS for name in found[at].binds}
     registers = _reaching(found, variables, ["definition"]) | set(roots)
     unwanted = (runs_root - needed) | set(roots) | ASKS_OR_ENDS
     return [

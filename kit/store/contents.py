@@ -32,15 +32,15 @@ def reason(error: Exception) -> str:
 
 def file_faults(artifact: Artifact, folder: Folder, *, hashes: bool) -> Iterator[str]:
     """Yield each file of an artifact that is missing, added, changed or of another kind, by name."""
-    present, odd = {}, {}
+    present, unexpected = {}, {}
     for one in walk(folder):
         if one.fault:
-            odd[one.name] = one.fault
+            unexpected[one.name] = one.fault
         elif not one.is_folder and one.name != HEAD:
             present[one.name] = one.size_bytes
-    for name in sorted(present.keys() | artifact.files.keys() | odd.keys()):
-        if name in odd:
-            yield f"{name}: {odd[name]}"
+    for name in sorted(present.keys() | artifact.files.keys() | unexpected.keys()):
+        if name in unexpected:
+            yield f"{name}: {unexpected[name]}"
         elif name not in present:
             yield f"{name}: missing"
         elif name not in artifact.files:

@@ -169,8 +169,8 @@ class StoredFiles:
             with self.inside("artifacts", artifact.key, *above) as folder:
                 base = name.rpartition("/")[2]
                 if checked and sha256_of(folder.open(base)) != artifact.files[name]["sha256"]:
-                    reason_why = "changed (sha256 differs from the head's)"
-                    raise KitError(f"{where}: {reason_why}; remove the folder and run again")
+                    fault = "changed (sha256 differs from the head's)"
+                    raise KitError(f"{where}: {fault}; remove the folder and run again")
                 return folder.open(base)
         except OSError as error:
             raise KitError(f"{where}: {error.strerror}; remove the folder and run again") from error

@@ -138,17 +138,17 @@ def _collate_packed(examples: Sequence[Example], filler: Example, device: Any) -
     """Lay examples out end to end in one row; logits are asked for only where a response token is predicted."""
     import torch
 
-    laid = list(examples) or [filler]
-    lengths = [len(example.tokens) for example in laid]
-    starts = [sum(lengths[:index]) for index in range(len(laid))]
+    batch = list(examples) or [filler]
+    lengths = [len(example.tokens) for example in batch]
+    starts = [sum(lengths[:index]) for index in range(len(batch))]
     targets = [example.tokens[position] for example in examples for position in example.response_positions]
     keep = [
         start + position - 1
-        for start, example in zip(starts, laid, strict=True)
+        for start, example in zip(starts, batch, strict=True)
         for position in example.response_positions
     ]
     inputs = {
-        "input_ids": torch.tensor([[token for example in laid for token in example.tokens]], device=device),
+        "input_ids": torch.tensor([[token for example in batch for token in example.tokens]], device=device),
         "position_ids": torch.tensor([[i for length in lengths for i in range(length)]], device=device),
         "logits_to_keep": torch.tensor(keep, device=device),
         "example_lengths": lengths,
@@ -168,11 +168,11 @@ def _collate_padded(examples: Sequence[Example], filler: Example, device: Any) -
     """
     import torch
 
-    laid = list(examples) or [filler]
-    width = max(len(example.tokens) for example in laid)
-    ids = torch.zeros((len(laid), width), dtype=torch.long)
+    batch = list(examples) or [filler]
+    width = max(len(example.tokens) for example in batch)
+    ids = torch.zeros((len(batch), width), dtype=torch.long)
     labels = torch.full_like(ids, IGNORED)
-    for index, example in enumerate(laid):
+    for index, example in enumerate(batch):
         ids[index, : len(example.tokens)] = torch.tensor(example.tokens)
         if examples:
             positions = list(example.response_positions)

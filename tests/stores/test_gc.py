@@ -62,16 +62,16 @@ def test_a_name_in_artifacts_that_the_kit_does_not_give(store: Store, made: Job,
 
 
 def test_what_links_lead_to_stays(store: Store, made: Job, kit: Kit, tmp_path: Path):
-    victim = tmp_path / "victim"
-    victim.mkdir()
-    (victim / "a").write_text("precious")
-    (store.root / "tmp" / f"{made.key}.link").symlink_to(victim)
+    target = tmp_path / "victim"
+    target.mkdir()
+    (target / "a").write_text("precious")
+    (store.root / "tmp" / f"{made.key}.link").symlink_to(target)
     (store.root / "tmp" / f"{made.key}.x").mkdir()
-    (store.root / "tmp" / f"{made.key}.x" / "inner").symlink_to(victim)
+    (store.root / "tmp" / f"{made.key}.x" / "inner").symlink_to(target)
     os.mkfifo(store.root / "tmp" / f"{made.key}.x" / "pipe")
     os.mkfifo(store.root / "tmp" / f"{made.key}.pipe")
     assert kit("store", "gc") == (0, f"removed a half-written {made.key[:10]}  0 bytes\n")
-    assert (victim / "a").read_text() == "precious"
+    assert (target / "a").read_text() == "precious"
     assert list((store.root / "tmp").iterdir()) == []
 
 
