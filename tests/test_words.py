@@ -11,8 +11,8 @@ ROOT = Path(__file__).parents[1]
 TESTS = ("tests/fuzz", "tests/hostile", "tests/models", "tests/sandbox", "tests/stores")
 """Folders of tests that keep to the rule; the kit's files all do, save those that are still to come."""
 TO_COME = (
-    *("adhoc", "catalogue", "checksums", "cli", "containers", "costs", "documents", "errors", "estimate", "handover"),
-    *("launch", "manifest", "paper", "plan", "planner", "planning", "records", "registry", "report", "run"),
+    *("adhoc", "catalogue", "cli", "containers", "costs", "documents", "estimate", "handover"),
+    *("launch", "manifest", "paper", "plan", "planner", "planning", "records", "report", "run"),
     *("sources", "stages", "verify", "worker"),
 )
 """Files and folders of the kit that are still to come: each leaves this list when its docstrings keep to the rule."""
