@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from kit import run
-from kit.adhoc import chat_format
 from kit.cli import main
+from kit.plan.adhoc import chat_format
+from kit.run import execute as run
 
 MANIFEST = (Path(__file__).parent / "data" / "mine.toml").read_text(encoding="utf-8")
 TWO_SEEDS = [{"instruction": "Name a colour."}, {"instruction": "Count to three."}]

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from kit.containers import Containers
     from kit.plan import Plan
-    from kit.run import Outcome
+    from kit.run.execute import Outcome
     from kit.store import Job, Store
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the jobs and run none")]
@@ -51,7 +51,7 @@ def reproduce(
     runtime: RuntimeName = "local",
 ) -> None:
     """Compute tables of the paper and print them beside the paper's numbers."""
-    from kit.planning import plan_tables
+    from kit.plan.planning import plan_tables
 
     run_plan(
         lambda: plan_tables(tables, scale),
@@ -76,7 +76,7 @@ def run(
     runtime: RuntimeName = "local",
 ) -> None:
     """Compute the experiments of a manifest of your own."""
-    from kit.planning import plan_manifest
+    from kit.plan.planning import plan_manifest
 
     run_plan(
         lambda: plan_manifest(manifest),
@@ -103,9 +103,9 @@ def run_plan(
     """Plan, ask if it is dear, run, and print every table; exit 1 if a job failed."""
     from rich.text import Text
 
-    from kit.launch import Options
     from kit.report import make_grid, plain, terminal
-    from kit.run import execute
+    from kit.run.execute import execute
+    from kit.run.launch import Options
     from kit.store import Store
 
     console = terminal.console()
@@ -149,7 +149,7 @@ def where_to_run(plan: "Plan", todo: "list[Job]", runtime: str, mirror: Path | N
     if not todo and runtime == "local":
         return None
     from kit.containers.preparing import prepare
-    from kit.planning import check_machine, this_machine
+    from kit.plan.planning import check_machine, this_machine
 
     if any(job.stage in ("evolve", "respond", "sft", "answer") for job in todo):
         check_machine(plan, this_machine())
@@ -223,7 +223,7 @@ def plan(
     from rich.console import Console
 
     from kit.plan import digest
-    from kit.planning import plan_tables
+    from kit.plan.planning import plan_tables
     from kit.store import Store
 
     found = plan_tables(tables, scale)
@@ -258,7 +258,7 @@ def report(
     format: Annotated[str, typer.Option("--format", help="terminal, markdown or csv")] = "terminal",
 ) -> None:
     """Print tables from what the store has."""
-    from kit.planning import plan_tables
+    from kit.plan.planning import plan_tables
     from kit.report import as_csv, make_grid, markdown, terminal
 
     if format not in ("terminal", "markdown", "csv"):
@@ -286,10 +286,10 @@ def fetch(
     """Fetch and check the models and data of tables; nothing else has a network."""
     from rich.console import Console
 
-    from kit.launch import Options
-    from kit.planning import plan_tables
+    from kit.plan.planning import plan_tables
     from kit.report import terminal
-    from kit.run import execute
+    from kit.run.execute import execute
+    from kit.run.launch import Options
     from kit.store import Store
 
     found = plan_tables(tables, scale)
@@ -313,7 +313,7 @@ def stored_tables(store: "Store", scale: str) -> list[str]:
         RequestError: none.
     """
     from kit.catalogue import Catalogue, manifests_folder
-    from kit.planning import plan_tables
+    from kit.plan.planning import plan_tables
 
     known = Catalogue(manifests_folder()).names("tables")
     plans = {name: plan_tables([name], scale) for name in known}
@@ -338,8 +338,8 @@ def verify(
     """Check finished tables: artifacts unharmed, every cell there, every number within its tolerance."""
     from rich.console import Console
 
-    from kit import verify as checks
-    from kit.planning import plan_tables
+    from kit.check import verify as checks
+    from kit.plan.planning import plan_tables
 
     opened = store_to_read(store)
     found = plan_tables(tables or stored_tables(opened, scale), scale)

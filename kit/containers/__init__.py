@@ -1,7 +1,7 @@
 """One worker -> one container: which image, what it sees, what it is held to.
 
 A worker in a container reads ``/store`` (artifacts and jobs, read-only), writes to ``/out``, and has a ``/tmp`` of its
-own in memory. It commits nothing: :mod:`kit.handover` says how the host does.
+own in memory. It commits nothing: :mod:`kit.run.handover` says how the host does.
 
 ``preparing`` looks everything up before the first container starts, ``command_line`` writes what closes it, ``client``
 talks to docker and podman.
@@ -12,7 +12,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from kit.cgroups import memory_bytes, memory_for
+from kit.machine.cgroups import memory_bytes, memory_for
 
 RUNTIMES = ("local", "docker", "podman", "apptainer")
 PYTHON = "/opt/venv/bin/python"

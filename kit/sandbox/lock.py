@@ -21,7 +21,7 @@ TESTER_BYTES = 448 << 20
 """Address space that a tester may use; 120 MiB of it come from the fork server."""
 BESIDE_BYTES = 64 << 20
 """Memory that one program takes beside these two processes: fork servers, page tables, pipes and sockets. All three
-together are the room that :data:`kit.cgroups.PROGRAM_BYTES` keeps for a program."""
+together are the room that :data:`kit.machine.cgroups.PROGRAM_BYTES` keeps for a program."""
 OPEN_FILES = 64
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 1, 4, 22, 38
 SECCOMP_MODE_FILTER = 2

@@ -10,8 +10,8 @@ import pytest
 
 from kit import registry
 from kit.cli import main
-from kit.completions import Completions, read_completions
 from kit.errors import RequestError
+from kit.files.completions import Completions, read_completions
 from kit.records import Problem
 
 TOOLS = Path(__file__).parents[1] / "data" / "tools"
