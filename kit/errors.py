@@ -19,7 +19,7 @@ class KitError(Exception):
 
 
 class RequestError(KitError):
-    """What was asked for is wrong (a manifest, a file, a name, an option); nothing expensive has run yet."""
+    """The request itself is wrong (a manifest, a file, a name, an option); nothing expensive has run yet."""
 
     exit_code = 2
 
@@ -71,11 +71,11 @@ class _Short(reprlib.Repr):
         self.maxlevel, self.maxlist, self.maxdict, self.maxstring, self.maxother = 4, 8, 8, LONGEST_VALUE, LONGEST_VALUE
 
     def repr_str(self, x: str, level: int) -> str:  # noqa: ARG002  # reprlib's own
-        """A text in quotes."""
+        """Return a text in quotes, cut at its end."""
         return repr(x if len(x) <= self.maxstring else x[: self.maxstring - 3] + "...")
 
     def repr_int(self, x: int, level: int) -> str:  # noqa: ARG002  # reprlib's own
-        """A whole number; Python refuses to write one of more than 4,300 digits."""
+        """Return a whole number; Python refuses to write one of more than 4,300 digits."""
         digits = x.bit_length() * 30103 // 100000 + 1
         return repr(x) if digits <= 40 else f"a whole number of about {digits:,} digits"
 

@@ -22,7 +22,7 @@ def names(kind: str) -> list[str]:
 
 
 def load(kind: str, name: str) -> ModuleType:
-    """The module of one plug-in.
+    """Import the module of one plug-in.
 
     Raises:
         RequestError: there is no such file.

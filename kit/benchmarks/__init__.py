@@ -1,4 +1,4 @@
-"""How a model is tested. A benchmark is a file of this folder that satisfies :class:`Benchmark`."""
+"""Benchmarks, the tests of a model. A benchmark is a file of this folder that satisfies :class:`Benchmark`."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ from kit.sandbox import Sandbox
 
 
 class Benchmark(Protocol):
-    """The module's own names."""
+    """Interface of a file in ``kit/benchmarks``: the names that its module must define."""
 
     VERSION: int
     """Raised when the same completion gets another grade; nothing has to be asked again."""
@@ -28,7 +28,7 @@ class Benchmark(Protocol):
     """Whether grading runs model-written code, so that a sandbox is needed."""
 
     def read(self, path: Path) -> list[Problem]:
-        """The benchmark's own file.
+        """Read the problems from the benchmark's own file.
 
         Raises:
             RequestError: not the benchmark's format, or an id stands twice.
@@ -36,13 +36,13 @@ class Benchmark(Protocol):
         ...
 
     def turns(self, problem: Problem, pack: Pack) -> tuple[Turn, ...]:
-        """The chat that asks it, in the words of ``pack``."""
+        """Return the chat that asks a problem, in the words of ``pack``."""
         ...
 
     def grade(
         self, problems: Sequence[Problem], texts: Sequence[str], protocol: str, sandbox: Sandbox | None
     ) -> list[Grade]:
-        """One grade a text, in the order of the problems.
+        """Return one grade a text, in the order of the problems.
 
         A text may be hostile: it is read by :mod:`kit.benchmarks._reading_time`, within a limit of CPU time and memory.
 

@@ -1,4 +1,4 @@
-"""Whether two answers are equal as mathematics, by math-verify, in a process that can be ended.
+"""Compare two answers as mathematics, by math-verify, in a process that can be ended.
 
 Texts come from a model and may be hostile: ``9^{9^{9^9}}`` keeps sympy busy for ever. So what is plainly too large is
 told before sympy sees it, and the process that compares is ended by the kernel after :data:`CPU_S` seconds of CPU time,
@@ -44,11 +44,11 @@ _CHILD = Path(__file__).with_name("_algebra_child.py")
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a comparison found."""
+    """Result of comparing two answers as mathematics."""
 
     same: bool
     reason: str = ""
-    """Why it is not known whether they are equal; empty where it is."""
+    """Reason why it is not known whether they are equal; empty where it is."""
 
 
 def too_large(text: str) -> bool:
@@ -60,7 +60,7 @@ def too_large(text: str) -> bool:
 
 
 def depth(text: str) -> int:
-    """How many brackets stand inside each other where the text is deepest."""
+    """Return the number of brackets that stand inside each other where the text is deepest."""
     deepest = now = 0
     for character in text:
         if character in "{([":
@@ -116,25 +116,25 @@ class Algebra:
         return Verdict(False, reason)
 
     def _ask(self, answer: str, wanted: str) -> Verdict:
-        """One comparison in the process."""
+        """Compare two answers in the child process."""
         child = self._child or self._start()
         assert child.stdin
         try:
             child.stdin.write(json.dumps({"answer": answer, "wanted": wanted, "cpu_s": CPU_S}) + "\n")
             child.stdin.flush()
-            word = _word(child)
+            reply = _received(child)
         except BrokenPipeError:
-            word = None
-        if word is None:
+            reply = None
+        if reply is None:
             code = self._end()
             return Verdict(False, NOT_IN_TIME if code == -signal.SIGXCPU else f"its reader ended with exit code {code}")
-        if word["peak"] > KEPT_BYTES:
+        if reply["peak"] > KEPT_BYTES:
             self._end()
-        filled = word["peak"] > PEAK_BYTES
-        return Verdict(word["same"], TOO_LARGE if filled and not word["same"] else "")
+        filled = reply["peak"] > PEAK_BYTES
+        return Verdict(reply["same"], TOO_LARGE if filled and not reply["same"] else "")
 
     def _start(self) -> subprocess.Popen[str]:
-        """Start the process.
+        """Start the child process, and wait until it is ready.
 
         Raises:
             KitError: it ended before it was ready.
@@ -150,18 +150,18 @@ class Algebra:
             text=True,
             encoding="utf-8",
         )
-        if _word(child) is None:
+        if _received(child) is None:
             assert child.stderr
-            told = child.stderr.read().strip().splitlines()[-1:] or ["no message"]
+            lines = child.stderr.read().strip().splitlines()[-1:] or ["no message"]
             self._end()
             raise KitError(
-                f"the process that reads mathematics did not start: {told[0]}; "
+                f"the process that reads mathematics did not start: {lines[0]}; "
                 "is the environment the locked one? math-verify is in its `grade` extra"
             )
         return child
 
     def _end(self) -> int | None:
-        """End the process, if there is one; its exit code."""
+        """End the process, if there is one, and return its exit code."""
         if self._child is None:
             return None
         child, self._child = self._child, None
@@ -177,8 +177,8 @@ def _braced(text: str) -> str:
     return re.sub(r"\\[dtc]?frac\s*(\\[A-Za-z]+|\d)\s*(\\[A-Za-z]+|\d)", r"\\frac{\1}{\2}", text)
 
 
-def _word(child: "subprocess.Popen[str]") -> dict[str, Any] | None:
-    """What the process says next; ``None`` where it has ended."""
+def _received(child: "subprocess.Popen[str]") -> dict[str, Any] | None:
+    """Return the next message of the process; ``None`` where it has ended."""
     assert child.stdout
     line = child.stdout.readline()
     return json.loads(line) if line.endswith("\n") else None

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 ADDRESS_SPACE_BYTES = 2 << 30
-"""What this process may map, libraries included: half of a ``grade`` container's memory."""
+"""Address space that this process may map, libraries included: half of a ``grade`` container's memory."""
 
 
 def number(text: str, *_: Any, **__: Any) -> Any:
@@ -56,7 +56,7 @@ def limit_cpu(seconds: int) -> None:
 
 
 def _allowed(kind: int, wanted: int) -> int:
-    """What is wanted of a limit, or the hard limit that somebody else set, where that is less."""
+    """Return the wanted limit, or the hard limit that somebody else set, where that is less."""
     _, hard = resource.getrlimit(kind)
     return wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
 

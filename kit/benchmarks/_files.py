@@ -46,7 +46,7 @@ def problems(path: Path, fields: Mapping[str, type], id_field: str) -> list[Prob
 
 
 def choose(protocols: Mapping[str, Choice], name: str) -> Choice:
-    """The protocol of that name.
+    """Return the protocol that has this name.
 
     Raises:
         RequestError: there is none.
@@ -58,7 +58,7 @@ def choose(protocols: Mapping[str, Choice], name: str) -> Choice:
 
 @functools.lru_cache(maxsize=4096)
 def imports(code: str) -> tuple[str, ...]:
-    """The modules that a program imports for sure, in order; those in a ``try`` may be missing.
+    """Return the modules that a program imports for sure, in order; those in a ``try`` may be missing.
 
     Raises:
         SyntaxError, ValueError: it is not Python.
@@ -118,7 +118,7 @@ def check_tests_run(tests: Sequence[tuple[str, str]], sandbox: Sandbox) -> None:
 
 
 def _refused(modules: Sequence[str], sandbox: Sandbox) -> Iterator[tuple[str, str]]:
-    """The modules that cannot be imported in the sandbox, each with why.
+    """Yield the modules that cannot be imported in the sandbox, each with why.
 
     One program imports them all. Only if it cannot, each is imported by a program of its own, which says why.
     """

@@ -1,4 +1,4 @@
-"""What IFEval's official patterns find, in time that grows with the text.
+"""Find the matches of IFEval's official patterns, in time that grows with the text.
 
 Some of the patterns that the official checkers give to ``re.findall`` take time that grows with the square of a text
 that repeats ``[`` or ``<<`` without an end, or of blank lines and blanks that no bullet point or postscript follows;
@@ -18,7 +18,7 @@ r"""A postscript's pattern: ``\s*``, then plain text that starts with no blank, 
 
 
 def placeholders(text: str) -> list[str]:
-    r"""What ``\[.*?\]`` finds: from a bracket to the first that closes one in the same line."""
+    r"""Return the matches of ``\[.*?\]``: from a bracket to the first that closes one in the same line."""
     found: list[str] = []
     for line in text.split("\n"):
         end = -1
@@ -28,7 +28,7 @@ def placeholders(text: str) -> list[str]:
 
 
 def titles(text: str) -> list[str]:
-    r"""What ``<<[^\n]+>>`` finds: from the first ``<<`` of a line to its last ``>>``, if something stands between."""
+    r"""Return the matches of ``<<[^\n]+>>``: from a line's first ``<<`` to its last ``>>``, with something between."""
     found: list[str] = []
     for line in text.split("\n"):
         start, end = line.find("<<"), line.rfind(">>")
@@ -38,7 +38,7 @@ def titles(text: str) -> list[str]:
 
 
 def _items(item: str) -> Callable[[str], list[str]]:
-    r"""What ``^\s*ITEM.*$`` finds, where the item starts with no blank and ``^`` is the start of any line.
+    r"""Make a finder of ``^\s*ITEM.*$``, for an item that starts with no blank; ``^`` is the start of any line.
 
     Blanks may go over many lines; an item after them is one for all of these lines, and none is none for all.
     """
@@ -61,7 +61,7 @@ def _items(item: str) -> Callable[[str], list[str]]:
 
 
 def after_blanks(pattern: str, text: str) -> list[str]:
-    r"""What ``\s*PATTERN`` finds, where the pattern starts with no blank and ``$`` is the end of any line."""
+    r"""Return the matches of ``\s*PATTERN``, for a pattern that starts with no blank; ``$`` is the end of any line."""
     found: list[str] = []
     end = 0
     for match in re.finditer(pattern, text, re.MULTILINE):

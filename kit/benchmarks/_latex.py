@@ -1,4 +1,4 @@
-r"""When two LaTeX answers are one: the string rules that OpenCompass 0.3.3 applies to MATH (``MATHEvaluator``, ``v2``).
+r"""Compare two LaTeX answers by the string rules that OpenCompass 0.3.3 applies to MATH (``MATHEvaluator``, ``v2``).
 
 The rules are Minerva's (arXiv 2206.14858, appendix D.1) and hendrycks/math's. They are kept as they run there, slips
 included, for a fairer grader would not give the paper's numbers.
@@ -10,7 +10,7 @@ REPLACED = (
     *(("an ", ""), ("a ", ""), (".$", "$"), ("\\$", ""), (r"\ ", ""), (" ", ""), ("mbox", "text")),
     *((",\\text{and}", ","), ("\\text{and}", ","), ("\\text{m}", "\\text{}"), ("\\le", "<")),
 )
-"""What Minerva's rules put in the place of what, in this order."""
+"""Minerva's replacements, ``(old, new)``, in this order."""
 
 REMOVED = (
     *("square", "ways", "integers", "dollars", "mph", "inches", "ft", "hours", "km", "units", "\\ldots", "sue"),
@@ -19,7 +19,7 @@ REMOVED = (
     *("\\text{}^3", "\\text{\n}", "\\text{}", r"\mathrm{th}", r"^\circ", r"^{\circ}", r"\;", r",\!", "{,}", '"'),
     *("\\dots", "\n", "\r", "\f"),
 )
-"""What they drop, in this order."""
+"""Words and symbols that Minerva's rules remove, in this order."""
 
 UNWRAPPED = (("\\text{(", ")}"), ("\\text{", "}"), ("\\textbf{", "}"), ("\\overline{", "}"))
 """Wrappings that give way to what they hold; after them the first ``\\boxed{`` with the last ``}``."""
@@ -34,7 +34,7 @@ DROPPED = (
     *(("^{\\circ}", ""), ("^\\circ", ""), ("\\$", ""), ("$", ""), ("\\text", ""), ("x\\in", ""), ("\\%", "")),
     *(("%", ""), (" .", " 0."), ("{.", "{0."), ("\\cdot", ""), ("infinity", "\\infty")),
 )
-"""``v2``'s replacements after it."""
+"""``v2``'s replacements after the unit is dropped."""
 LONGEST = 10_000
 """Characters that an answer may have to be compared by the rules; blanks and line breaks, which they drop, don't count.
 
@@ -45,7 +45,7 @@ TOO_LONG = f"longer than {LONGEST:,} characters, so compared as it stands"
 
 
 def boxed(text: str) -> str | None:
-    r"""What the last ``\boxed{}`` of the text holds; ``None`` without one, or where it is not closed."""
+    r"""Return the contents of the last ``\boxed{}`` of the text; ``None`` without one, or where it is not closed."""
     start = text.rfind("\\boxed")
     if start < 0:
         return None
@@ -63,7 +63,7 @@ def boxed(text: str) -> str | None:
 
 
 def normalised(answer: str) -> str:
-    """An answer by Minerva's rules."""
+    """Return an answer normalised by Minerva's rules."""
     for before, after in REPLACED:
         answer = answer.replace(before, after)
     for expression in REMOVED:
@@ -81,7 +81,7 @@ def normalised(answer: str) -> str:
 
 
 def stripped(answer: str) -> str:
-    """An answer by the rules of ``v2``.
+    """Return an answer by the rules of ``v2``.
 
     Raises:
         ValueError: "a/b" without integers, which the oracle gives up on too.
@@ -115,8 +115,8 @@ def equivalent(answer: str, wanted: str | None) -> bool:
     if wanted is None or too_long(answer):
         return answer == wanted
     try:
-        ours, theirs = stripped(answer), stripped(wanted)
-        if ours == theirs or normalised(ours) == normalised(theirs):
+        answer_form, wanted_form = stripped(answer), stripped(wanted)
+        if answer_form == wanted_form or normalised(answer_form) == normalised(wanted_form):
             return True
     except (ValueError, IndexError):
         pass  # as the oracle: what the rules choke on is compared by the others
@@ -129,7 +129,7 @@ def too_long(answer: str) -> bool:
 
 
 def _replaced(text: str, pairs: tuple[tuple[str, str], ...]) -> str:
-    """The text after one replacement after the other."""
+    """Return the text after one replacement after the other."""
     for before, after in pairs:
         text = text.replace(before, after)
     return text
@@ -169,7 +169,7 @@ def _narrowed(text: str) -> str:
 
 
 def _last_held(text: str, opening: str, closing: str) -> str | None:
-    """What the last of all ``opening...closing`` holds, taken from the left without overlaps."""
+    """Return the contents of the last of all ``opening...closing``, taken from the left without overlaps."""
     held, position = None, 0
     while (start := text.find(opening, position)) >= 0 and (end := text.find(closing, start + len(opening))) >= 0:
         held, position = text[start + len(opening) : end], end + len(closing)
@@ -177,7 +177,7 @@ def _last_held(text: str, opening: str, closing: str) -> str | None:
 
 
 def _without_unit(text: str) -> str:
-    r"""The text up to its first ``\text{``, where it ends in ``}``."""
+    r"""Return the text up to its first ``\text{``, where it ends in ``}``."""
     opening = "\\text{"
     start = text.find(opening)
     return text[:start] if 0 <= start < len(text) - len(opening) and text.endswith("}") else text
@@ -199,7 +199,7 @@ def _braced_fracs(text: str) -> str:
 
 
 def _slash_as_frac(text: str) -> str:
-    r"""Write ``1/2`` as ``\frac{1}{2}``.
+    r"""Write the fraction ``1/2`` as ``\frac{1}{2}``.
 
     Raises:
         ValueError: there is one slash, and its sides are no integers.

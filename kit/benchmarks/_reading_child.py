@@ -40,7 +40,7 @@ def lock() -> None:
 
 
 def made(order: Mapping[str, Any]) -> Callable[[Any, str], Any]:
-    """The reader that an order names."""
+    """Return the reader that an order names."""
     sys.path[:] = order["path"]
     package = Path(order["package"])
     if spec := util.spec_from_file_location("kit", package / "__init__.py"):
@@ -53,7 +53,7 @@ def made(order: Mapping[str, Any]) -> Callable[[Any, str], Any]:
 
 
 def raised(error: Exception) -> dict[str, str]:
-    """An exception as an answer: the kit's own with its kind and message, any other in one line."""
+    """Return an exception as an answer: the kit's own with its kind and message, any other in one line."""
     from kit.errors import KitError
 
     if isinstance(error, KitError):
@@ -63,7 +63,7 @@ def raised(error: Exception) -> dict[str, str]:
 
 
 def answer(read: Callable[[Any, str], Any], row: Mapping[str, Any]) -> dict[str, Any]:
-    """What the reader makes of a text: a text, a grade, or why there is none; ``last`` where no other should follow."""
+    """Read one text: return a text, a grade, or the reason why there is none; ``last`` where no other should follow."""
     from kit.records import Problem
 
     problem = Problem(id=row["id"], data=row["data"])

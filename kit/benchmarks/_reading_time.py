@@ -45,13 +45,13 @@ CPU_S = 10.0
 MEMORY_BYTES = 1 << 30
 """Memory that reading may take beyond what the reader has once it is loaded; real completions need a few MiB."""
 NOT_IN_TIME = "not read in time"
-"""How the reason starts where a text took too long."""
+"""Start of the reason where a text took too long."""
 NOT_READ = "could not be read"
-"""How the reason starts where a text ended its reader."""
-ITS_OWN = {signal.SIGPROF, signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL}
+"""Start of the reason where a text ended its reader."""
+SIGNALS_OF_A_TEXT = {signal.SIGPROF, signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL}
 """Signals that end a process for what it does; others come from outside and say nothing about a text."""
 TRIES = 3
-"""How often a text is read whose process is ended from outside."""
+"""Most readings of a text whose process is ended from outside."""
 _CHILD = Path(__file__).with_name("_reading_child.py")
 
 
@@ -177,39 +177,39 @@ class Reading:
         self._end()
 
     def each(self, problems: Sequence[Problem], texts: Sequence[str]) -> list[Any]:
-        """Return what :func:`read_each` does."""
+        """Read each text for its problem, as :func:`read_each` does."""
         self._wait()
         return [self._read(problem, text) for problem, text in zip(problems, texts, strict=True)]
 
     def _read(self, problem: Problem, text: str) -> Any:
-        """What the reader makes of a text, or why there is nothing.
+        """Return the reader's result for one text, or the reason why there is none.
 
         Raises:
             KitError: the reader raised it, or its process was ended from outside.
         """
         row = {"id": problem.id, "data": problem.data, "text": text, "cpu_s": CPU_S}
         for _ in range(TRIES):
-            word = self._answer(row)
-            code = 0 if word else self._end()
-            if word or code >= 0 or -code in ITS_OWN:
+            reply = self._answer(row)
+            code = 0 if reply else self._end()
+            if reply or code >= 0 or -code in SIGNALS_OF_A_TEXT:
                 break
         else:
             raise KitError(
                 f"problem {problem.id}: the process that reads completions was ended from outside {TRIES} times, "
                 f"by {signal.Signals(-code).name}; is memory short on this machine?"
             )
-        if word is None:
+        if reply is None:
             return NotRead(_reason(code))
-        if word.get("last"):
+        if reply.get("last"):
             self._end()
-        if "grade" in word:
-            return Grade.from_json(word["grade"])
-        if "raised" in word:
-            raise _known(word)
-        return word["text"] if "text" in word else NotRead(f"{NOT_READ}: {word['failed']}")
+        if "grade" in reply:
+            return Grade.from_json(reply["grade"])
+        if "raised" in reply:
+            raise _known(reply)
+        return reply["text"] if "text" in reply else NotRead(f"{NOT_READ}: {reply['failed']}")
 
     def _answer(self, row: Mapping[str, Any]) -> dict[str, Any] | None:
-        """What the process answers to a row; ``None`` where it has ended.
+        """Return the process's answer to a row; ``None`` where it has ended.
 
         Raises:
             KitError: as :meth:`_wait`.
@@ -235,7 +235,7 @@ class Reading:
         _send(self._child, self._order)
 
     def _wait(self) -> "subprocess.Popen[bytes]":
-        """The process, once it can read.
+        """Return the process, once it is ready to read.
 
         Raises:
             KitError: the maker raised it, or the process did not start.
@@ -244,21 +244,21 @@ class Reading:
         child = self._child
         if self._ready:
             return child
-        word = _received(child)
-        if word is not None and "ready" in word:
+        reply = _received(child)
+        if reply is not None and "ready" in reply:
             self._ready = True
             return child
         code = self._end()
-        if word is not None and "raised" in word:
-            raise _known(word)
-        told = f"exit code {code}" if word is None else word["failed"]
+        if reply is not None and "raised" in reply:
+            raise _known(reply)
+        failure = f"exit code {code}" if reply is None else reply["failed"]
         raise KitError(
-            f"the process that reads completions ({self._order['module']}) did not start: {told}; "
+            f"the process that reads completions ({self._order['module']}) did not start: {failure}; "
             "is the environment the locked one?"
         )
 
     def _end(self) -> int:
-        """End the process, if there is one; its exit code."""
+        """End the process, if there is one, and return its exit code."""
         if self._child is None:
             return 0
         child, self._child = self._child, None
@@ -278,22 +278,22 @@ def _send(child: "subprocess.Popen[bytes]", line: Mapping[str, Any]) -> None:
 
 
 def _received(child: "subprocess.Popen[bytes]") -> dict[str, Any] | None:
-    """What the process says next; ``None`` where it has ended."""
+    """Return the next message of the process; ``None`` where it has ended."""
     assert child.stdout
     answer = child.stdout.readline()
     return json.loads(answer) if answer.endswith(b"\n") else None
 
 
 def _reason(code: int) -> str:
-    """Why there is no reading of a text that ended the process with this exit code."""
+    """Explain why there is no reading of a text that ended the process with this exit code."""
     if code == -signal.SIGPROF:
         return not_in_time(CPU_S)
     how = f"with exit code {code}" if code >= 0 else f"by {signal.Signals(-code).name}"
     return f"{NOT_READ}: its reader ended {how}"
 
 
-def _known(word: Mapping[str, str]) -> KitError:
-    """The error of the kit's own that the process raised."""
-    kind = getattr(errors, word["raised"], KitError)
-    error: KitError = kind(word["message"])
+def _known(reply: Mapping[str, str]) -> KitError:
+    """Return the error of the kit's own that the process raised."""
+    kind = getattr(errors, reply["raised"], KitError)
+    error: KitError = kind(reply["message"])
     return error

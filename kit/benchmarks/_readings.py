@@ -1,4 +1,4 @@
-r"""Where a text has its answer: after ``####``, in a box, after "the answer is", in the last formula or number.
+r"""Find the answer in a text: after ``####``, in a box, after "the answer is", in the last formula or number.
 
 Every function takes time in proportion to the text: a model may write sixty thousand digits or as many dollar signs.
 So no pattern here has two parts side by side that match the same characters (``[ \t]*#?[ \t]*``), and none that starts
@@ -17,7 +17,7 @@ UNITS = (
     r"(?>(?:\s|\\(?:text|textbf|textit|textrm|mathrm|mathbf|mbox|operatorname)\s*\{[^{}\d]*\}|\\[%$,;:! ]"
     r"|\^\s*(?:\{\s*)?\\circ(?:\s*\})?|°|[^\W\d_]|[%€£¥$.,!\"'’*/])*)"
 )
-"""What may stand after a number without changing it: words, units, marks; no digit and no operator."""
+"""Pattern of what may stand after a number without changing it: words, units, marks; no digit and no operator."""
 OPENING = r"[\s*_$€£¥~=:>\\]*"
 """Marks that may stand before a number."""
 
@@ -66,24 +66,24 @@ class Formula:
     """A piece of mathematics in a text."""
 
     start: int
-    """Where its opening delimiter starts."""
+    """Position where its opening delimiter starts."""
     end: int
-    """Where its closing delimiter ends."""
+    """Position where its closing delimiter ends."""
     body: str
 
 
 def unseparated(text: str) -> str:
-    r"""The text with LaTeX's and typography's thousands separators left out: ``9{,}500``, ``12\,000``."""
+    r"""Return the text with LaTeX's and typography's thousands separators left out: ``9{,}500``, ``12\,000``."""
     return _SPACED.sub(_joined_groups, _SEPARATOR.sub("", text))
 
 
 def _joined_groups(found: re.Match[str]) -> str:
-    """The digits of a number without the blanks between its thousands; what only looks like one, as it is."""
+    """Return the digits of a number without the blanks between its thousands; what only looks like one, as it is."""
     return found[0] if found["more"] else found[0].replace(" ", "")
 
 
 def own_part(text: str, question: str) -> str:
-    """The text without a further exercise that the model made up for itself after its answer.
+    """Return the text without a further exercise that the model made up for itself after its answer.
 
     A heading ("Question:") opens a further exercise where an answer stands before it, and where it does not repeat the
     question that was asked; so does a mark of a chat format that ends a turn. Headings that count on from one before
@@ -105,14 +105,14 @@ def own_part(text: str, question: str) -> str:
 
 
 def _own_turn(text: str) -> str:
-    """The text up to the first mark of a chat format that has something before it."""
+    """Return the text up to the first mark of a chat format that has something before it."""
     first = _FIRST_MARKS.match(text)
     mark = _TURN.search(text, first.end() if first else 0)
     return text[: mark.start()] if mark else text
 
 
 def _repeats(text: str, question: str) -> bool:
-    """Whether a text starts as the question does."""
+    """Return whether a text starts as the question does."""
     asked = re.sub(r"\W+", "", question[:200].lower())[:40]
     return len(asked) >= 12 and re.sub(r"\W+", "", text.lower()).startswith(asked)
 
@@ -131,13 +131,13 @@ def _answers(part: str, restated: bool) -> bool:
 
 
 def box(text: str) -> str | None:
-    r"""What the last ``\boxed`` or ``\fbox`` holds; to the line's end where it is cut off; ``None`` without one."""
+    r"""Return the contents of the last ``\boxed`` or ``\fbox``, to the line's end if cut off; else ``None``."""
     found = _last_box(text, len(text))
     return found[0] if found else None
 
 
 def boxes(text: str) -> str:
-    r"""What neighbouring boxes at the end hold, joined by commas: "\boxed{1} and \boxed{2}" is "1,2"."""
+    r"""Return the contents of neighbouring boxes at the end, with commas: "\boxed{1} and \boxed{2}" gives "1,2"."""
     parts: list[str] = []
     end = next_start = len(text)
     while (found := _last_box(text, end)) and len(parts) < 10:
@@ -170,13 +170,13 @@ def _last_box(text: str, end: int) -> tuple[str, int, int] | None:
 
 
 def _without_braces(text: str) -> str:
-    """The text without one pair of braces around the whole."""
+    """Return the text without one pair of braces around the whole."""
     inner = text.strip()
     return inner[1:-1] if inner.startswith("{") and inner.find("}") == len(inner) - 1 else inner
 
 
 def marked_number(text: str) -> str | None:
-    """The number after the last ``####`` that is an answer; ``None`` without one.
+    """Return the number after the last ``####`` that is an answer; ``None`` without one.
 
     A heading is none: "#### Step 1: fruit", "#### 1. Fruit", and bare numbers that count up from 1 over longer parts.
     """
@@ -190,7 +190,7 @@ def marked_number(text: str) -> str | None:
 
 
 def _number_of_mark(text: str, mark: re.Match[str]) -> str | None:
-    """The number of one mark."""
+    """Return the number that one mark announces; ``None`` where there is none."""
     line = mark["line"].strip()
     if not line:  # the mark stands on a line of its own
         following = _LINE.match(text, mark.end())
@@ -209,7 +209,7 @@ def _number_of_mark(text: str, mark: re.Match[str]) -> str | None:
 
 
 def marked_text(text: str) -> str | None:
-    """What follows ``####`` in the text's last line, if it is mathematics; ``None`` without such a line."""
+    """Return what follows ``####`` in the text's last line, if it is mathematics; ``None`` without such a line."""
     last = text.rstrip().rpartition("\n")[2]
     mark = list(_MARK.finditer(last))[-1:]
     content = stripped(mark[0]["line"]) if mark else ""
@@ -219,17 +219,17 @@ def marked_text(text: str) -> str | None:
 
 
 def numbers(text: str) -> list[str]:
-    """All numbers of a text, without separators."""
+    """Return all numbers of a text, without separators."""
     return [clean_number(found[0]) for found in re.finditer(NUMBER, text)]
 
 
 def clean_number(found: str) -> str:
-    """A number as :class:`~decimal.Decimal` reads it."""
+    """Return a number as :class:`~decimal.Decimal` reads it."""
     return re.sub(r"[,\s$\\]", "", found).replace("−", "-")
 
 
 def plain_number(snippet: str) -> str | None:
-    """The number that a short text is but for marks and units; ``None`` where it is more than that."""
+    """Return the number that a short text is but for marks and units; ``None`` where it is more than that."""
     snippet = snippet.replace("−", "-")
     inner = re.fullmatch(r"\\(?:text|textbf|mathbf|mathrm|bf)\s*\{([^{}]*)\}", snippet.strip())
     found = re.fullmatch(f"{OPENING}({NUMBER}){UNITS}", inner[1] if inner else snippet)
@@ -237,7 +237,7 @@ def plain_number(snippet: str) -> str | None:
 
 
 def formulas(text: str) -> list[Formula]:
-    r"""The formulas of a text: ``$..$``, ``$$..$$``, ``\(..\)``, ``\[..\]``, equation and align environments.
+    r"""Return the formulas of a text: ``$..$``, ``$$..$$``, ``\(..\)``, ``\[..\]``, equation and align environments.
 
     A dollar sign before a price opens none: what it would hold ends in a blank or before a digit, or at a blank line.
     """
@@ -245,7 +245,7 @@ def formulas(text: str) -> list[Formula]:
 
 
 def joined(found: list[Formula], text: str) -> str:
-    r"""The last formulas that "and", "or" or a comma join, as a list: "$x=2$ or $x=3$" is ``x=2, x=3``."""
+    r"""Return the last formulas that "and", "or" or a comma join, as a list: "$x=2$ or $x=3$" is ``x=2, x=3``."""
     parts = [found[-1].body]
     for left, right in zip(found[-2::-1], found[:0:-1], strict=True):
         if not re.fullmatch(r"\s*(?:,|;|,?\s*(?:and|or))\s*", text[left.end : right.start][:20]):
@@ -255,31 +255,31 @@ def joined(found: list[Formula], text: str) -> str:
 
 
 def _formulas(text: str) -> Iterator[Formula]:
-    """The formulas, in their order."""
+    """Yield the formulas of a text in their order."""
     opening: re.Match[str] | None = None
     for token in _DELIMITER.finditer(text):
-        word = token[0]
-        if word in ("\\\\", "\\$"):
+        delimiter = token[0]
+        if delimiter in ("\\\\", "\\$"):
             continue
-        opens = word in _CLOSING or word.startswith("\\begin")
+        opens = delimiter in _CLOSING or delimiter.startswith("\\begin")
         if opening is None:
             opening = token if opens else None
-        elif not word.strip():  # a blank line ends no display
+        elif not delimiter.strip():  # a blank line ends no display
             opening = None if opening[0] in ("$", "\\(") else opening
-        elif word == _closing(opening[0]) and _closes(text, opening, token):
+        elif delimiter == _closing(opening[0]) and _closes(text, opening, token):
             yield Formula(opening.start(), token.end(), unwrapped(text[opening.end() : token.start()]))
             opening = None
-        elif opens and (opening[0] == "$" or word == opening[0]):
+        elif opens and (opening[0] == "$" or delimiter == opening[0]):
             opening = token  # what was open was a price's sign, or is never closed
 
 
 def unwrapped(body: str) -> str:
-    """A formula's body without the environment that lines its rows up, which is no part of what they say."""
+    """Return a formula's body without the environment that lines its rows up, which is no part of what they say."""
     return _ROWS.sub("", body).strip() if "\\begin" in body else body.strip()
 
 
 def _closing(opening: str) -> str:
-    """The delimiter that ends what another one opens."""
+    """Return the delimiter that ends what another one opens."""
     return opening.replace("\\begin", "\\end") if opening.startswith("\\begin") else _CLOSING[opening]
 
 
@@ -293,8 +293,8 @@ def _closes(text: str, opening: re.Match[str], token: re.Match[str]) -> bool:
     return body[0].isspace() == body[-1].isspace() and not text[token.end() : token.end() + 1].isdigit()
 
 
-def told(text: str) -> tuple[str, str] | None:
-    """The last phrase that announces an answer ("is", "are", ":") and what follows it to the end of the text."""
+def announcement(text: str) -> tuple[str, str] | None:
+    """Return the last phrase that announces an answer ("is", "are", ":") and what follows it to the end of the text."""
     last = next(iter(deque(_PHRASE.finditer(text), maxlen=1)), None)
     return (last["verb"].lower(), text[last.end() :].lstrip(" \t\n*_:")) if last else None
 
@@ -310,12 +310,12 @@ def bare(text: str) -> bool:
 
 
 def sentence(text: str) -> str:
-    """The text's first sentence or line; a decimal point ends none."""
+    """Return the text's first sentence or line; a decimal point ends none."""
     return re.split(r"\.(?:\s|$)|\n|[.!](?=\*\*)", text, maxsplit=1)[0]
 
 
 def stripped(snippet: str) -> str:
-    """A short text without the marks around it: blanks, emphasis, dollar signs, a full stop."""
+    """Return a short text without the marks around it: blanks, emphasis, dollar signs, a full stop."""
     snippet = snippet.strip().strip("*").strip()
     for left, right in (("$$", "$$"), ("\\[", "\\]"), ("\\(", "\\)"), ("$", "$")):
         if snippet.startswith(left) and snippet.removesuffix(".").endswith(right) and len(snippet) > len(left + right):

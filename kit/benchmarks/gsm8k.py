@@ -42,7 +42,7 @@ LONGEST_FORMULA = 1_000
 
 
 def read(path: Path) -> list[Problem]:
-    """The official ``test.jsonl``; the id is the position.
+    """Read the problems of the official ``test.jsonl``; the id is the position.
 
     Raises:
         RequestError: not that format, or an answer without a number after ``#### ``.
@@ -59,12 +59,12 @@ def read(path: Path) -> list[Problem]:
 
 
 def turns(problem: Problem, pack: Pack) -> tuple[Turn, ...]:
-    """The chat that asks it, in the words of ``pack``."""
+    """Return the chat that asks a problem, in the words of ``pack``."""
     return fill(pack.chat("gsm8k"), {"question": problem.data["question"]})
 
 
 def grade(problems: Sequence[Problem], texts: Sequence[str], protocol: str, sandbox: Sandbox | None) -> list[Grade]:
-    """One grade a text, in the order of the problems; ``sandbox`` is not used.
+    """Return one grade a text, in the order of the problems; ``sandbox`` is not used.
 
     Raises:
         RequestError: no such protocol.
@@ -75,7 +75,7 @@ def grade(problems: Sequence[Problem], texts: Sequence[str], protocol: str, sand
 
 
 def reader(protocol: str) -> Callable[[Problem, str], Grade]:
-    """What grades one text by a protocol; answers that are no numbers are compared by one process for all of them.
+    """Return the grader of one text by a protocol; one process compares all answers that are no numbers.
 
     Raises:
         RequestError: no such protocol.
@@ -85,26 +85,26 @@ def reader(protocol: str) -> Callable[[Problem, str], Grade]:
 
 
 def reference(problem: Problem) -> str:
-    """The number after ``#### ``, thousands separators left out."""
+    """Return the number after ``#### ``, thousands separators left out."""
     return str(problem.data["answer"]).split("#### ")[1].replace(",", "")
 
 
 def _graded(problem: Problem, answer: str | None, right: bool, reason: str = "") -> Grade:
-    """The grade of an answer, or of none."""
+    """Return the grade of an answer, or of none."""
     if answer is None:
         return Grade(id=problem.id, scores={"gsm8k": [0, 1]}, reason="no number found")
     return Grade(id=problem.id, scores={"gsm8k": [int(right), 1]}, answer=answer, reason=reason)
 
 
 def paper(problem: Problem, text: str, algebra: Algebra) -> Grade:
-    """OpenCompass's grade."""
+    """Grade a text as OpenCompass does."""
     del algebra
     answer = last_plain_number(text)
     return _graded(problem, answer, answer is not None and equals_integer(answer, reference(problem)))
 
 
 def default(problem: Problem, text: str, algebra: Algebra) -> Grade:
-    """The fairer grade: numbers are compared as decimals, anything else as mathematics."""
+    """Return the fairer grade: numbers are compared as decimals, anything else as mathematics."""
     answer, wanted = final_answer(text, problem.data["question"]), reference(problem)
     number = readings.plain_number(answer) if answer else None
     if answer is None or number is not None:
@@ -114,13 +114,13 @@ def default(problem: Problem, text: str, algebra: Algebra) -> Grade:
 
 
 def last_plain_number(text: str) -> str | None:
-    """OpenCompass's reading: the last integer or decimal before a new ``Question:``; a comma ends a number."""
+    """Return OpenCompass's reading: the last integer or decimal before a new ``Question:``; a comma ends a number."""
     numbers = re.findall(r"-?\d+\.\d+|-?\d+", text.partition("Question:")[0])
     return numbers[-1] if numbers else None
 
 
 def equals_integer(answer: str, wanted: str) -> bool:
-    """OpenCompass's comparison: equal as text, or within 1e-6 of the reference as an integer."""
+    """Compare as OpenCompass does: equal as text, or within 1e-6 of the reference as an integer."""
     if answer == wanted:
         return True
     try:
@@ -130,7 +130,7 @@ def equals_integer(answer: str, wanted: str) -> bool:
 
 
 def final_answer(text: str, question: str) -> str | None:
-    r"""The answer of a text: a number, or a piece of LaTeX that is more than a number; ``None`` without a digit.
+    r"""Return the answer of a text: a number, or a piece of LaTeX that is more than a number; ``None`` without a digit.
 
     A further exercise that the model made up for itself is left out. Then the first of: the number after the last
     ``####`` that is no heading, what the last box holds, what "the answer is" announces, the last number.
@@ -147,11 +147,11 @@ def final_answer(text: str, question: str) -> str | None:
 
 
 def _announced(text: str) -> str | None:
-    """What the last "answer is" or "answer:" announces, if it says it at once or in its own sentence."""
-    told = readings.told(text)
-    if told is None:
+    """Return what the last "answer is" or "answer:" announces, if it says it at once or in its own sentence."""
+    announced = readings.announcement(text)
+    if announced is None:
         return None
-    verb, rest = told
+    verb, rest = announced
     sentence = readings.sentence(rest)
     if verb in (":", "=") and rest[len(sentence) :].strip(" .*\n") and readings.plain_number(sentence) is None:
         return None  # "Answer:" over a worked solution

@@ -37,7 +37,7 @@ RUNS_CODE = False
 
 
 def read(path: Path) -> list[Problem]:
-    """A JSONL file with ``problem`` and ``solution``; the id is ``idx``, or else the position.
+    """Read the problems of a JSONL file with ``problem`` and ``solution``; the id is ``idx``, or else the position.
 
     Raises:
         RequestError: not that format, an id stands twice, or a solution has no answer to compare with.
@@ -53,12 +53,12 @@ def read(path: Path) -> list[Problem]:
 
 
 def turns(problem: Problem, pack: Pack) -> tuple[Turn, ...]:
-    """The chat that asks it, in the words of ``pack``."""
+    """Return the chat that asks a problem, in the words of ``pack``."""
     return fill(pack.chat("math"), {"problem": problem.data["problem"]})
 
 
 def grade(problems: Sequence[Problem], texts: Sequence[str], protocol: str, sandbox: Sandbox | None) -> list[Grade]:
-    """One grade a text, in the order of the problems; ``sandbox`` is not used.
+    """Return one grade a text, in the order of the problems; ``sandbox`` is not used.
 
     Raises:
         RequestError: no such protocol.
@@ -69,7 +69,7 @@ def grade(problems: Sequence[Problem], texts: Sequence[str], protocol: str, sand
 
 
 def reader(protocol: str) -> Callable[[Problem, str], Grade]:
-    """What grades one text by a protocol; one process compares what is only equal as mathematics.
+    """Return the grader of one text by a protocol; one process compares what is only equal as mathematics.
 
     Raises:
         RequestError: no such protocol.
@@ -79,20 +79,20 @@ def reader(protocol: str) -> Callable[[Problem, str], Grade]:
 
 
 def _graded(problem: Problem, answer: str, right: bool, reason: str = "") -> Grade:
-    """The grade of an answer; empty where none was found."""
+    """Return the grade of an answer; empty where none was found."""
     reason = "no answer found" if not answer else TOO_LONG if too_long(answer) else reason
     return Grade(id=problem.id, scores={"math": [int(right), 1]}, answer=answer, reason="" if right else reason)
 
 
 def paper(problem: Problem, text: str, algebra: Algebra) -> Grade:
-    """OpenCompass's grade."""
+    """Grade a text as OpenCompass does."""
     del algebra
     answer = paper_answer(text)
     return _graded(problem, answer, equivalent(answer, boxed(problem.data["solution"])))
 
 
 def default(problem: Problem, text: str, algebra: Algebra) -> Grade:
-    """The fairer grade: equal by the string rules in one of the answer's readings, or as mathematics."""
+    """Return the fairer grade: equal by the string rules in one of the answer's readings, or as mathematics."""
     wanted = boxed(problem.data["solution"]) or ""
     found = fair_answers(text, problem.data["problem"], several="," in wanted)
     answer = found[0] if found else ""
@@ -115,14 +115,14 @@ def _unlike(answer: str, wanted: str) -> bool:
 
 
 def _number_or_list(text: str) -> set[tuple[str, ...]]:
-    """What digits and commas may say: a number with separators, a list of numbers in any order, or either."""
+    """Return the readings of digits and commas: a number with separators, a list of numbers in any order, or either."""
     text = re.sub(r"\s", "", text)
     number = {(text.replace(",", ""),)} if re.fullmatch(r"\d+|\d{1,3}(?:,\d{3})+", text) else set()
     return number | {tuple(sorted(text.split(",")))}
 
 
 def paper_answer(text: str) -> str:
-    r"""OpenCompass's reading.
+    r"""Read the answer from a text as OpenCompass does.
 
     The last ``\boxed{}``, one pair of outer braces stripped; else the first "sentence" (a full stop ends it, in a
     decimal number too) that says "final answer" or "answer is"; else the first sentence; the last two normalised.
@@ -135,14 +135,14 @@ def paper_answer(text: str) -> str:
 
 
 def _box(text: str) -> str:
-    r"""What the last ``\boxed{}`` holds, one pair of outer braces stripped; empty if there is none."""
+    r"""Return the contents of the last ``\boxed{}``, one pair of outer braces stripped; empty if there is none."""
     found = boxed(text) or ""
     inner = re.match(r"^\{(.*)\}$", found)
     return inner[1] if inner else found
 
 
 def fair_answers(text: str, question: str, several: bool) -> list[str]:
-    r"""The readings of a text's answer, the likeliest first; none where it has no answer.
+    r"""Return the readings of a text's answer, the likeliest first; none where it has no answer.
 
     A further exercise that the model made up for itself is left out. What ``####`` marks in the last line; else the
     last ``\boxed{}`` (``several``: with its neighbours too); else a text that is all mathematics; else what follows the
@@ -155,8 +155,8 @@ def fair_answers(text: str, question: str, several: bool) -> list[str]:
         return list(filter(None, dict.fromkeys([box, readings.boxes(text)] if several else [box])))
     if marked := readings.marked_number(text) or (readings.stripped(text) if readings.bare(text) else ""):
         return _sides(marked)
-    if told := readings.told(text):
-        return _announced(told[1], several)
+    if announced := readings.announcement(text):
+        return _announced(announced[1], several)
     if formulas := readings.formulas(text):
         return [readings.joined(formulas, text), *_sides(formulas[-1].body)] if several else _sides(formulas[-1].body)
     numbers = re.findall(readings.NUMBER + r"(?:/\d+)?", text)
@@ -164,7 +164,7 @@ def fair_answers(text: str, question: str, several: bool) -> list[str]:
 
 
 def _announced(rest: str, several: bool) -> list[str]:
-    """The readings of what follows "the answer is"."""
+    """Return the readings of what follows "the answer is"."""
     sentence = readings.sentence(rest)
     formulas = [found for found in readings.formulas(rest) if found.start <= len(sentence)]
     if not formulas:
@@ -177,7 +177,7 @@ def _announced(rest: str, several: bool) -> list[str]:
 
 
 def _sides(formula: str) -> list[str]:
-    """A formula after its last "=", and whole."""
+    """Return a formula after its last "=", and whole."""
     body = readings.unwrapped(readings.stripped(formula))
     return list(dict.fromkeys(filter(None, [body.rpartition("=")[2].strip(), body])))
 

@@ -53,7 +53,7 @@ FENCED = re.compile(r"```\w*\n(.*?)```", re.DOTALL)
 
 
 def read(path: Path) -> list[Problem]:
-    """The problems of ``HumanEval.jsonl`` or ``HumanEval.jsonl.gz``.
+    """Read the problems of ``HumanEval.jsonl`` or ``HumanEval.jsonl.gz``.
 
     Raises:
         RequestError: not the benchmark's format, an id stands twice, or a problem has nothing to be tested by.
@@ -75,18 +75,18 @@ def read(path: Path) -> list[Problem]:
 
 
 def turns(problem: Problem, pack: Pack) -> tuple[Turn, ...]:
-    """The chat that asks it, in the words of ``pack``."""
+    """Return the chat that asks a problem, in the words of ``pack``."""
     return fill(pack.chat("humaneval"), {name: problem.data[name] for name in ("prompt", "entry_point")})
 
 
 def first_block(text: str, *_: str) -> str:
-    """OpenCompass's: the first closed fenced block, else the text."""
+    """Return OpenCompass's reading: the first closed fenced block, else the text."""
     match = FENCED.search(text)
     return match[1] if match else text
 
 
 def function(text: str, entry_point: str) -> str:
-    """Ours: the function with what it needs, or what goes on where the prompt ends; nothing around it."""
+    """Return the function with what it needs, or what goes on where the prompt ends; nothing around it."""
     text, parser = source.clean(text), Parser()
     whole = source.program(text, (entry_point,), parser)
     if whole is None:
@@ -95,11 +95,11 @@ def function(text: str, entry_point: str) -> str:
 
 
 PROTOCOLS: Mapping[str, Callable[..., str]] = {"paper": first_block, "default": function}
-"""How the completion is taken from a text; it is put behind the prompt as it is."""
+"""Protocol -> function that takes the completion from a text; it is put behind the prompt as it is."""
 
 
 def helpers(problem: Problem) -> str:
-    """The prompt as a program: a signature that has no docstring gets a body."""
+    """Return the prompt as a program: a signature that has no docstring gets a body."""
     return _with_body(problem.data["prompt"])
 
 
@@ -109,7 +109,7 @@ def _with_body(prompt: str) -> str:
 
 
 def program(problem: Problem, completion: str) -> Program:
-    """What is run: prompt and completion in the candidate, the problem's tests in the tester.
+    """Return the program to run: prompt and completion in the candidate, the problem's tests in the tester.
 
     The tester takes the helpers that some tests use (``poly``, ``encode_shift``) from the prompt, never the completion.
     """
@@ -125,7 +125,7 @@ def program(problem: Problem, completion: str) -> Program:
 
 
 def grade(problems: Sequence[Problem], texts: Sequence[str], protocol: str, sandbox: Sandbox | None) -> list[Grade]:
-    """One grade a text, in the order of the problems.
+    """Return one grade a text, in the order of the problems.
 
     Args:
         problems: what was asked.
@@ -142,7 +142,7 @@ def grade(problems: Sequence[Problem], texts: Sequence[str], protocol: str, sand
 
 
 def reader(protocol: str) -> Callable[[Problem, str], str]:
-    """What takes the completion from one text by a protocol.
+    """Return the function that takes the completion from one text by a protocol.
 
     Raises:
         RequestError: no such protocol.

@@ -58,7 +58,7 @@ MANIFEST = PACKAGE.parent / "manifests" / "ifeval.toml"
 
 
 def read(path: Path) -> list[Problem]:
-    """The official ``input_data.jsonl``; the id is ``key``.
+    """Read the problems of the official ``input_data.jsonl``; the id is ``key``.
 
     Raises:
         RequestError: not that format, kwargs that are no objects, or a key stands twice.
@@ -71,22 +71,22 @@ def read(path: Path) -> list[Problem]:
                 f"{path}: key {row.id}: {len(ids)} instructions with {len(kwargs)} kwargs; wanted one each"
             )
         for name, kinds in (("instruction_id_list", str), ("kwargs", dict)):
-            if strange := [value for value in row.data[name] if not isinstance(value, kinds)]:
+            if mistyped := [value for value in row.data[name] if not isinstance(value, kinds)]:
                 raise RequestError(
-                    f"{path}: key {row.id}: {name}: found {type(strange[0]).__name__} in the list, "
+                    f"{path}: key {row.id}: {name}: found {type(mistyped[0]).__name__} in the list, "
                     f"wanted {kinds.__name__}"
                 )
     return rows
 
 
 def turns(problem: Problem, pack: Pack) -> tuple[Turn, ...]:
-    """The prompt alone, whatever the pack: a word around it could keep or break an instruction."""
+    """Return the prompt alone, whatever the pack: a word around it could keep or break an instruction."""
     del pack
     return (Turn(role="user", content=problem.data["prompt"]),)
 
 
 def grade(problems: Sequence[Problem], texts: Sequence[str], protocol: str, sandbox: Sandbox | None) -> list[Grade]:
-    """One grade a text, in the order of the problems; ``sandbox`` is not used.
+    """Return one grade a text, in the order of the problems; ``sandbox`` is not used.
 
     Raises:
         RequestError: no such protocol, a wheel's file is missing or differs, or an instruction is not known.
@@ -96,7 +96,7 @@ def grade(problems: Sequence[Problem], texts: Sequence[str], protocol: str, sand
 
 
 def reader(protocol: str) -> Callable[[Problem, str], Grade]:
-    """What grades one text by the official checkers, whatever the protocol.
+    """Return the grader of one text by the official checkers, whatever the protocol.
 
     Raises:
         RequestError: no such protocol, or a wheel's file is missing or differs.
@@ -107,7 +107,7 @@ def reader(protocol: str) -> Callable[[Problem, str], Grade]:
 
 
 def _nothing_followed(problem: Problem) -> dict[str, list[int]]:
-    """The scores of a text that follows no instruction."""
+    """Return the scores of a text that follows no instruction."""
     counts = {"prompts": 1, "instructions": len(problem.data["instruction_id_list"])}
     return {metric: [0, counts[unit]] for metric, unit in METRICS.items()}
 
@@ -121,16 +121,16 @@ def variants(text: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkers:
-    """The official checkers."""
+    """The official checkers with their source of random draws."""
 
     classes: Mapping[str, Any]
     """Instruction id -> class."""
     chance: Random
-    """Where they draw what a problem does not name."""
+    """Source of random draws for what a problem does not name."""
 
 
 def follows(problem: Problem, forms: Sequence[str], reading: str, checkers: Checkers) -> list[bool]:
-    """Which of the problem's instructions at least one form of the text follows.
+    """Tell for each of the problem's instructions whether at least one form of the text follows it.
 
     Args:
         problem: the prompt with its instructions.
@@ -165,11 +165,11 @@ def follows(problem: Problem, forms: Sequence[str], reading: str, checkers: Chec
 
 
 FAULTS = (TypeError, ValueError, AttributeError, KeyError, IndexError)
-"""What the official checkers raise where they can't take their kwargs; raised by one text alone, it is that text's."""
+"""Errors of the official checkers that can't take their kwargs; raised by one text alone, it is that text's."""
 
 
 def _holds(checker: Any, form: str) -> bool:
-    """What the official checker says; its JSON parser gives up on a text of opening brackets, which is no JSON."""
+    """Return the official checker's verdict; its JSON parser gives up on many opening brackets, which are no JSON."""
     try:
         return bool(checker.check_following(form))
     except RecursionError:
@@ -177,7 +177,7 @@ def _holds(checker: Any, form: str) -> bool:
 
 
 def _one(problem: Problem, text: str, checkers: Checkers) -> Grade:
-    """The grade of one text."""
+    """Grade one text by both readings, strict and loose."""
     strict = follows(problem, [text], "strict", checkers)
     loose = follows(problem, variants(text), "loose", checkers)
     names = problem.data["instruction_id_list"]
@@ -192,7 +192,7 @@ def _one(problem: Problem, text: str, checkers: Checkers) -> Grade:
 
 
 def load_checkers() -> Checkers:
-    """The checkers in the wheel's three files; the package around them is not imported.
+    """Return the checkers in the wheel's three files; the package around them is not imported.
 
     They read with the kit's own chance and patterns (:mod:`kit.benchmarks._ifeval_patterns`) and log nothing: a text
     whose language is not found would go to the terminal as it is, control characters too. nltk's limit on its patterns,
@@ -224,7 +224,7 @@ def load_checkers() -> Checkers:
 
 
 def _pinned(pin: Mapping[str, str]) -> Path:
-    """The place of an installed wheel's file, after its sha256 was checked."""
+    """Return the place of an installed wheel's file, after its sha256 was checked."""
     name = pin["distribution"]
     try:
         path = Path(str(distribution(name).locate_file(pin["path"])))
@@ -261,14 +261,14 @@ def _stand_ins(*names: str) -> Iterator[ModuleType]:
 
 
 def _version_parser() -> ModuleType:
-    """What the checkers take from ``packaging`` to compare nltk's version; the grade image does not have it."""
+    """Make the part of ``packaging`` that the checkers compare nltk's version with; the grade image has none."""
     module = ModuleType("packaging.version")
     module.parse = lambda text: tuple(map(int, text.split(".")[:3]))  # type: ignore[attr-defined]
     return module
 
 
 def _executed(name: str, path: Path) -> ModuleType:
-    """The module of one file, under the name that its siblings import it by."""
+    """Return the module of one file, under the name that its siblings import it by."""
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise RequestError(f"{path}: not a Python file")

@@ -77,7 +77,7 @@ def _between(begin: str, end: str) -> Take:
 
 
 def _from(begin: str) -> Take:
-    r"""``BEGIN(.*)``: to the end."""
+    r"""Match ``BEGIN(.*)``: all that follows the beginning."""
     opening = re.compile(begin)
 
     def take(text: str) -> str | None:
@@ -108,11 +108,11 @@ BEGIN = re.compile(r"\[BEGIN\]|^BEGIN$", re.MULTILINE)
 DONE = re.compile(r"\[DONE\]|(?<=['\s])DONE(?!\w)")
 QUOTED = re.compile(r"\s*(?:'(?!''))?")
 MARKS_TRIED = 4
-"""How many end marks may stand in strings of the code."""
+"""Most end marks that may stand in strings of the code."""
 
 
 def read(path: Path) -> list[Problem]:
-    """The problems of ``mbpp.jsonl``: the test set of the full file, all rows of another.
+    """Read the problems of ``mbpp.jsonl``: the test set of the full file, all rows of another.
 
     Raises:
         RequestError: not the benchmark's format, an id stands twice, or a task has no assert.
@@ -127,9 +127,9 @@ def read(path: Path) -> list[Problem]:
             raise RequestError(f"{path}: task {problem.id}: test_list: no assert in it, so nothing is tested")
         files.check_imports(f"{path}: task {problem.id}: test_list", _tests(problem.data))
     if len(problems) == FULL_ROWS:
-        if strange := [problem.id for problem in problems if not problem.id.isdecimal()]:
+        if named := [problem.id for problem in problems if not problem.id.isdecimal()]:
             raise RequestError(
-                f"{path}: {FULL_ROWS} rows, as the full file has, and task_id {strange[0]!r}; wanted the numbers 1 to "
+                f"{path}: {FULL_ROWS} rows, as the full file has, and task_id {named[0]!r}; wanted the numbers 1 to "
                 f"{FULL_ROWS}, by which the test set is told"
             )
         return [problem for problem in problems if int(problem.id) in TEST_IDS]
@@ -141,13 +141,13 @@ def _tests(row: Mapping[str, Any]) -> str:
 
 
 def turns(problem: Problem, pack: Pack) -> tuple[Turn, ...]:
-    """The chat that asks it, in the words of ``pack``."""
+    """Return the chat that asks a problem, in the words of ``pack``."""
     data = problem.data
     return fill(pack.chat("mbpp"), {"text": data["text"], "test_list": "\n".join(data["test_list"])})
 
 
 def names(problem: Problem) -> tuple[str, ...]:
-    """What the tests take from the candidate; a built-in only where the reference defines it (task 126, ``sum``)."""
+    """Return the names that the tests use; a built-in only where the reference defines it (task 126, ``sum``)."""
     nodes = list(ast.walk(ast.parse(_tests(problem.data))))
     used = [node for node in nodes if isinstance(node, ast.Name)]
     own = {node.id for node in used if isinstance(node.ctx, ast.Store)}
@@ -163,19 +163,19 @@ def names(problem: Problem) -> tuple[str, ...]:
 
 
 def first_pattern(text: str, *_: str) -> str:
-    """OpenCompass's: what the first of its patterns takes, cut at a fence or at DONE."""
+    """Return OpenCompass's reading: what its first pattern takes, cut at a fence or at DONE."""
     text = next((found for take in PATTERNS if (found := take(text)) is not None), text)
     return _before_done(text.partition("```")[0]).replace("\\_", "_").strip()
 
 
 def _before_done(text: str) -> str:
-    r"""The text before the first match of ``'?\s*\[?DONE\]?``."""
+    r"""Return the text before the first match of ``'?\s*\[?DONE\]?``."""
     before, mark, _ = text.partition("DONE")
     return before.removesuffix("[").rstrip().removesuffix("'") if mark else text
 
 
 def function(text: str, *names: str) -> str:
-    """Ours: the functions that the asserts call, with what they need, out of marks, fences and prose."""
+    """Return the functions that the asserts call, with what they need, out of marks, fences and prose."""
     text, parser = source.clean(text), Parser()
     places = [*_between_marks(text, parser), text]
     found = next((code for place in places if (code := source.program(place, names, parser)) is not None), None)
@@ -183,7 +183,7 @@ def function(text: str, *names: str) -> str:
 
 
 def _between_marks(text: str, parser: Parser) -> list[str]:
-    """What stands between the marks, up to the first end mark that leaves Python; empty where there is no mark.
+    """Return the code between the marks, up to the first end mark that leaves Python; empty where there is no mark.
 
     A quote before the end mark belongs to the marks where one opens the code, and to the code where none does, unless
     only the other way round is Python.
@@ -200,17 +200,17 @@ def _between_marks(text: str, parser: Parser) -> list[str]:
 
 
 def _unquoted(code: str, opened: bool) -> list[str]:
-    """The code without a last quote and with it, the likelier one first."""
+    """Return the code without a last quote and with it, the likelier one first."""
     both = [code.removesuffix("'"), code]
     return both if opened else both[::-1]
 
 
 PROTOCOLS: Mapping[str, Callable[..., str]] = {"paper": first_pattern, "default": function}
-"""How the code is taken from a text, given the function that the asserts call."""
+"""Protocol -> function that takes the code from a text, given the function that the asserts call."""
 
 
 def grade(problems: Sequence[Problem], texts: Sequence[str], protocol: str, sandbox: Sandbox | None) -> list[Grade]:
-    """One grade a text, in the order of the problems.
+    """Return one grade a text, in the order of the problems.
 
     Args:
         problems: what was asked.
@@ -227,12 +227,12 @@ def grade(problems: Sequence[Problem], texts: Sequence[str], protocol: str, sand
 
 
 def program(problem: Problem, code: str) -> Program:
-    """What is run: the code in the candidate, the problem's asserts in the tester."""
+    """Return the program to run: the code in the candidate, the problem's asserts in the tester."""
     return Program(id=problem.id, code=code + "\n", tests=_tests(problem.data), names=names(problem), cpu_s=CPU_S)
 
 
 def reader(protocol: str) -> Callable[[Problem, str], str]:
-    """What takes the code from one text by a protocol.
+    """Return the function that takes the code from one text by a protocol.
 
     Raises:
         RequestError: no such protocol.

@@ -37,7 +37,7 @@ Status = Literal["ok", "missing", "warn"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One thing looked at."""
+    """Result of one check of this machine."""
 
     name: str
     status: Status
@@ -60,9 +60,9 @@ def main(as_json: bool) -> int:
 
 
 def examine() -> list[Check]:
-    """Every check, in the order in which a machine is set up."""
+    """Run every check, in the order in which a machine is set up."""
     environment = os.environ.get(IMAGE) or locks.installed_environment()
-    looks: tuple[Callable[[], list[Check]], ...] = (
+    checks: tuple[Callable[[], list[Check]], ...] = (
         system,
         processor,
         room,
@@ -74,7 +74,7 @@ def examine() -> list[Check]:
         containers,
         scale,
     )
-    return [check for look in looks for check in look()]
+    return [check for run in checks for check in run()]
 
 
 def reinstall() -> str:
@@ -84,7 +84,7 @@ def reinstall() -> str:
 
 
 def show(checks: list[Check]) -> None:
-    """A table of all, then the commands that mend what is not right."""
+    """Show a table of all checks, then the commands that mend what is not right."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -106,7 +106,7 @@ def show(checks: list[Check]) -> None:
 
 
 def system() -> list[Check]:
-    """Operating system and Python."""
+    """Check the operating system and Python."""
     here = f"{platform.system()} {platform.machine()}"
     python = platform.python_version()
     return [
@@ -128,7 +128,7 @@ def system() -> list[Check]:
 
 
 def processor() -> list[Check]:
-    """Cores, and the vector units that engines and trainer use."""
+    """Check the cores, and the vector units that engines and trainer use."""
     return [
         Check(
             name="cores", status="ok", found=str(len(os.sched_getaffinity(0))), wanted="2 or more for the stated times"
@@ -138,7 +138,7 @@ def processor() -> list[Check]:
 
 
 def cpu_flags(cpuinfo: Path) -> set[str]:
-    """The first processor's flags, as the kernel lists them."""
+    """Return the first processor's flags, as the kernel lists them."""
     try:
         found = re.search(r"^flags\s*:(.*)$", cpuinfo.read_text(encoding="utf-8"), flags=re.MULTILINE)
     except OSError:
@@ -160,7 +160,7 @@ def vector_units(flags: set[str]) -> Check:
 
 
 def room() -> list[Check]:
-    """Memory, and disk where the store is."""
+    """Check the memory, and the disk where the store is."""
     smoke = Catalogue(manifests_folder()).scale("smoke")
     jobs = plan_tables(["2"], "smoke").jobs.values()
     disk = sum(int(job.resources.get("disk_bytes", 0)) for job in jobs) / 1e9
@@ -187,7 +187,7 @@ def room() -> list[Check]:
 
 
 def packages(environment: str) -> list[Check]:
-    """The lock beside what is installed; torch and the engine by name, where the environment has them.
+    """Compare the lock with what is installed; torch and the engine by name, where the environment has them.
 
     An image leaves out the packages that carry weights: its jobs get them from the machine.
     """
@@ -222,7 +222,7 @@ def packages(environment: str) -> list[Check]:
 
 
 def libraries(environment: str) -> list[Check]:
-    """System libraries that pip can't bring."""
+    """Check the system libraries that pip can't bring."""
     checks = []
     if environment == "cpu":
         checks.append(library("libnuma1", "libnuma.so.1", "vllm on a CPU"))
@@ -230,7 +230,7 @@ def libraries(environment: str) -> list[Check]:
 
 
 def library(package: str, soname: str, needed_by: str) -> Check:
-    """Whether the loader finds a library."""
+    """Return whether the loader finds a library."""
     try:
         ctypes.CDLL(soname)
     except OSError:
@@ -241,7 +241,7 @@ def library(package: str, soname: str, needed_by: str) -> Check:
 
 
 def sandbox() -> list[Check]:
-    """The tier that holds here, tried with attacks."""
+    """Check which tier of the sandbox holds here, by trying attacks."""
     from kit.sandbox import open_sandbox
 
     wanted = "landlock + seccomp, or seccomp"
@@ -254,7 +254,7 @@ def sandbox() -> list[Check]:
 
 
 def carried_files() -> list[Check]:
-    """Files that graders and prompts take from installed wheels."""
+    """Check the files that graders and prompts take from installed wheels."""
     return [
         carried("nltk punkt_tab", "llama-index-core", PUNKT, "IFEval's sentence counts", "missing"),
         carried("OpenCompass prompts", "opencompass", "opencompass/configs", "the paper's prompts", "warn"),
@@ -262,7 +262,7 @@ def carried_files() -> list[Check]:
 
 
 def carried(name: str, package: str, path: str, needed_by: str, otherwise: Status) -> Check:
-    """Whether a wheel is there with the file that it is installed for."""
+    """Return whether a wheel is there with the file that it is installed for."""
     wanted = f"{package}, for {needed_by}"
     version = locks.installed_version(package)
     if version and Path(str(distribution(package).locate_file(path))).exists():
@@ -272,7 +272,7 @@ def carried(name: str, package: str, path: str, needed_by: str, otherwise: Statu
 
 
 def gpus() -> list[Check]:
-    """GPUs and their driver."""
+    """Check the GPUs and their driver."""
     query = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader,nounits"]
     try:
         printed = subprocess.run(query, text=True, capture_output=True, check=True, timeout=60).stdout
@@ -282,7 +282,7 @@ def gpus() -> list[Check]:
 
 
 def gpu_check(printed: str) -> Check:
-    """The check on what ``nvidia-smi`` prints, one line ``name, MiB, driver`` a GPU."""
+    """Return the check on what ``nvidia-smi`` prints, one line ``name, MiB, driver`` a GPU."""
     wanted = f"for the scales one-gpu and paper: driver {DRIVER} or newer"
     rows = [[word.strip() for word in line.split(",")] for line in printed.splitlines() if line.count(",") == 2]
     if not rows:
@@ -300,7 +300,7 @@ def gpu_check(printed: str) -> Check:
 
 
 def containers() -> list[Check]:
-    """Container runtimes, and the images that they have; none is needed on one machine."""
+    """Check the container runtimes and the images that they have; none is needed on one machine."""
     found, cures = [], []
     for name in RUNTIMES:
         if not shutil.which(name):
@@ -334,6 +334,6 @@ def images(runtime: str) -> str:
 
 
 def scale() -> list[Check]:
-    """What ``--scale auto`` takes here."""
+    """Name the scale that ``--scale auto`` takes here."""
     found = largest_scale(Catalogue(manifests_folder()), this_machine())
     return [Check(name="scale", status="ok", found=found, wanted="what auto takes here")]

@@ -1,4 +1,4 @@
-"""What is pinned, what is not yet, and how a networked machine finds the rest: ``kit pin`` and ``kit doctor --pins``.
+"""List the pins and those still missing, and ask the network for the rest: ``kit pin`` and ``kit doctor --pins``.
 
 Nothing is guessed: a pin is written only after the hub, the registry or the file itself has said it.
 """
@@ -35,20 +35,20 @@ class Pin:
     source: str
     """Repository, address, image with its tag, or package."""
     file: Path
-    """The manifest."""
+    """Path of the manifest."""
     key: str
     """``hub.revision``, ``sha256``, the image's or the package's own key."""
     found: str | None
-    """What stands there; None if nothing does. Of a Debian package ``<version> <sha256>``."""
+    """The value that stands there; None if there is none. For a Debian package ``<version> <sha256>``."""
     git_blob: str | None = None
     """A data set's git blob id, where its manifest has one: it is checked before a sha256 is written."""
 
 
 class Network(Protocol):
-    """What a networked machine can say."""
+    """Questions that a networked machine can answer."""
 
     def revision(self, repo: str) -> str:
-        """The commit at the head of a hub repository."""
+        """Return the commit at the head of a hub repository."""
         ...
 
     def hashes(self, url: str) -> FileHashes:
@@ -56,16 +56,16 @@ class Network(Protocol):
         ...
 
     def digest(self, image: str) -> str:
-        """Of an image's tag, ``sha256:`` and 64 hex digits."""
+        """Return the digest of an image tag as ``sha256:<64 hex digits>``."""
         ...
 
     def package(self, name: str) -> str:
-        """Version and sha256 of the newest build of a Debian package."""
+        """Return the version and sha256 of the newest build of a Debian package."""
         ...
 
 
 def pins(root: Path = ROOT) -> list[Pin]:
-    """Every pin of the tree, in the manifests' order."""
+    """Return every pin of the tree, in the manifests' order."""
     manifests = root / "manifests"
     catalogue = Catalogue(manifests)
     found = [
@@ -129,7 +129,7 @@ def _package_pin(path: Path, image: str, name: str, pin: Any) -> Pin:
 
 
 def unpinned(root: Path = ROOT) -> list[Pin]:
-    """What has no pin yet."""
+    """List the pins that have no value yet."""
     return [pin for pin in pins(root) if pin.found is None]
 
 
@@ -167,7 +167,7 @@ def refresh(network: Network, *, move: bool, root: Path = ROOT) -> Iterable[str]
 
 
 def ask(network: Network, pin: Pin) -> str:
-    """What the network says of one pin.
+    """Ask the network for the value of one pin.
 
     Raises:
         KitError: it could not be asked; or other bytes than the pinned git blob's are at a data set's address.
@@ -182,7 +182,7 @@ def ask(network: Network, pin: Pin) -> str:
 
 
 def _data_sha256(found: FileHashes, pin: Pin) -> str:
-    """The sha256 of a data set's bytes, after their git blob id was compared with the pinned one."""
+    """Return the sha256 of a data set's bytes, after their git blob id was compared with the pinned one."""
     if pin.git_blob not in (None, found.git_blob):
         raise KitError(
             f"data set {pin.name}: {pin.source} has git blob id {found.git_blob}, the manifest pins {pin.git_blob}"
@@ -232,7 +232,7 @@ class Online:
     """The hub, the data sets' addresses and the images' registry, over the network; Debian's packages, by apt."""
 
     def revision(self, repo: str) -> str:
-        """The commit at the head of a hub repository."""
+        """Return the commit at the head of a hub repository."""
         from huggingface_hub import HfApi
 
         try:
@@ -255,7 +255,7 @@ class Online:
             raise KitError(f"{url}: could not be read ({getattr(error, 'reason', error)}); {NETWORK}") from error
 
     def digest(self, image: str) -> str:
-        """Of an image's tag."""
+        """Return the digest of an image tag as ``sha256:<64 hex digits>``."""
         if shutil.which("skopeo"):
             words = ["skopeo", "inspect", "--format", "{{.Digest}}", f"docker://{image}"]
         else:
@@ -271,7 +271,7 @@ class Online:
         return digest
 
     def package(self, name: str) -> str:
-        """Version and sha256 of the newest build of a Debian package."""
+        """Return the version and sha256 of the newest build of a Debian package."""
         return debian.newest(name)
 
 

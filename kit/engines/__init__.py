@@ -1,4 +1,4 @@
-"""How text is computed. An engine is a file of this folder with an ``open`` that returns an :class:`Engine`."""
+"""Engines, which compute text. An engine is a file of this folder with an ``open`` that returns an :class:`Engine`."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +11,7 @@ from kit.records import Completion, Turn
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
-    """How the next token is drawn."""
+    """Settings for drawing the next token."""
 
     temperature: float = 0.0
     """0 is greedy."""
@@ -23,7 +23,7 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One chat to be continued."""
+    """One chat that an engine is to continue."""
 
     id: str
     """The row's; the completion carries it back."""
@@ -35,7 +35,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSettings:
-    """What an engine is opened with; all of it can change an output byte, so all of it is in the job's key."""
+    """Settings that an engine is opened with; all can change an output byte, so all are in the job's key."""
 
     name: str = "vllm"
     """The engine: a file of ``kit/engines``."""
@@ -67,11 +67,11 @@ Progress = Callable[[int, int], None]
 
 
 class Engine(Protocol):
-    """One model, ready."""
+    """A loaded model that continues chats."""
 
     @property
     def fingerprint(self) -> Mapping[str, Any]:
-        """What runs: engine, version, device, dtype; recorded beside the rows.
+        """Return the engine, version, device and dtype that run; they are recorded beside the rows.
 
         So are the CPU threads, which set the order of sums and with it last bits, and which no key holds.
         """
@@ -107,7 +107,7 @@ class Engine(Protocol):
 
 
 class Opener(Protocol):
-    """An engine's module."""
+    """Interface of a file in ``kit/engines``: the names that its module must define."""
 
     VERSION: int
 

@@ -32,7 +32,7 @@ class Prompt:
     ids: list[int]
     """Token ids, begin token and all."""
     max_tokens: int
-    """What the text may take of ``max_model_len``; 0 for a prompt that leaves no room."""
+    """Most tokens that the text may take of ``max_model_len``; 0 for a prompt that leaves no room."""
 
 
 Compute = Callable[[Sequence[tuple[Request, Prompt]], Progress | None], list[Completion]]
@@ -44,7 +44,7 @@ class Chat:
     """A model folder's tokenizer and the tokens its texts end with."""
 
     model: Path
-    """The folder."""
+    """Folder of the model."""
     tokenizer: Any
     """transformers' tokenizer."""
     stop_ids: tuple[int, ...]
@@ -150,7 +150,7 @@ class Chat:
         return pairs
 
     def text(self, prompt: Sequence[int], ids: Sequence[int]) -> str:
-        """What the model wrote, special tokens left out, blanks as it wrote them.
+        """Return the text that the model wrote, special tokens left out, blanks as it wrote them.
 
         Decoded behind the prompt's last tokens, because sentencepiece drops the blank in front of a first word.
         """

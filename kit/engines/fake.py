@@ -28,7 +28,7 @@ WORDS = (
     "naïve",
     "海",
 )
-"""What its texts are made of."""
+"""Words that its texts are made of."""
 
 
 def open(model: Path, settings: EngineSettings) -> "FakeEngine":  # noqa: A001 - the verb that every engine has
@@ -83,7 +83,7 @@ class FakeEngine:
         return False
 
     def close(self) -> None:
-        """Nothing to give back."""
+        """Do nothing: there is nothing to give back."""
 
     def _completion(self, request: Request, sampling: Sampling) -> Completion:
         length = sum(len(turn.content.split()) for turn in request.turns)

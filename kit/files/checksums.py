@@ -1,4 +1,4 @@
-"""How the bytes of a file are known: by their sha256, or by the id that git gives them in a repository."""
+"""Identify the bytes of a file: by their sha256, or by the id that git gives them in a repository."""
 
 import hashlib
 from dataclasses import dataclass

@@ -24,13 +24,14 @@ OTHER_NAMES: Mapping[str, str] = {
 }
 """Other tools' names for fields that are read here."""
 CHATS = ("conversations", "conversation", "messages")
-"""Whole chats, ShareGPT's and OpenAI's."""
+"""Fields that hold whole chats, ShareGPT's and OpenAI's."""
 MORE_THAN_TEXT = ("image", "images", "video", "videos", "audio", "audios", "tools", "functions")
-"""What a row without it is another row."""
+"""Fields that belong to a row's meaning: without them it is another row."""
 OF_ALPACA = ("instruction", "input", "system", "history")
-"""What changes the request, in a file of another format that has no such field."""
+"""Fields that change the request, in a file of another format that has no such field."""
 FOR_TRAINING = ("chosen", "rejected", "kto_tag", "label", "weight", "loss_mask")
-"""What other trainers learn from, or learn by: which answer is better, whether it is good, how much a row counts."""
+"""Fields that other trainers learn from, or learn by: which answer is better, whether it is good, how much a row
+counts."""
 
 
 def unread(row: Mapping[str, Any], read: Mapping[str, str], where: str, *, training: bool) -> list[str]:
@@ -54,7 +55,7 @@ def unread(row: Mapping[str, Any], read: Mapping[str, str], where: str, *, train
 
 
 def _nothing(value: Any) -> bool:
-    """Whether a field is as good as absent."""
+    """Return whether a field is as good as absent."""
     return value is None or value in ([], {}) or (isinstance(value, str) and not value.strip())
 
 
@@ -82,8 +83,8 @@ def _check_meaning(name: str, value: Any, where: str, training: bool) -> None:
 
 def _check_name(name: str, row: Mapping[str, Any], read: Mapping[str, str], where: str, training: bool) -> None:
     """Refuse another name of a field that is read, where the row lacks that one."""
-    empty = {ours: field for ours, field in read.items() if _nothing(row.get(field))}
-    wanted = {ours: field for ours, field in empty.items() if training or ours != "output"}
+    empty = {column: field for column, field in read.items() if _nothing(row.get(field))}
+    wanted = {column: field for column, field in empty.items() if training or column != "output"}
     field = _meant(name, tuple(wanted.items()))
     if field is not None:
         raise RequestError(f"{where}: {name!r} is not read, and {field!r} is empty; is it {field!r}? Then rename it")
@@ -91,7 +92,7 @@ def _check_name(name: str, row: Mapping[str, Any], read: Mapping[str, str], wher
 
 @lru_cache(maxsize=1024)
 def _meant(name: str, wanted: tuple[tuple[str, str], ...]) -> str | None:
-    """The field that a name is another one of, or misspells; rows repeat their names, so answers are kept."""
+    """Return the field that a name is another one of, or misspells; rows repeat their names, so answers are kept."""
     plain = name.strip().casefold()
     if len(plain) > LONGEST_NAME:
         return None

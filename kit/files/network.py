@@ -36,7 +36,7 @@ class Unreachable:
     """
 
     hosts: dict[str, str] = field(default_factory=dict)
-    """host -> reason."""
+    """Host -> reason why it was not reached."""
     everywhere: bool = False
 
     def check(self, url: str) -> None:
@@ -88,7 +88,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
     """Follows a host's answer "it is elsewhere" where that is an address that the kit would ask itself."""
 
     def http_error_302(self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Any) -> Any:
-        """The answer of the address that a host leads on to.
+        """Return the answer of the address that a host leads on to.
 
         Raises:
             URLError: it is none that the kit asks.
@@ -104,7 +104,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
     def redirect_request(  # noqa: PLR0917  # urllib's own
         self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Any, newurl: str
     ) -> urllib.request.Request | None:
-        """The next request.
+        """Return the next request of a redirect.
 
         Raises:
             URLError: it would be no https, or would go from https to http.

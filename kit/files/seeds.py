@@ -19,13 +19,13 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
     "gsm8k": {"instruction": "question", "output": "answer"},
 }
 CHAT_FIELDS: Mapping[str, Mapping[str, str]] = {"alpaca": {"system": "system", "history": "history"}, "gsm8k": {}}
-"""What may stand before the instruction."""
+"""Fields that may hold what comes before the instruction, by format."""
 RECORD = ("instruction", "prompt", "question", "problem", "text")
 """A text under one of these makes an object on one line a record, and not something around a list of records."""
 LAYOUT = ("id", "instruction", "input", "output")
-"""What :func:`write_alpaca` gives each record: by these four the kit knows a file of its own."""
+"""Fields that :func:`write_alpaca` gives each record: by these four the kit knows a file of its own."""
 WRITTEN = (*LAYOUT, "system", "history")
-"""All that it writes."""
+"""All fields that :func:`write_alpaca` writes."""
 OPTIONAL = ("input", "output", "system")
 """Texts that may be absent or null."""
 
@@ -42,7 +42,7 @@ class Reading(Generic[Kind]):
     unread: Mapping[str, int] = field(default_factory=dict)
     """Field that holds something and that nobody reads -> in how many rows."""
     mended: Mended = field(default_factory=Mended)
-    """Half characters and byte-order marks."""
+    """Counts of half characters and byte-order marks."""
 
     def facts(self) -> dict[str, Any]:
         """Counts for an artifact's facts: what is used beside instruction, input and output, and what is not."""
@@ -55,7 +55,7 @@ class Reading(Generic[Kind]):
         }
 
     def _unread_fields(self) -> dict[str, int]:
-        """The fields that nobody reads, by names that a UTF-8 file can hold."""
+        """Return the fields that nobody reads, by names that a UTF-8 file can hold."""
         found = Counter[str]()
         for name, count in self.unread.items():
             found[HALF.sub(REPLACEMENT, name)] += count
@@ -63,7 +63,7 @@ class Reading(Generic[Kind]):
 
 
 def objects(path: Path) -> list[tuple[str, dict[str, Any]]]:
-    """The records of a JSON list or a JSONL file, each with its place.
+    """Return the records of a JSON list or a JSONL file, each with its place.
 
     Raises:
         RequestError: the file is missing, is not UTF-8, is cut off, or holds something else than records.
@@ -122,7 +122,7 @@ def _no_wrapper(name: str, text: str) -> None:
 
 
 def read_instructions(path: Path, format: str, name: str, rows: int | None = None) -> list[Instruction]:
-    """Seed instructions as the file has them, in its order.
+    """Return seed instructions as the file has them, in its order.
 
     Args:
         path: Alpaca JSON or JSONL, or GSM8K's JSONL.
@@ -158,20 +158,20 @@ def read_pairs(path: Path) -> list[Pair]:
 
 
 def read_training(path: Path) -> Reading[Pair]:
-    """Training pairs fit for a tokenizer, and what of the file was mended or left unread; see :func:`read_pairs`."""
+    """Return training pairs fit for a tokenizer, and what was mended or left unread; see :func:`read_pairs`."""
     mended = Mended()
     found, left = _pairs(path)
     return Reading(rows=mended.file_rows(found), unread=left, mended=mended)
 
 
 def read_stored(path: Path, kind: type[Kind]) -> Reading[Kind]:
-    """Rows that an earlier stage wrote; a model's half characters are replaced, which no tokenizer takes."""
+    """Return the rows that an earlier stage wrote; a model's half characters are replaced, which no tokenizer takes."""
     mended = Mended()
     return Reading(rows=mended.stored_rows(read_rows(path, kind)), mended=mended)
 
 
 def _pairs(path: Path) -> tuple[list[Pair], Counter[str]]:
-    """The file's pairs, and its fields that are not read."""
+    """Return the file's pairs, and its fields that are not read."""
     seeds, left = _read(path, "alpaca", path.stem, None, training=True)
     if not any(row.output.strip() for row in seeds):
         raise RequestError(f"{one_line(str(path))}: every 'output' is empty; run `kit respond` first")
@@ -182,7 +182,7 @@ def _pairs(path: Path) -> tuple[list[Pair], Counter[str]]:
 def _read(
     path: Path, format: str, name: str, rows: int | None, *, training: bool
 ) -> tuple[list[Instruction], Counter[str]]:
-    """The file's first rows, and its fields that hold something and that are not read: field -> rows."""
+    """Return the file's first rows, and its fields that hold something and that are not read: field -> rows."""
     if format not in FIELDS:
         raise RequestError(f"{one_line(str(path))}: no seed format {shown(format)}; known: {', '.join(FIELDS)}")
     found: list[Instruction] = []
@@ -201,7 +201,7 @@ def _read(
 
 
 def _seed(row: Mapping[str, Any], format: str, id: str, where: str) -> Instruction:
-    """One record as a row."""
+    """Return one record of a file as a row."""
     columns = FIELDS[format]
     if columns["instruction"] not in row:
         chat = f"; {field!r} holds a chat, which is not read" if (field := _chat_in(row)) else ""
@@ -221,12 +221,12 @@ def _seed(row: Mapping[str, Any], format: str, id: str, where: str) -> Instructi
 
 
 def _chat_in(row: Mapping[str, Any]) -> str:
-    """The field of a record that holds a chat in ShareGPT's or OpenAI's layout; empty where none does."""
+    """Return the field of a record that holds a chat in ShareGPT's or OpenAI's layout; empty where none does."""
     return next((name for name in CHATS if name in row), "")
 
 
 def has_chats(path: Path) -> bool:
-    """Whether a row of an Alpaca file has a system prompt or a history."""
+    """Return whether a row of an Alpaca file has a system prompt or a history."""
     return any(row.get(name) for _, row in objects(path) for name in CHAT_FIELDS["alpaca"])
 
 

@@ -32,13 +32,14 @@ TARGETS = ("cpu", "cuda", "grade")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Commit:
-    """What is built."""
+    """The commit that the images are built from."""
 
     revision: str
     epoch: str
     """Its time, seconds: the only time that gets into an image."""
     base_epoch: str
-    """When docker/images.toml last changed: the time of a base made here, so that not every commit makes one anew."""
+    """Time of the last change of docker/images.toml: that of a base made here, so that not every commit makes one
+    anew."""
     tree: Path
     """Its files with git's own modes: no umask, no stray file, no change gets into an image, nor onto its label."""
 
@@ -71,7 +72,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def check_base(builder: str, base: str | None) -> None:
-    """A base of one's own is to be had where it is built.
+    """Check that a base of the user's own can be had where the image is built.
 
     Raises:
         RequestError: it is one of this machine, and docker's BuildKit, in a container of its own, sees none of them.

@@ -1,4 +1,4 @@
-"""``python -m kit.images``."""
+"""Run the command line of ``python -m kit.images``."""
 
 import os
 import sys

@@ -33,7 +33,7 @@ def write_bill(builder: str, target: str, found: str) -> Path:
 
 
 def bill(target: str, digest: str, wheels: Sequence[Sequence[str]], debs: Sequence[Sequence[str]]) -> dict[str, Any]:
-    """The bill of materials of one image.
+    """Return the bill of materials of one image.
 
     Args:
         target: the image's name.

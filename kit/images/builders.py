@@ -1,4 +1,4 @@
-"""What differs from docker to podman to buildah: how each builds, names, runs, saves and removes an image."""
+"""Hide what differs from docker to podman to buildah: how each builds, names, runs, saves and removes an image."""
 
 import json
 import shutil
@@ -18,7 +18,7 @@ BUILDX = "kit"
 
 
 def find_builder(wanted: str | None = None) -> str:
-    """What builds here: the one that is named, or ``docker`` if its engine answers, else ``buildah``, else ``podman``.
+    """Find the builder: the one that is named, or ``docker`` if its engine answers, else ``buildah``, else ``podman``.
 
     Raises:
         RequestError: there is none, or not the one that is named.
@@ -44,12 +44,12 @@ def find_builder(wanted: str | None = None) -> str:
 
 
 def runtime_of(builder: str) -> str:
-    """What finds the built image: buildah and podman share theirs."""
+    """Return the runtime that finds the built image: buildah and podman share theirs."""
     return "docker" if builder == "docker" else "podman"
 
 
 def engine(words: Sequence[str]) -> list[str]:
-    """The words that start a container with a builder, as this machine's control groups want them."""
+    """Return the words that start a container with a builder, as this machine's control groups want them."""
     return list(words) if words[0] == "docker" else outside_hybrid_cgroups(words)
 
 
@@ -94,7 +94,7 @@ def ensure_buildx() -> None:
 
 
 def digest(builder: str, name: str) -> str:
-    """An image's digest where it was built; a registry that packs layers in another way gives it another one.
+    """Return an image's digest where it was built; a registry that packs layers in another way gives it another one.
 
     Raises:
         KitError: there is no such image.
@@ -106,13 +106,13 @@ def digest(builder: str, name: str) -> str:
 
 
 def has_image(builder: str, name: str) -> bool:
-    """Whether an image is on this machine already."""
+    """Return whether an image is on this machine already."""
     inspect = ["buildah", "inspect", "--type", "image"] if builder == "buildah" else [builder, "image", "inspect"]
     return succeeds([*inspect, name])
 
 
 def image_id(builder: str, name: str) -> str:
-    """The id of a name's image; empty if there is none."""
+    """Return the id of a name's image; empty if there is none."""
     return output([builder, "images", "--quiet", "--no-trunc", name], check=False).strip()
 
 
@@ -124,7 +124,9 @@ def remove_if_nameless(builder: str, found: str) -> None:
 
 
 def run_inside(builder: str, image: str, words: Sequence[str], *, folder: Path | None = None) -> str:
-    """What a command prints in a container: closed; with ``folder`` open to the network and to that folder, ``/debs``.
+    """Run a command in a container, and return what it prints.
+
+    The container is closed; with ``folder`` it is open to the network and to that folder, ``/debs``.
 
     Raises:
         KitError: it failed.

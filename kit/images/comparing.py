@@ -1,4 +1,4 @@
-"""In what two images differ."""
+"""Compare two images: their configuration, then their files."""
 
 import filecmp
 import hashlib
@@ -12,7 +12,7 @@ from kit.images.builders import save
 
 
 def differences(builder: str, left: str, right: str, limit: int = 5) -> list[str]:
-    """The first things in which two of a builder's images differ: their configuration, then files by path.
+    """Return the first things in which two of a builder's images differ: their configuration, then files by path.
 
     Raises:
         KitError: an image could not be read.
@@ -25,7 +25,7 @@ def differences(builder: str, left: str, right: str, limit: int = 5) -> list[str
 
 
 def compare(left: Path, right: Path) -> list[str]:
-    """Every difference of two images that :func:`kit.images.builders.save` laid out."""
+    """Return every difference of two images that :func:`kit.images.builders.save` laid out."""
     (config, layers), (other_config, other_layers) = read(left), read(right)
     found = [
         f"configuration: {key}"

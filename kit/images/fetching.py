@@ -1,4 +1,4 @@
-"""What an image is built of, fetched and checked before the build: the lock's wheels, Debian packages, the base.
+"""Fetch and check the parts of an image before the build: the lock's wheels, Debian packages, the base.
 
 What is to be fetched stands in ``tree``, the commit's own files: a change that is not committed has no say.
 """
@@ -20,13 +20,13 @@ from kit.machine.debian import is_debian_12
 from kit.store import sha256_file
 
 TORCH_INDEX = "https://download.pytorch.org/whl/cpu"
-"""Where torch's CPU build is, unless the user's own index has it; the hash is the lock's."""
+"""Address of torch's CPU build, unless the user's own index has it; the hash is the lock's."""
 STAND_IN_PACKAGES = "python3,python3-venv,ca-certificates"
-"""What Debian's own packages need to stand in for the base image: its Python 3.11 is of the same minor version."""
+"""Debian's own packages that stand in for the base image: its Python 3.11 is of the same minor version."""
 
 
 PROBE_S = 8
-"""How long a registry may take to answer at all, where a stand-in for its image is here already."""
+"""Longest wait for a registry to answer at all, where a stand-in for its image is here already."""
 PROBE = """
 import sys, urllib.error, urllib.request
 try:
@@ -37,17 +37,17 @@ except urllib.error.HTTPError:  # it wants to know who asks: it is there
 
 
 def read_toml(tree: Path, name: str) -> dict[str, Any]:
-    """A file of ``docker/``."""
+    """Read a TOML file of ``docker/``."""
     return tomllib.loads((tree / "docker" / name).read_text(encoding="utf-8"))
 
 
 def lock_of(tree: Path, target: str) -> Path:
-    """The lock of an image."""
+    """Return the path of an image's lock."""
     return tree / "requirements" / f"{target}.txt"
 
 
 def fetch_wheels(tree: Path, target: str) -> Path:
-    """Every file of a target's lock, hash-checked by pip, in one folder; nothing is fetched twice.
+    """Fetch every file of a target's lock, hash-checked by pip, in one folder; nothing is fetched twice.
 
     Raises:
         KitError: pip could not fetch one, or a hash differs.
@@ -77,7 +77,7 @@ def fetch_wheels(tree: Path, target: str) -> Path:
 
 
 def lock_blocks(tree: Path, target: str) -> dict[str, str]:
-    """Name -> its lines of a lock, hashes and all."""
+    """Return name -> its lines of a lock, hashes and all."""
     text = lock_of(tree, target).read_text(encoding="utf-8")
     found = re.findall(r"^([\w.-]+)==[^\n]*\n(?:[ ][^\n]*\n)*", text, flags=re.MULTILINE)
     blocks = re.findall(r"^[\w.-]+==[^\n]*\n(?:[ ][^\n]*\n)*", text, flags=re.MULTILINE)
@@ -133,7 +133,7 @@ def fetch_debs(builder: str, tree: Path, target: str, base: str) -> Path:
 
 
 def find_base(builder: str, tree: Path, target: str, base_epoch: str) -> str:
-    """The pinned base image; one made of Debian's packages where no registry answers, and that is said aloud.
+    """Return the pinned base image; one made of Debian's packages where no registry answers, and that is said aloud.
 
     Raises:
         RequestError: neither is to be had.
@@ -171,7 +171,7 @@ def pull(builder: str, image: str, *, patient: bool) -> bool:
 
 
 def make_stand_in(name: str, epoch: str) -> None:
-    """Debian 12 with its own Python 3.11 as an image whose times are all ``epoch``.
+    """Make an image of Debian 12 with its own Python 3.11, whose times are all ``epoch``.
 
     Raises:
         KitError: a step failed.

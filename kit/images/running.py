@@ -12,7 +12,7 @@ CACHE = ROOT / ".cache" / "images"
 
 
 def say(text: str) -> None:
-    """A line on standard output."""
+    """Print a line on standard output."""
     print(f"images: {text}", flush=True)
 
 
@@ -43,7 +43,7 @@ def run(words: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str]
 
 
 def output(words: Sequence[str], *, check: bool = True) -> str:
-    """What a command prints.
+    """Run a command, and return what it prints as text.
 
     Raises:
         KitError: it failed.
@@ -53,7 +53,7 @@ def output(words: Sequence[str], *, check: bool = True) -> str:
 
 
 def output_bytes(words: Sequence[str], *, check: bool = True) -> bytes:
-    """What a command prints, as it is.
+    """Run a command, and return what it prints, byte by byte.
 
     Raises:
         KitError: it failed.
@@ -70,7 +70,7 @@ def output_bytes(words: Sequence[str], *, check: bool = True) -> bytes:
 
 
 def succeeds(words: Sequence[str], timeout_s: float = 60.0) -> bool:
-    """Whether a command ends well, and in time."""
+    """Return whether a command ends well, and in time."""
     try:
         found = subprocess.run(words, env=engine_environment(), capture_output=True, check=False, timeout=timeout_s)
     except (FileNotFoundError, subprocess.TimeoutExpired):

@@ -5,13 +5,13 @@ from pathlib import Path
 
 CGROUPS = Path("/sys/fs/cgroup")
 KIT_BYTES = 1 << 30
-"""Kept for the process that grades, and for what it reads."""
+"""Memory that is kept for the process that grades, and for what it reads."""
 PROGRAM_BYTES = 3 << 29
 """Kept for each program that the sandbox runs at a time: all that its two processes may hold, and what they share."""
 
 
 def hybrid_cgroups() -> bool:
-    """Whether both control-group trees are mounted, and this process may unmount one for itself."""
+    """Return whether both control-group trees are mounted, and this process may unmount one for itself."""
     return os.geteuid() == 0 and (CGROUPS / "unified").is_mount()
 
 
@@ -48,13 +48,13 @@ def memory_for(programs: int) -> int:
 
 
 def memory_bytes() -> int:
-    """Memory of the machine, or what this process's group may use if that is less."""
+    """Return the memory of the machine, or what this process's group may use if that is less."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return min(total, memory_limit() or total)
 
 
 def memory_kills() -> int:
-    """How many processes of a group that is held to some memory were killed for it so far."""
+    """Return how many processes were killed so far for the memory limit of this process's group."""
     if memory_limit() is None:
         return 0
     for folder in _memory_groups():
@@ -66,7 +66,7 @@ def memory_kills() -> int:
 
 
 def _memory_groups() -> list[Path]:
-    """Where this process's group and those above it may be seen, down from itself; v2, then v1.
+    """List the folders of this process's memory group and of those above it, its own first; v2, then v1.
 
     In a container it may be seen at the root alone, its path being the host's.
     """
@@ -81,7 +81,7 @@ def _memory_groups() -> list[Path]:
 
 
 def _read(path: Path) -> str:
-    """A kernel file's text; empty if it is not there."""
+    """Return a kernel file's text; empty if it is not there."""
     try:
         return path.read_text(encoding="utf-8")
     except OSError:

@@ -1,4 +1,4 @@
-"""What this machine's own apt says of Debian 12, which the images' bases are; apt checks its archive's signature."""
+"""Ask this machine's own apt about Debian 12, which the images' bases are; apt checks its archive's signature."""
 
 import re
 import shutil
@@ -11,7 +11,7 @@ RELEASE = Path("/etc/os-release")
 
 
 def is_debian_12() -> bool:
-    """Whether this machine's apt knows the packages of ``docker/debs.toml``."""
+    """Return whether this machine's apt knows the packages of ``docker/debs.toml``."""
     try:
         text = RELEASE.read_text(encoding="utf-8")
     except OSError:
@@ -20,7 +20,7 @@ def is_debian_12() -> bool:
 
 
 def newest(name: str) -> str:
-    """Version and sha256 of the newest build of a package.
+    """Return the version and sha256 of the newest build of a package.
 
     Raises:
         KitError: this is no Debian 12, or its apt knows no such package.

@@ -1,4 +1,4 @@
-"""What a lock asks for beside what this Python has: a key names a lock, and only its packages may compute the job."""
+"""Compare a lock with the packages of this Python: a key names a lock, and only its packages may compute the job."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -46,7 +46,7 @@ def check_installed(jobs: Iterable[Job]) -> None:
 
 
 def installed_environment() -> str:
-    """Which lock this Python was set up from: ``cpu``, ``cuda``, or ``grade`` where there is no engine."""
+    """Return the environment that this Python was set up for: ``cpu``, ``cuda``, or without an engine ``grade``."""
     for name, environment in ENGINES.items():
         if installed_version(name):
             return environment
@@ -54,7 +54,7 @@ def installed_environment() -> str:
 
 
 def installed_version(name: str) -> str:
-    """A distribution's version; empty if it is not there."""
+    """Return a distribution's version; empty if it is not there."""
     try:
         return distribution(name).version
     except PackageNotFoundError:
@@ -62,7 +62,9 @@ def installed_version(name: str) -> str:
 
 
 def differences(environment: str) -> list[str]:
-    """What of an environment's lock is not installed as locked: ``torch: 2.12.0, the lock has 2.13.0+cpu``.
+    """List the packages that are not installed as an environment's lock has them.
+
+    A difference reads ``torch: 2.12.0, the lock has 2.13.0+cpu``.
 
     Packages beside the locked ones are no difference: tests and linters add some.
 
@@ -79,17 +81,17 @@ def differences(environment: str) -> list[str]:
 
 
 def pins(lock: str) -> dict[str, str]:
-    """Name -> version of a lock's lines."""
+    """Return name -> version of a lock's lines."""
     return {normal(name): version for name, version in re.findall(r"^([\w.-]+)==([^\s;]+)", lock, flags=re.MULTILINE)}
 
 
 def normal(name: str) -> str:
-    """A distribution's name as indexes compare it: ``Foo_bar`` is ``foo-bar``."""
+    """Return a distribution's name as indexes compare it: ``Foo_bar`` is ``foo-bar``."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def compare(locked: Mapping[str, str], installed: Mapping[str, str]) -> list[str]:
-    """One line for each locked package that is missing or of another version."""
+    """Return one line for each locked package that is missing or of another version."""
     return [
         f"{name}: {installed.get(name, 'not installed')}, the lock has {version}"
         for name, version in locked.items()

@@ -10,7 +10,7 @@ Out = TypeVar("Out")
 
 
 def spread(rows: Sequence[In], world: int, compute: Callable[[Sequence[In]], Sequence[Out]]) -> list[Out]:
-    """``compute`` over a contiguous part of the rows on each rank; every rank gets the joined results.
+    """Run ``compute`` on a contiguous part of the rows on each rank; every rank gets the joined results.
 
     Args:
         rows: the same on every rank.
@@ -26,8 +26,8 @@ def spread(rows: Sequence[In], world: int, compute: Callable[[Sequence[In]], Seq
         from accelerate import PartialState
         from accelerate.utils import gather_object
 
-        with PartialState().split_between_processes(list(range(len(rows)))) as mine:
-            part = list(compute([rows[index] for index in mine]))
+        with PartialState().split_between_processes(list(range(len(rows)))) as shard:
+            part = list(compute([rows[index] for index in shard]))
         found = gather_object(part)
     if len(found) != len(rows):
         raise KitError(f"{len(rows):,} rows went out over {world} ranks, {len(found):,} came back")

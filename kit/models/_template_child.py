@@ -24,13 +24,13 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 ADDRESS_SPACE_BYTES = 1 << 30
 DATE = date(2024, 7, 26)
-"""What a template that asks for today is told: the day that Llama's templates name where they know no other."""
+"""Date that a template is told if it asks for today: the day that Llama's templates name where they know no other."""
 FILENAME = "<template>"
-"""What jinja2 calls a template that came as a text."""
+"""Name that jinja2 gives to a template that came as a text."""
 
 
 class Refusal(jinja2.TemplateError):
-    """The template's own ``raise_exception``."""
+    """Error that a template raises itself with ``raise_exception``."""
 
 
 class TooLongError(Exception):
@@ -46,9 +46,9 @@ class Generation(jinja2.ext.Extension):
         """Take the block for a call with a body."""
         line = next(parser.stream).lineno
         body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
-        return jinja2.nodes.CallBlock(self.call_method("_said"), [], [], body).set_lineno(line)
+        return jinja2.nodes.CallBlock(self.call_method("_rendered_body"), [], [], body).set_lineno(line)
 
-    def _said(self, caller: Callable[[], str]) -> str:
+    def _rendered_body(self, caller: Callable[[], str]) -> str:
         return caller()
 
 

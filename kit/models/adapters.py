@@ -16,7 +16,7 @@ WEIGHTS = "adapter_model.safetensors"
 CODE = ("auto_map", "megatron_config")
 """Settings that have a library import what they name."""
 MOST_RANK = 65_536
-"""Of an adapter; no matrix is wider."""
+"""Highest rank of an adapter; no matrix is wider."""
 PATTERN = re.compile(r"(?!(?:[^*+]*[*+]){5})(?!.*\)[*+{])[\w.*+?()|\[\]\\^$-]{1,2000}", re.ASCII)
 """A module's name, or a regular expression that is read at once: four repetitions at most, none of a group."""
 
@@ -79,7 +79,7 @@ def _check_settings(path: Path) -> None:
 
 
 def _wanted(adapter: Path, base: Path) -> dict[str, tuple[int, ...]]:
-    """Name -> shape of every tensor that the adapter has on this base."""
+    """Return name -> shape of every tensor that the adapter has on this base."""
     import torch
     from peft import PeftConfig, get_peft_model, get_peft_model_state_dict
 
@@ -100,7 +100,7 @@ def _wanted(adapter: Path, base: Path) -> dict[str, tuple[int, ...]]:
 
 
 def _cure(found: Differences) -> str:
-    """The likely reason."""
+    """Ask for the likely cause of the differences."""
     if found.missing and not found.shapes and not found.unexpected:
         return "is the download complete?"
     return "was it made for another base?"

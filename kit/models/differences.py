@@ -1,4 +1,4 @@
-"""What stands between a folder's tensors and its architecture's, told in one sentence."""
+"""Describe the differences between a folder's tensors and its architecture's in one sentence."""
 
 import re
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ LAYER = re.compile(r"\.(?P<index>\d+)\.")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Differences:
-    """What stands between a folder's tensors and its architecture's."""
+    """Differences between a folder's tensors and its architecture's."""
 
     missing: list[str] = field(default_factory=list)
     """Wanted, and not stored."""
@@ -48,12 +48,12 @@ def difference_message(where: Path, kind: str, found: Differences, cure: str) ->
         _part([f"{name} {dtype}, wanted a float" for name, dtype in found.types.items()], "of another type"),
         _part([f"{one} and {other}" for one, other in found.untied], "stored twice with different values"),
     ]
-    said = "; ".join(part for part in parts if part)
-    return f"{where}: the weights are not those of its {kind}: {said}; {cure}"
+    summary = "; ".join(part for part in parts if part)
+    return f"{where}: the weights are not those of its {kind}: {summary}; {cure}"
 
 
 def _part(lines: list[str], what: str) -> str:
-    """One kind of difference: how many, in which layers, and the first by name."""
+    """Return one kind of difference: how many, in which layers, and the first by name."""
     if not lines:
         return ""
     numbers = sorted({int(match["index"]) for line in lines if (match := LAYER.search(line))})
@@ -100,20 +100,24 @@ def likely_cure(settings: Mapping[str, Any], stored: Mapping[str, Stored], found
 
 
 def _other_layers(settings: Mapping[str, Any], stored: Mapping[str, Stored], found: Differences) -> str:
-    """How many layers are stored, where all of the difference is layers at the end."""
+    """Tell how many layers are stored, if layers at the end are all of the difference."""
     count = settings.get("num_hidden_layers")
     numbers = {int(match["index"]) for name in stored if (match := LAYER.search(name))}
     if not isinstance(count, int) or not numbers or found.shapes or len(numbers) != max(numbers) + 1:
         return ""
-    odd = {int(match["index"]) for name in found.missing + found.unexpected if (match := LAYER.search(name))}
+    differing = {int(match["index"]) for name in found.missing + found.unexpected if (match := LAYER.search(name))}
     both = found.missing + found.unexpected
-    if len(numbers) == count or any(not LAYER.search(name) for name in both) or min(odd) != min(len(numbers), count):
+    if (
+        len(numbers) == count
+        or any(not LAYER.search(name) for name in both)
+        or min(differing) != min(len(numbers), count)
+    ):
         return ""
     return f"config.json has num_hidden_layers {count}, and {len(numbers)} layers are stored"
 
 
 def _other_vocabulary(settings: Mapping[str, Any], found: Differences) -> str:
-    """How many rows are stored, where all of the difference is rows of the embedding and the head."""
+    """Tell how many rows are stored, if rows of the embedding and the head are all of the difference."""
     if found.missing or found.unexpected:
         return ""
     rows = {stored[0] for stored, wanted in found.shapes.values() if stored[1:] == wanted[1:] and len(stored) == 2}

@@ -129,7 +129,7 @@ def _check_kinds(path: Path) -> None:
 
 
 def safetensors(model: Path) -> Iterator[tuple[str, "Tensors"]]:
-    """Each shard's name and tensors, one shard in memory at a time."""
+    """Yield each shard's name and tensors, one shard in memory at a time."""
     from safetensors.torch import load_file
 
     for file in weight_files(model):
@@ -137,7 +137,7 @@ def safetensors(model: Path) -> Iterator[tuple[str, "Tensors"]]:
 
 
 def bins(model: Path) -> Iterator[tuple[str, "Tensors"]]:
-    """Each pickle's name, as a safetensors shard's, and its tensors, mapped from disk."""
+    """Yield each pickle's name, as a safetensors shard's, and its tensors, mapped from disk."""
     import torch
 
     files = sorted(model.glob("pytorch_model*.bin"))

@@ -22,7 +22,7 @@ FILES = (
     "video_preprocessor_config.json",
     "adapter_config.json",
 )
-"""Files that may hold it."""
+"""Files that may hold this setting."""
 FOLDER = "custom_generate"
 """A folder whose ``generate.py`` is to take the place of transformers' own way to write a text."""
 
@@ -50,7 +50,7 @@ def check_no_code(model: Path) -> None:
 
 
 def _cure(model: Path) -> str:
-    """What helps: nothing is lost where transformers has the architecture itself."""
+    """Name the cure: nothing is lost where transformers has the architecture itself."""
     name = read_json(model / "config.json").get("model_type") if (model / "config.json").is_file() else None
     if name == "internlm2":
         return "rewrite the model with kit.models.internlm2_to_llama"
@@ -63,7 +63,7 @@ def _cure(model: Path) -> str:
 
 
 def _known(name: Any) -> bool | None:
-    """Whether transformers has an architecture of this name; None where it is not installed."""
+    """Return whether transformers has an architecture of this name; None where it is not installed."""
     if not find_spec("transformers"):
         return None
     from transformers import CONFIG_MAPPING

@@ -21,7 +21,7 @@ FORMATS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "
 TEXT, ARRAY = 8, 9
 """GGUF's numbers of the other two."""
 MOST_DIMENSIONS = 4
-"""Of a tensor; ggml has no more."""
+"""Most dimensions of a tensor; ggml has no more."""
 LONGEST_NAME = 65_535
 """Bytes of a key's or a tensor's name, by GGUF's rules."""
 SETTINGS = {
@@ -40,14 +40,14 @@ SETTINGS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where a tensor lies behind the header."""
+    """Position of one tensor behind the header."""
 
     name: str
-    """The tensor's."""
+    """Name of the tensor."""
     start: int
     """Its first byte, counted from where the data begin."""
     size_bytes: int
-    """Its bytes."""
+    """Size of the tensor, bytes."""
 
 
 def check_header(file: Path) -> None:
@@ -80,13 +80,13 @@ class _Reader:
         self._stream = stream
 
     def take(self, count: int) -> bytes:
-        """The next bytes."""
+        """Return the next bytes of the file."""
         self.check(count)
         self.place += count
         return self._stream.read(count)
 
     def skip(self, count: int) -> None:
-        """Pass by the next bytes."""
+        """Skip the next bytes of the file."""
         self.check(count)
         self.place += count
         self._stream.seek(self.place)
@@ -97,12 +97,12 @@ class _Reader:
             raise ValueError(f"{count:,} bytes wanted at byte {self.place:,}, and {self.size - self.place:,} are left")
 
     def number(self, letter: str) -> int:
-        """The next number of one of struct's kinds."""
+        """Return the next number of one of struct's kinds."""
         value: int = struct.unpack(f"<{letter}", self.take(struct.calcsize(f"<{letter}")))[0]
         return value
 
     def name(self) -> str:
-        """The next text, as a name."""
+        """Return the next text, as a name."""
         length = self.number("Q")
         if length > LONGEST_NAME:
             raise ValueError(f"a name of {length:,} bytes at byte {self.place:,}, wanted {LONGEST_NAME:,} at most")
@@ -112,7 +112,7 @@ class _Reader:
         return found
 
     def value(self, kind: int) -> int | None:
-        """The next value where it is a whole number; any other is passed by."""
+        """Return the next value where it is a whole number; any other is passed by."""
         if kind in FORMATS:
             found = self.number(FORMATS[kind])
             return found if FORMATS[kind] in "BbHhIiQq" else None
@@ -125,7 +125,7 @@ class _Reader:
         return None
 
     def _pass_array(self) -> None:
-        """Pass an array by."""
+        """Skip an array with all its elements."""
         kind, count = self.number("I"), self.number("Q")
         if kind in FORMATS:
             self.skip(count * struct.calcsize(FORMATS[kind]))
@@ -166,7 +166,7 @@ def _check(reader: _Reader) -> dict[str, int]:
 
 
 def _tensor(reader: _Reader, alignment: int) -> Place:
-    """One line of the table of tensors."""
+    """Return one line of the table of tensors."""
     from gguf import GGML_QUANT_SIZES
 
     name, dimensions = reader.name(), reader.number("I")

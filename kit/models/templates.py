@@ -28,9 +28,9 @@ CPU_S = 5
 MAX_TEMPLATE_BYTES = 2**20
 """The most that a template may hold; the longest there is has 30 kB."""
 SPARE_CHARACTERS = 1_000_000
-"""What a template may write beside its chat."""
+"""Most characters that a template may write beside its chat."""
 TIMES = 16
-"""How often a template may write its chat."""
+"""Most times that a template may write its chat."""
 FILE = "chat_template.jinja"
 TOKENS = ("bos_token", "eos_token", "pad_token", "unk_token")
 """Special tokens that templates write."""
@@ -116,7 +116,7 @@ class Renderer:
         self._child = self._end = self._template = None
 
     def _ask(self, template: str, context: Mapping[str, Any], most: int, length: int) -> str:
-        """One chat in the process."""
+        """Render one chat in the child process."""
         child = self._child or self._start()
         request: dict[str, Any] = {"context": context, "most": most, "cpu_s": CPU_S}
         if template != self._template:
@@ -126,7 +126,7 @@ class Renderer:
         if answer is None:
             code = child.wait()
             self.close()
-            raise TemplateLimitError(_death(code))
+            raise TemplateLimitError(_failure_reason(code))
         if error := answer.get("error"):
             raise _error(error, template, most, length)
         self._template = template
@@ -134,7 +134,7 @@ class Renderer:
         return text
 
     def _start(self) -> "subprocess.Popen[str]":
-        """Start the process.
+        """Start the child process, and wait until it is ready.
 
         Raises:
             KitError: it ended before it was ready.
@@ -154,11 +154,11 @@ class Renderer:
         self._child, self._end = child, weakref.finalize(self, _end, child)
         if _exchange(child, None) is None:
             assert child.stderr
-            told = child.stderr.read().strip().splitlines()[-1:] or ["no message"]
+            lines = child.stderr.read().strip().splitlines()[-1:] or ["no message"]
             self.close()
             raise KitError(
-                f"the process that renders chat templates did not start: {told[0]}; is the environment the locked one? "
-                "jinja2 is in its `cpu` and `cuda` extras"
+                f"the process that renders chat templates did not start: {lines[0]}; is the environment the locked "
+                "one? jinja2 is in its `cpu` and `cuda` extras"
             )
         return child
 
@@ -178,7 +178,7 @@ def _exchange(child: "subprocess.Popen[str]", request: Mapping[str, Any] | None)
 
 
 def _end(child: "subprocess.Popen[str]") -> None:
-    """End the process."""
+    """End the child process and close its pipes."""
     with child:
         child.kill()
         if child.stdin:
@@ -186,8 +186,8 @@ def _end(child: "subprocess.Popen[str]") -> None:
                 child.stdin.close()
 
 
-def _death(code: int) -> str:
-    """Why the process ended while it rendered."""
+def _failure_reason(code: int) -> str:
+    """Explain why the process ended while it rendered."""
     if code == -signal.SIGXCPU:
         return f"it takes more than {CPU_S} s of CPU time for one chat; does it loop for ever? {CURE}"
     if code == -signal.SIGKILL:
@@ -196,7 +196,7 @@ def _death(code: int) -> str:
 
 
 def _error(error: Mapping[str, Any], template: str, most: int, length: int) -> RequestError:
-    """The sentence of an error, with its line where that says more than the template's name."""
+    """Return the sentence of an error, with its line where that says more than the template's name."""
     kind, message = error["kind"], plain(error["message"]) or error["kind"]
     if kind == "Refusal":
         return TemplateRefusalError(message)
@@ -221,7 +221,7 @@ def plain(text: str, longest: int = 300) -> str:
 
 
 def _unmarked(text: str, content: str) -> str:
-    """The text up to the end of its last turn, which is to go on.
+    """Return the text up to the end of its last turn, which is to go on.
 
     Raises:
         RequestError: the template leaves the turn out or changes it.

@@ -61,7 +61,7 @@ def load_tokenizer(folder: Path) -> Any:
 
 
 def _written(folder: Path) -> Any:
-    """What tokenizer.json itself holds, as a ``tokenizers.Tokenizer``; None where there is no such file.
+    """Read tokenizer.json itself as a ``tokenizers.Tokenizer``; None where there is no such file.
 
     Raises:
         RequestError: it is no plain file, too large, or no tokenizer.
@@ -83,14 +83,14 @@ def _written(folder: Path) -> Any:
 
 
 def _unmarked(tokenizer: Any) -> Any:
-    """The tokenizer, with no byte-order mark in front of its chat template."""
+    """Return the tokenizer, with no byte-order mark in front of its chat template."""
     if isinstance(tokenizer.chat_template, str):
         tokenizer.chat_template = tokenizer.chat_template.lstrip(BYTE_ORDER_MARK)
     return tokenizer
 
 
 def _differs(tokenizer: Any, plain: Any) -> str:
-    """The first probe on which a tokenizer and tokenizer.json's own disagree, ids or text; none is empty."""
+    """Return the first probe on which a tokenizer and tokenizer.json's own disagree, ids or text; none is empty."""
     special = [token.content for token in plain.get_added_tokens_decoder().values() if token.special]
     # What follows a special token is split in a way of its own by some.
     for probe in (*PROBES, *(f"sea{token}sea\n{token} sea" for token in special[:1])):
@@ -108,7 +108,7 @@ def _text(tokenizer: Any, ids: list[int]) -> str:
 def render(
     tokenizer: Any, turns: Sequence[Mapping[str, str]], renderer: Renderer | None = None, **options: bool
 ) -> str:
-    """A chat in the words of the tokenizer's template, the same on every day.
+    """Return a chat in the words of the tokenizer's template, the same on every day.
 
     transformers hands a template the clock as ``strftime_now``, and Llama-3.2-Instruct's writes today's date with it;
     here it tells one day.
@@ -138,7 +138,7 @@ def left_out(
     renderer: Renderer | None = None,
     **options: bool,
 ) -> str:
-    """The role of the first turn that a rendered chat does not hold as it is; empty if all are in it.
+    """Return the role of the first turn that a rendered chat does not hold as it is; empty if all are in it.
 
     A text that stands in two turns has to be there twice; templates may trim blanks off its ends. A system turn is
     exchanged for another too: a short one may stand in the template's own words.
@@ -168,7 +168,7 @@ def question_left_out(
     renderer: Renderer | None = None,
     **options: bool,
 ) -> bool:
-    """Whether a rendered chat lacks the user's last turn; one that is there in other words will do.
+    """Return whether a rendered chat lacks the user's last turn; one that is there in other words will do.
 
     Args:
         tokenizer: whose template it is.

@@ -1,4 +1,4 @@
-"""How many token ids a model knows, read without loading it, and token ids that are none of them."""
+"""Count the token ids that a model knows, without loading it, and find token ids that are none of them."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,7 +15,7 @@ EMBEDDINGS = (
     "word_embeddings.weight",
     "tok_embeddings.weight",
 )
-"""How names of input embeddings end in safetensors: Llama's, GPT-2's, GPT-NeoX's, Bloom's, InternLM's."""
+"""Ends of the names of input embeddings in safetensors: Llama's, GPT-2's, GPT-NeoX's, Bloom's, InternLM's."""
 
 
 def embedding_rows(folder: Path) -> int | None:

@@ -23,7 +23,7 @@ from kit.models.settings import check_bounds
 from kit.models.vocabulary import EMBEDDINGS
 
 MOST_MODULES = 1_000_000
-"""Of one model; those with the most have some hundred thousand, an expert or a projection each."""
+"""Most modules of one model; those with the most have some hundred thousand, an expert or a projection each."""
 MODULES_A_TENSOR = 20
 """Modules a stored tensor: containers, norms without weights, several that were fused into one."""
 SPARE_MODULES = 20_000
@@ -181,7 +181,7 @@ def _unknown(name: Any, settings: Mapping[str, Any], known: Iterable[str]) -> st
 
 
 def _differences(where: Path, kind: Any, config: Any, stored: Mapping[str, Stored]) -> Differences:
-    """What transformers' loader says of the stored names and shapes, and what it would cast or tie in silence."""
+    """Compare the stored names and shapes by transformers' loader; find also what it would cast or tie in silence."""
     import torch
 
     written: list[str] = []
@@ -242,7 +242,7 @@ def _reported(report: Mapping[str, Any]) -> Differences:
 
 
 def _missing_modules(where: Path, kind: Any, config: Any, stored: Mapping[str, Stored]) -> Differences:
-    """The weights of a quantised model of whose module nothing is stored."""
+    """Return the weights of a quantised model of whose module nothing is stored."""
     import torch
 
     failure = f"{where}: transformers can't build the {kind.__name__} that config.json describes"
@@ -257,7 +257,7 @@ def _missing_modules(where: Path, kind: Any, config: Any, stored: Mapping[str, S
 
 
 def _spellings(name: str, prefix: str) -> tuple[str, ...]:
-    """A tensor's name with and without the base model's prefix."""
+    """Return a tensor's name with and without the base model's prefix."""
     return name, f"{prefix}.{name}", name.removeprefix(f"{prefix}.")
 
 

@@ -33,11 +33,11 @@ class Pack(Protocol):
 
     @property
     def name(self) -> str:
-        """``kit``, ``paper`` or ``opencompass``."""
+        """Name of the pack: ``kit``, ``paper`` or ``opencompass``."""
         ...
 
     def chat(self, id: str) -> tuple[Turn, ...]:
-        """The turns of one template, ``{placeholders}`` in place.
+        """Return the turns of one template, ``{placeholders}`` in place.
 
         Raises:
             RequestError: the pack has no such template.
@@ -47,15 +47,15 @@ class Pack(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Templates:
-    """A pack in memory."""
+    """A prompt pack that is in memory."""
 
     name: str
     """``kit``, ``paper`` or ``opencompass``."""
     templates: Mapping[str, tuple[Turn, ...]]
-    """id -> turns."""
+    """Id of a template -> its turns."""
 
     def chat(self, id: str) -> tuple[Turn, ...]:
-        """The turns of one template, ``{placeholders}`` in place.
+        """Return the turns of one template, ``{placeholders}`` in place.
 
         Raises:
             RequestError: the pack has no such template.
@@ -69,13 +69,13 @@ class Templates:
 
 
 def hash_of(templates: Mapping[str, Sequence[Turn]]) -> str:
-    """sha256 of the sorted (id, turns), as canonical JSON."""
+    """Return the sha256 of the sorted (id, turns), as canonical JSON."""
     rows = [[key, [[turn.role, turn.content] for turn in templates[key]]] for key in sorted(templates)]
     return hashlib.sha256(json.dumps(rows, ensure_ascii=False, separators=(",", ":")).encode()).hexdigest()
 
 
 def fingerprint(name: str, ids: Sequence[str]) -> str | None:
-    """What a key holds of a pack: the hash of the templates that a job may use; None if it uses none.
+    """Return the hash of the templates that a job may use, which its key holds; None if it uses none.
 
     The paper's templates need not be there: their pinned hashes stand for them.
 
@@ -91,7 +91,7 @@ def fingerprint(name: str, ids: Sequence[str]) -> str | None:
 
 
 def only(pack: Pack, ids: Sequence[str]) -> Pack:
-    """The pack with nothing but the templates that the job's key holds.
+    """Return the pack with nothing but the templates that the job's key holds.
 
     Raises:
         RequestError: it lacks one.
@@ -100,7 +100,7 @@ def only(pack: Pack, ids: Sequence[str]) -> Pack:
 
 
 def load(name: str, cache: Path | None = None) -> Pack:
-    """A prompt pack by name.
+    """Load the prompt pack that has this name.
 
     Args:
         name: ``kit``, ``paper`` or ``opencompass``.
@@ -128,7 +128,7 @@ def load(name: str, cache: Path | None = None) -> Pack:
 
 
 def _own(path: Path) -> tuple[Turn, ...]:
-    """One of the kit's own templates: a single user turn, the file's last line break left out."""
+    """Return one of the kit's own templates: a single user turn, the file's last line break left out."""
     return (Turn(role="user", content=path.read_text(encoding="utf-8").removesuffix("\n")),)
 
 

@@ -8,7 +8,7 @@ from kit.errors import RequestError
 
 
 class Source:
-    """One parsed Python file."""
+    """One parsed Python file, of which nothing is run."""
 
     def __init__(self, text: str, where: str) -> None:
         """Parse the text; ``where`` names the file in messages.
@@ -31,7 +31,7 @@ class Source:
             raise RequestError(f"{where}: not Python that can be read ({error or 'nested too deep'})") from error
 
     def assigned(self, name: str) -> ast.expr:
-        """What a module-level ``name = ...`` assigns.
+        """Return the value that a module-level ``name = ...`` assigns.
 
         Raises:
             RequestError: no such assignment.
@@ -42,7 +42,7 @@ class Source:
         raise RequestError(f"{self.where}: no module-level assignment to {name!r}")
 
     def function(self, name: str) -> ast.FunctionDef:
-        """A module-level function.
+        """Return the module-level function that has this name.
 
         Raises:
             RequestError: no such function.
@@ -53,7 +53,7 @@ class Source:
         raise RequestError(f"{self.where}: no module-level function {name!r}")
 
     def string_at(self, line: int) -> ast.expr:
-        """The string or f-string that begins on a line.
+        """Return the string or f-string that begins on a line.
 
         Raises:
             RequestError: none does, or several do.
@@ -74,7 +74,7 @@ class Source:
         return found[0]
 
     def text(self, node: ast.expr, names: Mapping[str, str]) -> str:
-        """The value of a string expression.
+        """Return the value of a string expression.
 
         Understands constants, f-strings, ``+``, names, ``.format`` and calls of the file's own functions.
 
@@ -103,22 +103,22 @@ class Source:
                 positional, named = self._arguments(args, keywords, names)
                 text = self.call(name, positional, named)
             case _:
-                raise self._strange(node)
+                raise self._unreadable(node)
         return text
 
     def _arguments(
         self, args: Sequence[ast.expr], keywords: Sequence[ast.keyword], names: Mapping[str, str]
     ) -> tuple[list[str], dict[str, str]]:
-        """The values of a call's arguments; ``**`` is refused."""
+        """Return the values of a call's arguments; ``**`` is refused."""
         named: dict[str, str] = {}
         for keyword in keywords:
             if keyword.arg is None:
-                raise self._strange(keyword.value)
+                raise self._unreadable(keyword.value)
             named[keyword.arg] = self.text(keyword.value, names)
         return [self.text(arg, names) for arg in args], named
 
     def call(self, name: str, args: Sequence[str], keywords: Mapping[str, str] | None = None) -> str:
-        """What a function returns that only builds a string.
+        """Return the string that a function builds, without running it.
 
         Understands assignments to one name, ``+=`` and ``return``.
 
@@ -141,7 +141,7 @@ class Source:
                 case ast.Return(value=ast.expr() as value):
                     return self.text(value, names)
                 case _:
-                    raise self._strange(statement)
+                    raise self._unreadable(statement)
         raise RequestError(f"{self.where}: {name} returns nothing")
 
     def keyword(self, node: ast.expr, *path: str) -> ast.expr:
@@ -157,8 +157,8 @@ class Source:
             node = found[0]
         return node
 
-    def _strange(self, node: ast.stmt | ast.expr) -> RequestError:
-        """What stands there can't be read as a string."""
+    def _unreadable(self, node: ast.stmt | ast.expr) -> RequestError:
+        """Make the error of code that can't be read as a string."""
         return RequestError(
             f"{self.where}:{node.lineno}: found {ast.unparse(node)[:60]!r}, which is no plain string building;"
             " the reader runs no code"

@@ -19,7 +19,7 @@ ROLES = {"HUMAN": "user", "BOT": "assistant", "SYSTEM": "system"}
 
 
 def read() -> Mapping[str, tuple[Turn, ...]]:
-    """Every benchmark's chat: id -> the worked examples and the question, with ``{placeholders}``.
+    """Return every benchmark's chat: id -> the worked examples and the question, with ``{placeholders}``.
 
     A last turn by the assistant (``mbpp``) is there to be continued.
 
@@ -42,7 +42,7 @@ def read() -> Mapping[str, tuple[Turn, ...]]:
 
 
 def turns(source: Source, name: str) -> tuple[Turn, ...]:
-    """The chat in ``name = dict(prompt_template=dict(template=dict(round=[dict(role=..., prompt=...), ...])))``.
+    """Return the chat in ``name = dict(prompt_template=dict(template=dict(round=[dict(role=..., prompt=...), ...])))``.
 
     Raises:
         RequestError: the source has another shape.

@@ -13,7 +13,7 @@ from kit.records import Turn
 
 
 def files() -> dict[str, tuple[str, str]]:
-    """What has to be fetched: path in the repository -> (address, sha256)."""
+    """Return the files to fetch: path in the repository -> (address, sha256)."""
     pinned = pins.read("paper")
     return {
         path: (pinned.url.replace("{revision}", pinned.revision).replace("{file}", path), sha256)
@@ -22,7 +22,7 @@ def files() -> dict[str, tuple[str, str]]:
 
 
 def read(folder: Path) -> Mapping[str, tuple[Turn, ...]]:
-    """Every prompt of the paper: id -> one user turn with ``{placeholders}``.
+    """Return every prompt of the paper: id -> one user turn with ``{placeholders}``.
 
     Args:
         folder: holds the files by their paths in the repository (``Evol_Instruct/depth.py``).
@@ -42,14 +42,14 @@ def fingerprint(ids: Sequence[str]) -> str:
         RequestError: the paper has no such prompt.
     """
     known = {pin.id: pin for pin in pins.read("paper").prompts}
-    if strange := [id for id in ids if id not in known]:
-        raise RequestError(f"prompt pack 'paper' has no template {strange[0]!r}{did_you_mean(strange[0], known)}")
+    if unknown := [id for id in ids if id not in known]:
+        raise RequestError(f"prompt pack 'paper' has no template {unknown[0]!r}{did_you_mean(unknown[0], known)}")
     rows = [[id, list(known[id].placeholders), known[id].rendered_sha256] for id in sorted(ids)]
     return hashlib.sha256(json.dumps(rows, separators=(",", ":")).encode()).hexdigest()
 
 
 def template(source: Source, pin: pins.Pin) -> str:
-    """One prompt with ``{placeholders}``.
+    """Return one prompt with its ``{placeholders}``.
 
     Raises:
         RequestError: its text, with the markers filled in, does not have the pinned sha256.
@@ -68,7 +68,7 @@ def template(source: Source, pin: pins.Pin) -> str:
 
 
 def render(source: Source, pin: pins.Pin, markers: list[str]) -> str:
-    """The prompt with each argument replaced by its marker, joined as the file's own code joins it.
+    """Return the prompt with each argument replaced by its marker, joined as the file's own code joins it.
 
     Raises:
         RequestError: the place that the pin names does not hold a string.
@@ -82,7 +82,7 @@ def render(source: Source, pin: pins.Pin, markers: list[str]) -> str:
 
 
 def _fill_in(source: Source, node: ast.JoinedStr, markers: list[str]) -> str:
-    """An f-string, its values replaced by the markers in order, whatever expressions they are."""
+    """Return an f-string, its values replaced by the markers in order, whatever expressions they are."""
     rest = list(markers)
     parts = [rest.pop(0) if isinstance(part, ast.FormattedValue) and rest else part for part in node.values]
     if rest:

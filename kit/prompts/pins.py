@@ -24,7 +24,7 @@ class Pin:
     file: str
     """Path inside the source."""
     placeholders: tuple[str, ...]
-    """What is filled in, in the order of the source's own arguments."""
+    """Names that are filled in, in the order of the source's own arguments."""
     function: str = ""
     """The function that builds it, if one does."""
     name: str = ""
@@ -37,7 +37,7 @@ class Pin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pins:
-    """All prompts of one source."""
+    """The pinned prompts of one source."""
 
     source: str
     """The repository, or the distribution."""
@@ -51,7 +51,7 @@ class Pins:
     """The prompts, in the manifest's order."""
 
     def text(self, path: Path, file: str) -> str:
-        """The text of one file, after its sha256 was checked.
+        """Return the text of one file, after its sha256 was checked.
 
         Raises:
             RequestError: it is missing or differs.
@@ -71,7 +71,7 @@ class Pins:
 
 @lru_cache(maxsize=4)
 def read(source: str) -> Pins:
-    """The pins of one source, ``paper`` or ``opencompass``.
+    """Return the pins of one source, ``paper`` or ``opencompass``.
 
     Raises:
         RequestError: the manifest is missing, or not what it should be.

@@ -15,11 +15,11 @@ MAX_UNPACKED_BYTES = 4 * 2**30
 MAX_FILE_BYTES = 4 * 2**30
 """The most that is read of any file, for the same reason."""
 PIECE_BYTES = 1 << 20
-"""How much is read at once."""
+"""Bytes that are read at once."""
 BOMB_BYTES = 256 * 2**20
 BOMB_FOLD = 500
-"""What unpacks to more than so many bytes, and to so many times its size, is no text: rows of one text 100 times over
-pack 100-fold, and gzip packs 1,032-fold at most."""
+"""Limits of a packed text: what unpacks to more than so many bytes, and to so many times its size, is none. Rows of one
+text 100 times over pack 100-fold, and gzip packs 1,032-fold at most."""
 GZIP = b"\x1f\x8b"
 FOREIGN = {
     b"\x28\xb5\x2f\xfd": "packed by zstd; unpack it first, or pack it by gzip",

@@ -1,4 +1,4 @@
-"""What a worker says while it works: one JSON object a line, marked, so that no log line is taken for one.
+"""Events of a worker while it works: one JSON object a line, marked, so that no log line is taken for one.
 
 A worker in a container is not to be trusted: what is no event to the letter is log text.
 """
@@ -17,7 +17,7 @@ DEEPEST = 32
 """Brackets in each other that an event holds."""
 LARGEST = 1 << 63
 LONGEST_PHASE = 100
-"""Characters."""
+"""Most characters of a phase."""
 
 
 def _is_number(value: Any) -> bool:
@@ -55,7 +55,7 @@ OPTIONAL: Fields = {"tokens": _is_number, "shared": lambda value: type(value) is
 
 
 def sender(stream: TextIO) -> Callable[..., None]:
-    """A function that writes events to ``stream``: ``emit("done", key=..., rows=...)``."""
+    """Return a function that writes events to ``stream``: ``emit("done", key=..., rows=...)``."""
 
     def emit(kind: str, **fields: Any) -> None:
         stream.write(f"{MARK}{json.dumps({'event': kind, **fields}, allow_nan=False)}\n")  # as parse wants it
@@ -65,7 +65,7 @@ def sender(stream: TextIO) -> Callable[..., None]:
 
 
 def parse(line: str) -> dict[str, Any] | None:
-    """The event of a line, or ``None`` for a line of log."""
+    """Return the event of a line, or ``None`` for a line of log."""
     _, mark, text = line.partition(MARK)
     if not mark:
         return None

@@ -1,4 +1,4 @@
-"""Where and how a job ran: recorded beside its rows, never in its key."""
+"""Record where and how a job ran: it stands beside its rows, never in its key."""
 
 import os
 import platform
@@ -27,12 +27,12 @@ PACKAGES = (
 
 
 def now() -> str:
-    """The time, UTC, to the second."""
+    """Return the time, UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def record(job: Job, started_at: str, wall_s: float) -> dict[str, Any]:
-    """Commit, packages, machine, image and time of one job."""
+    """Return the commit, packages, machine, image and time of one job."""
     return {
         "started_at": started_at,
         "wall_s": round(wall_s, 2),
@@ -47,7 +47,7 @@ def record(job: Job, started_at: str, wall_s: float) -> dict[str, Any]:
 
 @lru_cache(maxsize=1)
 def commit() -> dict[str, Any]:
-    """The checkout's commit, and whether it has changes; null outside a checkout."""
+    """Return the checkout's commit, and whether it has changes; null outside a checkout."""
     try:
         head = _git("rev-parse", "HEAD")
         return {"commit": head, "dirty": bool(_git("status", "--porcelain", "--untracked-files=no"))}
@@ -57,7 +57,7 @@ def commit() -> dict[str, Any]:
 
 @lru_cache(maxsize=1)
 def packages() -> dict[str, str]:
-    """Versions of what computes."""
+    """Return the versions of the packages that compute."""
     found = {}
     for name in PACKAGES:
         try:
@@ -69,7 +69,7 @@ def packages() -> dict[str, str]:
 
 @lru_cache(maxsize=1)
 def machine() -> dict[str, Any]:
-    """Processor, cores and GPUs with their driver."""
+    """Return the processor, cores and GPUs with their driver."""
     found: dict[str, Any] = {
         "system": f"{platform.system()} {platform.release()}",
         "cpu": _cpu_model(),

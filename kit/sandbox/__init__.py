@@ -24,7 +24,7 @@ from typing import Any, Protocol, Self
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """One candidate with its tests."""
+    """A model-written candidate together with the benchmark's tests that judge it."""
 
     id: str
     code: str
@@ -41,7 +41,7 @@ class Program:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What became of one program."""
+    """Result of one program: passed or not, the reason, and the CPU time."""
 
     id: str
     passed: bool
@@ -59,7 +59,7 @@ class Calls:
     code: str
     """Source of any origin; runs in the candidate process alone."""
     name: str
-    """The function to call."""
+    """Name of the function to call."""
     arguments: tuple[tuple[Any, ...], ...]
     """One tuple of positional arguments a call; plain data."""
     cpu_s: float = 3.0
@@ -68,7 +68,7 @@ class Calls:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """What one call gave."""
+    """Result of one function call: a plain value, or the reason why there is none."""
 
     value: Any = None
     """Plain data, of exact built-in types."""
@@ -77,25 +77,25 @@ class Reply:
 
 
 class Sandbox(Protocol):
-    """Where model-written code runs."""
+    """Runs model-written code in locked and limited processes."""
 
     tier: str
-    """What was observed to hold, for instance ``landlock-v7+seccomp``, or ``unsafe``."""
+    """The protection that was tested and found to hold, for instance ``landlock-v7+seccomp``, or ``unsafe``."""
     workers: int
-    """How many programs run at a time; it belongs in the score's record."""
+    """Number of programs that run at a time; it belongs in the score's record."""
     packages: Mapping[str, str]
     """Packages beside the standard library that programs may import, with their versions; they can move scores."""
 
     def run(self, programs: Sequence[Program], progress: Callable[[int], None] | None = None) -> list[Verdict]:
-        """One verdict a program, in order; ``progress`` is told how many are done."""
+        """Return one verdict a program, in order; ``progress`` is told how many are done."""
         ...
 
     def replies(self, calls: Sequence[Calls], progress: Callable[[int], None] | None = None) -> list[list[Reply]]:
-        """The replies of each function to each of its arguments, in order."""
+        """Return the replies of each function to each of its arguments, in order."""
         ...
 
     def call(self, source: str, name: str, arguments: Sequence[Any]) -> Any:
-        """What one function of a foreign file returns.
+        """Run one function of an untrusted file and return its value.
 
         Raises:
             RequestError: it gave no plain value; the message says why.
@@ -103,7 +103,7 @@ class Sandbox(Protocol):
         ...
 
     def close(self) -> None:
-        """End the workers."""
+        """Stop the worker processes of the sandbox."""
         ...
 
     def __enter__(self) -> Self: ...

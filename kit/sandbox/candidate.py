@@ -22,7 +22,7 @@ class Foreign:
         self._number = number
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Have it called there; what it returns comes here."""
+        """Call the function in the tester; what it returns comes here."""
         return self._ask({"ask": "call", "args": [self, args, kwargs]})
 
     def __iter__(self) -> "Foreign":
@@ -48,7 +48,7 @@ class Objects:
         self.number_of: dict[int, int] = {}
         self.kinds: list[type] = []
         self.kind_of: dict[int, int] = {}
-        self.told = (0, 0)
+        self.sent_counts = (0, 0)
         """How many objects and types the other side knows."""
         self.foreign: dict[int, Foreign] = {}
 
@@ -67,12 +67,12 @@ class Objects:
     def send(self, message: dict[str, Any]) -> None:
         """Send a message, with what the other side must know of objects that are new to it: their types' abilities."""
         counts = (len(self.by_number), len(self.kinds))
-        if counts != self.told:
-            objects, kinds = self.by_number[self.told[0] :], self.kinds[self.told[1] :]
+        if counts != self.sent_counts:
+            objects, kinds = self.by_number[self.sent_counts[0] :], self.kinds[self.sent_counts[1] :]
             message["kinds"] = [[NAME(kind), abilities_of(kind)] for kind in kinds]
             message["objects"] = [self.kind_of[id(type(value))] for value in objects]
         wire.send(self.replies, message)
-        self.told = counts  # now: nothing is sent of a message that is too long
+        self.sent_counts = counts  # now: nothing is sent of a message that is too long
 
     def object(self, number: int) -> Any:
         """Return the object of a number."""
@@ -100,7 +100,7 @@ class Objects:
         return self.decode(message["value"])
 
     def serve(self, request: dict[str, Any]) -> None:
-        """Answer one request."""
+        """Answer one request of the tester."""
         reply = answer(request, self.namespace, self)
         try:
             self.send(reply)
@@ -109,7 +109,7 @@ class Objects:
 
 
 def _take(iterator: Any, count: int) -> dict[str, Any]:
-    """The next items of an iterator, and what ended them, if anything did."""
+    """Return the next items of an iterator, and what ended them, if anything did."""
     items: list[Any] = []
     error: dict[str, Any] = {}
     try:
@@ -150,7 +150,7 @@ def _names(namespace: dict[str, Any], wanted: list[str], objects: Objects) -> di
 
 
 def answer(request: dict[str, Any], namespace: dict[str, Any], objects: Objects) -> dict[str, Any]:
-    """The reply to one request: a value, or an exception."""
+    """Return the reply to one request: a value, or an exception."""
     try:
         if request["op"] == "names":
             return {"names": _names(namespace, request["names"], objects)}

@@ -1,4 +1,4 @@
-"""How a process gives up what it could do: capabilities, privileges, limits, files, system calls.
+"""Take rights from a process for good: capabilities, privileges, limits, files, system calls.
 
 Nothing here can be taken back by the process that called it, and its children inherit all of it. Plain ``ctypes``:
 the standard library has none of these calls.
@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 MEMORY_BYTES = 1 << 30
-"""Of address space: what a candidate may hold."""
+"""Address space that a candidate may use."""
 TESTER_BYTES = 448 << 20
-"""What a tester may hold, of which 120 MiB are what it has from the fork server."""
+"""Address space that a tester may use; 120 MiB of it come from the fork server."""
 BESIDE_BYTES = 64 << 20
-"""What one program takes beside the two: its fork servers, page tables, pipes and sockets. All three together are
-the room that :data:`kit.machine.cgroups.PROGRAM_BYTES` keeps for a program."""
+"""Memory that one program takes beside these two processes: fork servers, page tables, pipes and sockets. All three
+together are the room that :data:`kit.machine.cgroups.PROGRAM_BYTES` keeps for a program."""
 OPEN_FILES = 64
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 1, 4, 22, 38
 SECCOMP_MODE_FILTER = 2
@@ -62,7 +62,7 @@ def _fork() -> Any:
 
 
 def fork() -> int:
-    """``fork(2)`` of a process with one thread, without what ``os.fork`` has Python do in the child.
+    """Call ``fork(2)`` in a process with one thread, without what ``os.fork`` has Python do in the child.
 
     It would make locks and threads anew, of which there are none, and random numbers, which a program gets its own: a
     fifth of the time that a short program takes.
@@ -83,7 +83,7 @@ def _checked(result: int, what: str) -> int:
 
 
 def prctl(option: int, value: int, pointer: int = 0) -> None:
-    """``prctl(2)``.
+    """Call Linux's ``prctl(2)`` for this process, and check that it succeeded.
 
     Raises:
         LockError: refused.
@@ -100,7 +100,7 @@ def install_filter(program: bytes) -> None:
 
 
 def drop_capabilities() -> None:
-    """Root in name only."""
+    """Drop all Linux capabilities, so that uid 0 has no more rights than a plain user."""
     version_3 = 0x20080522
     header = (ctypes.c_uint32 * 2)(version_3, 0)
     _checked(libc().capset(header, (ctypes.c_uint32 * 6)()), "capset")
@@ -127,7 +127,7 @@ def _lower(kind: int, value: int) -> None:
 
 
 def landlock_abi() -> int:
-    """The kernel's Landlock version; 0 where there is none, or it is switched off."""
+    """Return the kernel's Landlock version; 0 where there is none, or it is switched off."""
     version_flag = ctypes.c_uint32(1)
     return max(0, int(libc().syscall(LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), version_flag)))
 
@@ -138,7 +138,7 @@ def stdlib_folders() -> list[Path]:
 
 
 def entries(folder: Path, closed: Collection[str] = ()) -> Iterator[tuple[Path, int]]:
-    """What lies in a folder, with the right to read it; a link only if it leads to an entry of this very folder.
+    """List a folder's entries with the right to read each; a link only if it leads to an entry of this very folder.
 
     A rule is made for what a path leads to, so that for a link it would open whatever that is: another folder, the
     folder itself, or what is closed in it. Debian has such a link too, sitecustomize.py into /etc: no program needs it.
@@ -155,7 +155,7 @@ def entries(folder: Path, closed: Collection[str] = ()) -> Iterator[tuple[Path, 
 
 
 def readable() -> Iterator[tuple[Path, int]]:
-    """What a candidate may read, with the rights: the standard library, what it links to, time zones, random bytes.
+    """List what a candidate may read, with the rights: standard library, what it links to, time zones, random bytes.
 
     ``site-packages`` is left out, save for the names of the folders in it; see :mod:`kit.sandbox.packages`.
     """
@@ -173,7 +173,7 @@ def readable() -> Iterator[tuple[Path, int]]:
 
 
 def restrict_files(abi: int, folders: Iterable[Path] = ()) -> None:
-    """Landlock: no right to any file, but for reading those of :func:`readable`; no TCP, no signals to outside.
+    """Restrict files by Landlock to reading those of :func:`readable`; no TCP, no signals to outside.
 
     Args:
         abi: the kernel's version of Landlock.

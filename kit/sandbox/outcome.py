@@ -1,4 +1,4 @@
-"""What became of one program: from what its tester wrote and how its two processes ended, to the reason of its verdict.
+"""Find the reason of a program's verdict, from what its tester wrote and how its two processes ended.
 
 The same program gets the same reason on a quiet machine and on a busy one: nothing here depends on which of two things
 was seen first.
@@ -10,9 +10,9 @@ from typing import Any
 
 from kit.sandbox import lock, wire
 
-EATS_BYTES = lock.MEMORY_BYTES // 4
-"""A program that holds this much when it is ended eats memory. Which of its limits such a program meets first depends
-on how fast the machine gives out pages, so it gets one reason whichever that is."""
+MUCH_MEMORY_BYTES = lock.MEMORY_BYTES // 4
+"""A program that holds this much when it is ended is out of memory. Which of its limits such a program meets first
+depends on how fast the machine gives out pages, so it gets one reason whichever that is."""
 CANDIDATE_DIED = "candidate died"
 NO_MEMORY = "failed: MemoryError"
 TOO_LONG = f"longer than {wire.LIMIT_BYTES >> 20} MiB"
@@ -20,10 +20,10 @@ TOO_LONG = f"longer than {wire.LIMIT_BYTES >> 20} MiB"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How one program ended."""
+    """End of one program: its tester's messages, the limit it met, its CPU time."""
 
     frames: list[dict[str, Any]]
-    """What the tester wrote; the first says that it read its tests."""
+    """Messages of the tester; the first says that it read its tests."""
     limit: str = ""
     """The limit that the program met, if any: it is the reason, whatever the tester said."""
     cpu_s: float = 0.0
@@ -33,9 +33,9 @@ class Outcome:
     wants_package: bool = False
     """Whether one of its processes ended since it asked for a package that its fork server has not."""
 
-    def reason(self, said: dict[str, Any]) -> str:
-        """Return why the program did not pass, ``said`` being the tester's verdict, or nothing."""
-        return self.limit or str(said.get("reason", "no verdict"))
+    def reason(self, verdict: dict[str, Any]) -> str:
+        """Return why the program did not pass; ``verdict`` is the tester's, or empty."""
+        return self.limit or str(verdict.get("reason", "no verdict"))
 
 
 def frames_of(data: bytes) -> list[dict[str, Any]]:
@@ -50,12 +50,12 @@ def frames_of(data: bytes) -> list[dict[str, Any]]:
     return frames
 
 
-def outcome_of(report: dict[str, Any], said: bytes, *, stopped: str, cpu_s: float) -> Outcome:
+def outcome_of(report: dict[str, Any], written: bytes, *, stopped: str, cpu_s: float) -> Outcome:
     """Return what became of a program.
 
     Args:
         report: the fork server's, on the candidate and the tester: exit status, CPU seconds, memory at its highest.
-        said: what the tester wrote.
+        written: what the tester wrote.
         stopped: the limit for which the kit had the program stopped, or nothing.
         cpu_s: the CPU seconds that each process had. What it took in the end is what counts, so that it makes no
             difference when the kit came to look.
@@ -63,13 +63,15 @@ def outcome_of(report: dict[str, Any], said: bytes, *, stopped: str, cpu_s: floa
     processes = (report["candidate"], report["tester"])
     exits = [process["exit"] for process in processes]
     limit = "cpu limit" if any(process["cpu_s"] >= cpu_s for process in processes) else stopped
-    frames = frames_of(said[: wire.LIMIT_BYTES])
+    frames = frames_of(written[: wire.LIMIT_BYTES])
     last = frames[-1] if frames else {}
     answered = last.get("passed") is True or last.get("reason", CANDIDATE_DIED) != CANDIDATE_DIED
-    eats = wire.EXIT_NO_MEMORY in exits or any(process["peak_bytes"] >= EATS_BYTES for process in processes)
-    if eats and (limit == "cpu limit" or not (limit or answered)):
+    out_of_memory = wire.EXIT_NO_MEMORY in exits or any(
+        process["peak_bytes"] >= MUCH_MEMORY_BYTES for process in processes
+    )
+    if out_of_memory and (limit == "cpu limit" or not (limit or answered)):
         limit = NO_MEMORY
-    if len(said) > wire.LIMIT_BYTES:
+    if len(written) > wire.LIMIT_BYTES:
         limit = TOO_LONG
     wants_package = wire.EXIT_WANTS_PACKAGE in exits
     killed = not (answered or limit or wants_package) and -signal.SIGKILL in exits

@@ -23,15 +23,15 @@ from kit.sandbox import wire
 
 NAMES = ("numpy",)
 MODULES = {"numpy": "numpy numpy.linalg numpy.fft numpy.polynomial numpy.random"}
-"""What is imported before the lock."""
+"""Package -> its modules that are imported before a process locks itself."""
 MODULES_WITHOUT_FILES = {
     "numpy": "numpy.ctypeslib numpy.char numpy.dtypes numpy.exceptions numpy.lib.stride_tricks numpy.ma numpy.rec "
     "numpy.strings numpy.testing numpy.typing"
 }
 """In tier 2, where no file can be read, only these can be imported as well."""
 ADDRESS_BYTES = 85 << 20
-"""Of address space that the packages take. A server without them keeps as much, so that what a program may allocate
-does not depend on whether it names a package."""
+"""Address space that the packages take. A server without them keeps as much, so that what a program may allocate does
+not depend on whether it names a package."""
 NAMED = re.compile(rf"\b(?:{'|'.join(NAMES)})\b")
 SETTINGS = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 """Programs cannot start threads, so numpy's library for linear algebra must not want to."""
@@ -48,7 +48,7 @@ class Absent:
         self.names = frozenset(names)
 
     def find_spec(self, name: str, *_: Any) -> None:
-        """Find nothing."""
+        """End the process if it imports a package that was not preloaded; else leave the import to other finders."""
         if name.partition(".")[0] in self.names:
             os._exit(wire.EXIT_WANTS_PACKAGE)
 

@@ -26,7 +26,7 @@ IMPORT = re.compile(r"(?:import|from)((?:[^\n;\\]|\\.)*)", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """What became of one piece of text."""
+    """Statements of one piece of text, or the line at which it is not Python."""
 
     nodes: list[ast.stmt] | None
     """The statements at the left margin; ``None`` where it is not Python, or not read."""
@@ -42,13 +42,13 @@ class Parser:
         self._known: dict[str, Parsed] = {}
 
     def parse(self, code: str) -> Parsed:
-        """What becomes of this piece."""
+        """Parse one piece of text; the same text is parsed once only."""
         if code not in self._known:
             self._known[code] = self._first_time(code)
         return self._known[code]
 
     def parses(self, code: str) -> bool:
-        """Whether the piece is Python, as far as was read."""
+        """Return whether the piece is Python, as far as was read."""
         return self.parse(code).nodes is not None
 
     def _first_time(self, code: str) -> Parsed:
@@ -60,12 +60,12 @@ class Parser:
 
 
 def parses(code: str) -> bool:
-    """Whether the code of a data set is Python, whatever its length; for a model's text there is ``Parser``."""
+    """Return whether the code of a data set is Python, whatever its length; for a model's text there is ``Parser``."""
     return _parsed(code).nodes is not None
 
 
 def _parsed(code: str) -> Parsed:
-    """What becomes of any text; Python may refuse one that it could read, where that is nested too deeply for it."""
+    """Parse any text; Python may refuse one that it could read, where that is nested too deeply for it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -78,7 +78,7 @@ def _parsed(code: str) -> Parsed:
 
 
 def _costly(code: str) -> bool:
-    """Whether Python needs a time, or a memory, for a name in it that grows with the square of its length."""
+    """Return whether Python needs a time, or a memory, for a name in it that grows with the square of its length."""
     if any(match[1].count(".") > MOST_DOTS for match in IMPORT.finditer(code)):
         return True
     marks = 0

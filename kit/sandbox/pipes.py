@@ -15,7 +15,7 @@ def written(fd: int, data: memoryview) -> memoryview:
 
 
 def all_of(fd: int) -> bytes:
-    """All that is in a pipe now."""
+    """Return all that is in a pipe now."""
     found = bytearray()
     while size := size_of(fd):
         found += os.read(fd, size)
@@ -23,5 +23,5 @@ def all_of(fd: int) -> bytes:
 
 
 def size_of(fd: int) -> int:
-    """How many bytes are in a pipe; either end can be asked."""
+    """Return the number of bytes that are in a pipe; either end can be asked."""
     return int.from_bytes(fcntl.ioctl(fd, termios.FIONREAD, bytes(4)), sys.byteorder)

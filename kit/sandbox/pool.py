@@ -24,16 +24,16 @@ from kit.sandbox.watch import Watch
 
 START = "import sys; sys.path.append({root!r}); from kit.sandbox.server import main; sys.path.pop(); main({fds})"
 START_S = 600.0
-"""How long a server may take to lock itself; it is a fraction of a second, unless the machine is very busy."""
+"""Longest time for a server to lock itself; it is a fraction of a second, unless the machine is very busy."""
 SLEEP_FACTOR = 4
 """Seconds a program may sleep for each of its CPU seconds."""
 BACKSTOP_FACTOR = 4
 """The kernel ends a program at this many times its CPU seconds, should the kit get no core itself to do it in time. Not
 at once: the kernel counts ticks, so that on a busy machine it ends a program too early, or too late."""
 SEED_BYTES = 16
-"""Of a secret seed."""
+"""Size of the secret seed of a program's second run."""
 ATTEMPTS = 3
-"""How often a program is run if something outside the kit kills it, as a machine does that is short of memory."""
+"""Most runs of one program, if something outside the kit kills it, as a machine does that is short of memory."""
 
 
 class ServerDiedError(Exception):
@@ -86,11 +86,11 @@ class Server:
         try:
             if not select.select([self.results], [], [], START_S)[0]:
                 raise ServerDiedError("the fork server fell silent while it started")
-            word = wire.receive(self.results)
+            message = wire.receive(self.results)
         except EOFError as error:
             raise ServerDiedError("the fork server ended while it started") from error
-        if "error" in word:
-            raise ServerDiedError(word["error"])
+        if "error" in message:
+            raise ServerDiedError(message["error"])
 
     def run(self, code: str, tests: dict[str, Any], cpu_s: float) -> Outcome:
         """Run one program, however long it takes: a server that lives will answer, and one that died is seen at once.
@@ -116,7 +116,7 @@ class Server:
         """Write what candidate and tester are to read, stop them at a limit, and read what the tester writes."""
         watch: Watch | None = None
         look_at, stopped = math.inf, ""
-        said = bytearray()
+        written = bytearray()
         while True:
             left_s = max(0.0, look_at - time.monotonic()) if watch and not stopped else None
             writable = [fd for fd, data in unsent.items() if data]
@@ -124,23 +124,23 @@ class Server:
             for fd in ready[1]:
                 unsent[fd] = pipes.written(fd, unsent[fd])
             if self.verdicts in ready[0]:
-                said += os.read(self.verdicts, wire.AT_ONCE)
+                written += os.read(self.verdicts, wire.AT_ONCE)
             if self.results in ready[0] and watch:  # both processes are gone, and nobody writes any more
                 report = wire.receive(self.results)
-                said += pipes.all_of(self.verdicts)
-                return outcome_of(report, bytes(said), stopped=stopped, cpu_s=cpu_s)
+                written += pipes.all_of(self.verdicts)
+                return outcome_of(report, bytes(written), stopped=stopped, cpu_s=cpu_s)
             if self.results in ready[0]:
                 watch = self._watch(cpu_s)
                 look_at = time.monotonic() + watch.wait_s
             elif watch and not stopped:
-                if len(said) > wire.LIMIT_BYTES:
+                if len(written) > wire.LIMIT_BYTES:
                     stopped = TOO_LONG
                 elif time.monotonic() >= look_at:
                     stopped = watch.exceeded()
                     look_at = time.monotonic() + watch.wait_s
                 if stopped:
                     wire.send(self.jobs, {"stop": stopped})
-            del said[wire.LIMIT_BYTES + 1 :]
+            del written[wire.LIMIT_BYTES + 1 :]
 
     def _watch(self, cpu_s: float) -> Watch:
         pids = wire.receive(self.results)
@@ -165,7 +165,7 @@ class Server:
         return self.second
 
     def replies(self, calls: Sequence[Calls]) -> list[list[Reply]]:
-        """The replies of each function to each of its arguments, in order."""
+        """Return the replies of each function to each of its arguments, in order."""
         return [replies_of(each, self) for each in calls]
 
     def stop(self) -> None:
@@ -242,13 +242,13 @@ def verdict_of(program: Program, server: Server) -> Verdict:
 
 
 def _judged(program: Program, tests: dict[str, Any], server: Server) -> tuple[Verdict, bool]:
-    """The verdict of one run, and whether it is a pass of tests that drew random numbers."""
+    """Return the verdict of one run, and whether it is a pass of tests that drew random numbers."""
     outcome = run_safely(server, program.code, tests, program.cpu_s)
-    said = outcome.frames[1] if len(outcome.frames) == 2 else {}
-    passed = said.get("passed") is True and not outcome.limit
-    reason = "" if passed else outcome.reason(said)
+    report = outcome.frames[1] if len(outcome.frames) == 2 else {}
+    passed = report.get("passed") is True and not outcome.limit
+    reason = "" if passed else outcome.reason(report)
     verdict = Verdict(id=program.id, passed=passed, reason=reason, cpu_s=outcome.cpu_s)
-    return verdict, passed and bool(said["drew"])
+    return verdict, passed and bool(report["drew"])
 
 
 def replies_of(calls: Calls, server: Server) -> list[Reply]:
@@ -256,13 +256,13 @@ def replies_of(calls: Calls, server: Server) -> list[Reply]:
     arguments = [wire.encode(args, _not_plain) for args in calls.arguments]
     outcome = run_safely(server, calls.code, {"name": calls.name, "arguments": arguments}, calls.cpu_s)
     replies, reason = [], outcome.reason({})
-    for said in outcome.frames[1:]:
-        if "value" in said:
-            replies.append(Reply(value=wire.decode(said["value"], _no_handle)))
-        elif "error" in said:
-            replies.append(Reply(error=said["error"]))
+    for frame in outcome.frames[1:]:
+        if "value" in frame:
+            replies.append(Reply(value=wire.decode(frame["value"], _no_handle)))
+        elif "error" in frame:
+            replies.append(Reply(error=frame["error"]))
         else:
-            reason = outcome.reason(said)
+            reason = outcome.reason(frame)
     return replies + [Reply(error=reason)] * (len(arguments) - len(replies))
 
 
@@ -291,15 +291,15 @@ class Pool:
             raise
 
     def run(self, programs: Sequence[Program], progress: Callable[[int], None] | None = None) -> list[Verdict]:
-        """One verdict a program, in order; ``progress`` is told how many are done."""
+        """Return one verdict a program, in order; ``progress`` is told how many are done."""
         return self._all(verdict_of, programs, progress)
 
     def replies(self, calls: Sequence[Calls], progress: Callable[[int], None] | None = None) -> list[list[Reply]]:
-        """The replies of each function to each of its arguments, in order."""
+        """Return the replies of each function to each of its arguments, in order."""
         return self._all(replies_of, calls, progress)
 
     def call(self, source: str, name: str, arguments: Sequence[Any]) -> Any:
-        """What one function of a foreign file returns.
+        """Run one function of an untrusted file and return its value.
 
         Raises:
             RequestError: it gave no plain value; the message says why.
@@ -343,7 +343,7 @@ class Pool:
         return results
 
     def close(self) -> None:
-        """End the workers."""
+        """Stop the worker processes of the sandbox."""
         for server in self.servers:
             server.stop()
         self.servers.clear()
@@ -358,7 +358,7 @@ class Pool:
 
 
 def plan_of(tier: int, abi: int) -> dict[str, Any]:
-    """What a server is told to lock: tier 1 and 2, or 3 for limits alone."""
+    """Return the locks that a server is told to set: tier 1 and 2, or 3 for limits alone."""
     common = {"packages": packages.found(), "preload_packages": False}
     if tier == 3:
         return common | {"unsafe": True, "landlock": 0, "child_filter": "", "server_filter": ""}
@@ -395,7 +395,7 @@ def parallel_programs(wanted: int, limit_bytes: int | None, free_bytes: int | No
 
 
 def open_pool(*, workers: int | None, unsafe: bool, force_tier: int | None) -> Pool:
-    """See :func:`kit.sandbox.open_sandbox`."""
+    """Open a pool of sandbox servers; see :func:`kit.sandbox.open_sandbox`."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
     count = parallel_programs(max(1, min(workers or cores, cores)), memory_limit(), free_memory())
     if unsafe:

@@ -16,7 +16,7 @@ Ask = Callable[..., Any]
 
 
 class Link(Protocol):
-    """What a stand-in needs of the line to the candidate."""
+    """Connection to the candidate, as far as a stand-in needs it."""
 
     def ask(self, operation: str, target: Any, *args: Any) -> Any:
         """Have the candidate do something to one of its objects; gives the result."""
@@ -70,7 +70,7 @@ SET_LINK, SET_NUMBER = vars(Remote)["_link"].__set__, vars(Remote)["_number"].__
 
 
 def _exactly(kind: type, remote: Remote, operation: str, *args: Any) -> Any:
-    """What the candidate answers, which must be of this very type."""
+    """Return the candidate's answer, which must be of this very type."""
     value = link_of(remote).ask(operation, remote, *args)
     if type(value) is not kind:
         raise link_of(remote).refuse(exceptions.CandidateError())
@@ -78,7 +78,7 @@ def _exactly(kind: type, remote: Remote, operation: str, *args: Any) -> Any:
 
 
 def _agreed(remote: Remote, operation: str, other: Any, found: bool) -> bool:
-    """What is found here, if the object says the same; it is asked after, so that what it is told is of no use to it.
+    """Return ``found`` if the object says the same; it is asked last, so that its answer can't be made to fit.
 
     Raises:
         AssertionError: it says the contrary; the tests fail whatever they make of this.
@@ -137,7 +137,7 @@ def _bytes(self: Remote) -> Any:
 
 
 def _iter(self: Remote) -> Iterator[Any]:
-    """The items, fetched in parts that grow: few trips for a long iterator, few too many for an endless one."""
+    """Yield the items, fetched in parts that grow: few trips for a long iterator, few too many for an endless one."""
     link = link_of(self)
     iterator = link.ask("iter", self)
     size = 1
@@ -176,7 +176,7 @@ ABILITIES: dict[str, Callable[..., Any]] = {
     "__reversed__": _reversed,
     "__setitem__": _setitem,
 }
-"""What a stand-in has if the type of its object has it, beside what ``object`` has."""
+"""Special methods that a stand-in has if the type of its object has them, beside those of ``object``."""
 NONE = "-"
 """In front of a method's name: the type sets it to ``None``, as ``__hash__`` where an object has no hash."""
 

@@ -1,4 +1,4 @@
-"""Which system calls a compute-only process may make: an allow-list, compiled through libseccomp.
+"""Name the system calls that a compute-only process may make: an allow-list, compiled through libseccomp.
 
 Rules are added by name and unknown names are skipped, since ``open`` or ``poll`` do not exist on every architecture.
 """
@@ -24,7 +24,7 @@ ALLOWED = (
 """Allowed with any arguments. Not here, among others: anything that changes a file or a process, ``sendmsg`` and
 ``recvmsg`` (they can pass descriptors), ``readlink``."""
 SERVER_ONLY = ("kill", "prctl", "prlimit64", "setrlimit", "wait4", "waitid")
-"""What the fork server needs on top, with ``clone``; its children give it up."""
+"""System calls that the fork server needs on top, with ``clone``; its children give them up."""
 UNKNOWN_CALL = ("clone3", "openat2")
 """Answered with ENOSYS, so that the C library falls back to the calls whose flags a filter can see."""
 OPEN_TO_WRITE = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | (os.O_TMPFILE & ~os.O_DIRECTORY)
@@ -41,7 +41,7 @@ MISSING = (
 
 
 def library() -> Any:
-    """The pyseccomp module.
+    """Import the pyseccomp module and return it.
 
     Raises:
         RequestError: it, or libseccomp, is not installed.
@@ -78,7 +78,7 @@ class _Rules:
 
 
 def server_filter(read_files: bool) -> bytes:
-    """The filter of the fork server and, through it, of its children.
+    """Return the filter of the fork server and, through it, of its children.
 
     Args:
         read_files: files may be opened for reading (Landlock says which); else none may be opened.
@@ -103,7 +103,10 @@ def server_filter(read_files: bool) -> bytes:
 
 
 def child_filter() -> bytes:
-    """What a candidate and a tester give up on top: making, signalling and awaiting processes, and changing limits."""
+    """Build the filter that stops a candidate and a tester from making, signalling and awaiting processes.
+
+    They can't change their limits any more either. It holds on top of the fork server's filter.
+    """
     s = library()
     rules = _Rules(s, s.ALLOW)
     rules.add(s.ERRNO(errno.EPERM), ["clone", "fork", "vfork", "seccomp", *SERVER_ONLY])

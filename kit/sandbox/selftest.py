@@ -38,18 +38,18 @@ NAMES = ("read", "write", "connect", "fork", "signal_group", "change_limits")
 
 
 class CanReply(Protocol):
-    """What is tested."""
+    """The part of a sandbox that is tested: it runs functions of programs."""
 
     def replies(self, calls: Sequence[Calls]) -> list[list[Reply]]:
-        """As of :class:`kit.sandbox.Sandbox`."""
+        """Run the calls, as :class:`kit.sandbox.Sandbox` has it."""
         ...
 
 
 def failures(sandbox: CanReply) -> list[str]:
-    """The attacks that got through, or why they could not be tried; empty if the sandbox holds."""
-    sane = Calls(id="selftest", code="def double(x):\n    return 2 * x\n", name="double", arguments=((21,),))
+    """Return the attacks that got through, or why they could not be tried; empty if the sandbox holds."""
+    control = Calls(id="selftest", code="def double(x):\n    return 2 * x\n", name="double", arguments=((21,),))
     attacks = Calls(id="selftest", code=ATTACKS, name="got_through", arguments=tuple((name,) for name in NAMES))
-    (answer,), outcomes = sandbox.replies([sane, attacks])
+    (answer,), outcomes = sandbox.replies([control, attacks])
     if answer.value != 42:
         return [f"a plain program did not run: {answer.error}"]
     return [

@@ -27,7 +27,7 @@ PRELOADED = (
     "secrets signal socket statistics string stringprep struct textwrap threading time timeit tokenize traceback types",
     "typing unicodedata urllib.parse uuid warnings weakref zlib",
 )
-"""What completions use; the rest of the standard library is read when asked for, where files can be read."""
+"""Modules that completions use; the rest of the standard library is read when asked for, where files can be read."""
 PRELOADED_WITHOUT_FILES = (
     "argparse asyncio bz2 cmd codecs concurrent.futures doctest email.utils fcntl glob graphlib gzip hmac ipaddress",
     "logging lzma pathlib pickle platform random sched shlex shutil subprocess tempfile unittest unittest.mock",
@@ -42,9 +42,9 @@ class Pipes(NamedTuple):
     jobs: int
     """From the kit: when to run a program, and when to stop it; nothing of the program."""
     codes: int
-    """From the kit to candidates."""
+    """From the kit to candidates: the code of programs."""
     tests: int
-    """From the kit to testers."""
+    """From the kit to testers: the tests of programs."""
     results: int
     """To the kit: which processes run a program, and how they ended."""
     verdicts: int

@@ -37,7 +37,7 @@ class _Head(ctypes.Structure):
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Where the items of a set stand, and where items have been."""
+    """Hash table of a set: the slots where items stand, and the slots where items have been."""
 
     size: int
     """Number of slots."""
@@ -109,15 +109,15 @@ def build(kind: type[set[Any]] | type[frozenset[Any]], items: Sequence[Any], tab
 
 
 def _of_size(kind: type[set[Any]] | type[frozenset[Any]], size: int) -> Any:
-    """A set with a table of this size: one that takes over n items from a set gets more than 2 n slots."""
+    """Return a set with a table of this size: one that takes over n items from a set gets more than 2 n slots."""
     return kind(set(range(size // 2 - 1)))
 
 
 def _dummy() -> int:
-    """The address that stands in a slot whose item was removed."""
-    emptied = {0}
-    emptied.discard(0)
-    return int(ctypes.cast(_Head.from_address(id(emptied)).table, ctypes.POINTER(_Entry))[0].key)
+    """Return the address that stands in a slot whose item was removed."""
+    scratch = {0}
+    scratch.discard(0)
+    return int(ctypes.cast(_Head.from_address(id(scratch)).table, ctypes.POINTER(_Entry))[0].key)
 
 
 def _fill(made: Any, items: Sequence[Any], table: Table) -> None:

@@ -16,7 +16,8 @@ END_TOKEN = re.compile(
 """A chat format's mark at the end of a line: the text ends there."""
 BEGIN_TOKEN = re.compile(r"\s*(?:<s>|<bos>|<\|(?:begin_of_text|im_start|start_header_id)\|>(?:assistant\b)?)\s*")
 LANGUAGE = re.compile(r"[\w.+-]{0,20}\Z")
-"""What may follow a fence that has text before it, or that ends one block and starts the next."""
+"""Pattern of the language that may follow a fence which has text before it, or which ends one block and starts the
+next."""
 CODE_ON_FENCE = re.compile(r"(?:(?:python|py)[0-9]?[ \t]+)?(?=(?:async def|def|class|from|import)\s|@\w)")
 INLINE = re.compile(r"```(?:(?:python|py)[0-9]?\b)?([^`]+)```")
 """Code and fences on one line."""
@@ -32,20 +33,20 @@ INDENT = "    "
 
 def _binding(name: str) -> re.Pattern[str]:
     """Matches where the name is defined, assigned or imported from somewhere at the left margin."""
-    word = re.escape(name)
-    defined = rf"(?:async def|def|class)[ \t]+{word}\b"
-    assigned = rf"{word}[ \t]*(?::[^=\n]*)?=(?!=)"
-    imported = rf"from[ \t]+[\w.]+[ \t]+import[ \t(][^\n]*\b{word}\b"
+    escaped = re.escape(name)
+    defined = rf"(?:async def|def|class)[ \t]+{escaped}\b"
+    assigned = rf"{escaped}[ \t]*(?::[^=\n]*)?=(?!=)"
+    imported = rf"from[ \t]+[\w.]+[ \t]+import[ \t(][^\n]*\b{escaped}\b"
     return re.compile(f"^(?:{defined}|{assigned}|{imported})", re.MULTILINE)
 
 
 def defines(code: str, name: str) -> bool:
-    """Whether a function or class of this name is defined at the left margin."""
+    """Return whether a function or class of this name is defined at the left margin."""
     return re.search(rf"^(?:async def|def|class)[ \t]+{re.escape(name)}\b", code, re.MULTILINE) is not None
 
 
 def binds(code: str, name: str) -> bool:
-    """Whether the name is defined, assigned or imported from somewhere at the left margin."""
+    """Return whether the name is defined, assigned or imported from somewhere at the left margin."""
     return bool(name) and _binding(name).search(code) is not None
 
 
@@ -72,7 +73,7 @@ class _Fence:
     mark: str
     """Its backquotes or tildes; what closes the block is at least as long."""
     code: str
-    """What of the line is code already."""
+    """The part of the line that is code already."""
 
 
 def _opening(line: str) -> _Fence | None:
@@ -106,7 +107,7 @@ def _closes(line: str, fence: _Fence) -> bool:
 
 
 def _open_quotes(marks: Sequence[str], quotes: str) -> str:
-    """The three quotes that are open after those of a text, given those that are open before it."""
+    """Return the three quotes that are open after those of a text, given those that are open before it."""
     for mark in marks:
         if not quotes or quotes == mark:
             quotes = "" if quotes else mark
@@ -114,7 +115,7 @@ def _open_quotes(marks: Sequence[str], quotes: str) -> str:
 
 
 def _end_of(lines: Sequence[str], triples: Sequence[Sequence[str]], start: int, fence: _Fence) -> int:
-    """Where the block ends: at the first closing fence that is not in a string of three quotes, else at the first."""
+    """Return the line where the block ends: the first closing fence outside triple-quoted strings, else the first."""
     quotes = _open_quotes(TRIPLES.findall(fence.code), "")
     first = len(lines)
     for at in range(start, len(lines)):
@@ -150,13 +151,13 @@ def _opening_again(line: str, fence: _Fence) -> bool:
 
 
 def _without_end(code: str, parser: Parser) -> str:
-    """The code before a fence that stands behind its last line, if that is Python and the whole is not."""
+    """Return the code before a fence that stands behind its last line, if that is Python and the whole is not."""
     before = code.partition("```")[0]
     return before + "\n" if before != code and parser.parses(before) and not parser.parses(code) else code
 
 
 def pieces(text: str, parser: Parser) -> list[str]:
-    """Where code may stand: the fenced blocks, those within a line, the text before the first fence, the whole text."""
+    """List the texts that may hold code: fenced blocks, code within a line, the text before a fence, the whole text."""
     lines = text.split("\n")
     found = list(islice(_fenced(lines, parser), MOST_BLOCKS))
     inline = [] if found else [match[1].strip() + "\n" for match in islice(INLINE.finditer(text), MOST_BLOCKS)]
@@ -167,7 +168,7 @@ def pieces(text: str, parser: Parser) -> list[str]:
 
 
 def _dedented(code: str, names: Sequence[str]) -> str:
-    """The code at the left margin, where all of it is indented and that shows a definition."""
+    """Return the code at the left margin, where all of it is indented and that shows a definition."""
     if any(binds(code, name) for name in names) or not code[:1].isspace():
         return code
     at_margin = _at_margin(code)
@@ -183,7 +184,7 @@ def _at_margin(code: str) -> str:
 
 
 def choose(text: str, names: Sequence[str], parser: Parser) -> tuple[str, list[str]]:
-    """The piece of a text that binds most of the names, the first of them, and all other fenced blocks.
+    """Return the piece of a text that binds most of the names, the first of them, and all other fenced blocks.
 
     Of several blocks that bind as many, one with empty functions alone, as a task shows them, is passed over. Where
     none binds a name: the text before the first fence if it starts indented (it goes on in a function), else the
@@ -191,14 +192,14 @@ def choose(text: str, names: Sequence[str], parser: Parser) -> tuple[str, list[s
     """
     found = [_dedented(piece, names) for piece in pieces(text, parser)]
     counts = [sum(binds(piece, name) for name in names) for piece in found]
-    goes_on = text.lstrip("\n")[:1].isspace()
+    indented = text.lstrip("\n")[:1].isspace()
     filled = [n for n in range(len(found)) if found[n].strip()] or [len(found) - 1]
-    best = _first_full(found, counts, names, parser) if any(counts) else filled[0] if not goes_on else filled[-2:][0]
+    best = _first_full(found, counts, names, parser) if any(counts) else filled[0] if not indented else filled[-2:][0]
     return found[best], [piece for n, piece in enumerate(found[:-2]) if n != best]
 
 
 def _first_full(found: Sequence[str], counts: Sequence[int], names: Sequence[str], parser: Parser) -> int:
-    """The first piece that binds most names, or the first such block after it whose functions are not empty."""
+    """Return the first piece that binds most names, or the first such block after it whose functions are not empty."""
     most = max(counts)
     first, *others = [n for n, count in enumerate(counts) if count == most]
     others = [n for n in others if n < len(found) - 2]
@@ -226,7 +227,7 @@ def program(text: str, names: Sequence[str], parser: Parser) -> str | None:
 
 
 def _from_others(others: Sequence[str], missing: set[str], names: Sequence[str], parser: Parser) -> Iterator[str]:
-    """What other blocks define of the names that are missing; a block that defines the function anew is left alone."""
+    """Yield other blocks' definitions of the missing names; a block that defines the function anew is left alone."""
     for other in others if missing else ():
         if any(binds(other, name) for name in names):
             continue
@@ -245,7 +246,7 @@ def by_lines(code: str, names: Sequence[str]) -> str:
         (
             n
             for n in range(start + bound + 1, len(lines))
-            if lines[n][:1].strip() and not (statements.STARTS.match(lines[n]) or statements.MORE_OF_IT.match(lines[n]))
+            if lines[n][:1].strip() and not (statements.STARTS.match(lines[n]) or statements.CONTINUES.match(lines[n]))
         ),
         len(lines),
     )
@@ -253,35 +254,35 @@ def by_lines(code: str, names: Sequence[str]) -> str:
 
 
 def _first_bound(lines: Sequence[str], names: Sequence[str]) -> int:
-    """Position of the first line that binds one of the names; behind the last line if none does."""
+    """Return the position of the first line that binds one of the names; behind the last line if none does."""
     code = "\n".join(lines)
     found = [match.start() for name in names if name and (match := _binding(name).search(code))]
     return code.count("\n", 0, min(found)) if found else len(lines)
 
 
 def body(code: str, name: str, parser: Parser) -> str:
-    """A text that goes on inside a function: its indented part, with the definitions after it that it needs.
+    """Return a text that goes on inside a function: its indented part, with the definitions after it that it needs.
 
     The indent of the prompt's function is put back where it was lost: on the first line, or on all lines; tabs and
     other indents become it.
     """
     lines = _indented(code.strip("\n").split("\n"))
     end = next(
-        (n for n, line in enumerate(lines) if line[:1].strip() and not statements.MORE_OF_IT.match(line)), len(lines)
+        (n for n, line in enumerate(lines) if line[:1].strip() and not statements.CONTINUES.match(line)), len(lines)
     )
     inside = "\n".join(lines[:end]).rstrip() + "\n"
     return inside + _after(inside, lines[end:], name, parser)
 
 
 def _indented(lines: list[str]) -> list[str]:
-    """The lines with the indent of a function's body."""
+    """Return the lines with the indent of a function's body."""
     if not lines[0][:1].strip():
         return _with_spaces(lines)
     last = next((n for n in reversed(range(len(lines))) if re.match(r"return\b", lines[n])), -1)
     if last < 0:
         return [INDENT + lines[0], *lines[1:]]
     end = next(
-        (n for n in range(last + 1, len(lines)) if lines[n][:1].strip() and not statements.MORE_OF_IT.match(lines[n])),
+        (n for n in range(last + 1, len(lines)) if lines[n][:1].strip() and not statements.CONTINUES.match(lines[n])),
         len(lines),
     )
     return [*(INDENT + line if line.strip() else line for line in lines[:end]), *lines[end:]]

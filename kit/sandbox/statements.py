@@ -1,4 +1,4 @@
-"""Which statements of a model's text its functions need: the text is parsed here, never run.
+"""Select the statements of a model's text that its functions need: the text is parsed here, never run.
 
 What is kept is what the wanted names lead to: definitions, imports and assignments, wherever they stand, and statements
 that fill a variable among them. Examples, prints, asserts and questions to a user are left out, also as assignments
@@ -18,21 +18,21 @@ from dataclasses import dataclass, field
 from kit.sandbox.parsing import LONGEST, Parser
 
 STARTS = re.compile(r"(?:async|def|class|from|import|if|for|while|try|with|match)\b|@\w|[A-Za-z_][^=\n(]*=(?!=)")
-"""What may start a statement worth keeping at the left margin: definitions, imports, blocks, assignments."""
-MORE_OF_IT = re.compile(r"[#)\]}]|\"\"\"|'''|(?:else|elif|except|finally)\b")
-"""What may stand at the left margin within a statement or between two."""
+"""Pattern of a statement worth keeping at the left margin: a definition, import, block or assignment."""
+CONTINUES = re.compile(r"[#)\]}]|\"\"\"|'''|(?:else|elif|except|finally)\b")
+"""Pattern of a line that may stand at the left margin within a statement or between two."""
 AFTER_BACKSLASH = re.compile(r"\s*(?:[#;]|\\?\Z)")
 """A line that still belongs to the statement before it, where that ends in a backslash."""
 TRIES = 12
-"""How many stretches of prose are looked for; each costs one parse of the text."""
+"""Most stretches of prose that are looked for; each costs one parse of the text."""
 ROUNDS = 8
-"""How often statements are looked for that fill a variable of those found in the round before."""
+"""Most rounds of looking for statements that fill a variable of those found in the round before."""
 COMPREHENSIONS = ("listcomp", "setcomp", "dictcomp", "genexpr")
-BY_TEXT = {"eval", "exec", "globals", "vars"}
-"""Who uses one of these may need a name that stands nowhere in its code."""
+READ_NAMES_FROM_TEXT = {"eval", "exec", "globals", "vars"}
+"""Functions whose caller may need a name that stands nowhere in its code."""
 ASKS_OR_ENDS = {"input", "exit", "quit", "breakpoint"}
 KINDS = ("definition", "import", "assignment", "other")
-LOOSE = ("assignment", "other")
+NOT_DEFINITIONS = ("assignment", "other")
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 ASSIGNMENTS = (ast.Assign, ast.AnnAssign, ast.AugAssign)
 
@@ -51,7 +51,7 @@ class Statement:
     """Names that it looks up when it runs."""
     later: frozenset[str]
     """Names that its functions look up when they are called."""
-    star: bool
+    star_import: bool
     """It imports names that it does not mention, or changes how the file is read."""
     setting: bool
     """It is a call that raises the limit on recursion."""
@@ -78,7 +78,7 @@ def _does_nothing(node: ast.stmt) -> bool:
 
 
 def _chunk_of(lines: Sequence[str], at: int) -> range:
-    """The lines around a line that is not Python: from the margin before it to the next start of a statement."""
+    """Return the lines around a line that is not Python: from the margin before it to the next start of a statement."""
     first = min(at, len(lines) - 1)
     while first > 0 and (not lines[first].strip() or lines[first][0].isspace()):
         first -= 1
@@ -91,12 +91,12 @@ def _chunk_of(lines: Sequence[str], at: int) -> range:
 
 
 def _prose(line: str) -> bool:
-    """Whether a line at the left margin starts nothing that is worth keeping."""
-    return not line.strip() or not (line[0].isspace() or STARTS.match(line) or MORE_OF_IT.match(line))
+    """Return whether a line at the left margin starts nothing that is worth keeping."""
+    return not line.strip() or not (line[0].isspace() or STARTS.match(line) or CONTINUES.match(line))
 
 
 def python_in(text: str, parser: Parser) -> list[str]:
-    """The lines of a text, those that are not Python left empty; empty if it can't be told which they are.
+    """Return the lines of a text, those that are not Python left empty; empty if it can't be told which they are.
 
     Of a text that is too long to be parsed the beginning that is not.
     """
@@ -127,7 +127,7 @@ def _beginning(text: str) -> list[str]:
 
 
 def _first_start(lines: Sequence[str]) -> int:
-    """Position of the first line that may start a statement; behind the last line if none does."""
+    """Return the position of the first line that may start a statement; behind the last line if none does."""
     return next((n for n, line in enumerate(lines) if STARTS.match(line)), len(lines))
 
 
@@ -166,7 +166,7 @@ def _changed(node: ast.stmt) -> Iterator[str]:
 
 
 def _scopes(table: symtable.SymbolTable) -> Iterator[tuple[symtable.SymbolTable, bool]]:
-    """All scopes below a module's, each with whether its code runs only when a function is called."""
+    """Yield all scopes below a module's, each with whether its code runs only when a function is called."""
     todo = [(child, False) for child in table.get_children()]
     while todo:
         scope, called = todo.pop()
@@ -176,7 +176,7 @@ def _scopes(table: symtable.SymbolTable) -> Iterator[tuple[symtable.SymbolTable,
 
 
 def _statement(nodes: Sequence[ast.stmt], span: range, code: str) -> Statement:
-    """What one statement binds and looks up."""
+    """Return one statement with the names that it binds and the names that it looks up."""
     table = symtable.symtable(code, "<text>", "exec")
     symbols = table.get_symbols()
     now = {symbol.get_name() for symbol in symbols if symbol.is_referenced()}
@@ -189,7 +189,9 @@ def _statement(nodes: Sequence[ast.stmt], span: range, code: str) -> Statement:
         binds=frozenset(s.get_name() for s in symbols if s.is_assigned() or s.is_imported() or s.is_namespace()),
         now=frozenset(now),
         later=frozenset(later),
-        star=any(isinstance(n, ast.ImportFrom) and (n.module == "__future__" or n.names[0].name == "*") for n in nodes),
+        star_import=any(
+            isinstance(n, ast.ImportFrom) and (n.module == "__future__" or n.names[0].name == "*") for n in nodes
+        ),
         changes=frozenset(name for node in nodes for name in _changed(node)),
         asserts=all(isinstance(node, ast.Assert) or _prints(node) for node in nodes),
         setting="setrecursionlimit" in code and all(isinstance(node, ast.Expr | ast.Import) for node in nodes),
@@ -197,7 +199,7 @@ def _statement(nodes: Sequence[ast.stmt], span: range, code: str) -> Statement:
 
 
 def statements(lines: Sequence[str], parser: Parser) -> list[Statement]:
-    """The statements at the left margin of a text; none if it is not Python, or can't be taken apart."""
+    """Return the statements at the left margin of a text; none if it is not Python, or can't be taken apart."""
     groups: list[tuple[list[ast.stmt], range]] = []
     for node in parser.parse("\n".join(lines)).nodes or []:
         decorators = node.decorator_list if isinstance(node, DEFINITIONS) else []
@@ -249,7 +251,7 @@ class Selection:
             binders = self.binders.get(name, [])
             for at in binders[bisect_left(binders, done) : bisect_left(binders, limit)]:
                 todo.extend(self._keep(at))
-            if name in BY_TEXT and done < 0:
+            if name in READ_NAMES_FROM_TEXT and done < 0:
                 todo.extend((bound, len(self.found)) for bound in self._nameable())
 
     def keep(self, at: int) -> None:
@@ -266,13 +268,13 @@ class Selection:
         return [(name, at) for name in statement.now] + [(name, end) for name in statement.later]
 
     def _nameable(self) -> Iterator[str]:
-        """What code that is made from text may name: definitions, and what is bound before the function."""
+        """Yield the names that code made from text may use: definitions, and names bound before the function."""
         for at, statement in enumerate(self.found):
             if statement.kind == "definition" or (at < self.first_root and not statement.now & ASKS_OR_ENDS):
                 yield from statement.binds
 
     def missing(self) -> set[str]:
-        """Names that are needed, that nothing here binds and that Python lacks."""
+        """Return the names that are needed, that nothing here binds and that Python lacks."""
         return {name for name in self.wanted if name not in self.binders and not hasattr(builtins, name)}
 
 
@@ -301,23 +303,23 @@ def _settings(found: Sequence[Statement], first_root: int) -> list[int]:
     return [
         at
         for at, s in enumerate(found)
-        if s.star
+        if s.star_import
         or s.setting
-        or (at < first_root and s.kind in LOOSE and not s.binds and s.now & imported and s.now <= known)
+        or (at < first_root and s.kind in NOT_DEFINITIONS and not s.binds and s.now & imported and s.now <= known)
     ]
 
 
 def _fillers(selection: Selection, runs_root: set[str]) -> list[int]:
     """Statements that fill a needed variable (a loop over it, a call, an item set) and don't run the function."""
     found, kept = selection.found, selection.kept
-    variables = {name for at in kept if found[at].kind in LOOSE for name in found[at].binds}
+    variables = {name for at in kept if found[at].kind in NOT_DEFINITIONS for name in found[at].binds}
     touched = _reaching(found, variables, ["definition"])
     unwanted = runs_root | ASKS_OR_ENDS
     return [
         at
         for at, s in enumerate(found)
         if at not in kept
-        and s.kind in LOOSE
+        and s.kind in NOT_DEFINITIONS
         and not (s.kind == "assignment" and s.binds)
         and not s.asserts
         and (used := s.now | s.later) & touched
@@ -326,10 +328,10 @@ def _fillers(selection: Selection, runs_root: set[str]) -> list[int]:
 
 
 def _members(selection: Selection, roots: Sequence[str], runs_root: set[str]) -> list[int]:
-    """What is given to a needed definition (``A.k = 2``), or registered by its decorator (``@f.register``)."""
+    """Find statements that add to a needed definition (``A.k = 2``), or register with it (``@f.register``)."""
     found, kept = selection.found, selection.kept
     needed = {name for at in kept if found[at].kind == "definition" for name in found[at].binds}
-    variables = {name for at in kept if found[at].kind in LOOSE for name in found[at].binds}
+    variables = {name for at in kept if found[at].kind in NOT_DEFINITIONS for name in found[at].binds}
     registers = _reaching(found, variables, ["definition"]) | set(roots)
     unwanted = (runs_root - needed) | set(roots) | ASKS_OR_ENDS
     return [
@@ -353,7 +355,7 @@ def _attributes(found: Sequence[Statement], roots: Sequence[str]) -> list[int]:
 
 
 def select(found: Sequence[Statement], roots: Sequence[str]) -> Selection:
-    """The statements that the names in ``roots`` need."""
+    """Return the statements that the names in ``roots`` need."""
     binders: dict[str, list[int]] = defaultdict(list)
     for at, statement in enumerate(found):
         for name in statement.binds:
@@ -373,7 +375,7 @@ def select(found: Sequence[Statement], roots: Sequence[str]) -> Selection:
 
 
 def text_of(lines: Sequence[str], selection: Selection) -> str:
-    """The lines of the statements that are kept, with the comments and empty lines between them."""
+    """Return the lines of the statements that are kept, with the comments and empty lines between them."""
     kept = [n for at in sorted(selection.kept) for n in selection.found[at].lines]
     left_out = {n for at, s in enumerate(selection.found) if at not in selection.kept for n in s.lines} - set(kept)
     if not kept:

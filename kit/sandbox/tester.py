@@ -23,11 +23,12 @@ class CandidateDiedError(BaseException):
 
 LENDABLE: tuple[type, ...] = (FunctionType, MethodType, Iterator)
 LENDABLE += (BuiltinFunctionType, MethodDescriptorType, partial, itemgetter, attrgetter, methodcaller)
-"""What the candidate may be given of ours: it can call it or ask for the next item, and do nothing else to it."""
+"""Types of the tests' objects that the candidate may be given: it can call one or ask for its next item, nothing
+else."""
 
 
 class Link:
-    """The line to the candidate."""
+    """Connection of the tester to the candidate."""
 
     def __init__(self, requests: int, replies: int) -> None:
         self.requests = requests
@@ -94,7 +95,7 @@ class Link:
         return self.decode(reply.get("value"))
 
     def _answer(self, question: dict[str, Any]) -> dict[str, Any]:
-        """What a function of the tests gives for the candidate's arguments, or the name of what it raises."""
+        """Run a function of the tests on the candidate's arguments; return its value, or the name of its error."""
         try:
             target, *args = self.decode(question["args"])
             if not any(target is lent for lent in self.lent):
@@ -105,11 +106,11 @@ class Link:
             return exceptions.error_of(error, self.encode)
 
     def encode(self, value: Any) -> Any:
-        """The value for the wire."""
+        """Return the value in the form that crosses the pipe."""
         return wire.encode(value, self.number_of, literals=True)
 
     def decode(self, value: Any) -> Any:
-        """A value of the wire, with stand-ins for the candidate's objects.
+        """Return a value of the wire, with stand-ins for the candidate's objects.
 
         Raises:
             WireError: not a value of the protocol; the tests fail whatever they make of this.
@@ -140,7 +141,7 @@ class Link:
         return -1 - found
 
     def names(self, wanted: list[str]) -> dict[str, Any]:
-        """What the candidate defines, by name; of all it defines, nothing that hides a built-in."""
+        """Return the candidate's definitions by name; where all are asked for, none that hides a built-in."""
         found = self.exchange({"op": "names", "names": wanted}).get("names")
         if not isinstance(found, dict):
             raise self.refuse(exceptions.CandidateError())
@@ -150,7 +151,7 @@ class Link:
 
 
 def not_plain(value: Any) -> int:
-    """What ``encode`` calls for an object where only plain data will do.
+    """Refuse an object where only plain data will do; ``encode`` calls this for it.
 
     Raises:
         TypeError: always.

@@ -1,4 +1,4 @@
-"""Whether a program has used up its time, counted so that it does not matter what else the machine does.
+"""Tell whether a program has used up its time, counted so that it does not matter what else the machine does.
 
 A program is held to CPU seconds, and to seconds in which it and its tester both sleep of their own accord. Time in
 which either of them could run but has to wait for a core counts for nothing: on a busy machine a loop meets its CPU
@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 SHORTEST_WAIT_S = 0.02
-"""How soon a program is looked at again that might reach a limit at once."""
+"""Shortest time until a program that might reach a limit at once is looked at again."""
 ASLEEP = "SZ"
 """The states (``man 5 proc_pid_stat``) of a process that waits for nothing that the machine owes it: asleep, ended."""
 
@@ -86,7 +86,7 @@ class Watch:
         return ""
 
     def _slept(self) -> tuple[float, bool]:
-        """How long both have slept, at the least, and whether both sleep now.
+        """Return the least time for which both processes have slept, and whether both sleep now.
 
         The order counts: the clock first, then the states, then the waiting. All the waiting of a process that sleeps
         has been counted, so that what is subtracted is never less than what passed on the clock.

@@ -1,4 +1,4 @@
-r"""What crosses the pipes: length-prefixed JSON, with tags for the plain types that JSON lacks.
+r"""Encode what crosses the pipes: length-prefixed JSON, with tags for the plain types that JSON lacks.
 
 The JSON holds every character as itself and escapes none: of two escapes, ``\ud83d`` and ``\ude00``, a reader of JSON
 makes one character, where a string may hold two halves. Never pickle, never marshal.
@@ -59,21 +59,22 @@ DICTS: dict[str, type[Any]] = {"Counter": Counter, "OrderedDict": OrderedDict, "
 SETS: dict[str, Any] = {"set": set, "frozenset": frozenset}
 MAXLEN: Callable[[Any], Any] = vars(deque)["maxlen"].__get__
 DEFAULT_FACTORY: Callable[[Any], Any] = vars(defaultdict)["default_factory"].__get__
-"""What the base type says, whatever a subclass makes of it."""
+"""Reads the factory that the base type holds, whatever a subclass makes of it."""
 CONSTANTS: dict[str, Any] = {"Ellipsis": ..., "NotImplemented": NotImplemented}
 TO_JSON = json.JSONEncoder(ensure_ascii=False).encode
 AT_ONCE = 1 << 20
 """Bytes that are asked of a pipe at a time."""
 TRUTHS: dict[type, Callable[[Any], Any]] = {int: int.__bool__, float: float.__bool__, complex: complex.__bool__}
 TRUTHS |= {kind: kind.__len__ for kind in (str, list, tuple, dict, set, frozenset, deque, bytes, bytearray)}
-"""What makes a value of these types true or false; any other value of :data:`EXACT` is no base of a subclass."""
+"""Truth of a value of these types, as the base type has it; any other value of :data:`EXACT` is no base of a
+subclass."""
 EXACT = frozenset([*TRUTHS, *PARTS, *DICTS.values(), bool])
 ATOMS = frozenset([int, str, float, bool, type(None)])
-"""What JSON has that stands for itself."""
+"""Types that JSON holds without a tag."""
 UNFINISHED = object()
 """Stands for a value whose parts are still being made."""
 INTERNED_AT, INTERNED = 32, 3
-"""Where in the memory of a string CPython 3.11 says whether it is interned, and the bits that say it."""
+"""Place in the memory of a string where CPython 3.11 says whether it is interned, and the bits that say it."""
 
 
 class WireError(Exception):
@@ -95,7 +96,7 @@ def unpacked(data: bytes | bytearray) -> Any:
 
 
 def read_exactly(fd: int, size: int) -> bytes | bytearray:
-    """Bytes of a pipe.
+    """Read exactly ``size`` bytes from a pipe.
 
     Raises:
         EOFError: the other end closed it first.
@@ -114,7 +115,7 @@ def read_exactly(fd: int, size: int) -> bytes | bytearray:
 
 
 def read_frame(fd: int) -> bytes | bytearray:
-    """The next frame of a pipe.
+    """Return the next frame of a pipe.
 
     Raises:
         EOFError: the other end is gone.
@@ -127,7 +128,7 @@ def read_frame(fd: int) -> bytes | bytearray:
 
 
 def frame(payload: bytes) -> bytes:
-    """The payload with its length in front.
+    """Return the payload with its length in front.
 
     Raises:
         WireError: longer than ``LIMIT_BYTES``.
@@ -150,7 +151,7 @@ def send(fd: int, message: Any) -> None:
 
 
 def receive(fd: int) -> Any:
-    """The next message, as JSON; values in it are still to be decoded."""
+    """Return the next message, as JSON; values in it are still to be decoded."""
     return unpacked(read_frame(fd))
 
 
@@ -169,8 +170,8 @@ def _truth_differs(value: Any) -> bool:
     ``assert f()`` asks for nothing else, so the base value must not answer in its place.
     """
     truth = next((truth for base, truth in TRUTHS.items() if isinstance(value, base)), None)
-    said_by = (kind for kind in type(value).__mro__ if "__bool__" in vars(kind) or "__len__" in vars(kind))
-    if truth is None or next(said_by, None) in EXACT:
+    definers = (kind for kind in type(value).__mro__ if "__bool__" in vars(kind) or "__len__" in vars(kind))
+    if truth is None or next(definers, None) in EXACT:
         return False
     try:
         return bool(value) is not bool(truth(value))
@@ -195,7 +196,7 @@ class Encoder:
         self.seen: dict[int, tuple[int, Any]] = {}
 
     def __call__(self, value: Any) -> Any:
-        """Return a value as JSON."""
+        """Return the value as JSON can hold it."""
         kind = type(value)
         if value is None or kind is bool or (kind is float and not math.isnan(value)):
             return value
@@ -206,7 +207,7 @@ class Encoder:
         return self._compound(value) if kind in EXACT else self._other(value)
 
     def _other(self, value: Any) -> Any:
-        """An object of a subclass of a built-in type as its base value, or of another type."""
+        """Return an object of a subclass of a built-in type as its base value, or of another type."""
         if type(value) is FunctionType:
             return self._once(value) or _tag("handle", self.handle(value))
         if _truth_differs(value):
@@ -227,7 +228,7 @@ class Encoder:
         return self._tagged(value)
 
     def _once(self, value: Any) -> dict[str, Any] | None:
-        """What stands for an object that the message holds already; each other one is counted."""
+        """Return a reference to an object that the message holds already; any other object is counted."""
         if self.shared and id(value) in self.seen:
             return _tag("ref", self.seen[id(value)][0])
         if self.shared:
@@ -320,7 +321,7 @@ class Decoder:
             raise WireError("not a value of the protocol") from error
 
     def _fill(self, empty: Any, items: list[Any]) -> Any:
-        """A list or deque with its items; it is known before they are, since they may hold it."""
+        """Return a list or deque with its items; it is known before they are, since they may hold it."""
         self.made.append(empty)
         empty.extend([item if type(item) in ATOMS else self(item) for item in items])
         return empty
@@ -355,7 +356,7 @@ class Decoder:
         return found
 
     def _made_whole(self, kind: Any, inner: Any, value: dict[str, Any]) -> Any:
-        """A value that must have its parts from the start."""
+        """Return a value that must have its parts from the start."""
         number = len(self.made)
         self.made.append(UNFINISHED)
         self.made[number] = made = self._whole(kind, inner, value)

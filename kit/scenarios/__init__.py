@@ -1,4 +1,4 @@
-"""How instructions evolve. A scenario is a file of this folder that satisfies :class:`Scenario`."""
+"""Scenarios, the ways to evolve instructions. A scenario is a file of this folder that satisfies :class:`Scenario`."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
@@ -12,7 +12,7 @@ Generate = Callable[[Sequence[Request]], Sequence[Completion]]
 
 
 class Scenario(Protocol):
-    """The module's own names."""
+    """Interface of a file in ``kit/scenarios``: the names that its module must define."""
 
     VERSION: int
     """Raised when the same rows evolve differently."""
@@ -22,7 +22,7 @@ class Scenario(Protocol):
     def evolve(
         self, rows: Sequence[Instruction], params: Mapping[str, Any], pack: Pack, generate: Generate
     ) -> list[Instruction]:
-        """One round.
+        """Evolve the instructions by one round.
 
         Args:
             rows: the last round's instructions, or the seeds.

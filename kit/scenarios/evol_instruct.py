@@ -18,12 +18,12 @@ PROMPTS = tuple(f"evol_instruct.{way}" for way in (*DEPTH, BREADTH))
 
 
 def operators(breadth: bool) -> tuple[str, ...]:
-    """The operators in the order of the authors' code: four in depth, and breadth last where it is used."""
+    """Return the operators in the order of the authors' code: four in depth, and breadth last where it is used."""
     return (*DEPTH, BREADTH) if breadth else DEPTH
 
 
 def assigned(index: int, round: int, breadth: bool) -> str:
-    """The operator of one item: ``(item_index + round) mod M``, the item's position and the round both from 0.
+    """Return the operator of one item: ``(item_index + round) mod M``, the item's position and the round both from 0.
 
     Both evolvers meet the same operator on the same item, so that a comparison compares evolvers alone.
     """

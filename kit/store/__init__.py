@@ -38,11 +38,11 @@ class BusyError(KitError):
 
 
 class Store(StoredFiles):
-    """A folder of artifacts."""
+    """A folder of artifacts, with the jobs, logs and locks beside them."""
 
     @classmethod
     def open(cls, root: Path) -> "Store":
-        """A store at ``root``, made if it is not there.
+        """Return a store at ``root``, made if it is not there.
 
         Raises:
             RequestError: the folder can't be made or written, one of its folders is a link or a stranger's, or another
@@ -67,7 +67,7 @@ class Store(StoredFiles):
 
     @classmethod
     def existing(cls, root: Path) -> "Store":
-        """A store that is there, to look at: nothing is made, so a folder that may only be read will do.
+        """Return a store that is there, to look at: nothing is made, so a folder that may only be read will do.
 
         Raises:
             RequestError: there is none, one of its folders is a link or a stranger's, or another version of the kit
@@ -158,7 +158,7 @@ class Store(StoredFiles):
 
     @contextmanager
     def scratch(self, key: str) -> Iterator[Path]:
-        """An empty folder for the job's output, gone afterwards unless it was committed; hold the lock."""
+        """Make an empty folder for the job's output, gone afterwards unless it was committed; hold the lock."""
         self.clear(key)
         folder = self.make_scratch(key)
         try:
@@ -208,7 +208,7 @@ class Store(StoredFiles):
             folder.write(f"{job.key}.json", canonical({"id": job.id, "reason": text}) + b"\n")
 
     def log_path(self, key: str) -> Path:
-        """Where the job's log is."""
+        """Return the path of the job's log."""
         return self.root / "logs" / f"{key}.log"
 
     def append_log(self, key: str, text: str) -> None:
@@ -239,7 +239,7 @@ class Store(StoredFiles):
                         remove(folder, name)
 
     def half_written(self, *, remove: bool, faults: list[str] | None = None) -> dict[str, int]:
-        """What dead runs left half-written, key -> bytes; what a run is at work on is none of it.
+        """List what dead runs left half-written, key -> bytes; what a run is at work on is none of it.
 
         Args:
             remove: whether it is removed.
@@ -250,24 +250,24 @@ class Store(StoredFiles):
         with self.inside("tmp") as folder:
             names = [name for name in folder.names() if key_in("tmp", name)]
         for key in sorted({key_in("tmp", name) for name in names}):
-            mine = [name for name in names if key_in("tmp", name) == key]
+            leftovers = [name for name in names if key_in("tmp", name) == key]
             try:
                 with self.lock(key):
-                    found[key] = sum(map(self._size, mine))
+                    found[key] = sum(map(self._size, leftovers))
                     if remove:
                         self.clear(key)
-                        left = [name for name in mine if os.path.lexists(self.root / "tmp" / name)]
+                        left = [name for name in leftovers if os.path.lexists(self.root / "tmp" / name)]
                         if left and faults is not None:
                             faults.append(f"{self.root / 'tmp' / left[0]}: no permission to remove all of it")
             except BusyError:
                 continue
             except KitError as error:
                 if faults is not None:
-                    faults.append(f"tmp/{mine[0]} is left: {error}")
+                    faults.append(f"tmp/{leftovers[0]} is left: {error}")
         return found
 
     def _size(self, name: str) -> int:
-        """Bytes of the files below a folder of ``tmp``."""
+        """Return the bytes of the files below a folder of ``tmp``."""
         with (
             suppress(OSError, KitError),
             open_root(self.root / "tmp", any_owner=True) as folder,

@@ -31,16 +31,16 @@ def reason(error: Exception) -> str:
 
 
 def file_faults(artifact: Artifact, folder: Folder, *, hashes: bool) -> Iterator[str]:
-    """Each file of an artifact that is missing, added, changed or of another kind, by name."""
-    present, odd = {}, {}
+    """Yield each file of an artifact that is missing, added, changed or of another kind, by name."""
+    present, unexpected = {}, {}
     for one in walk(folder):
         if one.fault:
-            odd[one.name] = one.fault
+            unexpected[one.name] = one.fault
         elif not one.is_folder and one.name != HEAD:
             present[one.name] = one.size_bytes
-    for name in sorted(present.keys() | artifact.files.keys() | odd.keys()):
-        if name in odd:
-            yield f"{name}: {odd[name]}"
+    for name in sorted(present.keys() | artifact.files.keys() | unexpected.keys()):
+        if name in unexpected:
+            yield f"{name}: {unexpected[name]}"
         elif name not in present:
             yield f"{name}: missing"
         elif name not in artifact.files:
@@ -50,7 +50,7 @@ def file_faults(artifact: Artifact, folder: Folder, *, hashes: bool) -> Iterator
 
 
 def _content_fault(artifact: Artifact, folder: Folder, name: str, size_bytes: int, *, hashes: bool) -> Iterator[str]:
-    """What is wrong with the bytes of a file that is there and should be."""
+    """Yield the faults in the bytes of a file that is there and should be."""
     *above, base = name.split("/")
     wanted = artifact.files[name]
     try:
@@ -81,7 +81,7 @@ def seal(job: Job, folder: Folder) -> dict[str, dict[str, Any]]:
     files = {}
     for one in walk(folder):
         if one.fault:
-            raise KitError(f"{job.id}: {_odd(one.base, one.fault)}")
+            raise KitError(f"{job.id}: {_refusal(one.base, one.fault)}")
         if one.name == HEAD:
             raise KitError(f"{job.id}: the name {HEAD} is the head's; give the file another name")
         if one.is_folder:
@@ -100,8 +100,8 @@ def seal(job: Job, folder: Folder) -> dict[str, dict[str, Any]]:
     return dict(sorted(files.items()))
 
 
-def _odd(base: str, fault: str) -> str:
-    """Why something is not stored."""
+def _refusal(base: str, fault: str) -> str:
+    """Explain why something can't be stored in an artifact."""
     if fault.startswith("a link"):
         return f"{base} is a link; an artifact holds plain files"
     if fault.endswith("an artifact holds plain files"):
@@ -110,7 +110,7 @@ def _odd(base: str, fault: str) -> str:
 
 
 def head_bytes(artifact: Artifact) -> bytes:
-    """The head as it is written, which can be read again.
+    """Return the head as it is written, which can be read again.
 
     Raises:
         KitError: the facts hold NaN, or are nested too deep, or are larger than any head.

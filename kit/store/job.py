@@ -1,4 +1,4 @@
-"""What a store holds: jobs, which name work by a hash, and artifacts, which are what that work left."""
+"""Jobs, which name work by a hash, and artifacts, which are the results of that work."""
 
 import hashlib
 import json
@@ -27,7 +27,7 @@ class Job:
     id: str
     """Readable: ``evolve/alpaca/qwen-2-7b-instruct/round-1``; not in the key."""
     stage: str
-    """A file of ``kit/stages``."""
+    """Name of a file of ``kit/stages``."""
     version: str
     """The stage's VERSION, and those of the plug-ins it uses: ``evolve-1.evol_instruct-1``."""
     environment: str
@@ -35,7 +35,7 @@ class Job:
     lock: str
     """sha256 of that lock."""
     params: dict[str, Any]
-    """What the stage is told, JSON values."""
+    """Parameters of the stage, JSON values."""
     inputs: dict[str, str]
     """role -> key of the job whose artifact it reads."""
     resources: dict[str, Any] = field(default_factory=dict)
@@ -54,7 +54,7 @@ class Job:
         return hashlib.sha256(canonical(parts)).hexdigest()
 
     def to_json(self) -> dict[str, Any]:
-        """Every field, and the key."""
+        """Return every field, and the key."""
         return {"key": self.key, **asdict(self)}
 
     @classmethod
@@ -91,10 +91,10 @@ class Artifact:
     rows: int
     facts: dict[str, Any]
     provenance: dict[str, Any]
-    """Where and how it ran; recorded, not in the key."""
+    """Record of where and how it ran; not in the key."""
 
     def to_json(self) -> dict[str, Any]:
-        """The head as its file has it."""
+        """Return the head as its file has it."""
         return {
             "format": FORMAT,
             "key": self.key,
@@ -143,7 +143,7 @@ class Artifact:
 
 
 def _file(name: str, file: Any) -> dict[str, Any]:
-    """What a head says of one file, checked."""
+    """Return a head's entry for one file, checked."""
     where = f"files.{name}."
     if not KEY.fullmatch(fitting(file, "sha256", str, where)):
         raise KitError(f"{where}sha256: wanted 64 hexadecimal digits")
@@ -164,11 +164,11 @@ def fitting(value: Any, name: str, kind: type, where: str = "") -> Any:
         KitError: there is no object or no such field, or it is of another type.
     """
     if type(value) is not dict:
-        raise KitError(f"{where.rstrip('.') or 'it'}: found {_word(value)}, wanted an object")
+        raise KitError(f"{where.rstrip('.') or 'it'}: found {_kind_name(value)}, wanted an object")
     if name not in value:
         raise KitError(f"{where}{name}: missing; wanted {_WORDS[kind]}")
     if type(value[name]) is not kind:
-        raise KitError(f"{where}{name}: found {_word(value[name])}, wanted {_WORDS[kind]}")
+        raise KitError(f"{where}{name}: found {_kind_name(value[name])}, wanted {_WORDS[kind]}")
     return value[name]
 
 
@@ -184,8 +184,8 @@ def count(value: Any, name: str, where: str = "") -> int:
     return found
 
 
-def _word(value: Any) -> str:
-    """A JSON value's kind, in words."""
+def _kind_name(value: Any) -> str:
+    """Return a JSON value's kind, in words."""
     return "null" if value is None else _WORDS.get(type(value), type(value).__name__)
 
 
@@ -217,16 +217,16 @@ def check_lone_name(key: str) -> str:
 
 
 def canonical(value: Any) -> bytes:
-    """The one JSON text of a value: sorted keys, no blanks, UTF-8, NaN refused."""
+    """Return the one JSON text of a value: sorted keys, no blanks, UTF-8, NaN refused."""
     return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 
 def readable_json(value: Mapping[str, Any]) -> bytes:
-    """The JSON text of a head or a job as it is written: one field a line, UTF-8, NaN refused."""
+    """Return the JSON text of a head or a job as it is written: one field a line, UTF-8, NaN refused."""
     return json.dumps(value, ensure_ascii=False, indent=1, sort_keys=True, allow_nan=False).encode()
 
 
 def sha256_file(path: Path) -> str:
-    """Hash of a file's bytes, hex."""
+    """Return the sha256 of a file's bytes, hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -54,7 +54,7 @@ class Folder:
         return os.stat(name, dir_fd=self.descriptor, follow_symlinks=False)
 
     def has(self, name: str) -> bool:
-        """Whether something of that name is here, even if it is a link that leads nowhere."""
+        """Return whether something of that name is here, even if it is a link that leads nowhere."""
         try:
             self.stat(name)
         except (FileNotFoundError, NotADirectoryError):
@@ -72,7 +72,7 @@ class Folder:
             KitError: it is no plain file, or a stranger's.
         """
         with suppress(FileNotFoundError):
-            self._refuse_odd(name, self.stat(name), stat.S_IFREG, alone=alone)
+            self._refuse_unexpected(name, self.stat(name), stat.S_IFREG, alone=alone)
 
     # opening
 
@@ -122,7 +122,7 @@ class Folder:
                     return made
 
     def read(self, name: str, max_bytes: int) -> bytes:
-        """Return a file's bytes.
+        """Return the bytes of a file, ``max_bytes`` at most.
 
         Raises:
             KitError: as :meth:`open`, or it holds more than ``max_bytes``.
@@ -161,16 +161,16 @@ class Folder:
         except OSError as error:
             # A link, a socket, a pipe that nobody reads, a file for a folder: say which.
             if error.errno in (errno.ELOOP, errno.ENOTDIR, errno.ENXIO, errno.EISDIR):
-                self._refuse_odd(name, self.stat(name), wanted, alone=alone)
+                self._refuse_unexpected(name, self.stat(name), wanted, alone=alone)
             raise
         try:
-            self._refuse_odd(name, os.fstat(descriptor), wanted, alone=alone)
+            self._refuse_unexpected(name, os.fstat(descriptor), wanted, alone=alone)
         except BaseException:
             os.close(descriptor)
             raise
         return descriptor
 
-    def _refuse_odd(self, name: str, found: os.stat_result, wanted: int, *, alone: bool) -> None:
+    def _refuse_unexpected(self, name: str, found: os.stat_result, wanted: int, *, alone: bool) -> None:
         """Refuse another kind than a plain file or a folder, a stranger's, and a second name where none may be."""
         path = self.path / name
         if stat.S_IFMT(found.st_mode) != wanted:

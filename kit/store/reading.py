@@ -1,4 +1,4 @@
-"""What a store has, read by one reader: each damage is a sentence that names the file and the cure."""
+"""Read a store; each damage is a sentence that names the file and the cure."""
 
 import os
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ class StoredFiles:
 
     @contextmanager
     def inside(self, *names: str) -> Iterator[Folder]:
-        """The store's own folder, or one that is in it, open.
+        """Open the store's own folder, or one that is in it.
 
         Raises:
             KitError: one on the way is a link, no folder, or a stranger's.
@@ -39,12 +39,12 @@ class StoredFiles:
             yield folder
 
     def has(self, key: str) -> bool:
-        """Whether the artifact is committed; what lies there in its stead counts, and :meth:`get` refuses it."""
+        """Return whether the artifact is committed; what lies there in its stead counts, and :meth:`get` refuses it."""
         path = self.root / "artifacts" / check_lone_name(key)
         return os.path.lexists(path / HEAD) or (os.path.lexists(path) and (path.is_symlink() or not path.is_dir()))
 
     def get(self, key: str) -> Artifact:
-        """The head of a committed artifact.
+        """Return the head of a committed artifact.
 
         Raises:
             KitError: it is not there, its head can't be read, or its job is another's.
@@ -55,7 +55,7 @@ class StoredFiles:
         return artifact
 
     def _head(self, key: str) -> Artifact:
-        """A head whose fields are as they should be, whatever its job hashes to."""
+        """Return a head whose fields are as they should be, whatever its job hashes to."""
         folder = self.root / "artifacts" / check_lone_name(key)
         try:
             with self.inside("artifacts", key) as inside:
@@ -77,12 +77,12 @@ class StoredFiles:
         )
 
     def committed(self) -> list[str]:
-        """Every committed artifact's key, sorted; no head is read."""
+        """Return every committed artifact's key, sorted; no head is read."""
         with self.inside("artifacts") as folder:
             return [name for name in folder.names() if KEY.fullmatch(name) and self.has(name)]
 
     def artifacts(self) -> Iterator[Artifact]:
-        """Every committed artifact, by key; reads heads only.
+        """Yield every committed artifact, by key; reads heads only.
 
         Raises:
             KitError: a head can't be read.
@@ -103,7 +103,7 @@ class StoredFiles:
             return [name for name in folder.names() if KEY.fullmatch(name) and not self.has(name)]
 
     def find(self, prefix: str) -> str:
-        """The one key that starts with ``prefix``, of the jobs and artifacts that are there.
+        """Return the one key that starts with ``prefix``, of the jobs and artifacts that are there.
 
         Raises:
             RequestError: none does, or more than one.
@@ -123,7 +123,7 @@ class StoredFiles:
         raise RequestError(f"store {self.root}: {prefix!r} is the start of {len(keys)} keys; give more of it")
 
     def check(self, key: str, *, hashes: bool = True) -> list[str]:
-        """What is wrong with an artifact: its head, or files missing, added or changed; empty if nothing.
+        """List the faults of an artifact: its head, or files missing, added or changed; empty if there are none.
 
         Args:
             key: of the artifact.
@@ -142,7 +142,7 @@ class StoredFiles:
         return faults
 
     def input_folder(self, key: str) -> Path:
-        """The folder of an artifact that a job reads, all in it plain files that its head lists.
+        """Return the folder of an artifact that a job reads, all in it plain files that its head lists.
 
         Raises:
             KitError: a file is missing, added, of another size, a link or a pipe; or the head can't be read.
@@ -169,14 +169,14 @@ class StoredFiles:
             with self.inside("artifacts", artifact.key, *above) as folder:
                 base = name.rpartition("/")[2]
                 if checked and sha256_of(folder.open(base)) != artifact.files[name]["sha256"]:
-                    reason_why = "changed (sha256 differs from the head's)"
-                    raise KitError(f"{where}: {reason_why}; remove the folder and run again")
+                    fault = "changed (sha256 differs from the head's)"
+                    raise KitError(f"{where}: {fault}; remove the folder and run again")
                 return folder.open(base)
         except OSError as error:
             raise KitError(f"{where}: {error.strerror}; remove the folder and run again") from error
 
     def job(self, key: str) -> Job:
-        """The job that was planned under this key.
+        """Return the job that was planned under this key.
 
         Raises:
             RequestError: there is none.
@@ -197,7 +197,7 @@ class StoredFiles:
         return job
 
     def failure(self, key: str) -> str | None:
-        """Why the last attempt at a job failed.
+        """Return the reason why the last attempt at a job failed; ``None`` if none did.
 
         Raises:
             KitError: what was kept is damaged.

@@ -17,17 +17,17 @@ DEEPEST = 32
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One thing below a folder."""
+    """One file, folder or other thing below a folder."""
 
     name: str
-    """``adapter/config.json``."""
+    """Path below the folder, such as ``adapter/config.json``."""
     folder: Folder
     """The open folder that it lies in."""
     fault: str = ""
-    """Why it is no part of an artifact: a link, a pipe, a folder that can't be read."""
+    """Reason why it is no part of an artifact: a link, a pipe, a folder that can't be read."""
     is_folder: bool = False
     size_bytes: int = 0
-    """Of a file."""
+    """Size of a file, bytes."""
 
     @property
     def base(self) -> str:

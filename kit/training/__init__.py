@@ -1,1 +1,1 @@
-"""How the base is fine-tuned: pairs -> examples -> a plan of steps -> a trainer. The stage is ``kit/stages/sft.py``."""
+"""Fine-tune the base: pairs -> examples -> a plan of steps -> a trainer. The stage is ``kit/stages/sft.py``."""

@@ -14,7 +14,7 @@ FAMILIES = frozenset({"llama", "mistral", "qwen2", "qwen3"})
 
 
 def kernel(model_type: str, packing: bool) -> str | None:
-    """The attention implementation for packed rows; None to keep the model's own.
+    """Return the attention implementation for packed rows; None to keep the model's own.
 
     Raises:
         RequestError: packing is asked of a family whose layers were not checked to keep examples apart.

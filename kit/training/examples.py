@@ -16,17 +16,18 @@ class Example:
     """One pair as the model reads it."""
 
     id: str
-    """The pair's."""
+    """Id of the pair."""
     tokens: tuple[int, ...]
     """Prompt, then response up to and with the end-of-turn token."""
     prompt_tokens: int
-    """How many of them are prompt, at least 1; the loss is on the rest, at least 1."""
+    """Number of prompt tokens among them, at least 1; the loss is on the rest, at least 1."""
     later_prompts: tuple[tuple[int, int], ...] = ()
-    """Where the prompts of further turns lie, ``(first position, past the last)``, ascending; no loss there either."""
+    """Positions of the prompts of further turns, ``(first position, past the last)``, ascending; no loss there
+    either."""
 
     @property
     def response_tokens(self) -> int:
-        """How many tokens the loss is taken on."""
+        """Return the number of tokens that the loss is taken on."""
         return len(self.tokens) - self.prompt_tokens - sum(end - start for start, end in self.later_prompts)
 
     @property
@@ -48,7 +49,7 @@ class Encoded:
     truncated: int
     """Examples shortened to ``max_length_tokens``."""
     dropped: dict[str, int]
-    """reason -> pairs left out."""
+    """Reason -> number of pairs left out."""
     empty_responses: int
     """Pairs whose response is blank or the end-of-turn token alone; trained on, as LLaMA-Factory does."""
     unanswered: int
@@ -56,12 +57,12 @@ class Encoded:
 
 
 def user_turn(pair: Pair) -> str:
-    """The instruction, then a line break and the input if there is one (LLaMA-Factory's alpaca layout)."""
+    """Return the instruction, then a line break and the input if there is one (LLaMA-Factory's alpaca layout)."""
     return f"{pair.instruction}\n{pair.input}" if pair.input else pair.instruction
 
 
 def chat_tokenizer(folder: Path, template: str, end_of_turn: str | None) -> tuple[Any, str]:
-    """The base's tokenizer with the manifest's chat template, and the token that closes a turn.
+    """Return the base's tokenizer with the manifest's chat template, and the token that closes a turn.
 
     Raises:
         RequestError: the token is not one of the vocabulary, so that vLLM could not stop at it, the base's embedding
@@ -123,7 +124,7 @@ def _turn(role: str, content: str) -> Turn:
 def _rendered(
     tokenizer: Any, turns: Sequence[Turn], pair: Pair, renderer: Renderer | None = None, **options: bool
 ) -> str:
-    """The turns in the template's words."""
+    """Return the turns in the template's words."""
     try:
         return render(tokenizer, [turn.to_json() for turn in turns], renderer, **options)
     except RequestError as error:  # the template's own, or one of its time and memory
@@ -131,7 +132,7 @@ def _rendered(
 
 
 def _end_of_answer(prompt: str, whole: str, pair: Pair, end_of_turn: str) -> int:
-    """Where an answer ends in its chat, the end-of-turn token included."""
+    """Return the position where an answer ends in its chat, the end-of-turn token included."""
     if not whole.startswith(prompt):
         raise RequestError(
             f"sft.chat_template: the prompt of {pair.id} is not the start of its whole chat; "
@@ -145,7 +146,7 @@ def _end_of_answer(prompt: str, whole: str, pair: Pair, end_of_turn: str) -> int
 
 
 def kept_lengths(prompt: int, response: int, limit: int) -> tuple[int, int]:
-    """How many tokens of each to keep when both exceed the limit together: LLaMA-Factory's rule.
+    """Return how many tokens of each to keep when both exceed the limit together: LLaMA-Factory's rule.
 
     The shorter side keeps all it has when it is under half of the limit; otherwise both shrink in proportion. Each side
     loses its end.
@@ -179,13 +180,13 @@ def encode(pairs: Sequence[Pair], tokenizer: Any, *, end_of_turn: str, max_lengt
         )
     pieces = [piece for chat in chats for piece in chat]
     prompts = iter(tokenizer([prompt for prompt, _ in pieces], add_special_tokens=False)["input_ids"])
-    responses = iter(tokenizer([said for _, said in pieces], add_special_tokens=False)["input_ids"])
+    responses = iter(tokenizer([response for _, response in pieces], add_special_tokens=False)["input_ids"])
     examples, truncated, unanswered = [], 0, 0
     for pair, chat in zip(pairs, chats, strict=True):
         ids = [(next(prompts), next(responses)) for _ in chat]
         example, last_is_answered = _example(pair.id, ids, max_length_tokens)
         if example is not None:
-            truncated += len(example.tokens) < sum(len(prompt) + len(said) for prompt, said in ids)
+            truncated += len(example.tokens) < sum(len(prompt) + len(response) for prompt, response in ids)
             unanswered += not last_is_answered
             examples.append(example)
     lost = len(chats) - len(examples)
@@ -203,7 +204,7 @@ def encode(pairs: Sequence[Pair], tokenizer: Any, *, end_of_turn: str, max_lengt
 
 
 def _example(id: str, pieces: Sequence[tuple[list[int], list[int]]], limit: int) -> tuple[Example | None, bool]:
-    """One chat's example, None if no response token is left, and whether its last answer is in it.
+    """Return one chat's example, None if no response token is left, and whether its last answer is in it.
 
     Source:
         hiyouga/LLaMA-Factory @0b3022b, src/llamafactory/data/processor/supervised.py, ``_encode_data_example``: turn by
@@ -211,18 +212,18 @@ def _example(id: str, pieces: Sequence[tuple[list[int], list[int]]], limit: int)
     """
     tokens: list[int] = []
     spans: list[tuple[int, int]] = []
-    said = 0
+    response_kept = 0
     for prompt, response in pieces:
         if len(tokens) >= limit:
             return _made(id, tokens, spans), False
-        shown, said = kept_lengths(len(prompt), len(response), limit - len(tokens))
-        spans.append((len(tokens), len(tokens) + shown))
-        tokens += [*prompt[:shown], *response[:said]]
-    return _made(id, tokens, spans), said > 0
+        prompt_kept, response_kept = kept_lengths(len(prompt), len(response), limit - len(tokens))
+        spans.append((len(tokens), len(tokens) + prompt_kept))
+        tokens += [*prompt[:prompt_kept], *response[:response_kept]]
+    return _made(id, tokens, spans), response_kept > 0
 
 
 def _made(id: str, tokens: Sequence[int], prompts: Sequence[tuple[int, int]]) -> Example | None:
-    """The example, if the loss has a token to be taken on and one to be taken after."""
+    """Return the example, if the loss has a token to be taken on and one to be taken after."""
     first = prompts[0][1]
     example = Example(id=id, tokens=tuple(tokens), prompt_tokens=first, later_prompts=tuple(prompts[1:]))
     return example if first and example.response_tokens else None

@@ -1,4 +1,4 @@
-"""Which rows make a step, which rank takes them, and how they lie in a micro-batch. Pure but for :func:`collate`.
+"""Plan which rows make a step, which rank takes them, and how they lie in a micro-batch. Pure but for :func:`collate`.
 
 Every epoch is a fresh shuffle cut into global batches, the last of which takes what is left: ``ceil(rows / batch)``
 steps an epoch, as in the transformers that is locked here. They depend on neither the ranks nor the packing, and no row
@@ -26,13 +26,13 @@ class Step:
     micro_batches: tuple[tuple[tuple[int, ...], ...], ...]
     """rank -> micro-batch -> positions; equally many on each rank, and an empty one where a rank has no more."""
     tokens: int
-    """Of all its examples."""
+    """Tokens of all its examples."""
     response_tokens: int
-    """What the loss is the mean over."""
+    """Tokens that the loss is the mean over."""
 
 
 def draw_steps(rows: int, *, epochs: int, global_batch_size: int, rng: random.Random) -> list[tuple[int, ...]]:
-    """The rows of each step, in order."""
+    """Return the rows of each step, in order."""
     steps = []
     for _ in range(epochs):
         order = list(range(rows))
@@ -42,13 +42,13 @@ def draw_steps(rows: int, *, epochs: int, global_batch_size: int, rng: random.Ra
 
 
 def deal(rows: Sequence[int], world: int, batch_size: int) -> list[list[tuple[int, ...]]]:
-    """Unpacked: chunks of ``batch_size`` rows, dealt out to the ranks in turn."""
+    """Deal chunks of ``batch_size`` rows out to the ranks in turn, without packing."""
     chunks = [tuple(rows[start : start + batch_size]) for start in range(0, len(rows), batch_size)]
     return [chunks[rank::world] for rank in range(world)]
 
 
 def pack(rows: Sequence[int], lengths: Sequence[int], world: int, budget: int) -> list[list[tuple[int, ...]]]:
-    """Packed: the longest row first to the rank with the fewest tokens, then into its first micro-batch with room.
+    """Pack the longest row first: to the rank with the fewest tokens, into its first micro-batch with room.
 
     Args:
         rows: positions of the step's examples.
@@ -67,7 +67,7 @@ def pack(rows: Sequence[int], lengths: Sequence[int], world: int, budget: int) -
                 break
         else:
             bins[rank].append([row])
-    return [[tuple(bin_) for bin_ in mine] for mine in bins]
+    return [[tuple(bin_) for bin_ in of_rank] for of_rank in bins]
 
 
 def plan(
@@ -80,7 +80,7 @@ def plan(
     batch_size: int,
     budget: int | None,
 ) -> list[Step]:
-    """All steps of the job, the same on every rank.
+    """Return all steps of the job, the same on every rank.
 
     Args:
         examples: what there is to train on.
@@ -96,7 +96,7 @@ def plan(
     for rows in draw_steps(len(examples), epochs=epochs, global_batch_size=global_batch_size, rng=rng):
         shares = deal(rows, world, batch_size) if budget is None else pack(rows, lengths, world, budget)
         most = max(map(len, shares))
-        padded = tuple((*mine, *[()] * (most - len(mine))) for mine in shares)
+        padded = tuple((*share, *[()] * (most - len(share))) for share in shares)
         steps.append(
             Step(
                 rows=rows,
@@ -110,14 +110,14 @@ def plan(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MicroBatch:
-    """Tensors of one forward pass."""
+    """The tensors of one forward pass."""
 
     inputs: dict[str, Any]
-    """What the model's ``forward`` is given."""
+    """Arguments of the model's ``forward``."""
     targets: Any
     """Token ids to predict, shape (n,); none for a rank that only keeps step with the others."""
     rows: Any
-    """Where they are predicted from: positions in the flattened (batch * length) of the logits, shape (n,)."""
+    """Positions that predict them, in the flattened (batch * length) of the logits, shape (n,)."""
 
 
 def collate(examples: Sequence[Example], *, kernel: str | None, filler: Example, device: Any) -> MicroBatch:
@@ -135,20 +135,20 @@ def collate(examples: Sequence[Example], *, kernel: str | None, filler: Example,
 
 
 def _collate_packed(examples: Sequence[Example], filler: Example, device: Any) -> MicroBatch:
-    """End to end in one row; logits are asked for where a response token is predicted and nowhere else."""
+    """Lay examples out end to end in one row; logits are asked for only where a response token is predicted."""
     import torch
 
-    laid = list(examples) or [filler]
-    lengths = [len(example.tokens) for example in laid]
-    starts = [sum(lengths[:index]) for index in range(len(laid))]
+    batch = list(examples) or [filler]
+    lengths = [len(example.tokens) for example in batch]
+    starts = [sum(lengths[:index]) for index in range(len(batch))]
     targets = [example.tokens[position] for example in examples for position in example.response_positions]
     keep = [
         start + position - 1
-        for start, example in zip(starts, laid, strict=True)
+        for start, example in zip(starts, batch, strict=True)
         for position in example.response_positions
     ]
     inputs = {
-        "input_ids": torch.tensor([[token for example in laid for token in example.tokens]], device=device),
+        "input_ids": torch.tensor([[token for example in batch for token in example.tokens]], device=device),
         "position_ids": torch.tensor([[i for length in lengths for i in range(length)]], device=device),
         "logits_to_keep": torch.tensor(keep, device=device),
         "example_lengths": lengths,
@@ -162,21 +162,21 @@ def _collate_packed(examples: Sequence[Example], filler: Example, device: Any) -
 
 
 def _collate_padded(examples: Sequence[Example], filler: Example, device: Any) -> MicroBatch:
-    """One row an example, padded at the end; all logits are computed. The plain way, which packing must equal.
+    """Lay examples out one a row, padded at the end, with all logits computed: packing must give the same loss.
 
     There is no mask: a causal model's tokens do not see the padding behind them, and torch's causal kernel takes none.
     """
     import torch
 
-    laid = list(examples) or [filler]
-    width = max(len(example.tokens) for example in laid)
-    ids = torch.zeros((len(laid), width), dtype=torch.long)
+    batch = list(examples) or [filler]
+    width = max(len(example.tokens) for example in batch)
+    ids = torch.zeros((len(batch), width), dtype=torch.long)
     labels = torch.full_like(ids, IGNORED)
-    for index, example in enumerate(laid):
+    for index, example in enumerate(batch):
         ids[index, : len(example.tokens)] = torch.tensor(example.tokens)
         if examples:
-            said = list(example.response_positions)
-            labels[index, said] = ids[index, said]
+            positions = list(example.response_positions)
+            labels[index, positions] = ids[index, positions]
     # Position i predicts token i + 1, so the labels move one to the left.
     ahead = torch.nn.functional.pad(labels[:, 1:], (0, 1), value=IGNORED).flatten()
     rows = (ahead != IGNORED).nonzero().flatten()

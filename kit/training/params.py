@@ -1,4 +1,4 @@
-"""What an SFT job may say, parsed strictly: one line of the paper's table 6 or 7."""
+"""Parameters of an SFT job, parsed strictly: one line of the paper's table 6 or 7."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
@@ -23,7 +23,7 @@ class LoraParams(BaseModel):
     dropout: Share = 0.0
     """Dropout on the adapter's input."""
     targets: Literal["all-linear"] = "all-linear"
-    """Which layers get one: every linear layer but the output head."""
+    """Layers that get an adapter: every linear layer but the output head."""
 
 
 class SftParams(BaseModel):
@@ -52,7 +52,7 @@ class SftParams(BaseModel):
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     """Draws the order of the rows, and the adapter's first weights."""
     dtype: Literal["float32", "bfloat16"]
-    """Of the saved weights and of the arithmetic; ``bfloat16`` keeps fp32 master weights and autocasts."""
+    """Type of the saved weights and of the arithmetic; ``bfloat16`` keeps fp32 master weights and autocasts."""
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, a third more work."""
     sharding: Literal["none", "fsdp"] = "none"
@@ -79,7 +79,7 @@ class SftParams(BaseModel):
 
 
 def parse(params: Mapping[str, Any]) -> SftParams:
-    """The job's parameters, checked.
+    """Check the job's parameters and return them.
 
     Raises:
         RequestError: a key is unknown, missing or of the wrong type or range; the message names each one.
@@ -91,7 +91,7 @@ def parse(params: Mapping[str, Any]) -> SftParams:
 
 
 def _sentence(item: Mapping[str, Any]) -> str:
-    """One finding of pydantic's as ``sft.key: what is wrong``."""
+    """Return one finding of pydantic's as ``sft.key: what is wrong``."""
     where = ".".join(["sft", *(str(part) for part in item["loc"])])
     if item["type"] == "extra_forbidden":
         known = LoraParams.model_fields if len(item["loc"]) > 1 else SftParams.model_fields

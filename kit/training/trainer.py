@@ -18,18 +18,18 @@ Report = Callable[[dict[str, Any]], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """What a rank trains on."""
+    """Plan and data that one rank trains on."""
 
     steps: Sequence[Step]
     """The plan, the same on every rank."""
     examples: Sequence[Example]
-    """What the plan's positions point at."""
+    """Examples that the plan's positions point at."""
     kernel: str | None
     """The attention implementation that micro-batches are packed for; None when they are padded."""
     rank: int
-    """This process."""
+    """Rank of this process."""
     world: int
-    """How many share a step."""
+    """Number of ranks that share a step."""
 
     def micro_batches(self, step: Step, device: Any) -> list[MicroBatch]:
         """This rank's share of a step, laid out."""
@@ -41,7 +41,7 @@ class Work:
 
 
 def training_arguments(params: SftParams, world: int, out: Path, *, steps: int = 1, cuda: bool | None = None) -> Any:
-    """The Trainer's arguments for a job; making them validates them, and needs neither model nor GPU.
+    """Return the Trainer's arguments for a job; making them validates them, and needs neither model nor GPU.
 
     The accumulation is ours (:func:`accumulate`): the Trainer sees one batch a step. AdamW's betas and epsilon and the
     gradient's clip are LLaMA-Factory's defaults. ``bfloat16`` means fp32 weights and optimiser, and layers in bf16: by
@@ -115,7 +115,7 @@ def _fsdp_config(params: SftParams) -> dict[str, Any]:
 
 
 def _fsdp_precision() -> Any:
-    """Layers compute in bf16, gradients are summed over the ranks in fp32; accelerate's own choice is bf16 for both."""
+    """Compute layers in bf16, and sum gradients over the ranks in fp32; accelerate's own choice is bf16 for both."""
     import torch
     from torch.distributed.fsdp import MixedPrecisionPolicy
 
@@ -147,7 +147,7 @@ def accumulate(
     backward: Callable[[Any], None],
     unsynced: Callable[[], AbstractContextManager[Any]] = nullcontext,
 ) -> Any:
-    """Forward and backward over a rank's share of one step.
+    """Run forward and backward over a rank's share of one step.
 
     Args:
         model: wrapped for its ranks or not.
@@ -170,7 +170,7 @@ def accumulate(
 
 
 def make_trainer(model: Any, args: Any, work: Work, report: Report) -> Any:
-    """A Trainer that takes the planned steps, one batch a step, and reports each."""
+    """Return a Trainer that takes the planned steps, one batch a step, and reports each."""
     import torch
     from transformers import PrinterCallback, Trainer
 
@@ -178,16 +178,16 @@ def make_trainer(model: Any, args: Any, work: Work, report: Report) -> Any:
         """transformers' loop, optimiser, schedule and wrappers around our steps."""
 
         def get_train_dataloader(self) -> Any:
-            """Every step of the job in order; each rank picks its share itself."""
+            """Return every step of the job in order; each rank picks its share itself."""
             steps: Any = list(work.steps)  # a list will do, whatever the annotation says
             return torch.utils.data.DataLoader(steps, batch_size=None, collate_fn=lambda step: {"step": step})
 
         def floating_point_ops(self, inputs: Any) -> int:  # noqa: ARG002
-            """Not counted: the Trainer would count padded tokens."""
+            """Return 0: the Trainer would count padded tokens."""
             return 0
 
         def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Any:  # noqa: ARG002
-            """One optimiser step's gradients, over as many micro-batches as were planned."""
+            """Compute one optimiser step's gradients, over as many micro-batches as were planned."""
             model.train()
             step: Step = inputs["step"]
             # Sharded gradients are reduced after each micro-batch, as ZeRO-3 does: whole ones would not fit.
@@ -215,7 +215,7 @@ def make_trainer(model: Any, args: Any, work: Work, report: Report) -> Any:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """No progress bars from transformers, and none of the variables that accelerate leaves behind for the next job."""
+    """Hide transformers' progress bars, and remove the variables that accelerate leaves behind for the next job."""
     from transformers.utils import logging
 
     kept, bars = dict(os.environ), logging.is_progress_bar_enabled()

@@ -284,7 +284,7 @@ def old_by_lines(code: str, names: list[str]) -> str:
     found = False
     for line in lines[start:]:
         at_margin = line[:1].strip() != ""
-        if found and at_margin and not (statements.STARTS.match(line) or statements.MORE_OF_IT.match(line)):
+        if found and at_margin and not (statements.STARTS.match(line) or statements.CONTINUES.match(line)):
             break
         found = found or any(old_binds(line, name) for name in names)
         kept.append(line)

@@ -53,7 +53,7 @@ READERS: dict[str, Callable[[str], Any]] = {
     "plain_number": readings.plain_number,
     "formulas, joined": joined,
     "unwrapped": readings.unwrapped,
-    "told": readings.told,
+    "told": readings.announcement,
     "bare": readings.bare,
     "sentence": readings.sentence,
     "stripped": readings.stripped,

@@ -59,7 +59,7 @@ KINDS = (
     "missing",
     "random",
 )
-"""What a file may become."""
+"""Kinds of thing that a file may become."""
 
 
 def as_written(value: Any) -> Any:

@@ -54,7 +54,7 @@ def document(kind: str) -> list[dict[str, Any]]:
 
 
 def spec(rng: Random, number: int) -> dict[str, Any]:
-    """Return one case."""
+    """Return one case, drawn at random."""
     kind = rng.choice(("instructions", "training", "pairs", "completions", "completions", *graders.names()))
     layout = rng.choice(LAYOUTS)
     made = [changes.value_change(rng, document(kind))]
@@ -99,7 +99,7 @@ def run(case: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _written(rows: Any, layout: str) -> bytes:
-    """The file's bytes."""
+    """Return the bytes of a file with these rows."""
     if layout == "jsonl" and isinstance(rows, list):
         return b"\n".join(changes.dumped(row).replace(b"\n", b"") for row in rows) + b"\n"
     data = changes.dumped(rows)
@@ -148,13 +148,13 @@ def _check(kind: str, rows: list[Any], ended: Ended) -> None:
 
 
 def _leaves(value: Any) -> list[Any]:
-    """The values inside a value."""
+    """List the plain values inside a value."""
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
     return [value] if inner is None else [leaf for one in inner for leaf in _leaves(one)]
 
 
 def _beyond(value: Any) -> bool:
-    """Whether a value is none that JSON has."""
+    """Return whether a value is none that JSON has."""
     return value in ("@@nan@@", "@@infinity@@", "@@minus-infinity@@", "@@beyond-float@@") or (
         isinstance(value, float) and not math.isfinite(value)
     )

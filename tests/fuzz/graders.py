@@ -27,7 +27,7 @@ is not read or compared in time is given up after some seconds."""
 ASLEEP_S = 180.0
 """Seconds without any CPU time used: a program in the sandbox may sleep 40."""
 TEXTS = 24
-"""In a batch."""
+"""Texts in one batch."""
 IN_A_ROW = 10
 """Cases in turns of a long session."""
 PROTOCOLS = ("paper", "default")
@@ -46,7 +46,7 @@ class Clocked(list[str]):
         self.taken.append(spent_s())
 
     def slowest(self) -> tuple[int, float]:
-        """Which text took longest, and its CPU seconds."""
+        """Return the index of the text that took longest, and its CPU seconds."""
         spans = [after - before for before, after in zip(self.taken, self.taken[1:], strict=False)]
         longest = max(spans, default=0.0)
         return (spans.index(longest) if spans else 0), longest
@@ -90,13 +90,13 @@ def problems(benchmark: str) -> tuple[Problem, ...]:
 
 
 def module(benchmark: str) -> ModuleType:
-    """Return a benchmark's module."""
+    """Return the module of a benchmark's file."""
     return registry.load("benchmarks", benchmark)
 
 
 @functools.cache
 def sandbox() -> Sandbox:
-    """Return the sandbox, opened once."""
+    """Return the sandbox, which is opened once."""
     return open_sandbox()
 
 
@@ -128,7 +128,7 @@ def parts(whole: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def run(case: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Grade one batch.
+    """Grade one batch of texts, and check its grades.
 
     Raises:
         FaultError: a traceback, a refusal, a text that is not a grade's fault, a grade that can't be.
@@ -141,9 +141,9 @@ def run(case: dict[str, Any], folder: Path) -> dict[str, Any]:
         lambda: grader.grade(asked, clocked, case["protocol"], sandbox() if grader.RUNS_CODE else None)
     )
     if ended.refused:
-        raise FaultError("a text ends the run", ended.said)
-    if ended.said:
-        raise FaultError("printed", ended.said[:500])
+        raise FaultError("a text ends the run", ended.output)
+    if ended.output:
+        raise FaultError("printed", ended.output[:500])
     check(ended.value, asked, grader, folder)
     slowest, longest_s = clocked.slowest()
     seen = {"texts": len(written), "characters": sum(map(len, written)), **_unread(ended.value)}
@@ -156,9 +156,9 @@ def run(case: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _unread(grades: list[Grade]) -> dict[str, int]:
-    """How many texts were given up: not read in their time, or too large to compare."""
-    late = sum("in time" in grade.reason or "could not be read" in grade.reason for grade in grades)
-    return {"late": late, "too large": sum("too large" in grade.reason for grade in grades)}
+    """Count the texts that were given up: not read in their time, or too large to compare."""
+    unread = sum("in time" in grade.reason or "could not be read" in grade.reason for grade in grades)
+    return {"not read": unread, "too large": sum("too large" in grade.reason for grade in grades)}
 
 
 def check(grades: list[Grade], asked: list[Problem], grader: ModuleType, folder: Path) -> None:

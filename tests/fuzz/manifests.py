@@ -182,7 +182,7 @@ def base(name: str) -> str:
 
 
 def spec(rng: Random, number: int) -> dict[str, Any]:
-    """Return one case."""
+    """Return one case, drawn at random."""
     name = rng.choice((*USERS, *USERS, *TREES))
     text = base(name)
     pairs, lines = len(list(_pairs(text))), text.count("\n")
@@ -260,7 +260,7 @@ def run(case: dict[str, Any], folder: Path) -> dict[str, Any]:
         ]
         ended = outcomes.command(words)
         if (folder / "store").exists():
-            raise FaultError("made a store", ended.said[:500])
+            raise FaultError("made a store", ended.output[:500])
     ended = outcomes.call(lambda: _seen(name, path, folder))
     if ended.refused:
         return {"end": outcomes.REFUSED}
@@ -273,9 +273,9 @@ def run(case: dict[str, Any], folder: Path) -> dict[str, Any]:
     if not differs:
         return {"end": outcomes.EQUAL}
     # What was left out has a default, which may be what stood there.
-    said = [one for one in differs if not _benign(one) and _stands(after, one)]
-    if ended.value == _original(name) and said:
-        raise FaultError("silent acceptance", f"seen nowhere: {said[:5]}"[:500])
+    unseen = [one for one in differs if not _benign(one) and _stands(after, one)]
+    if ended.value == _original(name) and unseen:
+        raise FaultError("silent acceptance", f"seen nowhere: {unseen[:5]}"[:500])
     return {"end": outcomes.ACCEPTED}
 
 
@@ -295,7 +295,7 @@ def _laid_out(folder: Path, name: str) -> Path:
 
 @functools.cache
 def _original(name: str) -> str:
-    """What is seen of a manifest before it is changed."""
+    """Return what is seen of a manifest before it is changed."""
     folder = changes.fresh(Path.cwd().parent / "case")
     return _seen(name, _laid_out(folder, name), folder)
 
@@ -340,7 +340,7 @@ def differences(before: Any, after: Any, path: tuple[Any, ...] = ()) -> Iterator
 
 
 def _stands(value: Any, path: tuple[Any, ...]) -> bool:
-    """Whether a document has a value at a path."""
+    """Return whether a document has a value at a path."""
     try:
         changes.at(value, path)
     except LookupError:
@@ -349,7 +349,7 @@ def _stands(value: Any, path: tuple[Any, ...]) -> bool:
 
 
 def _benign(path: tuple[Any, ...]) -> bool:
-    """Whether a change there need not be seen in a plan: words for readers, and what no experiment names."""
+    """Return whether a change there need not be seen in a plan: words for readers, and what no experiment names."""
     unused = path[0] in ("cast", "seeds", "datasets", "models") and len(path) == 2
     return bool(BENIGN & set(path)) or unused or path[-1:] == ("rows",) or path[0] in ("cast", "datasets")
 

@@ -26,7 +26,7 @@ INDEX = "model.safetensors.index.json"
 DOCUMENTS = ("config.json", "tokenizer_config.json", "generation_config.json", "tokenizer.json", INDEX)
 REQUIRED = ("config.json", "tokenizer.json", "model.safetensors", INDEX, "chat_template.jinja")
 SHAPES = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
-"""What config.json says of the weights, beside its number of tokens."""
+"""Sizes of the weights in config.json, beside its number of tokens."""
 TOKENS = 260
 """A token a byte, and four that mark turns."""
 TEMPLATES = {
@@ -70,7 +70,7 @@ TEMPLATES = {
 }
 """Chat templates of people who mean no good, or can't write Jinja; none is a chat's."""
 ANY_END = {"empty", "no turn", "escape", "NUL", "half a character", "changed", "cleared", "unhashable", "sorted"}
-"""Those that may be rendered: they are foolish, and some leave a turn out."""
+"""Templates that may be rendered: they are foolish, and some leave a turn out."""
 PLANTED = {
     "code": {
         "modeling_evil.py": "EVIL",
@@ -92,7 +92,7 @@ PLANTED = {
 }
 """Files that came along, and what a configuration says of them."""
 MAY_STAY = {"generation code", "tokenizer class", "pickle"}
-"""Of those: what may be left unread in silence, since nothing of it is run."""
+"""Planted files that may be left unread in silence, since nothing of them is run."""
 
 
 @functools.cache
@@ -124,7 +124,7 @@ def split(file: bytes) -> tuple[dict[str, Any], bytes]:
 
 
 def framed(header: bytes, data: bytes) -> bytes:
-    """Return a safetensors file."""
+    """Return the bytes of a safetensors file."""
     return len(header).to_bytes(8, "little") + header + data
 
 
@@ -140,7 +140,7 @@ def _some_tensors(header: dict[str, Any], data: bytes, names: list[str]) -> byte
 
 
 def spec(rng: Random, number: int) -> dict[str, Any]:
-    """Return one case."""
+    """Return one case, drawn at random."""
     pick = rng.random()
     if pick < 0.15:
         return {"base": "whole", "template": rng.choice(sorted(TEMPLATES))}
@@ -255,7 +255,7 @@ def _plant(files: dict[str, Any], model: Path, marker: Path) -> None:
 
 
 def _tensors(header: bytes) -> Any:
-    """What a header says of the tensors; None where it is none."""
+    """Return the tensors that a header describes; None where it describes none."""
     value = _json(header)
     if not isinstance(value, dict):
         return None
@@ -276,7 +276,7 @@ def _json(data: bytes) -> Any:
 
 
 def _must_refuse(name: str, path: Path, before: bytes) -> bool:
-    """Whether the folder is no longer that model's, by what its changed file says."""
+    """Return whether the folder is no longer that model's, by what its changed file says."""
     if not path.is_file():
         return name in REQUIRED
     if str(path.resolve()).startswith("/dev/"):
@@ -291,7 +291,7 @@ def _must_refuse(name: str, path: Path, before: bytes) -> bool:
 
 
 def _another_model(name: str, value: dict[str, Any], first: dict[str, Any]) -> bool:
-    """Whether a JSON file of the folder describes another model than it did."""
+    """Return whether a JSON file of the folder describes another model than it did."""
     if name == INDEX:
         places, before = value.get("weight_map"), first["weight_map"]
         # A tensor that is not named is read all the same, as long as its file is.
@@ -308,5 +308,5 @@ def _another_model(name: str, value: dict[str, Any], first: dict[str, Any]) -> b
 
 
 def _other(found: Any, wanted: Any) -> bool:
-    """Whether two values of a configuration are others: 2.0 layers are 2, but true is not 1."""
+    """Return whether two values of a configuration are others: 2.0 layers are 2, but true is not 1."""
     return isinstance(found, bool) or found != wanted

@@ -1,4 +1,4 @@
-"""How a case ends: with success, with a sentence, or with something that must not be."""
+"""Run a call and tell how it ends: with success, with a sentence, or with something that must not be."""
 
 import contextlib
 import io
@@ -14,7 +14,7 @@ from kit.errors import KitError
 LONGEST = 5_000
 """Characters of a message; a longer one repeats what somebody put into a file."""
 BARE = re.compile(r"^\W*(?:\w+\.)*\w*(?:Error|Exception|Warning)\b[^\n]{0,60}$|^\W*$|^\W*\S+\W*$")
-"""What is no sentence: nothing, one word, or the name of an exception with little behind it."""
+"""Pattern of a text that is no sentence: nothing, one word, or the name of an exception with little behind it."""
 ACCEPTED, EQUAL, REFUSED = "accepted", "accepted as equal", "refused"
 
 
@@ -28,20 +28,20 @@ class FaultError(Exception):
 
     @property
     def seen(self) -> str:
-        """What was seen."""
+        """Evidence of the fault, as it was seen."""
         return str(self.args[1])
 
 
 @dataclass(kw_only=True)
 class Ended:
-    """How a call ended."""
+    """The end of a call: whether it was refused, its output, value and exit code."""
 
     refused: bool
-    """Whether it was refused; the sentence is in ``said``."""
-    said: str = ""
-    """What was printed or raised."""
+    """Whether it was refused; the sentence is in ``output``."""
+    output: str = ""
+    """Text that was printed or raised."""
     value: Any = None
-    """What came back."""
+    """Value that came back."""
     code: int = 0
     """Exit code of a command."""
 
@@ -59,12 +59,12 @@ def call(function: Callable[[], Any]) -> Ended:
             value = function()
         except KitError as error:
             check_sentence(str(error))
-            return Ended(refused=True, said=str(error))
+            return Ended(refused=True, output=str(error))
         except Exception as error:
             raise FaultError("traceback", traced(error)) from error
-    said = out.getvalue() + err.getvalue()
-    check_printed(said)
-    return Ended(refused=False, said=said, value=value)
+    output = out.getvalue() + err.getvalue()
+    check_printed(output)
+    return Ended(refused=False, output=output, value=value)
 
 
 def command(words: list[str]) -> Ended:
@@ -87,15 +87,15 @@ def command(words: list[str]) -> Ended:
                 raise FaultError("traceback", traced(error)) from error
     finally:
         sys.argv = before
-    said = out.getvalue() + err.getvalue()
-    check_printed(said)
-    if "Traceback (most recent call last)" in said:
-        raise FaultError("traceback", said[-LONGEST:])
+    output = out.getvalue() + err.getvalue()
+    check_printed(output)
+    if "Traceback (most recent call last)" in output:
+        raise FaultError("traceback", output[-LONGEST:])
     if code not in (0, 1, 2):
-        raise FaultError("exit code", f"{code}: {said[-LONGEST:]}")
+        raise FaultError("exit code", f"{code}: {output[-LONGEST:]}")
     if code:
         check_sentence(err.getvalue().removeprefix("error: ") or out.getvalue())
-    return Ended(refused=code != 0, said=said, code=code)
+    return Ended(refused=code != 0, output=output, code=code)
 
 
 @contextlib.contextmanager

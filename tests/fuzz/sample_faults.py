@@ -26,7 +26,7 @@ def group(case: dict[str, Any]) -> str:
 
 
 def run(case: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Do what the case says."""
+    """Run the function that the case names."""
     ended = outcomes.call(lambda: globals()[f"_{case['does']}"](folder))
     return {"end": outcomes.REFUSED if ended.refused else outcomes.ACCEPTED}
 

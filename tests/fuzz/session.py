@@ -15,25 +15,25 @@ from tests.fuzz.worker import TARGETS, target
 CORPUS = Path(__file__).with_name("corpus")
 """Cases that once showed a fault; they run first."""
 FAILING = ROOT / ".cache" / "fuzz"
-"""Where a failing case is written."""
+"""Folder where failing cases are written."""
 
 
 @dataclass(kw_only=True)
 class Counts:
-    """What ran in one group of cases, and how it ended."""
+    """Counts of the cases of one group, by how they ended."""
 
     cases: int = 0
     ends: Counter[str] = field(default_factory=Counter)
     """``refused``, ``accepted``, ``accepted as equal`` -> cases."""
     seen: Counter[str] = field(default_factory=Counter)
-    """What a target counts itself: texts, characters, texts that were not read in time."""
+    """Counts of a target's own: texts, characters, texts that were not read in time."""
     slowest_ms: int = 0
     """CPU time of the slowest case, or of the slowest text of a batch, ms."""
     slowest: Any = None
-    """Which it was."""
+    """The slowest case, or the slowest text of a batch."""
 
     def line(self, group: str) -> str:
-        """One line of the summary."""
+        """Return the group's line of the summary."""
         parts = [f"{self.cases:,} cases"]
         parts += [f"{count:,} {end}" for end, count in sorted(self.ends.items())]
         parts += [f"{count:,} {what}" for what, count in self.seen.items()]
@@ -55,7 +55,7 @@ class Failure:
 
 
 class Session:
-    """Runs cases and counts."""
+    """A run of many cases, with its counts and failures."""
 
     def __init__(self, worker: Worker, say: Callable[[str], None] = print, failing: Path = FAILING) -> None:
         self.worker = worker
@@ -115,7 +115,7 @@ class Session:
             counts.slowest_ms, counts.slowest = spent, ended.get("slowest", case)
 
     def _keep(self, name: str, case: dict[str, Any], ended: dict[str, Any]) -> None:
-        """Write a failing case down."""
+        """Write a failing case to a file."""
         text = json.dumps({"target": name, "case": case, **ended}, indent=1, sort_keys=True)
         self.folder.mkdir(parents=True, exist_ok=True)
         digest = hashlib.sha256(json.dumps([name, case], sort_keys=True).encode()).hexdigest()

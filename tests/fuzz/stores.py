@@ -39,7 +39,7 @@ PLACES = (
     *(["head"] * 8 + ["job"] * 6 + ["failed"] * 2 + ["format"] * 2 + ["rows"] * 2),
     *(["lock"] * 2 + ["scratch"] * 3 + ["log", "table"]),
 )
-"""What is changed: heads and jobs most often."""
+"""Places that are changed: heads and jobs most often."""
 SCRATCH = (
     "*.x",
     ".nfs0001",
@@ -81,7 +81,7 @@ def base() -> tuple[Path, str, str, str]:
 
 
 def spec(rng: Random, number: int) -> dict[str, Any]:
-    """Return one case."""
+    """Return one case, drawn at random."""
     place = rng.choice(PLACES)
     case: dict[str, Any] = {"place": place}
     root, done, planned, _ = base()
@@ -121,7 +121,7 @@ def group(case: dict[str, Any]) -> str:
 
 
 def _path(place: str, root: Path, done: str, planned: str) -> Path:
-    """The file that is changed."""
+    """Return the path of the file that is changed."""
     return {
         "head": root / "artifacts" / done / "artifact.json",
         "job": root / "jobs" / f"{planned}.json",
@@ -161,14 +161,14 @@ def run(case: dict[str, Any], folder: Path) -> dict[str, Any]:
         raise FaultError("wrote outside", f"{case['command']}: {changes.tree(outside)}")
     if lost := odd - _names(root / "tmp"):
         raise FaultError("removed what is not its own", f"{sorted(lost)}")
-    told = ended.refused or "damaged" in ended.said
-    if not told and _must_tell(case, path, before, done, planned):
-        raise FaultError("silent acceptance", f"{case['command']}: {ended.said[:300] or 'nothing was said'}")
-    return {"end": outcomes.REFUSED if told else outcomes.ACCEPTED}
+    refused = ended.refused or "damaged" in ended.output
+    if not refused and _must_tell(case, path, before, done, planned):
+        raise FaultError("silent acceptance", f"{case['command']}: {ended.output[:300] or 'nothing was said'}")
+    return {"end": outcomes.REFUSED if refused else outcomes.ACCEPTED}
 
 
 def _damage(case: dict[str, Any], root: Path, path: Path, outside: Path, keys: dict[str, str]) -> None:
-    """Make the case's change."""
+    """Make the case's change in the store."""
     if "change" in case:
         if case["change"][0] == "write":
             path.write_text(case["change"][1], encoding="utf-8")
@@ -244,12 +244,12 @@ def _must_tell(case: dict[str, Any], path: Path, before: bytes, done: str, plann
 
 
 def _bad_head(path: Path, before: bytes, done: str, *, checks: bool) -> bool:
-    """Whether a head is none, or lists other files, which whoever compares them must see."""
+    """Return whether a head is none, or lists other files, which whoever compares them must see."""
     return not sound_head(_value(path), done) or (checks and not _same_files(path, before))
 
 
 def _names(folder: Path) -> set[str]:
-    """The names in a folder."""
+    """Return the names of a folder's entries."""
     return {path.name for path in folder.iterdir()}
 
 
@@ -281,7 +281,7 @@ def _sound_failure(path: Path) -> bool:
 
 
 def sound_job(value: Any, key: str) -> bool:
-    """Whether this is the job of that key, every field of its type."""
+    """Return whether this is the job of that key, every field of its type."""
     if not isinstance(value, dict):
         return False
     texts = ("id", "stage", "version", "environment", "lock")
@@ -299,7 +299,7 @@ def sound_job(value: Any, key: str) -> bool:
 
 
 def sound_head(value: Any, key: str) -> bool:
-    """Whether this is a head that a store of this layout has for the key."""
+    """Return whether this is a head that a store of this layout has for the key."""
     if not isinstance(value, dict) or not isinstance(job := value.get("job"), dict):
         return False
     if not sound_job({name: one for name, one in job.items() if name != "key"}, key):  # its key is written twice
@@ -321,7 +321,7 @@ def _sound_file(item: tuple[str, Any]) -> bool:
 
 
 def _same_files(path: Path, before: bytes) -> bool:
-    """Whether the head lists the files that it listed."""
+    """Return whether the head lists the files that it listed."""
     first, now = json.loads(before)["files"], _value(path)["files"]
     return {name: file["sha256"] for name, file in first.items()} == {
         name: file["sha256"] for name, file in now.items()

@@ -35,15 +35,15 @@ def worker() -> Iterator[Worker]:
 @pytest.mark.parametrize("does", FAULTS)
 def test_a_fault_is_seen_written_down_and_played_back(does: str, worker: Worker, tmp_path: Path) -> None:
     """A process that hangs or dies is replaced: the case after it runs."""
-    said: list[str] = []
-    session = Session(worker, said.append, tmp_path)
+    lines: list[str] = []
+    session = Session(worker, lines.append, tmp_path)
     ended = session.run("sample_faults", {"case": {"does": does}})
     fault, seen = FAULTS[does]
     assert ended["fault"] == fault
     assert seen in ended["seen"]
     (failure,) = session.failures
-    assert said == [f"FAULT {failure}"]
-    assert f"--replay {failure.file}" in said[0]
+    assert lines == [f"FAULT {failure}"]
+    assert f"--replay {failure.file}" in lines[0]
     kept = json.loads(failure.file.read_text(encoding="utf-8"))
     assert (kept["target"], kept["case"], kept["fault"]) == ("sample_faults", {"does": does}, fault)
     assert session.run("sample_faults", {"case": {"does": "returns"}})["end"] == "accepted"

@@ -375,7 +375,7 @@ FAMILIES = (FENCES, MARKS, CHAT, LATEX, NUMBERS, JSON, LISTS, WRITING, SPACES, U
 
 
 def recipe(rng: Random, fields: list[str], depth: int = 4) -> Recipe:
-    """Return one recipe.
+    """Return one recipe of a text, drawn at random.
 
     Args:
         rng: where it is drawn from.

@@ -28,7 +28,7 @@ CASES = 400
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What the processes of a case are at."""
+    """CPU time and sleep of a case's processes, at one moment."""
 
     cpu_s: float
     """CPU seconds of all of them so far."""
@@ -76,28 +76,28 @@ class Worker:
         try:
             process.stdin.write(json.dumps(order).encode() + b"\n")
             process.stdin.flush()
-            said, fault = self._attend(process, cpu_s, asleep_s)
+            received, fault = self._attend(process, cpu_s, asleep_s)
         except BrokenPipeError:
-            said, fault = b"", self._died(process)
-        lines = said.splitlines()
-        case = json.loads(lines[0]) if said.count(b"\n") else order.get("case", order)
+            received, fault = b"", self._died(process)
+        lines = received.splitlines()
+        case = json.loads(lines[0]) if received.count(b"\n") else order.get("case", order)
         return case, fault or json.loads(lines[1])
 
     def _attend(
         self, process: "subprocess.Popen[bytes]", cpu_s: float, asleep_s: float
     ) -> tuple[bytes, dict[str, Any]]:
-        """Wait for the two lines of the answer and look at the process meanwhile; what was said, and a fault if any."""
+        """Wait for the two lines of the answer and look at the process meanwhile; what came, and a fault if any."""
         assert process.stdout
         watched = psutil.Process(process.pid)
         first = last = look(watched)
         quiet_since = time.monotonic()
-        said = b""
-        while said.count(b"\n") < 2:
+        received = b""
+        while received.count(b"\n") < 2:
             if select.select([process.stdout], [], [], LOOK_S)[0]:
                 piece = os.read(process.stdout.fileno(), 1 << 20)
                 if not piece:
-                    return said, self._died(process)
-                said += piece
+                    return received, self._died(process)
+                received += piece
                 continue
             now = look(watched)
             if not now.asleep or now.cpu_s > last.cpu_s:
@@ -105,13 +105,13 @@ class Worker:
             last = now
             if now.cpu_s - first.cpu_s > cpu_s:
                 self.close()
-                return said, {"fault": "CPU", "seen": f"not done after {now.cpu_s - first.cpu_s:.0f} s of CPU time"}
+                return received, {"fault": "CPU", "seen": f"not done after {now.cpu_s - first.cpu_s:.0f} s of CPU time"}
             if time.monotonic() - quiet_since > asleep_s:
                 where = _waits_for(process.pid)
                 self.close()
                 seen = f"asleep for {asleep_s:.0f} s without using the CPU ({where})"
-                return said, {"fault": "hangs", "seen": seen}
-        return said, {}
+                return received, {"fault": "hangs", "seen": seen}
+        return received, {}
 
     def _start(self) -> "subprocess.Popen[bytes]":
         variables = {name: value for name, value in os.environ.items() if not name.startswith("KIT_")}
@@ -127,7 +127,7 @@ class Worker:
         return self._process
 
     def _died(self, process: "subprocess.Popen[bytes]") -> dict[str, Any]:
-        """What is said of a process that ended by itself."""
+        """Return the fault of a process that ended by itself."""
         with process:
             code = process.wait()
         self._process = None

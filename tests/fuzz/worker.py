@@ -23,11 +23,12 @@ from tests.fuzz.outcomes import FaultError, traced
 TARGETS = {"texts": "graders", "stores": "stores", "manifests": "manifests", "models": "models", "files": "files"}
 """Name of a target -> its module here."""
 MEMORY_BYTES = 12 * 2**30
-"""What the process may hold; a case that wants more gets a MemoryError, which is a fault, and the machine lives on."""
+"""Memory that the process may hold; a case that wants more gets a MemoryError, which is a fault, and the machine lives
+on."""
 
 
 def target(name: str) -> ModuleType:
-    """Return a target's module."""
+    """Return the module of a target."""
     return import_module(f"tests.fuzz.{TARGETS.get(name, name)}")
 
 

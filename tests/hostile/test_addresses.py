@@ -24,7 +24,7 @@ SHA256 = hashlib.sha256(HELLO).hexdigest()
 
 
 def silent(kind: str, **fields: Any) -> None:
-    """What the worker says is not looked at here."""
+    """Ignore the worker's events, which are not looked at here."""
 
 
 def context(source: dict[str, Any], mirror: Path | None = None) -> JobContext:
@@ -66,7 +66,7 @@ def site() -> Iterator[str]:
             self.wfile.write(HELLO)
 
         def log_message(self, *_: Any) -> None:
-            """Print nothing."""
+            """Print no line for a request."""
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever)

@@ -169,9 +169,9 @@ def test_what_is_no_plain_file(command: str, name: str, folder: Path, kit: Kit):
     with socket.socket(socket.AF_UNIX) as opened:
         opened.bind("socket")
         words, wanted = COMMANDS[command]
-        said = refused(kit, words.format(name=name))
+        printed = refused(kit, words.format(name=name))
     message = ODD[name].format(most=MOST.get(command, "4,294,967,296")) + wanted
-    assert said == (f"--chat-template {message}" if command == "template" else message)
+    assert printed == (f"--chat-template {message}" if command == "template" else message)
 
 
 @pytest.mark.parametrize("command", ["evolve", "respond", "sft"])
@@ -183,8 +183,8 @@ def test_a_name_that_is_no_utf8(folder: Path, kit: Kit):
     """Ended in a traceback: pydantic and JSON take whole characters alone."""
     name = os.fsdecode(b"caf\xe9.json")
     (folder / name).write_text('[{"instruction": "a"}]')
-    said = refused(kit, f"evolve --seeds {name} --evolver smollm2-135m-instruct --out o.json")
-    assert said == "caf\\udce9.json: a file's name is UTF-8 text; rename the file"
+    printed = refused(kit, f"evolve --seeds {name} --evolver smollm2-135m-instruct --out o.json")
+    assert printed == "caf\\udce9.json: a file's name is UTF-8 text; rename the file"
 
 
 def test_a_name_that_turns_the_terminal_around(folder: Path):
@@ -295,8 +295,8 @@ def test_numbers_are_printed_before_the_file_that_cannot_be_written(
         raise KitError(f"--out {out}: No space left on device; nothing was written there")
 
     monkeypatch.setattr("kit.cli.files.place", full)
-    code, said = kit("grade gsm8k --completions c.jsonl --data problems.jsonl --out g.jsonl")
-    assert (code, said) == (1, "error: --out g.jsonl: No space left on device; nothing was written there\n")
+    code, printed = kit("grade gsm8k --completions c.jsonl --data problems.jsonl --out g.jsonl")
+    assert (code, printed) == (1, "error: --out g.jsonl: No space left on device; nothing was written there\n")
     assert printed[0].startswith("gsm8k                             3 of 3 items")
 
 
@@ -311,7 +311,7 @@ def zipped(path: Path, members: dict[str, bytes]) -> Path:
 
 
 def message(path: Path) -> str:
-    """Why a file of completions can't be read."""
+    """Return the reason why a file of completions can't be read."""
     problems = [Problem(id="0", data={"question": "1 + 1?"})]
     with pytest.raises(RequestError) as error:
         read_completions(path, problems)
@@ -347,7 +347,7 @@ def test_more_files_than_any_run_leaves(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_a_damaged_archive_is_a_sentence_wherever_it_is_damaged(tmp_path: Path):
-    """Of some bytes the library's own errors came through: zlib.error, NotImplementedError, UnicodeDecodeError."""
+    """The library's own errors came through for some bytes: zlib.error, NotImplementedError, UnicodeDecodeError."""
     good = zipped(tmp_path / "c.zip", {"c\u00e9.jsonl": b'{"id": "0", "text": "2"}' * 3}).read_bytes()
     problems = [Problem(id="0", data={"question": "1 + 1?"})]
     for place in range(len(good)):
@@ -470,7 +470,7 @@ def test_values_in_messages(value: object, text: str):
 
 
 def test_a_value_as_deep_as_python_goes_is_shown():
-    """repr() ends in a RecursionError."""
+    """repr() of such a value ends in a RecursionError."""
     deep: list[Any] = []
     for _ in range(100_000):
         deep = [deep]

@@ -438,7 +438,7 @@ def test_a_manifest_does_not_take_the_name_of_the_kits_own(name: str, tmp_path: 
 
 
 class Texts(Strict):
-    """A document of two texts."""
+    """A strict document of two texts in a list."""
 
     x: list[str]
 

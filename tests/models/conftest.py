@@ -59,7 +59,7 @@ def _reconfigure(folder: Path, **changes: Any) -> None:
 
 @pytest.fixture(scope="session")
 def originals(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Good models, made once."""
+    """Make a few good models once for all tests."""
     root = tmp_path_factory.mktemp("originals")
     return {
         "untied": _save_model(root / "untied", "llama", tie_word_embeddings=False),

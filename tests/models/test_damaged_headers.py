@@ -158,7 +158,7 @@ def test_an_index_names_files_of_its_folder(places: Any, message: str, tmp_path:
 
 
 def test_shards_that_are_links_are_read(tmp_path: Path):
-    """As in Hugging Face's cache."""
+    """Hugging Face's cache holds its shards as links."""
     (tmp_path / "blobs").mkdir()
     (tmp_path / "model").mkdir()
     (tmp_path / "blobs" / "x").write_bytes(file_of(entry()))

@@ -36,8 +36,8 @@ def calls(code: str) -> Iterator[ast.Call]:
             yield node
 
 
-def untold(code: str) -> list[str]:
-    """Those of the calls that do not say ``trust_remote_code=False``."""
+def unguarded_calls(code: str) -> list[str]:
+    """List the calls that do not say ``trust_remote_code=False``."""
     return [
         ast.unparse(call)
         for call in calls(code)
@@ -52,7 +52,7 @@ def untold(code: str) -> list[str]:
 def test_every_call_that_opens_a_folder_says_that_no_code_of_it_is_run(part: str):
     # unset, transformers asks on the terminal, and a `yes` on standard input ran the folder's code
     files = sorted({*(ROOT / part).rglob("*.py")} - {Path(__file__)})  # its own cases are wrong on purpose
-    assert {str(file): found for file in files if (found := untold(file.read_text(encoding="utf-8")))} == {}
+    assert {str(file): found for file in files if (found := unguarded_calls(file.read_text(encoding="utf-8")))} == {}
 
 
 def test_the_kits_own_calls_are_found():
@@ -71,7 +71,7 @@ UNTOLD = {
 
 @pytest.mark.parametrize("code, count", UNTOLD.values(), ids=list(UNTOLD))
 def test_the_search_for_calls_finds_them(code: str, count: int):
-    assert len(untold(code)) == count
+    assert len(unguarded_calls(code)) == count
 
 
 pytest.importorskip("torch")

@@ -31,11 +31,14 @@ def gguf(
     tensors: list[bytes],
     data: int = 32,
     *,
-    said_keys: int | None = None,
-    said_tensors: int | None = None,
+    claimed_keys: int | None = None,
+    claimed_tensors: int | None = None,
 ) -> bytes:
     """A file with that header, padded, and so many bytes of data behind it."""
-    counts = [len(found) if said is None else said for found, said in ((tensors, said_tensors), (keys, said_keys))]
+    counts = [
+        len(found) if claimed is None else claimed
+        for found, claimed in ((tensors, claimed_tensors), (keys, claimed_keys))
+    ]
     head = b"GGUF" + struct.pack("<IQQ", 3, *counts) + b"".join(keys) + b"".join(tensors)
     return head + bytes(-len(head) % 32) + bytes(data)
 
@@ -61,11 +64,11 @@ FILES: dict[str, tuple[bytes, str]] = {
     ),
     # the readers counted on: numpy gives an empty array behind the file's end
     "billions of keys": (
-        gguf([BLOCKS], [], said_keys=2**40),
+        gguf([BLOCKS], [], claimed_keys=2**40),
         f"{13 * 2**40:,} bytes wanted at byte 24, and 72 are left",
     ),
     "billions of tensors": (
-        gguf([], [tensor()], said_tensors=2**60),
+        gguf([], [tensor()], claimed_tensors=2**60),
         f"{25 * 2**60:,} bytes wanted at byte 24, and 72 are left",
     ),
     "an array of billions": (

@@ -39,10 +39,10 @@ def refused(
         monkeypatch.setattr(sys, "argv", ["kit", *words.split()])
         with pytest.raises(SystemExit) as ended:
             main()
-        said = capsys.readouterr()
-        assert (ended.value.code, said.out) == (2, "")
+        printed = capsys.readouterr()
+        assert (ended.value.code, printed.out) == (2, "")
         assert not (tmp_path / "store").exists()
-        return said.err.removeprefix("error: ").removesuffix("\n")
+        return printed.err.removeprefix("error: ").removesuffix("\n")
 
     return call
 

@@ -172,7 +172,7 @@ def test_a_refusal_is_one_line_of_plain_characters(renderer: Renderer):
 
 
 def test_long_chats_are_no_loop(renderer: Renderer):
-    """What is allowed grows with the chat."""
+    """The length that is allowed grows with the chat."""
     turns = [{"role": ("user", "assistant")[turn % 2], "content": "word " * 20_000} for turn in range(40)]
     assert len(renderer.render(CHATML, turns, {})) > 4_000_000
 

@@ -11,15 +11,15 @@ from kit.sandbox import Sandbox, lock, open_sandbox
 
 
 @dataclass(frozen=True)
-class Prey:
-    """What the attacks are after."""
+class Targets:
+    """Files and folders that the attacks try to read or to change."""
 
     secret: Path
     """A file of mode 0600 in a folder of its own."""
     grader: Path
     """A file that must stay as it is."""
     folder: Path
-    """Where nothing may be written."""
+    """A folder in which nothing may be written."""
 
     def place(self, code: str) -> str:
         """The attack, with the places it needs."""
@@ -30,14 +30,14 @@ class Prey:
 
 
 @pytest.fixture
-def prey(tmp_path: Path) -> Prey:
+def targets(tmp_path: Path) -> Targets:
     secret, grader, folder = tmp_path / "private" / "key", tmp_path / "grader.py", tmp_path / "folder"
     secret.parent.mkdir()
     folder.mkdir()
     secret.write_text("secret")
     secret.chmod(0o600)
     grader.write_text("grader")
-    return Prey(secret, grader, folder)
+    return Targets(secret, grader, folder)
 
 
 @pytest.fixture(scope="session", params=[1, 2], ids=["tier1", "tier2"])

@@ -1,4 +1,4 @@
-"""What tests ask of an object is asked of the object, and a candidate that is gone fails whatever the tests catch."""
+"""Questions of the tests to an object reach the object, and a dead candidate fails whatever the tests catch."""
 
 from typing import Any
 

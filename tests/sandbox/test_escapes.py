@@ -1,4 +1,4 @@
-"""What model-written code must not be able to do, each tried in each tier.
+"""Attacks that model-written code must not succeed with, each tried in each tier.
 
 Every attack is a function that returns True if it got through. Its control runs the same code in plain Python, where
 that hurts nothing: an attack that fails everywhere proves nothing. No control mounts, sets a sysctl or leaves a thing
@@ -172,10 +172,10 @@ def program(body: str) -> str:
 
 
 @pytest.mark.parametrize("attack", [*HARMLESS, *DANGEROUS])
-def test_does_not_get_through(attack: str, sandbox: Sandbox, prey: Any) -> None:
+def test_does_not_get_through(attack: str, sandbox: Sandbox, targets: Any) -> None:
     if attack in DANGEROUS and platform.machine() != "x86_64":
         pytest.skip("the numbers of the calls are those of x86-64")
-    code = prey.place(program((HARMLESS | DANGEROUS)[attack]))
+    code = targets.place(program((HARMLESS | DANGEROUS)[attack]))
     ran = "def ran(): return 1\n"
     got_through, still_works = sandbox.run(
         [
@@ -193,13 +193,13 @@ def test_does_not_get_through(attack: str, sandbox: Sandbox, prey: Any) -> None:
         "failed: ImportError",
     )
     assert still_works.passed
-    assert prey.grader.read_text() == "grader"
-    assert list(prey.folder.iterdir()) == []
+    assert targets.grader.read_text() == "grader"
+    assert list(targets.folder.iterdir()) == []
 
 
 @pytest.mark.parametrize("attack", HARMLESS)
-def test_control_gets_through_without_a_sandbox(attack: str, prey: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_control_gets_through_without_a_sandbox(attack: str, targets: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KIT_SANDBOX_SECRET", "secret")
-    code = prey.place(program(HARMLESS[attack]))
+    code = targets.place(program(HARMLESS[attack]))
     done = subprocess.run([sys.executable, "-c", code + "print(attack())"], capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "True", done.stderr

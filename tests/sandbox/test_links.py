@@ -25,7 +25,7 @@ LINKS = {
     "nothing": ("nothing", "nowhere"),
     "round in a circle": ("circle", "circle"),
 }
-"""What a link is called and where it leads; none of them may be followed."""
+"""Name of a link and where it leads; none of them may be followed."""
 TRIED = """
 import json, os, sys
 from kit.sandbox import lock
@@ -109,7 +109,7 @@ def test_local_libraries_too(library: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_every_module_of_this_interpreter_has_its_rule() -> None:
-    """What is left out of the real standard library are links out of it, such as Debian's sitecustomize.py."""
+    """Nothing of the real standard library is left out but links out of it, such as Debian's sitecustomize.py."""
     for folder in lock.stdlib_folders():
         ruled = {path for path, _ in lock.entries(folder, ("site-packages", "dist-packages"))}
         left = [entry for entry in folder.iterdir() if entry.resolve() not in ruled]

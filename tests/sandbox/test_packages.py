@@ -185,7 +185,7 @@ UNSEEN = {
     "caught": "try:\n        __import__('num' + 'py')\n    except BaseException: raise SystemExit(1)",
     "spec": "assert __import__('importlib.util').util.find_spec('num' + 'py') is not None",
 }
-"""How a program may ask for numpy without naming it."""
+"""Ways for a program to ask for numpy without naming it."""
 
 
 @pytest.mark.parametrize("how", UNSEEN)

@@ -1,4 +1,4 @@
-"""What the sandbox promises to those who use it, and when it refuses."""
+"""The sandbox keeps its promises to those who use it, or refuses to open."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What crosses the pipes behaves on the other side as the test wrote it, and as the candidate returned it."""
+"""Values that cross the pipes behave on the other side as the test wrote them, or as the candidate returned them."""
 
 import json
 import random
@@ -69,17 +69,17 @@ SETS: dict[str, Callable[[], Any]] = {
 @pytest.mark.parametrize("name", SETS)
 def test_a_set_keeps_its_order_and_its_future(name: str) -> None:
     # A set was built again from its items: another table, another order, `tuple(set)` right where it is wrong.
-    mine = SETS[name]()
-    other = sent(mine)
-    assert (type(other), other, list(other)) == (type(mine), mine, list(mine))
-    assert settable.read(other) == settable.read(mine)
-    if isinstance(mine, set):
+    original = SETS[name]()
+    other = sent(original)
+    assert (type(other), other, list(other)) == (type(original), original, list(original))
+    assert settable.read(other) == settable.read(original)
+    if isinstance(original, set):
         for n in range(40):  # what is added and popped from here on goes the same way
-            mine.add(n * 31)
+            original.add(n * 31)
             other.add(n * 31)
-            assert list(mine) == list(other)
-        while mine:
-            assert mine.pop() == other.pop()
+            assert list(original) == list(other)
+        while original:
+            assert original.pop() == other.pop()
 
 
 @pytest.mark.parametrize(

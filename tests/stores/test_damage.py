@@ -116,7 +116,7 @@ HEAD_FIELDS = {
 }
 
 
-def told(call: Callable[[], object]) -> str:
+def refusal(call: Callable[[], object]) -> str:
     with pytest.raises(KitError) as error:
         call()
     return str(error.value)
@@ -136,19 +136,19 @@ def test_a_damaged_head_is_told_and_hides_no_other(
     path = store.root / "artifacts" / made.key / "artifact.json"
     assert change(path.read_bytes()) != path.read_bytes()
     path.write_bytes(change(path.read_bytes()))
-    sentence = told(lambda: store.get(made.key))
+    sentence = refusal(lambda: store.get(made.key))
     assert sentence.startswith(f"store {store.root}: the head of {made.key[:12]} can't be read: ")
     assert sentence.endswith(f"; remove {path.parent} and run again")
     assert store.check(made.key)
-    assert told(lambda: store.input_folder(made.key))
-    code, said = kit("store", "list")
-    assert (code, f"{made.key[:10]}  damaged: " in said, other.id in said) == (0, True, True)
-    code, said = kit("store", "check")
-    assert (code, f"\n{'2 artifacts checked, 1 faults'}\n" in f"\n{said}") == (1, True)
-    code, said = kit("store", "show", made.key)
-    assert (code, said.startswith("error: store ")) == (1, True)
-    code, said = kit("store", "gc", "--keep", "2", "--scale", "smoke", "--yes")
-    assert (code, f"{made.key[:10]}  damaged: " in said, "removed 1 artifacts" in said) == (0, True, True)
+    assert refusal(lambda: store.input_folder(made.key))
+    code, output = kit("store", "list")
+    assert (code, f"{made.key[:10]}  damaged: " in output, other.id in output) == (0, True, True)
+    code, output = kit("store", "check")
+    assert (code, f"\n{'2 artifacts checked, 1 faults'}\n" in f"\n{output}") == (1, True)
+    code, output = kit("store", "show", made.key)
+    assert (code, output.startswith("error: store ")) == (1, True)
+    code, output = kit("store", "gc", "--keep", "2", "--scale", "smoke", "--yes")
+    assert (code, f"{made.key[:10]}  damaged: " in output, "removed 1 artifacts" in output) == (0, True, True)
     assert path.is_file()
 
 
@@ -157,11 +157,11 @@ def test_a_damaged_job_is_told_and_not_run(change: Callable[[bytes], bytes], sto
     path = store.root / "jobs" / f"{made.key}.json"
     assert change(path.read_bytes()) != path.read_bytes()
     path.write_bytes(change(path.read_bytes()))
-    sentence = told(lambda: store.job(made.key))
+    sentence = refusal(lambda: store.job(made.key))
     assert sentence.startswith(f"{path}: not a job (")
     assert sentence.endswith("); remove it and plan again: kit plan TABLE --write")
-    code, said = kit("job", made.key)
-    assert (code, said.startswith(f"error: {path}: not a job (")) == (1, True)
+    code, output = kit("job", made.key)
+    assert (code, output.startswith(f"error: {path}: not a job (")) == (1, True)
     store.plan(made)  # a plan knows better
     assert store.job(made.key) == made
 
@@ -175,7 +175,7 @@ def test_a_damaged_failure_is_told(data: bytes, store: Store, made: Job):
     path = store.root / "failed" / f"{made.key}.json"
     path.write_bytes(data)
     assert re.fullmatch(
-        rf"{re.escape(str(path))}: can't be read \(.+\); remove it", told(lambda: store.failure(made.key))
+        rf"{re.escape(str(path))}: can't be read \(.+\); remove it", refusal(lambda: store.failure(made.key))
     )
 
 
@@ -183,19 +183,19 @@ def test_files_beyond_their_size(store: Store, made: Job, kit: Kit):
     # sparse: it takes no disk, and would take the memory
     for path in (store.root / "jobs" / f"{made.key}.json", store.root / "artifacts" / made.key / "artifact.json"):
         os.truncate(path, 1 << 40)
-    assert "more than 67,108,864 bytes" in told(lambda: store.job(made.key))
-    assert "more than 67,108,864 bytes" in told(lambda: store.get(made.key))
+    assert "more than 67,108,864 bytes" in refusal(lambda: store.job(made.key))
+    assert "more than 67,108,864 bytes" in refusal(lambda: store.get(made.key))
     os.truncate(store.root / "artifacts" / made.key / "rows.jsonl", 1 << 40)
     os.truncate(store.root / "format", 1 << 40)
-    code, said = kit("store", "check")
-    assert (code, "more than 1,000 bytes" in said) == (2, True)
+    code, output = kit("store", "check")
+    assert (code, "more than 1,000 bytes" in output) == (2, True)
 
 
 def test_a_row_file_that_grew_to_a_terabyte_is_not_hashed(store: Store, made: Job, kit: Kit):
     os.truncate(store.root / "artifacts" / made.key / "rows.jsonl", 1 << 40)
     assert store.check(made.key) == ["rows.jsonl: changed (sha256 differs from the head's)"]
-    code, said = kit("store", "show", made.key, "--rows", "9")
-    assert (code, len(said) < 5 << 20) == (0, True)
+    code, output = kit("store", "show", made.key, "--rows", "9")
+    assert (code, len(output) < 5 << 20) == (0, True)
 
 
 @pytest.mark.parametrize("depth", [33, 40, 300])
@@ -208,13 +208,13 @@ def test_an_artifact_without_a_head_is_a_fault(store: Store, made: Job, kit: Kit
     # "0 artifacts checked, 0 faults"
     path = store.root / "artifacts" / made.key
     (path / "artifact.json").unlink()
-    code, said = kit("store", "check")
-    assert (code, said) == (
+    code, output = kit("store", "check")
+    assert (code, output) == (
         1,
         f"{made.key[:10]}  no artifact.json there; remove {path} and run again\n0 artifacts checked, 1 faults\n",
     )
     with store.scratch(made.key) as out:
-        sentence = told(lambda: store.commit(made, out, rows=0, facts={}, provenance={}))
+        sentence = refusal(lambda: store.commit(made, out, rows=0, facts={}, provenance={}))
     assert sentence.endswith(f"; nothing was kept; remove {path} and run again")
 
 
@@ -223,7 +223,7 @@ def test_facts_that_no_head_could_give_back_are_not_stored(store: Store, new_job
     job = new_job("two")
     for facts in ({"loss": float("nan")}, {"loss": float("inf")}, {"a": {1, 2}}):
         with store.scratch(job.key) as out:
-            sentence = told(lambda out=out, facts=facts: store.commit(job, out, rows=0, facts=facts, provenance={}))
+            sentence = refusal(lambda out=out, facts=facts: store.commit(job, out, rows=0, facts=facts, provenance={}))
         assert sentence.startswith("fetch/two: its facts are no JSON: ")
     assert not store.has(job.key)
 

@@ -1,4 +1,4 @@
-"""What `kit store gc` removes: half-written output whose lock is free, and nothing else."""
+"""`kit store gc` removes half-written output whose lock is free, and nothing else."""
 
 import json
 import os
@@ -38,13 +38,13 @@ def test_a_name_that_the_kit_does_not_give(name: str, is_folder: bool, store: St
     live.mkdir()
     (store.root / "tmp" / f"{dead}.x").mkdir()
     with store.lock(made.key):
-        code, said = kit("store", "gc")
+        code, output = kit("store", "gc")
     assert code == 0
-    assert f"removed a half-written {dead[:10]}  0 bytes\n" in said
-    (line,) = (line for line in said.splitlines() if line.startswith("left alone"))
+    assert f"removed a half-written {dead[:10]}  0 bytes\n" in output
+    (line,) = (line for line in output.splitlines() if line.startswith("left alone"))
     shown = repr(f"tmp/{name}")
     assert line == f"left alone, as no name that the kit gives: {shown}"
-    assert "\x1b" not in said
+    assert "\x1b" not in output
     assert sorted(path.name for path in (store.root / "tmp").iterdir()) == sorted([name, live.name])
     assert store.half_written(remove=True) == {made.key: 0}  # as a run does, which passes over the odd name
     assert os.path.lexists(odd)
@@ -54,37 +54,37 @@ def test_a_name_in_artifacts_that_the_kit_does_not_give(store: Store, made: Job,
     for name in ("*", "notes", ".._x", f"{made.key}.old"):
         (store.root / "artifacts" / name).mkdir()
         (store.root / "artifacts" / name / "artifact.json").write_text("{}")
-    code, said = kit("store", "check")
-    assert (code, said) == (0, "1 artifacts checked, 0 faults\n")
-    code, said = kit("store", "gc", "--keep", "2", "--scale", "smoke", "--yes")
-    assert (code, "removed 1 artifacts" in said, "'artifacts/*'" in said) == (0, True, True)
+    code, output = kit("store", "check")
+    assert (code, output) == (0, "1 artifacts checked, 0 faults\n")
+    code, output = kit("store", "gc", "--keep", "2", "--scale", "smoke", "--yes")
+    assert (code, "removed 1 artifacts" in output, "'artifacts/*'" in output) == (0, True, True)
     assert len(list((store.root / "artifacts").iterdir())) == 4
 
 
 def test_what_links_lead_to_stays(store: Store, made: Job, kit: Kit, tmp_path: Path):
-    victim = tmp_path / "victim"
-    victim.mkdir()
-    (victim / "a").write_text("precious")
-    (store.root / "tmp" / f"{made.key}.link").symlink_to(victim)
+    target = tmp_path / "victim"
+    target.mkdir()
+    (target / "a").write_text("precious")
+    (store.root / "tmp" / f"{made.key}.link").symlink_to(target)
     (store.root / "tmp" / f"{made.key}.x").mkdir()
-    (store.root / "tmp" / f"{made.key}.x" / "inner").symlink_to(victim)
+    (store.root / "tmp" / f"{made.key}.x" / "inner").symlink_to(target)
     os.mkfifo(store.root / "tmp" / f"{made.key}.x" / "pipe")
     os.mkfifo(store.root / "tmp" / f"{made.key}.pipe")
     assert kit("store", "gc") == (0, f"removed a half-written {made.key[:10]}  0 bytes\n")
-    assert (victim / "a").read_text() == "precious"
+    assert (target / "a").read_text() == "precious"
     assert list((store.root / "tmp").iterdir()) == []
 
 
 def test_an_artifact_that_a_run_works_on_stays(store: Store, made: Job, kit: Kit):
     words = ("store", "gc", "--keep", "2", "--scale", "smoke", "--yes")
     with store.lock(made.key):
-        code, said = kit(*words)
-    assert (code, "removed 0 artifacts" in said, store.has(made.key)) == (1, True, True)
-    assert f"{made.key[:10]}  is left: job {made.key[:12]} is being worked on by another run" in said
+        code, output = kit(*words)
+    assert (code, "removed 0 artifacts" in output, store.has(made.key)) == (1, True, True)
+    assert f"{made.key[:10]}  is left: job {made.key[:12]} is being worked on by another run" in output
     (store.root / "tmp" / f"{made.key}.removed").mkdir()  # of a gc that was killed
     (store.root / "tmp" / f"{made.key}.removed" / "a").write_text("a")
-    code, said = kit(*words)
-    assert (code, "removed 1 artifacts" in said, store.has(made.key)) == (0, True, False)
+    code, output = kit(*words)
+    assert (code, "removed 1 artifacts" in output, store.has(made.key)) == (0, True, False)
 
 
 @pytest.mark.parametrize("depth", [1, 50, 3000])

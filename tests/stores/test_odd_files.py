@@ -19,27 +19,27 @@ ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="root alone gives files
 STRANGER = 12345
 
 
-def link(path: Path, victim: Path) -> None:
-    path.symlink_to(victim)
+def link(path: Path, target: Path) -> None:
+    path.symlink_to(target)
 
 
-def dangling(path: Path, victim: Path) -> None:
-    path.symlink_to(victim.with_name("nowhere"))
+def dangling(path: Path, target: Path) -> None:
+    path.symlink_to(target.with_name("nowhere"))
 
 
-def endless(path: Path, victim: Path) -> None:
+def endless(path: Path, target: Path) -> None:
     path.symlink_to("/dev/zero")
 
 
-def pipe(path: Path, victim: Path) -> None:
+def pipe(path: Path, target: Path) -> None:
     os.mkfifo(path)
 
 
-def folder(path: Path, victim: Path) -> None:
+def folder(path: Path, target: Path) -> None:
     path.mkdir()
 
 
-def listener(path: Path, victim: Path) -> None:
+def listener(path: Path, target: Path) -> None:
     with socket.socket(socket.AF_UNIX) as made:
         before = Path.cwd()
         os.chdir(path.parent)  # a socket's path is 100 bytes at most
@@ -62,12 +62,12 @@ odd_files = pytest.mark.parametrize("plant, kind", ODD.values(), ids=list(ODD))
 
 def place(path: Path, plant: Callable[[Path, Path], None], tmp_path: Path) -> Path:
     """Put something odd in a file's place; returns the file that a link leads to."""
-    victim = tmp_path / "victim"
-    victim.write_text("precious\n")
+    target = tmp_path / "victim"
+    target.write_text("precious\n")
     if path.exists():
         path.unlink()
-    plant(path, victim)
-    return victim
+    plant(path, target)
+    return target
 
 
 def refusal(call: Callable[[], object]) -> str:
@@ -80,7 +80,7 @@ def refusal(call: Callable[[], object]) -> str:
 def test_a_lock(plant: Callable[[Path, Path], None], kind: str, store: Store, tmp_path: Path, kit: Kit, made: Job):
     # open("w"): another user's link made root empty a file, by `gc --dry-run` too; a pipe hung it
     path = store.root / "locks" / made.key
-    victim = place(path, plant, tmp_path)
+    target = place(path, plant, tmp_path)
     (store.root / "tmp" / f"{made.key}.x").mkdir()
 
     def hold() -> None:
@@ -89,11 +89,11 @@ def test_a_lock(plant: Callable[[Path, Path], None], kind: str, store: Store, tm
 
     assert refusal(hold) == f"{path}: {kind}, wanted a plain file; remove it"
     for words in (["--dry-run"], []):
-        code, said = kit("store", "gc", *words)
+        code, output = kit("store", "gc", *words)
         assert code == 1
-        assert f"tmp/{made.key}.x is left: {path}: {kind}, wanted a plain file; remove it" in said.replace("\n", " ")
+        assert f"tmp/{made.key}.x is left: {path}: {kind}, wanted a plain file; remove it" in output.replace("\n", " ")
     assert (store.root / "tmp" / f"{made.key}.x").is_dir()
-    assert victim.read_text() == "precious\n"
+    assert target.read_text() == "precious\n"
 
 
 @odd_files
@@ -103,7 +103,7 @@ def test_a_log(
     # the worker's words were added to whatever file a link led to; a pipe hung the run
     waiting = new_job("two")
     path = store.log_path(waiting.key)
-    victim = place(path, plant, tmp_path)
+    target = place(path, plant, tmp_path)
     heard: list[str] = []
     outcome = run.execute(
         {waiting.key: waiting}, store, Options(store=store.root), lambda event, job, fields: heard.append(event)
@@ -111,7 +111,7 @@ def test_a_log(
     assert outcome.failed == {waiting.key: f"{path}: {kind}, wanted a plain file; remove it"}
     assert heard == ["failed"]
     run._log(store, waiting.key, "a line\n")  # as it would be, if it came there later
-    assert victim.read_text() == "precious\n"
+    assert target.read_text() == "precious\n"
 
 
 @odd_files
@@ -123,44 +123,44 @@ def test_a_head(plant: Callable[[Path, Path], None], kind: str, store: Store, tm
     assert refusal(lambda: store.get(made.key)).endswith(sentence)
     assert store.has(made.key)  # it is not computed over it
     for words in (["check"], ["list"], ["gc", "--keep", "2", "--scale", "smoke"], ["show", made.key]):
-        code, said = kit("store", *words)
-        assert (code, sentence in said.replace("\n", "")) == (0 if words[0] in ("list", "gc") else 1, True)
+        code, output = kit("store", *words)
+        assert (code, sentence in output.replace("\n", "")) == (0 if words[0] in ("list", "gc") else 1, True)
 
 
 @odd_files
 def test_a_job(plant: Callable[[Path, Path], None], kind: str, store: Store, tmp_path: Path, kit: Kit, made: Job):
     path = store.root / "jobs" / f"{made.key}.json"
-    victim = place(path, plant, tmp_path)
-    code, said = kit("job", made.key)
+    target = place(path, plant, tmp_path)
+    code, output = kit("job", made.key)
     assert code == 1
-    assert f"{path}: not a job ({path}: {kind}, wanted a plain file; remove it)" in said.replace("\n", "")
+    assert f"{path}: not a job ({path}: {kind}, wanted a plain file; remove it)" in output.replace("\n", "")
     if plant is not folder:
         store.plan(made)  # what is planned is known: the odd file is replaced, what it leads to is not written to
         assert store.job(made.key) == made
-    assert victim.read_text() == "precious\n"
+    assert target.read_text() == "precious\n"
 
 
 @odd_files
 def test_a_format(plant: Callable[[Path, Path], None], kind: str, store: Store, tmp_path: Path, kit: Kit, made: Job):
     path = store.root / "format"
-    victim = place(path, plant, tmp_path)
+    target = place(path, plant, tmp_path)
     for look in (Store.open, Store.existing):
         with pytest.raises(RequestError) as error:
             look(store.root)
         assert f"format can't be read: {path}: {kind}, wanted a plain file" in str(error.value)
     for words in (["store", "list"], ["store", "check"], ["store", "gc"], ["job", made.key], ["plan", "2"]):
-        code, said = kit(*words)
-        assert (code, said.startswith("error: store ")) == (2, True)
-    assert victim.read_text() == "precious\n"
+        code, output = kit(*words)
+        assert (code, output.startswith("error: store ")) == (2, True)
+    assert target.read_text() == "precious\n"
 
 
 @odd_files
 def test_a_failure(plant: Callable[[Path, Path], None], kind: str, store: Store, tmp_path: Path, made: Job):
     path = store.root / "failed" / f"{made.key}.json"
-    victim = place(path, plant, tmp_path)
+    target = place(path, plant, tmp_path)
     assert refusal(lambda: store.failure(made.key)).startswith(f"{path}: can't be read ({path}: {kind}, wanted")
     store.record_failure(made, "no luck")
-    assert victim.read_text() == "precious\n"
+    assert target.read_text() == "precious\n"
     if plant is not folder:
         assert store.failure(made.key) == "no luck"
 
@@ -173,10 +173,10 @@ def test_a_row_file(plant: Callable[[Path, Path], None], kind: str, store: Store
     (fault,) = store.check(made.key)
     assert fault == ("rows.jsonl: missing" if plant is folder else f"rows.jsonl: {kind}; an artifact holds plain files")
     assert fault in refusal(lambda: store.input_folder(made.key))
-    code, said = kit("store", "show", made.key, "--rows", "1")
+    code, output = kit("store", "show", made.key, "--rows", "1")
     assert code == 1
-    assert f"{path}: {kind}, wanted a plain file" in said.replace("\n", "")
-    assert "precious" not in said
+    assert f"{path}: {kind}, wanted a plain file" in output.replace("\n", "")
+    assert "precious" not in output
 
 
 @pytest.mark.parametrize("name", ["artifacts", "jobs", "tmp", "locks", "logs", "failed"])
@@ -191,8 +191,8 @@ def test_a_whole_folder(
         with pytest.raises(RequestError) as error:
             look(store.root)
         assert str(error.value) == f"store {path}: {kind}, wanted a folder; remove it, or name another --store"
-    code, said = kit("store", "gc")
-    assert (code, f"{path}: {kind}, wanted a folder" in said.replace("\n", "")) == (2, True)
+    code, output = kit("store", "gc")
+    assert (code, f"{path}: {kind}, wanted a folder" in output.replace("\n", "")) == (2, True)
 
 
 @pytest.mark.parametrize("plant, kind", [(link, "a link"), (dangling, "a link"), (pipe, "a pipe")])
@@ -204,39 +204,39 @@ def test_the_folder_of_an_artifact(
     plant(path, tmp_path / "victim")
     assert f"{path}: {kind}, wanted a folder" in refusal(lambda: store.get(made.key))
     assert f"{path}: {kind}, wanted a folder" in refusal(lambda: store.remove(made.key))
-    code, said = kit("store", "check")
-    assert (code, f"{path}: {kind}, wanted a folder" in said.replace("\n", "")) == (1, True)
+    code, output = kit("store", "check")
+    assert (code, f"{path}: {kind}, wanted a folder" in output.replace("\n", "")) == (1, True)
     assert (tmp_path / "victim" / "rows.jsonl").is_file()
 
 
 def test_a_second_name_is_not_written_to(store: Store, tmp_path: Path, made: Job):
-    victim = tmp_path / "victim"
-    victim.write_text("precious\n")
+    target = tmp_path / "victim"
+    target.write_text("precious\n")
     log = store.log_path(made.key)
     log.unlink(missing_ok=True)
-    os.link(victim, log)
+    os.link(target, log)
     assert refusal(lambda: store.append_log(made.key, "a line\n")).startswith(f"{log}: a second name of a file")
     assert refusal(lambda: store.check_ready(made.key)).startswith(f"{log}: a second name of a file")
-    assert victim.read_text() == "precious\n"
+    assert target.read_text() == "precious\n"
 
 
 def test_a_second_name_is_not_stored(store: Store, tmp_path: Path, new_job: Callable[..., Job]):
     # its mode was set to 0644, that of the other name with it
-    victim = tmp_path / "victim"
-    victim.write_text("precious\n")
-    victim.chmod(0o600)
+    target = tmp_path / "victim"
+    target.write_text("precious\n")
+    target.chmod(0o600)
     job = new_job("two")
     with store.scratch(job.key) as out:
-        os.link(victim, out / "a")
+        os.link(target, out / "a")
         assert "a second name of a file" in refusal(lambda: store.commit(job, out, rows=0, facts={}, provenance={}))
-    assert oct(victim.stat().st_mode & 0o777) == "0o600"
+    assert oct(target.stat().st_mode & 0o777) == "0o600"
 
 
 def test_what_is_put_there_after_it_was_looked_at_is_refused_too(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: Job
 ):
-    victim = tmp_path / "victim"
-    victim.write_text("precious\n")
+    target = tmp_path / "victim"
+    target.write_text("precious\n")
     store.check_ready(made.key)
     lock = store.root / "locks" / made.key
     real = os.open
@@ -244,7 +244,7 @@ def test_what_is_put_there_after_it_was_looked_at_is_refused_too(
     def swap(name: object, *rest: object, **named: object) -> int:
         if name == made.key and not lock.is_symlink():
             lock.unlink()
-            lock.symlink_to(victim)
+            lock.symlink_to(target)
         return real(name, *rest, **named)  # type: ignore[arg-type]
 
     monkeypatch.setattr(os, "open", swap)
@@ -254,7 +254,7 @@ def test_what_is_put_there_after_it_was_looked_at_is_refused_too(
             pass
 
     assert refusal(hold) == f"{lock}: a link, wanted a plain file; remove it"
-    assert victim.read_text() == "precious\n"
+    assert target.read_text() == "precious\n"
 
 
 @ROOT_ONLY

@@ -53,8 +53,8 @@ def test_a_job_that_no_plan_has(
 ):
     monkeypatch.setattr(run, "command", lambda *_, **__: pytest.fail("a worker was started"))
     store.plan(planted := new_job("two", **changes))
-    code, said = kit("job", planted.key)
-    assert (code, sentence in said) == (2, True)
+    code, output = kit("job", planted.key)
+    assert (code, sentence in output) == (2, True)
 
 
 def test_every_job_of_a_plan_passes(store: Store):
@@ -126,10 +126,10 @@ def test_a_fetch_without_a_hash_goes_where_its_key_says(
 
 def test_a_plan_s_own_word_replaces_a_planted_one(store: Store, new_job: Callable[..., Job]):
     # the first file under a key stayed, with the places to look that its writer chose
-    ours = new_job("two", resources={"source": {"path": "/ours"}})
-    store.plan(dataclasses.replace(ours, id="theirs", environment="cpu", resources={"source": {"path": "/theirs"}}))
-    store.plan(ours)
-    assert store.job(ours.key) == ours
+    planned = new_job("two", resources={"source": {"path": "/ours"}})
+    store.plan(dataclasses.replace(planned, id="theirs", environment="cpu", resources={"source": {"path": "/theirs"}}))
+    store.plan(planned)
+    assert store.job(planned.key) == planned
 
 
 def test_a_worker_says_of_a_file_that_it_is_no_job(store: Store, made: Job):

@@ -1,4 +1,4 @@
-"""What a store holds is shown as plain text, and read from its own files alone."""
+"""The contents of a store are shown as plain text, and read from its own files alone."""
 
 import json
 import re
@@ -38,15 +38,15 @@ def test_no_control_character_of_a_store_gets_through(escape: str, store: Store,
         ["gc", "--dry-run"],
         ["gc", "--keep", "2", "--scale", "smoke", "--dry-run"],
     ):
-        code, said = kit("store", *words)
+        code, output = kit("store", *words)
         codes.append(code)
-        assert said
-        assert all(character.isprintable() or character == "\n" for character in said), words
+        assert output
+        assert all(character.isprintable() or character == "\n" for character in output), words
     assert codes == [0, 0, 0, 1, 0, 0]
     (folder / "artifact.json").write_text(f'{{"{escape}": 1')
     for words in (["list"], ["check"], ["show", job.key]):
-        _, said = kit("store", *words)
-        assert all(character.isprintable() or character == "\n" for character in said), words
+        _, output = kit("store", *words)
+        assert all(character.isprintable() or character == "\n" for character in output), words
 
 
 @pytest.mark.parametrize("value", ["\x1b\x9b\u202e\U000e0041", "\ud800", {"a\x00": ["\x7f", "é 漢"]}])
@@ -94,8 +94,8 @@ RESULTS = {
 def test_results_that_no_grading_writes(row: dict[str, object], command: str, store: Store, kit: Kit):
     # a TypeError in the middle of a table
     _, folder = graded(store, [row])
-    code, said = kit(command, "2", "--scale", "smoke")
-    assert (code in (1, 2), f"{folder / 'results.jsonl'}:1: " in said.replace("\n", "")) == (True, True)
+    code, output = kit(command, "2", "--scale", "smoke")
+    assert (code in (1, 2), f"{folder / 'results.jsonl'}:1: " in output.replace("\n", "")) == (True, True)
 
 
 def test_results_are_those_that_the_head_names(store: Store, tmp_path: Path, kit: Kit):
@@ -111,8 +111,8 @@ def test_results_are_those_that_the_head_names(store: Store, tmp_path: Path, kit
     with pytest.raises(KitError, match=r"results\.jsonl: a link, wanted a plain file"):
         stored_results(store, key)
     (folder / "results.jsonl").unlink()
-    code, said = kit("report", "2", "--scale", "smoke")
-    assert (code, "results.jsonl: No such file or directory; remove the folder and run again" in said) == (1, True)
+    code, output = kit("report", "2", "--scale", "smoke")
+    assert (code, "results.jsonl: No such file or directory; remove the folder and run again" in output) == (1, True)
 
 
 def test_a_long_line_is_cut(store: Store, kit: Kit, new_job: Callable[..., Job]):
@@ -122,5 +122,5 @@ def test_a_long_line_is_cut(store: Store, kit: Kit, new_job: Callable[..., Job])
         (out / "a.jsonl").write_text("x" * (3 << 20) + "\nnext\n")
         (out / "b.jsonl").write_bytes(b"\xff\n\n")
         store.commit(job, out, rows=1, facts={}, provenance={})
-    code, said = kit("store", "show", job.key, "--rows", "2")
-    assert (code, len(said) < 2 << 20, "x ...\n--- b.jsonl\n\\xff\n" in said) == (0, True, True)
+    code, output = kit("store", "show", job.key, "--rows", "2")
+    assert (code, len(output) < 2 << 20, "x ...\n--- b.jsonl\n\\xff\n" in output) == (0, True, True)

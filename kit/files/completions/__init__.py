@@ -25,11 +25,11 @@ class Completions:
     texts: list[str]
     """The model's texts, in the problems' order."""
     field: str
-    """Where the texts stood in their records; empty where the record is the text."""
+    """Place of the texts in their records; empty where the record is the text."""
     layout: str
     """The tool whose layout the file has, for instance ``lm-eval samples``; ``records`` for any other."""
     matched_by: str
-    """The field that told the problem; ``position`` where the order did."""
+    """The field that named the problems; ``position`` where the order did."""
     loosely: int
     """Texts whose prompt is the problem's but for white space or Unicode form."""
     left_out: dict[str, int]
@@ -38,9 +38,9 @@ class Completions:
     def summary(self) -> str:
         """Return the sentence that says what was read as what."""
         place = f"'{self.field}' of " if self.field else ""
-        told = "position" if self.matched_by == "position" else repr(self.matched_by)
+        key = "position" if self.matched_by == "position" else repr(self.matched_by)
         texts = f"{len(self.texts):,} text{'s' * (len(self.texts) != 1)}"
-        parts = [f"{texts} read from {place}{self.layout}, matched by {told}"]
+        parts = [f"{texts} read from {place}{self.layout}, matched by {key}"]
         if self.loosely:
             parts.append(f"{self.loosely:,} of them but for white space or Unicode form")
         if self.left_out:
@@ -87,9 +87,9 @@ def _one_text_each(
         raise RequestError(
             f"{one_line(str(found.path))}: no record; wanted one completion a problem ({len(problems):,})"
         )
-    told = match(found, problems, benchmark, rows)
-    matched = _once(found, told)
-    place = field if field is not None else text_field(found, problems, matched, told.field)
+    matches = match(found, problems, benchmark, rows)
+    matched = _once(found, matches)
+    place = field if field is not None else text_field(found, problems, matched, matches.field)
     wanted = [problem.id for problem in problems[:rows]]
     if field is None:
         for id in wanted:
@@ -98,34 +98,34 @@ def _one_text_each(
     by_id = {id: _text(matched[id], place) for id in wanted if id in matched}
     _complete(found.path, problems, wanted, matched)
     texts = [by_id[id] for id in wanted]
-    if told.placed:
+    if matches.placed:
         check_order(problems[:rows], [matched[id] for id in wanted], texts)
     left_out = Counter(found.left_out)
     if beyond := len(matched) - len(wanted):
         left_out[f"beyond the first {len(wanted):,} problems"] = beyond
-    loosely = sum(id in told.loosely for id in wanted)
+    loosely = sum(id in matches.loosely for id in wanted)
     return Completions(
         texts=texts,
         field=place,
         layout=found.layout,
-        matched_by=told.field,
+        matched_by=matches.field,
         loosely=loosely,
         left_out=dict(left_out),
     )
 
 
-def _once(found: Records, told: Match) -> dict[str, Record]:
+def _once(found: Records, matches: Match) -> dict[str, Record]:
     """Return problem id -> its one record.
 
     Raises:
         RequestError: two records answer one problem.
     """
     matched: dict[str, Record] = {}
-    for record, id in zip(found.records, told.ids, strict=True):
+    for record, id in zip(found.records, matches.ids, strict=True):
         if id in matched:
-            value = record.position if told.field == "position" else record.keys[told.field]
+            value = record.position if matches.field == "position" else record.keys[matches.field]
             raise RequestError(
-                f"{record.where}: {told.field} {shorten(str(value))} stands twice, first at {matched[id].where}; "
+                f"{record.where}: {matches.field} {shorten(str(value))} stands twice, first at {matched[id].where}; "
                 "one completion each"
             )
         matched[id] = record

@@ -11,9 +11,9 @@ from kit.records import beyond_json
 
 DOT = re.compile(r"(?<!\\)\.")
 DEEPEST_FIELD = 100
-"""Dots in a place."""
+"""Most dots in the place of a field."""
 LONGEST_FIELD = 4000
-"""Characters in a place."""
+"""Most characters in the place of a field."""
 LONGEST_NUMBER = 9
 """Digits of an item's number in a list."""
 MISSING = object()

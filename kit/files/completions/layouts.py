@@ -41,10 +41,10 @@ ATTACHMENT = "attachment://"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """One completion in a file."""
+    """One completion, as its record in a file."""
 
     where: str
-    """How messages name it."""
+    """Name of the record in messages."""
     row: Any
     """It as the file has it."""
     keys: Mapping[str, Any]
@@ -60,13 +60,13 @@ class Records:
     """The completions of a file, a folder or an archive."""
 
     path: Path
-    """What was read."""
+    """File, folder or archive that was read."""
     layout: str
-    """Whose layout it has."""
+    """Name of the tool whose layout it has."""
     records: list[Record]
     """In the order of the files."""
     field: str | None = None
-    """Where the layout keeps the text; ``None`` where it has no place of its own."""
+    """Place of the text in this layout; ``None`` where it has no place of its own."""
     left_out: dict[str, int] = dataclasses.field(default_factory=dict)
     """reason -> how many records or files were passed by."""
 
@@ -118,7 +118,7 @@ def _records(path: Path, layout: str, rows: list[tuple[str, Any]], left_out: dic
         return Records(path=path, layout=layout, records=records, field=place, left_out=left_out)
     if layout == OPENCOMPASS:
         records = [
-            Record(where=where, row=row, keys={}, position=n, asked=said(row.get("origin_prompt")))
+            Record(where=where, row=row, keys={}, position=n, asked=prompt_text(row.get("origin_prompt")))
             for n, (where, row) in enumerate(rows)
         ]
         return Records(path=path, layout=layout, records=records, field="prediction", left_out=left_out)
@@ -193,7 +193,7 @@ def _first_filter(rows: Sequence[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
 def _lm_eval(where: str, row: Mapping[str, Any]) -> Record:
     """Return an lm-eval row's record: the document's own fields tell its problem, else ``doc_id``."""
     doc = row["doc"] if isinstance(row.get("doc"), Mapping) else {}
-    return Record(where=where, row=row, keys={**doc, "doc_id": row["doc_id"]}, asked=said(row.get("arguments")))
+    return Record(where=where, row=row, keys={**doc, "doc_id": row["doc_id"]}, asked=prompt_text(row.get("arguments")))
 
 
 def _inspect(where: str, row: Mapping[str, Any]) -> Record:
@@ -201,18 +201,18 @@ def _inspect(where: str, row: Mapping[str, Any]) -> Record:
     asked = row.get("input")
     if isinstance(asked, list):
         asked = [turn for turn in asked if isinstance(turn, Mapping) and turn.get("role") == "user"]
-    return Record(where=where, row=_attached(row), keys={**row, "input": said(asked)})
+    return Record(where=where, row=_attached(row), keys={**row, "input": prompt_text(asked)})
 
 
-def said(prompt: Any) -> str:
+def prompt_text(prompt: Any) -> str:
     """Return the text of a prompt that was sent: a text, a chat's turns, or lm-eval's arguments."""
     if isinstance(prompt, str):
         return prompt
     if isinstance(prompt, list):
-        return "\n".join(said(turn) for turn in prompt)
+        return "\n".join(prompt_text(turn) for turn in prompt)
     if isinstance(prompt, Mapping):
         names = ("prompt", "content", "text", "gen_args_0", "arg_0")
-        return "\n".join(said(prompt[name]) for name in names if name in prompt)
+        return "\n".join(prompt_text(prompt[name]) for name in names if name in prompt)
     return ""
 
 
@@ -243,8 +243,8 @@ def _programs(files: Sequence[File]) -> list[Record]:
     for file in files:
         path = PurePosixPath(file.name)
         found.setdefault(str(path.parent), {})[path.stem] = file.text
-    wheres = {str(PurePosixPath(file.name).parent): str(Path(file.where).parent) for file in files}
+    folder_paths = {str(PurePosixPath(file.name).parent): str(Path(file.where).parent) for file in files}
     return [
-        Record(where=wheres[folder], row=list(samples.values()), keys={"task_id": PurePosixPath(folder).name})
+        Record(where=folder_paths[folder], row=list(samples.values()), keys={"task_id": PurePosixPath(folder).name})
         for folder, samples in found.items()
     ]

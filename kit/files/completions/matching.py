@@ -1,4 +1,4 @@
-"""Which problem each record answers: by id, by the problem's own text, or by position."""
+"""Match each record with the problem that it answers: by id, by the problem's own text, or by position."""
 
 import dataclasses
 import re
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kit.errors import LONGEST_NAME, RequestError, listed, one_line
-from kit.files.completions.layouts import Record, Records, said
+from kit.files.completions.layouts import Record, Records, prompt_text
 from kit.files.completions.names import ID_FIELDS, PROMPT_FIELDS
 from kit.records import Problem
 
@@ -30,10 +30,10 @@ INVISIBLE = dict.fromkeys(map(ord, "\u200b\u2060\ufeff"), " ")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Match:
-    """Which problem each record answers."""
+    """The problem of each record, and the field that named it."""
 
     field: str
-    """The field that told; ``position`` where the order did."""
+    """The field that named the problems; ``position`` where the order did."""
     ids: list[str]
     """The problem's id for each record."""
     placed: bool = False
@@ -54,15 +54,15 @@ def match(found: Records, problems: Sequence[Problem], benchmark: str, rows: int
         return _by_position(found, problems, rows)
     by_text = _texts(found.records, problems)
     by_id = _ids(found.records, problems, benchmark)
-    told = by_text if by_text and (by_id is None or _differ(by_id, by_text)) else by_id
-    if told is None:
-        raise _nothing_told(found.records[0], problems)
-    return _resolved(found, problems, told, by_text)
+    column = by_text if by_text and (by_id is None or _differ(by_id, by_text)) else by_id
+    if column is None:
+        raise _no_problem_named(found.records[0], problems)
+    return _resolved(found, problems, column, by_text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Column:
-    """What one field says: the ids of the problems that each record may answer."""
+    """Ids of the problems that each record may answer, by one field."""
 
     field: str
     ids: list[tuple[str, ...]]
@@ -73,58 +73,56 @@ class _Column:
 def _differ(by_id: _Column, by_text: _Column) -> bool:
     """Tell whether ids and texts name different problems anywhere."""
     pairs = zip(by_id.ids, by_text.ids, strict=True)
-    return any(told and not set(named) & set(told) for named, told in pairs)
+    return any(texts and not set(ids) & set(texts) for ids, texts in pairs)
 
 
-def _resolved(found: Records, problems: Sequence[Problem], told: _Column, by_text: _Column | None) -> Match:
+def _resolved(found: Records, problems: Sequence[Problem], column: _Column, by_text: _Column | None) -> Match:
     """Return the one problem of each record.
 
     Raises:
         RequestError: a record has none, or several.
     """
     ids = []
-    for index, (record, candidates) in enumerate(zip(found.records, told.ids, strict=True)):
-        if told.field not in record.keys:
-            raise RequestError(f"{record.where}: no field {told.field!r}; it has {listed(sorted(record.keys))}")
+    for index, (record, candidates) in enumerate(zip(found.records, column.ids, strict=True)):
+        if column.field not in record.keys:
+            raise RequestError(f"{record.where}: no field {column.field!r}; it has {listed(sorted(record.keys))}")
         if len(candidates) > 1:
-            value = shorten(str(record.keys[told.field]))
+            value = shorten(str(record.keys[column.field]))
             names = " and ".join(one_line(id, LONGEST_NAME) for id in candidates[:3])
-            form = ", but for white space and Unicode form" if told.loosely & set(candidates) else ""
+            form = ", but for white space and Unicode form" if column.loosely & set(candidates) else ""
             raise RequestError(
-                f"{record.where}: {told.field} {value} is the text of the problems {names}{form}; give each record the "
-                "problem's id in 'id'"
+                f"{record.where}: {column.field} {value} is the text of the problems {names}{form}; give each record "
+                "the problem's id in 'id'"
             )
         if not candidates:
-            values = {told.field: record.keys[told.field]}
+            values = {column.field: record.keys[column.field]}
             if by_text is not None and by_text.ids[index] == () and by_text.field in record.keys:
                 values[by_text.field] = record.keys[by_text.field]
-            known = sum(map(bool, told.ids))
-            others = f" {known:,} of {len(told.ids):,} records answer one: give all their problems with --data"
-            text = _stranger(record.where, values, problems)
+            known = sum(map(bool, column.ids))
+            others = f" {known:,} of {len(column.ids):,} records answer one: give all their problems with --data"
+            text = _unknown_record(record.where, values, problems)
             raise RequestError(text + others if known and text.endswith("?") else text)
         ids.append(candidates[0])
-    return Match(field=told.field, ids=ids, placed=told.placed, loosely=told.loosely)
+    return Match(field=column.field, ids=ids, placed=column.placed, loosely=column.loosely)
 
 
-def _nothing_told(record: Record, problems: Sequence[Problem]) -> RequestError:
+def _no_problem_named(record: Record, problems: Sequence[Problem]) -> RequestError:
     """Return the error on a first record in which no field names a problem."""
     known = {name: record.keys.get(name) for name in (*ID_FIELDS, *PROMPT_FIELDS)}
-    if strange := {
-        name: value for name, value in known.items() if isinstance(value, str | int | float) and value != ""
-    }:
-        return RequestError(_stranger(record.where, strange, problems))
+    if values := {name: value for name, value in known.items() if isinstance(value, str | int | float) and value != ""}:
+        return RequestError(_unknown_record(record.where, values, problems))
     return RequestError(
         f"{record.where}: found {listed(sorted(record.keys)) or 'no field'}; wanted an id ({', '.join(ID_FIELDS)}) "
         f"or the problem's text ({', '.join(PROMPT_FIELDS)})"
     )
 
 
-def _stranger(where: str, values: Mapping[str, Any], problems: Sequence[Problem]) -> str:
-    """Return the message on a record that answers none of the problems, by the values that could have told."""
-    told = " and ".join(f"{name} {shorten(str(value))}" for name, value in values.items())
+def _unknown_record(where: str, values: Mapping[str, Any], problems: Sequence[Problem]) -> str:
+    """Return the message on a record that answers none of the problems, by its values that name one."""
+    described = " and ".join(f"{name} {shorten(str(value))}" for name, value in values.items())
     ifeval = "instruction_id_list" in problems[0].data and "prompt" in values
     verb = "belongs" if len(values) == 1 else "belong"
-    return f"{where}: {told} {verb} to no problem; is it another benchmark's or split's?" + IFEVAL_OF_2023 * ifeval
+    return f"{where}: {described} {verb} to no problem; is it another benchmark's or split's?" + IFEVAL_OF_2023 * ifeval
 
 
 # by id
@@ -259,7 +257,7 @@ def _by_text(
     value: Any, exact: Mapping[str, tuple[str, ...]], loose: Mapping[str, tuple[str, ...]], loosely: set[str]
 ) -> tuple[str, ...]:
     """Return the problems with a text, as it stands or else but for white space and Unicode form."""
-    text = said(value)
+    text = prompt_text(value)
     if not text.strip():
         return ()
     if text in exact:
@@ -321,7 +319,7 @@ class _Starts:
     texts: Mapping[str, Mapping[str, list[str]]]
     """The first characters -> the text -> the ids of the problems that have it."""
     lengths: Sequence[int]
-    """How many characters those are: :data:`START`, fewer for a text that is shorter."""
+    """Lengths of those first characters: :data:`START`, fewer for a text that is shorter."""
 
 
 def _by_start(problems: Sequence[Problem], forms: Sequence[str]) -> _Starts:

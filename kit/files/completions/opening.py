@@ -27,16 +27,16 @@ DAMAGED = (
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError),
     *(RuntimeError, ValueError, EOFError, OSError, OverflowError),
 )
-"""What zipfile raises on archives that are damaged, encrypted or made to mislead."""
+"""Errors that zipfile raises on archives that are damaged, encrypted or made to mislead."""
 CONVERT = "convert it by `inspect log convert {name} --to json --output-dir .`, and name the JSON file"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class File:
-    """One file of a run."""
+    """One file of a run, with its text."""
 
     where: str
-    """How messages name it."""
+    """Name of the file in messages."""
     name: str
     """Its path inside the folder or archive; the file's own name where it stands alone."""
     text: str

@@ -21,7 +21,7 @@ PLACES = (
     "outputs.0.text",
     "resps.0.0",
 )
-"""Where servers and their clients put a text, deeper in a record."""
+"""Places deeper in a record where servers and their clients put a text."""
 
 
 def text_field(found: Records, problems: Sequence[Problem], matched: Mapping[str, Record], key_field: str) -> str:

@@ -1,0 +1,79 @@
+"""The first line of a docstring stands alone: it neither opens with a question word nor is a riddle of a few words."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+TESTS = ("tests/fuzz", "tests/hostile", "tests/models", "tests/sandbox", "tests/stores")
+"""Folders of tests that keep to the rule; the kit's files all do, save those that are still to come."""
+TO_COME = (
+    *("catalogue", "check/settings.py", "check/verify.py", "cli", "containers", "plan", "reading/documents.py"),
+    *("records.py", "report", "run", "stages"),
+)
+"""Files and folders of the kit that are still to come: each leaves this list when its docstrings keep to the rule."""
+QUESTION = re.compile(r"(?:What|Where|How|Why|Those|Who|Whose|When|Which|As|Of)\b")
+FEWEST_WORDS = 6
+"""Words of a module's, class's or function's first paragraph; a field's may be shorter: "Rank of this process."."""
+
+
+def docstrings(source: str) -> Iterator[tuple[int, str, bool]]:
+    """Yield the line and text of each docstring, and whether it is a module's, class's or function's own."""
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        fields = isinstance(node, ast.Module | ast.ClassDef)
+        for place, statement in enumerate(node.body):
+            match statement:
+                case ast.Expr(value=ast.Constant(value=str(text))) if fields or place == 0:
+                    yield statement.lineno, text.strip(), place == 0
+
+
+def riddles(source: str) -> list[str]:
+    """Return the first lines that do not stand alone, each with its line's number."""
+    return [
+        f"{line}: {text.splitlines()[0]}"
+        for line, text, own in docstrings(source)
+        if QUESTION.match(text) or (own and len(text.split("\n\n")[0].split()) < FEWEST_WORDS)
+    ]
+
+
+def is_to_come(file: Path) -> bool:
+    """Return whether a file's docstrings are still to be gone through."""
+    name = file.relative_to(ROOT / "kit").as_posix()
+    return any(name == path or name.startswith(f"{path}/") for path in TO_COME)
+
+
+@pytest.mark.parametrize(
+    ("source", "count"),
+    [
+        ('"""Root in name only."""', 1),
+        ('"""What a rank trains on, whichever it is."""', 1),
+        ('def f():\n    """One round."""', 1),
+        (
+            'class A:\n    """Plan and data that one rank has."""\n    x: int\n    """How many ranks share a step."""',
+            1,
+        ),
+        ('class A:\n    """Plan and data that one rank trains on."""\n    x: int\n    """Rank of this process."""', 0),
+        ('def f():\n    """Return the digest of an image tag."""\n    """no docstring"""', 0),
+        ('"""Whatever is asked, the answer is the same."""', 0),
+    ],
+)
+def test_the_rule_finds_a_riddle_and_nothing_else(source: str, count: int) -> None:
+    assert len(riddles(source)) == count
+
+
+def test_what_is_to_come_is_there() -> None:
+    kit = ROOT / "kit"
+    assert [name for name in TO_COME if not (kit / name).exists()] == []
+
+
+def test_first_lines_stand_alone() -> None:
+    files = [file for file in sorted((ROOT / "kit").rglob("*.py")) if not is_to_come(file)]
+    files += [file for folder in TESTS for file in sorted((ROOT / folder).rglob("*.py"))]
+    assert len(files) > 100
+    found = {str(file.relative_to(ROOT)): riddles(file.read_text(encoding="utf-8")) for file in files}
+    assert {name: lines for name, lines in found.items() if lines} == {}
