@@ -53,9 +53,7 @@ class Workbench:
             check_file_name(named)
         params, source = data_source(Dataset(format=format, file=str(whole), licence="the user's own"), None)
         params["name"] = stored_as or path.name
-        return self.planner.add(
-            "fetch", f"fetch/{path.name}", params, {}, resources={"source": source}, environment="grade"
-        )
+        return self.planner.add("fetch", f"fetch/{path.name}", params, {}, resources={"source": source})
 
     def model(self, name: str, *, chat: bool = False) -> str:
         """The job that gives a model: a name of ``models.toml``, or a folder.
@@ -73,7 +71,7 @@ class Workbench:
         check_model_folder(folder, chat)
         params, source = folder_source(folder, engine=self.scale.engine.name if chat else "transformers")
         job_id = f"fetch/{folder.resolve().name}"
-        return self.planner.add("fetch", job_id, params, {}, resources={"source": source}, environment="grade")
+        return self.planner.add("fetch", job_id, params, {}, resources={"source": source})
 
     def evolve(self, seeds: Path, scenario: str, evolver: str, rounds: int, options: dict[str, Any]) -> list[str]:
         """One job a round."""

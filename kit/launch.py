@@ -12,36 +12,25 @@ from kit.containers.command_line import command as container_command
 from kit.errors import RequestError
 from kit.handover import Exchange
 from kit.store import Job
-
-GROUPS = {
-    "fetch": "fetch",
-    "convert": "convert",
-    "evolve": "text",
-    "respond": "text",
-    "answer": "text",
-    "sft": "train",
-    "grade": "grade",
-}
-"""Stage -> what shares a worker: stages of one group may use one engine start."""
-ACCELERATED = ("text", "train")
+from kit.workers import Kind, kind_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
     """What the jobs of one worker have in common."""
 
-    group: str
+    kind: Kind
     environment: str
     world: int
 
     @classmethod
     def of(cls, job: Job) -> "Shape":
-        """The shape of one job's worker."""
-        return cls(
-            group=GROUPS.get(job.stage, job.stage),
-            environment=job.environment,
-            world=int(job.params.get("world", 1)),
-        )
+        """Return the shape of one job's worker.
+
+        Raises:
+            RequestError: the job's stage names no kind of worker that is known.
+        """
+        return cls(kind=kind_of(job), environment=job.environment, world=int(job.params.get("world", 1)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,23 +72,23 @@ def command_in_container(
         exchange: its folders.
         cpu: whether the environment computes on a CPU.
     """
-    image = containers.image(shape.group, shape.environment)
+    image = containers.image(shape.kind, shape.environment)
     places = ["--store", "/store", "--out", "/out", "--said", "/said"]
     readable = [(str(options.store / name), f"/store/{name}") for name in ("artifacts", "jobs")]
     readable += [(str(exchange.said), "/said")]
-    if shape.group == "fetch":
+    if shape.kind.fetches:
         readable += containers.mounts
         if options.mirror:
             places += ["--mirror", MIRROR]
             readable += [(str(options.mirror), MIRROR)]
     request = Request(
-        group=shape.group,
+        kind=shape.kind,
         image=image,
         words=[PYTHON, *_words(shape, keys, options, places, cpu=cpu)],
         readable=readable,
         writable=[(str(exchange.out), "/out")],
         environment=settings(shape, cpu=cpu) | {"KIT_IMAGE_DIGEST": image.digest, "KIT_COMMIT": image.revision},
-        gpu=not cpu and shape.group in ACCELERATED,
+        gpu=not cpu and shape.kind.accelerated,
         memory_cap=containers.memory_cap,
         name=exchange.name,
         labels={STORE_LABEL: store_mark(exchange.store), KEY_LABEL: keys[0]},
@@ -137,7 +126,7 @@ def _words(shape: Shape, keys: Sequence[str], options: Options, places: Sequence
     if options.unsafe_exec:
         worker += ["--unsafe-exec"]
     worker += keys
-    if shape.group not in ACCELERATED:
+    if not shape.kind.accelerated:
         return ["-u", *worker]
     return ["-u", "-m", "accelerate.commands.launch", *_accelerate(shape, cpu=cpu), *worker]
 
@@ -168,9 +157,9 @@ def settings(shape: Shape, *, cpu: bool) -> dict[str, str]:
         "VLLM_NO_USAGE_STATS": "1",
         "DO_NOT_TRACK": "1",
     }
-    if shape.group != "fetch":
+    if not shape.kind.network:
         found |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
-    if cpu and shape.group in ACCELERATED:
+    if cpu and shape.kind.accelerated:
         cores = len(os.sched_getaffinity(0))
         found |= {
             "ACCELERATE_USE_CPU": "true",

@@ -14,11 +14,11 @@ from kit import events
 from kit.containers.client import client_environment, end_container, end_left_over
 from kit.errors import KitError
 from kit.handover import Exchange, exchange
-from kit.launch import GROUPS, Options, Shape, check_folders, command, command_in_container, environment
+from kit.launch import Options, Shape, check_folders, command, command_in_container, environment
 from kit.locks import check_installed
 from kit.store import Job, Store
+from kit.workers import KINDS, kind_of
 
-ORDER = ("fetch", "convert", "text", "train", "grade")
 Listener = Callable[[str, Job, Mapping[str, Any]], None]
 """Called with (event, job, its fields): ``cached``, ``start``, ``progress``, ``done``, ``failed``, ``blocked``."""
 START_S, ROW_S = 900.0, 120.0
@@ -55,7 +55,7 @@ class Caps:
     @classmethod
     def of(cls, shape: Shape, jobs: Iterable[Job], options: Options, store: Store) -> "Caps":
         """Those of one worker; its time goes with the completions that are there to be graded."""
-        if options.containers is None or shape.group != "grade":
+        if options.containers is None or not shape.kind.untrusted:
             return cls()
         made = [[store.get(key).rows for key in job.inputs.values() if store.has(key)] for job in jobs]
         rows = sum(max(counts, default=0) for counts in made)
@@ -73,6 +73,8 @@ def execute(jobs: Mapping[str, Job], store: Store, options: Options, listen: Lis
             given a folder of that name.
     """
     started = time.monotonic()
+    for job in jobs.values():
+        kind_of(job)  # an unknown kind is refused before any work
     check_folders(options)
     if options.containers and any(not store.has(key) for key in jobs):
         end_left_over(options.containers.runtime, store)  # before what it was writing is cleared away
@@ -115,13 +117,17 @@ def _not_ready(key: str, store: Store) -> str:
 
 
 def next_batch(pending: Mapping[str, Job], jobs: Mapping[str, Job], store: Store) -> tuple[Shape, list[str]] | None:
-    """The next worker's shape and jobs: all of one group that need nothing but each other, earliest group first."""
-    for group in dict.fromkeys([*ORDER, *(GROUPS.get(job.stage, job.stage) for job in pending.values())]):
+    """Return the next worker's shape and jobs, of one kind, that need nothing but each other; None if there is none.
+
+    Kinds are looked at in their order, so that the jobs of a later kind wait until more of them can share a worker.
+    """
+    found = {key: Shape.of(job) for key, job in pending.items()}
+    for kind in KINDS.values():
         shapes: dict[Shape, list[str]] = {}
         for key, job in pending.items():
-            if GROUPS.get(job.stage, job.stage) != group:
+            shape = found[key]
+            if shape.kind != kind:
                 continue
-            shape = Shape.of(job)
             mine = shapes.setdefault(shape, [])
             if all(needed in mine or store.has(needed) for needed in job.inputs.values()):
                 mine.append(key)
@@ -180,10 +186,10 @@ def _run_worker(
     with contextlib.ExitStack() as stack:
         hand = None
         if options.containers:
-            image = options.containers.image(shape.group, shape.environment)
+            image = options.containers.image(shape.kind, shape.environment)
             observed = {"image": image.digest, "commit": image.revision or None, "dirty": None}
             theirs = os.geteuid() == 0 and not options.containers.rootless
-            copies = shape.group == "grade"  # it alone runs what a model wrote
+            copies = shape.kind.untrusted
             hand = stack.enter_context(exchange(store, keys, other_user=theirs, copies=copies, observed=observed))
         process = _start(shape, keys, options, hand)
         if hand and options.containers:
@@ -226,7 +232,7 @@ def _start(shape: Shape, keys: list[str], options: Options, hand: Exchange | Non
     cpu = shape.environment != "cuda"
     if options.containers and hand:
         words = command_in_container(shape, keys, options, options.containers, hand, cpu=cpu)
-        variables = client_environment(options.containers.runtime, shape.group)
+        variables = client_environment(options.containers.runtime, shape.kind)
     else:
         words, variables = command(shape, keys, options, cpu=cpu), environment(shape, cpu=cpu)
     return subprocess.Popen(

@@ -22,11 +22,11 @@ from kit import events, provenance, registry
 from kit.engines import Engine, EngineSettings
 from kit.errors import KitError
 from kit.handover import Handover
-from kit.launch import GROUPS
 from kit.network import Unreachable
 from kit.prompts import Pack
 from kit.sandbox import Sandbox
 from kit.store import BusyError, Job, Store
+from kit.workers import kind_of
 
 Emit = Callable[..., None]
 
@@ -52,8 +52,8 @@ class JobContext:
     def begin(self, job: Job) -> None:
         """Turn to another job."""
         self.key, self.source, self._unheard = job.key, job.resources.get("source", {}), True
-        if GROUPS.get(job.stage) == "train":
-            self.phase("starting the trainer")
+        if started := kind_of(job).starting:
+            self.phase(f"starting {started}")
 
     def engine(self, model: Path, settings: EngineSettings) -> Engine:
         """The engine of a model folder, opened once for all jobs in a row that ask for it."""

@@ -18,6 +18,7 @@ from kit.launch import Options
 from kit.stages import Summary
 from kit.store import Job, Store
 from kit.worker import JobContext, run_job
+from kit.workers import KINDS
 
 
 def job(stage: str, name: str, inputs: dict[str, str] | None = None, **params: Any) -> Job:
@@ -65,8 +66,8 @@ class Stage:
 
     VERSION = 1
 
-    def __init__(self, error: Exception | None = None) -> None:
-        self.error, self.runs = error, 0
+    def __init__(self, error: Exception | None = None, worker: str = "cpu") -> None:
+        self.error, self.runs, self.WORKER = error, 0, worker
 
     def run(self, params: Any, inputs: dict[str, Path], out: Path, context: JobContext) -> Summary:
         self.runs += 1
@@ -151,9 +152,9 @@ def test_other_ranks_say_nothing(said: Said):
 
 
 def test_a_trainer_starts(store: Store, said: Said, context: JobContext, monkeypatch: pytest.MonkeyPatch):
-    use(Stage(), monkeypatch)
-    for stage in ("sft", "convert"):
-        store.plan(made := job(stage, "x"))
+    for worker in ("train", "convert"):
+        use(Stage(worker=worker), monkeypatch)
+        store.plan(made := job("a stage", worker))
         assert run_job(store, made.key, context)
     phases = [fields.get("phase") for kind, fields in said.lines if kind == "progress"]
     assert phases == ["starting the trainer", None, None]
@@ -345,7 +346,7 @@ def test_a_client_that_is_gone_or_deaf_takes_its_container_along(monkeypatch: py
 
 
 def test_grading_in_a_container_has_a_time_that_grows_with_its_rows(tmp_path: Path):
-    shape = run.Shape(group="grade", environment="grade", world=1)
+    shape = run.Shape(kind=KINDS["sandbox"], environment="grade", world=1)
     options = Options(store=Path("store"), containers=Containers(runtime="docker", images={"grade": IMAGE}))
     store = Store.open(tmp_path)
     jobs = []
@@ -360,10 +361,10 @@ def test_grading_in_a_container_has_a_time_that_grows_with_its_rows(tmp_path: Pa
     assert run.Caps.of(shape, jobs, Options(store=Path("store")), store).wall_s == 0
 
 
-# Group, whether it runs in containers -> memory, seconds and rows that its worker is held to: 900 + 164 * 120 s.
+# Kind, whether it runs in containers -> memory, seconds and rows that its worker is held to: 900 + 164 * 120 s.
 CAPPED = {
-    "grading in a container": ("grade", True, ("3g", 20_580.0, 164)),
-    "grading here": ("grade", False, ("", 0.0, 0)),
+    "grading in a container": ("sandbox", True, ("3g", 20_580.0, 164)),
+    "grading here": ("sandbox", False, ("", 0.0, 0)),
     # one change in the line held every worker in containers to the time of a grading that has no rows
     "training in a container": ("train", True, ("", 0.0, 0)),
     "text in a container": ("text", True, ("", 0.0, 0)),
@@ -372,14 +373,14 @@ CAPPED = {
 }
 
 
-@pytest.mark.parametrize("group, contained, wanted", CAPPED.values(), ids=list(CAPPED))
-def test_what_a_worker_is_held_to(group: str, contained: bool, wanted: tuple[str, float, int], store: Store):
+@pytest.mark.parametrize("kind, contained, wanted", CAPPED.values(), ids=list(CAPPED))
+def test_what_a_worker_is_held_to(kind: str, contained: bool, wanted: tuple[str, float, int], store: Store):
     answers = job("answer", "x")
     with store.scratch(answers.key) as out:
         store.commit(answers, out, rows=164, facts={}, provenance={})
     made = dataclasses.replace(job("grade", "x"), inputs={"completions": answers.key, "data": "d" * 64})
     containers = Containers(runtime="docker", images={"grade": IMAGE}, memory_cap="3g") if contained else None
-    shape = run.Shape(group=group, environment="grade", world=1)
+    shape = run.Shape(kind=KINDS[kind], environment="grade", world=1)
     caps = run.Caps.of(shape, [made], Options(store=store.root, containers=containers), store)
     assert (caps.memory, caps.wall_s, caps.rows) == wanted
 

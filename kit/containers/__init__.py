@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from kit.cgroups import memory_bytes, memory_for
+from kit.workers import Kind
 
 RUNTIMES = ("local", "docker", "podman", "apptainer")
 PYTHON = "/opt/venv/bin/python"
@@ -43,7 +44,9 @@ class Image:
 
 
 def memory_cap(cores: int | None = None) -> str:
-    """Of a ``grade`` container: room for what a program on each core may hold, and for the kit, if the machine has it.
+    """Return the memory limit of a container that runs model-written code, as runtimes write it: ``4g``.
+
+    There is room for what a program on each core may hold, and for the kit, if the machine has it.
 
     Args:
         cores: programs at a time; this process's if left out.
@@ -53,7 +56,7 @@ def memory_cap(cores: int | None = None) -> str:
 
 
 def processes_cap() -> int:
-    """Of a ``grade`` container: two processes and a thread for each core's program, and room."""
+    """Return how many processes and threads a container that runs model-written code may have."""
     return max(512, 8 * (os.cpu_count() or 1))
 
 
@@ -65,24 +68,25 @@ class Containers:
     images: Mapping[str, Image]
     """Environment -> its image."""
     fetcher: Image | None = None
-    """The image that fetches, the one with a network: it has the hub's client, which ``grade`` lacks."""
+    """The image that fetches: it has the hub's client, which the image ``grade`` lacks."""
     mounts: tuple[tuple[str, str], ...] = ()
     """More folders and files to see, read-only: (here, in the container)."""
     memory_cap: str = field(default_factory=memory_cap)
-    """Of ``grade``."""
+    """Of workers that run model-written code."""
     rootless: bool = False
     """Whether a docker engine runs as the user who starts this: its root is that user, and nobody else may write."""
 
-    def image(self, group: str, environment: str) -> Image:
-        """The image of one worker."""
-        return self.fetcher if group == "fetch" and self.fetcher else self.images[environment]
+    def image(self, kind: Kind, environment: str) -> Image:
+        """Return the image that a worker of this kind runs in."""
+        return self.fetcher if kind.fetches and self.fetcher else self.images[environment]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """What one container is started for."""
 
-    group: str
+    kind: Kind
+    """The kind of worker: what it is closed off from, and whether it is capped."""
     image: Image
     words: Sequence[str]
     """The command inside."""

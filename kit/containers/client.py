@@ -17,6 +17,7 @@ from kit.cgroups import hybrid_cgroups
 from kit.containers import FETCH_VARIABLES
 from kit.errors import KitError
 from kit.store import Store
+from kit.workers import Kind
 
 STORE_LABEL, KEY_LABEL = "org.evolkit.store", "org.evolkit.key"
 """On every container: whose it is, and the job whose lock its run holds while it lives."""
@@ -30,9 +31,9 @@ def engine_environment() -> dict[str, str]:
     return dict(os.environ) | ({"CONTAINERS_CONF": conf} if conf else {})
 
 
-def client_environment(runtime: str, group: str) -> dict[str, str]:
+def client_environment(runtime: str, kind: Kind) -> dict[str, str]:
     """The environment of the runtime's own process; apptainer's takes what a fetching container may see from it."""
-    if runtime != "apptainer" or group != "fetch":
+    if runtime != "apptainer" or not kind.fetches:
         return engine_environment()
     lent = {f"APPTAINERENV_{name}": os.environ[name] for name in FETCH_VARIABLES if name in os.environ}
     return engine_environment() | lent

@@ -16,6 +16,7 @@ from kit.containers.client import engine_environment
 from kit.errors import RequestError
 from kit.locks import CARRIERS
 from kit.store import Job, sha256_file
+from kit.workers import kind_of
 
 DRIVER = 580
 """The first NVIDIA driver that runs CUDA 13."""
@@ -39,14 +40,14 @@ def prepare(runtime: str, jobs: Iterable[Job], mirror: Path | None = None) -> Co
         return None
     check_runtime(runtime)
     todo = list(jobs)
-    computing = {job.environment: job.lock for job in todo if job.stage != "fetch"}
+    computing = {job.environment: job.lock for job in todo if not kind_of(job).fetches}
     images = {environment: find_image(runtime, environment) for environment in sorted(computing)}
     for environment, lock in computing.items():
         check_image(environment, images[environment], lock)
-    fetcher = find_fetcher(runtime, images) if any(job.stage == "fetch" for job in todo) else None
+    fetcher = find_fetcher(runtime, images) if any(kind_of(job).fetches for job in todo) else None
     if "cuda" in computing:
         check_gpus(runtime)
-    if runtime == "apptainer" and any(job.stage == "grade" for job in todo):
+    if runtime == "apptainer" and any(kind_of(job).untrusted for job in todo):
         check_delegation(CGROUPS)
     return Containers(
         runtime=runtime,
@@ -279,21 +280,21 @@ def has_cdi_spec(folders: Iterable[Path]) -> bool:
 
 
 def sources(jobs: Iterable[Job]) -> list[tuple[str, str]]:
-    """Files and folders of this machine that ``fetch`` reads, to be seen under the same path."""
+    """Return the files and folders of this machine that fetching jobs read, to be seen under the same path."""
     found: set[tuple[str, str]] = set()
     for job in jobs:
         path = str(job.resources.get("source", {}).get("path", ""))
-        if job.stage == "fetch" and path:
+        if path and kind_of(job).fetches:
             found |= {(path, path), *links_out(Path(path), path, job.params.get("files", ()))}
     return sorted(found)
 
 
 def mirror_links(jobs: Iterable[Job], mirror: Path) -> list[tuple[str, str]]:
-    """What links of the mirror folder lead to, of the files that ``fetch`` may look for there."""
+    """Return what links of the mirror folder lead to, of the files that fetching jobs may look for there."""
     found: set[tuple[str, str]] = set()
     for job in jobs:
         name = str(job.resources.get("source", {}).get("mirror") or "")
-        if job.stage == "fetch" and name:
+        if name and kind_of(job).fetches:
             names = [f"{name}/{file}" for file in job.params["files"]] if "files" in job.params else [name]
             found |= set(links_out(mirror, MIRROR, names))
     return sorted(found)

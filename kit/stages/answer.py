@@ -12,6 +12,7 @@ from kit.seeding import request_seed
 from kit.stages import Context, Summary, only_file
 
 VERSION = 1
+WORKER = "text"
 
 
 def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, context: Context) -> Summary:

@@ -13,6 +13,7 @@ from kit.stages import Context, Summary, only_file
 from kit.texts import broken
 
 VERSION = 1
+WORKER = "text"
 
 
 def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, context: Context) -> Summary:

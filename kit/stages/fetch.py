@@ -17,6 +17,7 @@ from kit.store import sha256_file
 from kit.textfiles import open_regular
 
 VERSION = 1
+WORKER = "fetch"
 BLOCK = 16 << 20
 TIMEOUT_S = 60
 

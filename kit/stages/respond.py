@@ -14,6 +14,7 @@ from kit.stages.evolve import incoming
 from kit.texts import broken
 
 VERSION = 1
+WORKER = "text"
 PROMPTS = ("respond.with_input", "respond.without_input")
 """Templates it asks with."""
 
