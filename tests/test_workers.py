@@ -158,7 +158,7 @@ def test_what_a_kind_opens_and_closes(
     assert len(capped) == (2 if kind.untrusted else 0)
     assert ("--memory=3g" in capped) == kind.untrusted
     assert ("--network=none" in words) == (not kind.network)
-    limits = run.Caps.of(Shape.of(made), [made], Options(store=store.root, containers=containers), store)
+    limits = run.Limits.for_worker(Shape.of(made), [made], Options(store=store.root, containers=containers), store)
     assert (limits.wall_s > 0) == kind.untrusted
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from kit import launch, run
 from kit.completions import read_completions
 from kit.completions.layouts import Record
 from kit.completions.matching import check_order, id_lookup
@@ -294,6 +295,7 @@ def test_numbers_are_printed_before_the_file_that_cannot_be_written(
         printed.append(capsys.readouterr().out)
         raise KitError(f"--out {out}: No space left on device; nothing was written there")
 
+    monkeypatch.setattr(run, "command", launch.command)
     monkeypatch.setattr("kit.cli.files.place", full)
     code, said = kit("grade gsm8k --completions c.jsonl --data problems.jsonl --out g.jsonl")
     assert (code, said) == (1, "error: --out g.jsonl: No space left on device; nothing was written there\n")
