@@ -1,4 +1,4 @@
-"""One worker -> one command, here or in a container: Python, or ``accelerate launch`` where a model is at work."""
+"""The command line of one worker, here or in a container: Python, or ``accelerate launch`` where a model is at work."""
 
 import os
 import sys
@@ -17,7 +17,7 @@ from kit.workers import Kind, kind_of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """What the jobs of one worker have in common."""
+    """What jobs must have in common to share a worker."""
 
     kind: Kind
     environment: str
@@ -35,7 +35,7 @@ class Shape:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """How this run's workers are started."""
+    """Where a run's workers are started, and what they may use."""
 
     store: Path
     """Absolute, as :class:`~kit.store.Store` has it: workers start elsewhere."""
@@ -43,11 +43,11 @@ class Options:
     """Absolute too."""
     unsafe_exec: bool = False
     containers: Containers | None = None
-    """Where workers run, if not right here."""
+    """The containers that workers run in; None where they run in this environment."""
 
 
 def command(shape: Shape, keys: Sequence[str], options: Options, *, cpu: bool) -> list[str]:
-    """The worker's command line.
+    """Return the command line of a worker in this environment.
 
     Args:
         shape: what its jobs have in common.
@@ -62,7 +62,7 @@ def command(shape: Shape, keys: Sequence[str], options: Options, *, cpu: bool) -
 def command_in_container(
     shape: Shape, keys: Sequence[str], options: Options, containers: Containers, exchange: Exchange, *, cpu: bool
 ) -> list[str]:
-    """The command line of a worker in its image: the same worker, with the store read-only and an output folder.
+    """Return the command line of a worker in its image: it reads the store and writes to a folder of its own.
 
     Args:
         shape: what its jobs have in common.
@@ -73,9 +73,9 @@ def command_in_container(
         cpu: whether the environment computes on a CPU.
     """
     image = containers.image(shape.kind, shape.environment)
-    places = ["--store", "/store", "--out", "/out", "--said", "/said"]
+    places = ["--store", "/store", "--out", "/out", "--refusals", "/refusals"]
     readable = [(str(options.store / name), f"/store/{name}") for name in ("artifacts", "jobs")]
-    readable += [(str(exchange.said), "/said")]
+    readable += [(str(exchange.refusals), "/refusals")]
     if shape.kind.fetches:
         readable += containers.mounts
         if options.mirror:
@@ -99,10 +99,10 @@ def command_in_container(
 
 
 def check_folders(options: Options) -> None:
-    """Every folder that a container is to see can be named to its runtime.
+    """Check that every folder that a container is to see can be named on its runtime's command line.
 
     Raises:
-        RequestError: a name holds what parts one folder from the next there.
+        RequestError: a path is relative, or has a character that separates one folder from the next there.
     """
     if options.containers is None:
         return
@@ -121,7 +121,7 @@ def check_folders(options: Options) -> None:
 
 
 def _words(shape: Shape, keys: Sequence[str], options: Options, places: Sequence[str], *, cpu: bool) -> list[str]:
-    """What Python is told: the worker, or accelerate with the worker."""
+    """Return the words after Python's name: the worker, or accelerate with the worker."""
     worker = ["-m", "kit.worker", *places, "--world", str(shape.world), "--lifeline"]
     if options.unsafe_exec:
         worker += ["--unsafe-exec"]
@@ -132,7 +132,7 @@ def _words(shape: Shape, keys: Sequence[str], options: Options, places: Sequence
 
 
 def _accelerate(shape: Shape, *, cpu: bool) -> list[str]:
-    """Options of ``accelerate launch``: all given, so that no config file has a say; sharding is the Trainer's."""
+    """Return all options of ``accelerate launch``, so that no config file decides one; sharding is the Trainer's."""
     words = ["--num_machines", "1", "--num_processes", str(shape.world), "--dynamo_backend", "no"]
     words += ["--mixed_precision", "no", "--main_process_port", "0" if shape.world > 1 else "29500"]
     if shape.world > 1:
@@ -142,12 +142,12 @@ def _accelerate(shape: Shape, *, cpu: bool) -> list[str]:
 
 
 def environment(shape: Shape, *, cpu: bool) -> dict[str, str]:
-    """The worker's environment: this process's, with what keeps it offline, quiet and the same everywhere."""
+    """Return the environment of a worker that runs here: this process's, and :func:`settings`."""
     return dict(os.environ) | settings(shape, cpu=cpu)
 
 
 def settings(shape: Shape, *, cpu: bool) -> dict[str, str]:
-    """What a worker's environment has to hold."""
+    """Return the variables that every worker gets: they keep it offline, quiet and the same everywhere."""
     found = {
         "PYTHONHASHSEED": "0",
         # Else `-m` would search the user's folder for modules first: a model's, with a torch.py in it, for instance.

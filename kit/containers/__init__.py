@@ -1,10 +1,10 @@
-"""One worker -> one container: which image, what it sees, what it is held to.
+"""The container of one worker: its image, the folders that it sees, its limits.
 
 A worker in a container reads ``/store`` (artifacts and jobs, read-only), writes to ``/out``, and has a ``/tmp`` of its
 own in memory. It commits nothing: :mod:`kit.handover` says how the host does.
 
-``preparing`` looks everything up before the first container starts, ``command_line`` writes what closes it, ``client``
-talks to docker and podman.
+``preparing`` looks everything up before the first container starts, ``command_line`` writes the options that close a
+container, ``client`` talks to docker and podman.
 """
 
 import math
@@ -19,12 +19,12 @@ RUNTIMES = ("local", "docker", "podman", "apptainer")
 PYTHON = "/opt/venv/bin/python"
 SITE_PACKAGES = "/opt/venv/lib/python3.11/site-packages"
 MIRROR = "/mirror"
-"""Where a fetching container sees the folder with copies of pinned files."""
+"""The folder with copies of pinned files, as a fetching container sees it."""
 UID = 10001
-"""The images' plain user."""
+"""User id of the images' plain user."""
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 FETCH_VARIABLES = ("HF_TOKEN", "HF_ENDPOINT", *PROXIES, *(name.lower() for name in PROXIES))
-"""What a fetching container takes from this process's environment, by name: no value stands on a command line."""
+"""Variables that a fetching container takes from this process, by name: no value stands on a command line."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +32,7 @@ class Image:
     """A built image."""
 
     name: str
-    """How the runtime finds it: ``localhost/kit-cpu``, or a .sif file."""
+    """Its name for the runtime: ``localhost/kit-cpu``, or a .sif file."""
     digest: str
     """Recorded with everything that runs in it."""
     revision: str
@@ -40,7 +40,7 @@ class Image:
     lock: str
     """sha256 of the lock it was built from."""
     id: str = ""
-    """What starts it: a tag may mean another image by then; empty: the name."""
+    """Its id, by which it is started: a tag may mean another image by then; empty: the name is used."""
 
 
 def memory_cap(cores: int | None = None) -> str:
@@ -62,7 +62,7 @@ def processes_cap() -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Containers:
-    """Where this run's workers run."""
+    """The runtime and the images that a run's workers run in."""
 
     runtime: str
     images: Mapping[str, Image]
@@ -83,7 +83,7 @@ class Containers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What one container is started for."""
+    """One container to be started."""
 
     kind: Kind
     """The kind of worker: what it is closed off from, and whether it is capped."""
@@ -97,10 +97,10 @@ class Request:
     gpu: bool = False
     memory_cap: str = field(default_factory=memory_cap)
     name: str = ""
-    """By which it can be ended."""
+    """The container's name, by which it can be ended."""
     labels: Mapping[str, str] = field(default_factory=dict)
     workdir: str = ""
-    """Where apptainer puts ``/tmp``, which else is 64 MB in memory."""
+    """The folder that apptainer uses for ``/tmp``, which else is 64 MB in memory."""
     rootless: bool = False
     """See :class:`Containers`."""
     extra: Sequence[str] = ()
@@ -108,5 +108,5 @@ class Request:
 
 
 def image_name(environment: str) -> str:
-    """``localhost/kit-cpu``."""
+    """Return the name of an environment's image: ``localhost/kit-cpu``."""
     return f"localhost/kit-{environment}"

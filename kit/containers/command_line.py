@@ -1,4 +1,4 @@
-"""The command line that closes everything but a container's output folder."""
+"""The command line of a container: everything is closed but its output folder."""
 
 import os
 
@@ -7,7 +7,7 @@ from kit.containers.client import outside_hybrid_cgroups
 
 
 def command(runtime: str, request: Request) -> list[str]:
-    """The command line that runs one container.
+    """Return the command line that runs one container.
 
     Args:
         runtime: docker, podman or apptainer.
@@ -43,7 +43,7 @@ def command(runtime: str, request: Request) -> list[str]:
 
 
 def _user(runtime: str, *, rootless: bool = False) -> list[str]:
-    """Who the container runs as: the images' user where root starts it, else whoever starts it."""
+    """Return the options that choose the container's user: the images' own where root starts it, else the caller."""
     if rootless:
         return ["--user=0:0"]
     mine = os.geteuid()
@@ -54,7 +54,7 @@ def _user(runtime: str, *, rootless: bool = False) -> list[str]:
 
 
 def _apptainer(request: Request) -> list[str]:
-    """Apptainer's words for the same: its images are read-only, and it runs as whoever starts it."""
+    """Return apptainer's command line for the same; its images are read-only, and it runs as the caller."""
     words = ["apptainer", "exec", "--containall", "--no-home", "--no-privs", "--cleanenv", "--no-init"]
     if not request.kind.network:
         words += ["--net", "--network=none"]

@@ -189,14 +189,14 @@ def test_a_worker_in_a_container_sees_the_store_and_writes_to_its_own_folder(tmp
         assert volumes == [
             f"{store.root}/artifacts:/store/artifacts:ro",
             f"{store.root}/jobs:/store/jobs:ro",
-            f"{hand.said}:/said:ro",
+            f"{hand.refusals}:/refusals:ro",
             f"{hand.out}:/out:rw",
         ]
         assert {f"--name={hand.name}", "--label=org.evolkit.key=k1"} <= set(words)
         assert hand.name.startswith("kit-k1.")
     inside = words[words.index(IMAGE.id) + 1 :]
     assert inside[:3] == ["-u", "-m", "accelerate.commands.launch"]
-    places = ["--store", "/store", "--out", "/out", "--said", "/said", "--world", "1", "--lifeline", "k1", "k2"]
+    places = ["--store", "/store", "--out", "/out", "--refusals", "/refusals", "--world", "1", "--lifeline", "k1", "k2"]
     assert inside[inside.index("kit.worker") :] == ["kit.worker", *places]
     variables = {word.removeprefix("--env=") for word in words if word.startswith("--env=")}
     assert {f"KIT_IMAGE_DIGEST={IMAGE.digest}", "HF_HUB_OFFLINE=1", "PYTHONHASHSEED=0"} <= variables
