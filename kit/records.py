@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, ClassVar, Self, TypeAlias
 
 from kit.errors import RequestError, one_line, shown
-from kit.jsonfiles import BeyondError, DeepError, load_json
-from kit.textfiles import read_text
+from kit.reading.jsonfiles import BeyondError, DeepError, load_json
+from kit.reading.textfiles import read_text
 
 BYTE_ORDER_MARK = "\ufeff"
 """What some editors write in front of a text file; no part of the text."""

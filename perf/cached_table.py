@@ -39,7 +39,7 @@ def wall_s(*arguments: str) -> tuple[float, str]:
 def fill(folder: Path, table: str, scale: str) -> None:
     """Commit every job of a table with invented results."""
     from kit import registry
-    from kit.planning import plan_tables
+    from kit.plan.planning import plan_tables
     from kit.records import Result, write_rows
     from kit.store import Store
 

@@ -21,9 +21,9 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[0] = str(ROOT)  # this script's folder is no place to import from
 
-from kit import estimate  # noqa: E402
 from kit.catalogue import Catalogue, manifests_folder  # noqa: E402
-from kit.manifest import Model  # noqa: E402
+from kit.catalogue.manifest import Model  # noqa: E402
+from kit.plan import estimate  # noqa: E402
 from perf import speed  # noqa: E402
 from perf.gpu_bench import (  # noqa: E402
     ONE_RANK,

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from kit import estimate
-from kit.manifest import Model
+from kit.catalogue.manifest import Model
+from kit.plan import estimate
 
 ROOT = Path(__file__).resolve().parents[1]
 ONE_RANK = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29517"}

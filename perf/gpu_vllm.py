@@ -7,9 +7,9 @@ import time
 from importlib import metadata
 from typing import Any
 
-from kit import estimate
 from kit.catalogue import Catalogue, manifests_folder
-from kit.manifest import Model
+from kit.catalogue.manifest import Model
+from kit.plan import estimate
 from perf.gpu_bench import (
     ONE_RANK,
     ROOT,
@@ -88,7 +88,7 @@ def _swapped(bench: Bench, report: Report) -> None:
 
 
 def _speeds(bench: Bench, report: Report) -> None:
-    """Measure a start, reading, writing and scoring at the paper's settings, beside what kit.estimate says."""
+    """Measure a start, reading, writing and scoring at the paper's settings, beside what kit.plan.estimate says."""
     table = []
     for name, shape, family, asked in _shapes(bench):
         dtype = "bfloat16" if bench.on_gpu else "float32"
@@ -148,6 +148,7 @@ def table(bench: Bench, report: Report) -> None:
         if done.returncode:
             print(done.stdout[-6000:], done.stderr[-3000:], sep="\n")
             return
+    print(f"\n### {manifest.name}\n")
     print(_kit("report", str(manifest), "--store", str(stores[0])).stdout)
     if bench.on_gpu:
         words = [sys.executable, str(ROOT / "tests/containers/compare_stores.py"), *map(str, stores)]

@@ -1,7 +1,7 @@
 """Runs a small plan whose stages do nothing but write files; tests kill it, and the workers that it starts.
 
     python faults_driver.py run STORE        a run: prints one line an event
-    python faults_driver.py worker ...       what the run starts in place of `python -m kit.worker`
+    python faults_driver.py worker ...       what the run starts in place of `python -m kit.run.worker`
 
 Each job that computes adds a line to STORE/computed as its last step before the commit.
 """
@@ -18,7 +18,9 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from kit import launch, registry, run, worker
+from kit import registry
+from kit.run import execute as run
+from kit.run import launch, worker
 from kit.stages import Context, Summary
 from kit.store import Job, Store
 
@@ -82,7 +84,7 @@ def stage(kind: str, name: str) -> ModuleType:
 
 
 def command(shape: launch.Shape, keys: list[str], options: launch.Options, *, cpu: bool) -> list[str]:
-    """As :func:`kit.launch.command`, with this file for the worker."""
+    """As :func:`kit.run.launch.command`, with this file for the worker."""
     del cpu
     words = ["--store", str(options.store), "--world", str(shape.world), "--lifeline", *keys]
     return [sys.executable, "-u", __file__, "worker", *words]

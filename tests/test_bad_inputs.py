@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from kit import launch, run
-from kit.adhoc import chat_format
 from kit.cli import main
+from kit.plan.adhoc import chat_format
+from kit.run import execute as run
+from kit.run import launch
 
 MANIFEST = (Path(__file__).parent / "data" / "mine.toml").read_text(encoding="utf-8")
 TWO_SEEDS = [{"instruction": "Name a colour."}, {"instruction": "Count to three."}]

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from kit import run
 from kit.cli import main
+from kit.run import execute as run
 
 MANIFEST = (Path(__file__).parent / "data" / "mine.toml").read_text(encoding="utf-8")
 SEEDS = json.dumps([{"instruction": "Name a colour."}])

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from kit.checksums import Difference, FileHashes, difference, file_hashes
+from kit.files.checksums import Difference, FileHashes, difference, file_hashes
 
 EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 # `printf ... | git hash-object --stdin`; the third is the Pro Git book's own example.

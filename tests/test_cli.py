@@ -19,7 +19,7 @@ from rich.console import Console
 
 from kit.cli import files, listing, main, outcomes
 from kit.errors import KitError
-from kit.planning import Machine, plan_tables
+from kit.plan.planning import Machine, plan_tables
 from kit.store import Job, Store
 
 Kit = Callable[..., tuple[int, str, str]]
@@ -130,12 +130,12 @@ def test_plan_names_the_scale_that_auto_took(kit: Kit, monkeypatch: pytest.Monke
 
 @pytest.fixture
 def eight_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kit.planning.this_machine", lambda: Machine(gpus=8, gpu_memory_gib=80, memory_gib=512))
+    monkeypatch.setattr("kit.plan.planning.this_machine", lambda: Machine(gpus=8, gpu_memory_gib=80, memory_gib=512))
 
 
 @pytest.mark.usefixtures("eight_gpus")
 def test_more_than_a_gpu_hour_is_asked_for(kit: Kit, monkeypatch: pytest.MonkeyPatch):
-    from kit import run
+    from kit.run import execute as run
 
     monkeypatch.setattr(run, "command", lambda *_, **__: pytest.fail("a worker was started"))
     monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 10**15}))
@@ -147,10 +147,10 @@ def test_more_than_a_gpu_hour_is_asked_for(kit: Kit, monkeypatch: pytest.MonkeyP
 
 
 def test_gpus_are_looked_for_before_anything_is_fetched(kit: Kit, monkeypatch: pytest.MonkeyPatch):
-    from kit import run
+    from kit.run import execute as run
 
     monkeypatch.setattr(run, "command", lambda *_, **__: pytest.fail("a worker was started"))
-    monkeypatch.setattr("kit.planning.this_machine", lambda: Machine(gpus=0, gpu_memory_gib=0, memory_gib=24))
+    monkeypatch.setattr("kit.plan.planning.this_machine", lambda: Machine(gpus=0, gpu_memory_gib=0, memory_gib=24))
     code, _, err = kit("reproduce", "2", "--scale", "one-gpu", "--yes")
     assert code == 2
     assert err.startswith("error: scale one-gpu wants 1 GPU of 24 GB, this machine has none that nvidia-smi names; ")

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from kit.completions import read_completions
 from kit.errors import RequestError
+from kit.files.completions import read_completions
 from kit.records import Problem
 
 CODE = [Problem(id=f"HumanEval/{n}", data={"task_id": f"HumanEval/{n}", "prompt": f"def f{n}():"}) for n in range(2)]

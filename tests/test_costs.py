@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from kit import costs
-from kit.estimate import Machine
-from kit.manifest import Model
+from kit.catalogue.manifest import Model
+from kit.plan import costs
+from kit.plan.estimate import Machine
 
 TINY = Model(
     folder="tiny", parameters=1000, layers=2, hidden=8, intermediate=16, heads=2, kv_heads=1, vocab=10, context=64,

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from kit import doctor, sources
+from kit.check import doctor
 from kit.errors import RequestError
-from kit.plan import digest
-from kit.planning import plan_tables
+from kit.plan import digest, sources
+from kit.plan.planning import plan_tables
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,9 @@
 import pytest
 
 from kit.catalogue import Catalogue, manifests_folder
+from kit.catalogue.manifest import Model
 from kit.errors import RequestError
-from kit.estimate import (
+from kit.plan.estimate import (
     Cost,
     Machine,
     adapter_parameters,
@@ -15,7 +16,6 @@ from kit.estimate import (
     training,
     weight_bytes,
 )
-from kit.manifest import Model
 
 CATALOGUE = Catalogue(manifests_folder())
 GB = 10**9

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from kit import planning
 from kit.catalogue import Catalogue, manifests_folder
-from kit.planner import make_plan
+from kit.plan import planning
+from kit.plan.planner import make_plan
 
 FOLDER = Path(__file__).resolve().parent / "data" / "keys"
 LOCKS = {name: character * 64 for name, character in zip(planning.LOCKS, "abc", strict=True)}

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from kit import run
 from kit.cli import main
 from kit.records import Grade, read_rows
+from kit.run import execute as run
 from kit.store import Artifact, Store
 
 Kit = Callable[[str], tuple[int, str, str]]

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from kit import handover
 from kit.errors import KitError
-from kit.handover import Exchange, Handover, exchange
+from kit.run import handover
+from kit.run.handover import Exchange, Handover, exchange
 from kit.store import BusyError, Job, Store
 
 JOB = Job(id="a job", stage="grade", version="grade-1", environment="grade", lock="", params={}, inputs={})

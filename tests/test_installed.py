@@ -4,9 +4,9 @@ import dataclasses
 
 import pytest
 
-from kit import locks
 from kit.catalogue import lock_hash
 from kit.errors import RequestError
+from kit.machine import locks
 from kit.store import Job
 
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kit.errors import RequestError
-from kit.jsonfiles import parse_json, read_object
-from kit.textfiles import open_regular, read_bytes
+from kit.reading.jsonfiles import parse_json, read_object
+from kit.reading.textfiles import open_regular, read_bytes
 
 
 @pytest.mark.parametrize(

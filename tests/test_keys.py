@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from kit import planning, prompts, registry
+from kit import prompts, registry
 from kit.benchmarks import humaneval
 from kit.catalogue import Catalogue, manifests_folder
+from kit.catalogue.manifest import Dataset, Experiment, Model, Scale
 from kit.engines import vllm
 from kit.errors import RequestError
-from kit.manifest import Dataset, Experiment, Model, Scale
-from kit.plan import Plan
-from kit.planner import make_plan
+from kit.plan import Plan, planning
+from kit.plan.planner import make_plan
 from kit.prompts import pins
 from kit.scenarios import evol_instruct
 from kit.stages import answer, convert, evolve, fetch, grade, respond, sft

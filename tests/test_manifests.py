@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
-from kit import paper
-from kit.catalogue import Catalogue, manifests_folder
-from kit.estimate import parameters
-from kit.manifest import Dataset, Model
+from kit.catalogue import Catalogue, manifests_folder, paper
+from kit.catalogue.manifest import Dataset, Model
+from kit.plan.estimate import parameters
 
 CATALOGUE = Catalogue(manifests_folder())
 ROOT = Path(__file__).resolve().parent.parent

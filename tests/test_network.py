@@ -8,7 +8,7 @@ from email.message import Message
 
 import pytest
 
-from kit.network import Unreachable, UnreachableError, host_of, network_fault
+from kit.files.network import Unreachable, UnreachableError, host_of, network_fault
 
 
 class ClientError(Exception):

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from kit import paper
+from kit.catalogue import paper
 from kit.errors import RequestError
 
 ROOT = Path(__file__).resolve().parent.parent

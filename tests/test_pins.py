@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from kit import debian, pins
 from kit.catalogue import ROOT, Catalogue
-from kit.checksums import FileHashes
+from kit.check import pins
 from kit.errors import KitError
+from kit.files.checksums import FileHashes
+from kit.machine import debian
 
 NEW = {"model": "a" * 40, "data set": "b" * 64, "image": "sha256:" + "c" * 64}
 ALPACA = "3779ddbc040543ab1834ef216c983d6fcc06cc9a"

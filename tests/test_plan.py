@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 import yaml
 
-from kit import run
 from kit.catalogue import Catalogue, manifests_folder
+from kit.catalogue.manifest import Dataset, Table
 from kit.errors import RequestError
-from kit.launch import Shape
-from kit.manifest import Dataset, Table
 from kit.plan import Plan, digest
-from kit.planner import make_plan
-from kit.planning import Machine, check_machine, largest_scale, locks, plan_manifest, plan_tables
+from kit.plan.planner import make_plan
+from kit.plan.planning import Machine, check_machine, largest_scale, locks, plan_manifest, plan_tables
+from kit.run import execute as run
+from kit.run.launch import Shape
 from kit.store import Job, Store
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -5,11 +5,11 @@ import io
 import pytest
 from rich.console import Console
 
-from kit.manifest import Column, Table
+from kit.catalogue.manifest import Column, Table
 from kit.plan import CellAddress
 from kit.records import Result
 from kit.report import Cell, Grid, Line, as_csv, markdown, one_line, plain, terminal
-from kit.run import Outcome
+from kit.run.execute import Outcome
 from kit.store import Job
 
 EVIL = "[bold]x[/bold]\x1b[31m|y"

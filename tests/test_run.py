@@ -10,14 +10,16 @@ from typing import Any
 
 import pytest
 
-from kit import events, registry, run
+from kit import registry
 from kit.containers import Containers, Image
 from kit.engines import EngineSettings
 from kit.errors import KitError, RequestError
-from kit.launch import Options
+from kit.run import events
+from kit.run import execute as run
+from kit.run.launch import Options
+from kit.run.worker import JobContext, run_job
 from kit.stages import Summary
 from kit.store import Job, Store
-from kit.worker import JobContext, run_job
 from kit.workers import KINDS
 
 

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from kit.catalogue.manifest import Dataset
 from kit.errors import RequestError
-from kit.manifest import Dataset
+from kit.files.seeds import read_instructions, read_pairs, read_seeds, read_stored, read_training, write_alpaca
+from kit.plan.sources import data_source
 from kit.records import Instruction, Pair, read_rows, write_rows
-from kit.seeds import read_instructions, read_pairs, read_seeds, read_stored, read_training, write_alpaca
-from kit.sources import data_source
 
 FILES = {
     "JSON list": ("alpaca", '[{"instruction": "a", "input": "b", "output": "c"}, {"instruction": "d"}]'),

@@ -9,14 +9,16 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from kit import paper, registry, verify
+from kit import registry
+from kit.catalogue import paper
+from kit.check import verify
+from kit.check.verify import Finding
 from kit.errors import KitError
 from kit.plan import CellAddress, Plan
-from kit.planning import plan_tables
+from kit.plan.planning import plan_tables
 from kit.records import Result, write_rows
 from kit.report import Cell, Grid, Line, make_grid
 from kit.store import Store
-from kit.verify import Finding
 
 PAPER = {
     # 1.96 * sqrt((50 * 50 + 50 * 50) / 100) + 0.005

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 ASK = """
-import kit.worker, os, sys, time
-kit.worker._close_stdin(lifeline={lifeline})
+import kit.run.worker, os, sys, time
+kit.run.worker._close_stdin(lifeline={lifeline})
 try:
     print("answer", repr(input("Do you wish to run the custom code? [y/N] ")))
 except EOFError:
@@ -40,17 +40,17 @@ def test_a_question_is_answered_by_nobody(lifeline: bool):
 
 def test_the_users_folder_is_not_searched_for_modules(tmp_path: Path):
     # `-m` puts it in front of everything else: a model's folder with a torch.py was run
-    from kit.launch import Shape, settings
+    from kit.run.launch import Shape, settings
     from kit.workers import KINDS
 
     (tmp_path / "json.py").write_text("print('run')")
     given = settings(Shape(kind=KINDS["text"], environment="cpu", world=1), cpu=False)
     done = subprocess.run(
-        [sys.executable, "-m", "kit.worker", "--help"],
+        [sys.executable, "-m", "kit.run.worker", "--help"],
         cwd=tmp_path,
         env=dict(os.environ) | given,
         capture_output=True,
         text=True,
         check=True,
     )
-    assert done.stdout.startswith("usage: kit.worker")
+    assert done.stdout.startswith("usage: kit.run.worker")

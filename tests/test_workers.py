@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 
 import kit.stages
-from kit import launch, registry, run
-from kit.adhoc import Workbench
+from kit import registry
 from kit.containers import Containers, Image
 from kit.errors import KitError, RequestError
-from kit.launch import Options, Shape, command_in_container
+from kit.plan.adhoc import Workbench
+from kit.run import execute as run
+from kit.run import launch
+from kit.run.launch import Options, Shape, command_in_container
 from kit.store import Job, Store
 from kit.workers import KINDS, kind_of, kind_of_stage
 

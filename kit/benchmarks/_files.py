@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from kit.errors import RequestError, did_you_mean
+from kit.files.seeds import objects
+from kit.reading.textfiles import read_text
 from kit.records import Problem
 from kit.sandbox import Calls, Sandbox, packages
-from kit.seeds import objects
-from kit.textfiles import read_text
 
 Choice = TypeVar("Choice")
 

@@ -15,11 +15,11 @@ import typer
 from kit.cli import DEFAULT_STORE, AsJson, MirrorDir, StoreDir, UnsafeExec, app, check_mirror
 from kit.cli.outcomes import cut, trained, unread, written
 from kit.errors import KitError, RequestError, one_line
+from kit.reading.values import MOST_ROWS
 from kit.registry import names
-from kit.values import MOST_ROWS
 
 if TYPE_CHECKING:
-    from kit.adhoc import Workbench
+    from kit.plan.adhoc import Workbench
     from kit.records import Problem
     from kit.store import Artifact
 
@@ -57,10 +57,10 @@ def evolve(
     store: StoreDir = DEFAULT_STORE,
 ) -> None:
     """Seed instructions -> evolved instructions, any number of rounds."""
-    from kit.adhoc import Workbench, check_sampling, check_seed
+    from kit.files.seeds import read_instructions, write_alpaca
+    from kit.plan.adhoc import Workbench, check_sampling, check_seed
     from kit.records import Instruction, read_rows
     from kit.report import plain
-    from kit.seeds import read_instructions, write_alpaca
 
     check_sampling(temperature, top_p, max_tokens, rounds)
     check_seed(seed)
@@ -93,10 +93,10 @@ def respond(
     store: StoreDir = DEFAULT_STORE,
 ) -> None:
     """Instructions -> pairs, in the Alpaca layout that trainers read."""
-    from kit.adhoc import Workbench, check_sampling, check_seed
+    from kit.files.seeds import read_instructions, write_alpaca
+    from kit.plan.adhoc import Workbench, check_sampling, check_seed
     from kit.records import Pair, read_rows
     from kit.report import plain
-    from kit.seeds import read_instructions, write_alpaca
 
     check_sampling(temperature, top_p, max_tokens)
     check_seed(seed)
@@ -133,9 +133,9 @@ def sft(
     store: StoreDir = DEFAULT_STORE,
 ) -> None:
     """Pairs + base model -> tuned model folder."""
-    from kit.adhoc import Workbench, check_seed, check_tuning
+    from kit.files.seeds import read_pairs
+    from kit.plan.adhoc import Workbench, check_seed, check_tuning
     from kit.report import plain
-    from kit.seeds import read_pairs
 
     check_tuning(
         learning_rate,
@@ -187,7 +187,7 @@ def answer(
 ) -> None:
     """A model + a benchmark's problems -> completions, greedy."""
     from kit import registry
-    from kit.adhoc import Workbench, benchmark_name, check_sampling, check_seed
+    from kit.plan.adhoc import Workbench, benchmark_name, check_sampling, check_seed
     from kit.report import plain
 
     check_sampling(0.0, 1.0, max_tokens)
@@ -234,9 +234,9 @@ def grade(
 ) -> None:
     """Completions of any tool -> grades and results; no GPU, code only in the sandbox."""
     from kit import registry
-    from kit.adhoc import Workbench, benchmark_name
     from kit.cli.graded import Graded
-    from kit.completions import one_text_each, read_records
+    from kit.files.completions import one_text_each, read_records
+    from kit.plan.adhoc import Workbench, benchmark_name
     from kit.report import plain, stored_results
     from kit.stages import only_file
     from kit.store import Store
@@ -396,9 +396,9 @@ def run_bench(
     """
     from rich.console import Console
 
-    from kit.launch import Options
     from kit.report import plain, terminal
-    from kit.run import execute
+    from kit.run.execute import execute
+    from kit.run.launch import Options
     from kit.store import Store
 
     store = Store.open(store_path)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kit.completions import Completions
+    from kit.files.completions import Completions
     from kit.records import Result
 
 

@@ -20,10 +20,10 @@ def job(
     from rich.console import Console
 
     from kit.containers.preparing import prepare
-    from kit.jobfiles import check_versions, check_words
-    from kit.launch import Options
     from kit.report import plain, terminal
-    from kit.run import execute
+    from kit.run.execute import execute
+    from kit.run.jobfiles import check_versions, check_words
+    from kit.run.launch import Options
     from kit.store import Store
 
     check_mirror(mirror)
@@ -57,7 +57,7 @@ def doctor(
     if pins:
         list_unpinned(as_json=json)
         return
-    from kit import doctor as checks
+    from kit.check import doctor as checks
 
     sys.exit(checks.main(as_json=json))
 
@@ -66,7 +66,7 @@ def list_unpinned(*, as_json: bool) -> None:
     """One line for each thing without a pin."""
     from dataclasses import asdict
 
-    from kit.pins import describe, pins, unpinned
+    from kit.check.pins import describe, pins, unpinned
 
     found = unpinned()
     if as_json:
@@ -92,7 +92,7 @@ def pin(
     import subprocess
 
     from kit.catalogue import ROOT
-    from kit.pins import Online, refresh
+    from kit.check.pins import Online, refresh
 
     lines = 0
     for line in refresh(Online(), move=move):

@@ -14,7 +14,7 @@ def formula() -> str:
     """How costs are estimated, in words; what each argument of the functions is left out."""
     import re
 
-    from kit import costs
+    from kit.plan import costs
 
     return re.sub(r"\n +Args:\n(?: {8}.*\n)*", "", costs.FORMULA).strip()
 

@@ -201,7 +201,7 @@ def not_needed(store: "Store", tables: list[str], scale: str | None) -> list["Ar
         RequestError: no such table or scale; or a table that can't be planned at it.
     """
     from kit.catalogue import Catalogue, manifests_folder
-    from kit.planning import plan_tables
+    from kit.plan.planning import plan_tables
 
     own = any(name.endswith(".toml") for name in tables)  # a manifest names its scale
     scales = [scale] if scale else ["auto"] if own else Catalogue(manifests_folder()).names("scales")

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from kit.containers import Containers
     from kit.plan import Plan
-    from kit.run import Outcome
+    from kit.run.execute import Outcome
     from kit.store import Job, Store
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the jobs and run none")]
@@ -51,7 +51,7 @@ def reproduce(
     runtime: RuntimeName = "local",
 ) -> None:
     """Compute tables of the paper and print them beside the paper's numbers."""
-    from kit.planning import plan_tables
+    from kit.plan.planning import plan_tables
 
     run_plan(
         lambda: plan_tables(tables, scale),
@@ -76,7 +76,7 @@ def run(
     runtime: RuntimeName = "local",
 ) -> None:
     """Compute the experiments of a manifest of your own."""
-    from kit.planning import plan_manifest
+    from kit.plan.planning import plan_manifest
 
     run_plan(
         lambda: plan_manifest(manifest),
@@ -103,9 +103,9 @@ def run_plan(
     """Plan, ask if it is dear, run, and print every table; exit 1 if a job failed."""
     from rich.text import Text
 
-    from kit.launch import Options
     from kit.report import make_grid, plain, terminal
-    from kit.run import execute
+    from kit.run.execute import execute
+    from kit.run.launch import Options
     from kit.store import Store
 
     console = terminal.console()
@@ -149,7 +149,7 @@ def where_to_run(plan: "Plan", todo: "list[Job]", runtime: str, mirror: Path | N
     if not todo and runtime == "local":
         return None
     from kit.containers.preparing import prepare
-    from kit.planning import check_machine, this_machine
+    from kit.plan.planning import check_machine, this_machine
     from kit.workers import kind_of
 
     if any(kind_of(job).accelerated for job in todo):
@@ -224,7 +224,7 @@ def plan(
     from rich.console import Console
 
     from kit.plan import digest
-    from kit.planning import plan_tables
+    from kit.plan.planning import plan_tables
     from kit.store import Store
 
     found = plan_tables(tables, scale)
@@ -259,7 +259,7 @@ def report(
     format: Annotated[str, typer.Option("--format", help="terminal, markdown or csv")] = "terminal",
 ) -> None:
     """Print tables from what the store has."""
-    from kit.planning import plan_tables
+    from kit.plan.planning import plan_tables
     from kit.report import as_csv, make_grid, markdown, terminal
 
     if format not in ("terminal", "markdown", "csv"):
@@ -287,10 +287,10 @@ def fetch(
     """Fetch and check the models and data of tables; nothing else has a network."""
     from rich.console import Console
 
-    from kit.launch import Options
-    from kit.planning import plan_tables
+    from kit.plan.planning import plan_tables
     from kit.report import terminal
-    from kit.run import execute
+    from kit.run.execute import execute
+    from kit.run.launch import Options
     from kit.store import Store
     from kit.workers import kind_of
 
@@ -315,7 +315,7 @@ def stored_tables(store: "Store", scale: str) -> list[str]:
         RequestError: none.
     """
     from kit.catalogue import Catalogue, manifests_folder
-    from kit.planning import plan_tables
+    from kit.plan.planning import plan_tables
 
     known = Catalogue(manifests_folder()).names("tables")
     plans = {name: plan_tables([name], scale) for name in known}
@@ -337,22 +337,37 @@ def verify(
         bool, typer.Option("--record", help="Write what the store has as the values expected from now on")
     ] = False,
 ) -> None:
-    """Check finished tables: artifacts unharmed, every cell there, every number within its tolerance."""
+    """Check finished tables: artifacts unharmed, every cell there, every number within its tolerance.
+
+    Tables 6, 7 and 8 print settings and counts: they are compared with manifests/, which takes no job and no store.
+    """
     from rich.console import Console
 
-    from kit import verify as checks
-    from kit.planning import plan_tables
+    from kit.check import settings as settings_check
+    from kit.check import verify as checks
+    from kit.plan.planning import plan_tables
 
-    opened = store_to_read(store)
-    found = plan_tables(tables or stored_tables(opened, scale), scale)
-    if record:
-        for path in checks.record(found, opened):
-            say(f"wrote {path}")
-        return
-    findings = checks.check(found, opened)
-    if json:
+    printed, computed = settings_check.split(tables or [])
+    if printed and record:
+        raise RequestError(f"--record: {', '.join(printed)}: no job computes it, so there is nothing to record")
+    settings = settings_check.check(printed)
+    found, findings = None, []
+    if computed or not printed:
+        opened = store_to_read(store)
+        found = plan_tables(computed or stored_tables(opened, scale), scale)
+        if record:
+            for path in checks.record(found, opened):
+                say(f"wrote {path}")
+            return
+        findings = checks.check(found, opened)
+    if json and printed:
+        names = [*(found.tables if found else ()), *printed]
+        typer.echo(settings_check.as_json(found.scale if found else None, names, [*findings, *settings]))
+    elif json and found:
         typer.echo(checks.as_json(found, findings))
     else:
-        checks.show(Console(), found, findings)
-    if not all(finding.passed for finding in findings):
+        if found:
+            checks.show(Console(), found, findings)
+        settings_check.show(Console(), settings)
+    if not (all(one.passed for one in findings) and all(one.passed for one in settings)):
         sys.exit(1)

@@ -1,7 +1,7 @@
 """The container of one worker: its image, the folders that it sees, its limits.
 
 A worker in a container reads ``/store`` (artifacts and jobs, read-only), writes to ``/out``, and has a ``/tmp`` of its
-own in memory. It commits nothing: :mod:`kit.handover` says how the host does.
+own in memory. It commits nothing: :mod:`kit.run.handover` says how the host does.
 
 ``preparing`` looks everything up before the first container starts, ``command_line`` writes the options that close a
 container, ``client`` talks to docker and podman.
@@ -12,7 +12,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from kit.cgroups import memory_bytes, memory_for
+from kit.machine.cgroups import memory_bytes, memory_for
 from kit.workers import Kind
 
 RUNTIMES = ("local", "docker", "podman", "apptainer")

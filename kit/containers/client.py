@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from kit.catalogue import ROOT
-from kit.cgroups import hybrid_cgroups
 from kit.containers import FETCH_VARIABLES
 from kit.errors import KitError
+from kit.machine.cgroups import hybrid_cgroups
 from kit.store import Store
 from kit.workers import Kind
 

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from kit.catalogue import ROOT, lock_hash
-from kit.cgroups import CGROUPS
 from kit.containers import MIRROR, RUNTIMES, SITE_PACKAGES, Containers, Image, image_name
 from kit.containers.client import engine_environment
 from kit.errors import RequestError
-from kit.locks import CARRIERS
+from kit.machine.cgroups import CGROUPS
+from kit.machine.locks import CARRIERS
 from kit.store import Job, sha256_file
 from kit.workers import kind_of
 

@@ -1,5 +1,6 @@
 """How text is computed. An engine is a file of this folder with an ``open`` that returns an :class:`Engine`."""
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,3 +114,9 @@ class Opener(Protocol):
     def open(self, model: Path, settings: EngineSettings) -> Engine:
         """Load the model of a folder (config.json, tokenizer, safetensors)."""
         ...
+
+
+def request_seed(seed: int, *names: object) -> int:
+    """31 bits of sha256 over the seed and the names (stage, round, row id): no row's text depends on its neighbours."""
+    text = "/".join(str(part) for part in (seed, *names))
+    return int.from_bytes(hashlib.sha256(text.encode(errors="surrogatepass")).digest()[:4], "big") >> 1

@@ -7,6 +7,7 @@ from typing import Any
 
 from kit.engines import Progress, Request, unanswered
 from kit.errors import KitError, RequestError
+from kit.files.texts import HALF
 from kit.models import (
     check_ids,
     check_model_folder,
@@ -22,7 +23,6 @@ from kit.models.folder import require_chat_template
 from kit.models.settings import read_config
 from kit.models.templates import Renderer, template_text
 from kit.records import Completion
-from kit.texts import HALF
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

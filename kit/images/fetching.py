@@ -13,10 +13,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kit.debian import is_debian_12
 from kit.errors import KitError, RequestError
 from kit.images.builders import has_image, run_inside
 from kit.images.running import CACHE, output, run, say, succeeds
+from kit.machine.debian import is_debian_12
 from kit.store import sha256_file
 
 TORCH_INDEX = "https://download.pytorch.org/whl/cpu"

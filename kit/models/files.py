@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import RequestError
-from kit.jsonfiles import parse_json
-from kit.textfiles import decode, read_bytes
+from kit.reading.jsonfiles import parse_json
+from kit.reading.textfiles import decode, read_bytes
 
 INDEX = "model.safetensors.index.json"
 """Names the shard of every tensor, where there is more than one shard."""

@@ -14,7 +14,7 @@ from kit.models.headers import stored_tensors, weight_files
 from kit.models.opening import one_line
 from kit.models.settings import check_files, read_config
 from kit.models.templates import template_text, token_texts, try_template
-from kit.textfiles import open_regular
+from kit.reading.textfiles import open_regular
 
 KINDS = (".json", ".jinja", ".safetensors", ".bin", ".model", ".gguf", ".txt")
 """Suffixes of the files that a model is read from."""

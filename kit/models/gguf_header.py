@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from kit.errors import RequestError
 from kit.models.settings import bound_message
-from kit.textfiles import open_regular
+from kit.reading.textfiles import open_regular
 
 FORMATS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 """GGUF's number of a plain type -> struct's letter."""

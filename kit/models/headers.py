@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import RequestError
-from kit.jsonfiles import load_json
 from kit.models.files import INDEX, read_json, shown
-from kit.textfiles import open_regular
+from kit.reading.jsonfiles import load_json
+from kit.reading.textfiles import open_regular
 
 BITS = {
     **dict.fromkeys(("F4",), 4),

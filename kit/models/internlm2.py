@@ -21,7 +21,7 @@ from kit.models.headers import FLOATS, stored_tensors
 from kit.models.opening import opening
 from kit.models.settings import check_files, read_config
 from kit.models.weights import check_tensors, check_weights, described
-from kit.textfiles import read_bytes
+from kit.reading.textfiles import read_bytes
 
 if TYPE_CHECKING:
     import torch

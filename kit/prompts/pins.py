@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from kit.documents import read_table
 from kit.errors import RequestError
+from kit.reading.documents import read_table
+from kit.reading.textfiles import read_bytes
 from kit.registry import PACKAGE
-from kit.textfiles import read_bytes
 
 MANIFEST = PACKAGE.parent / "manifests" / "prompts.toml"
 MAX_BYTES = 16 * 2**20

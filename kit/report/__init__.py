@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kit import paper
+from kit.catalogue import paper
+from kit.catalogue.manifest import Column, Table
 from kit.errors import KitError
-from kit.manifest import Column, Table
 from kit.plan import CellAddress, Plan
 from kit.records import Result, read_rows
 from kit.store import Store

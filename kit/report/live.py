@@ -127,7 +127,7 @@ class Live:
         self.bar.stop()
 
     def __call__(self, event: str, job: Job, fields: Mapping[str, Any]) -> None:
-        """Take one event of :func:`kit.run.execute`."""
+        """Take one event of :func:`kit.run.execute.execute`."""
         if self.broken:
             raise self.broken
         with self.lock:

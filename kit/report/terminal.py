@@ -7,7 +7,7 @@ from rich.text import Text
 
 from kit.report import Grid, disclaimer, ours, plain, theirs
 from kit.report.live import Live
-from kit.run import Outcome
+from kit.run.execute import Outcome
 
 __all__ = ["Live", "console", "grid_table", "summary"]
 

@@ -21,7 +21,7 @@ TESTER_BYTES = 448 << 20
 """What a tester may hold, of which 120 MiB are what it has from the fork server."""
 BESIDE_BYTES = 64 << 20
 """What one program takes beside the two: its fork servers, page tables, pipes and sockets. All three together are
-the room that :data:`kit.cgroups.PROGRAM_BYTES` keeps for a program."""
+the room that :data:`kit.machine.cgroups.PROGRAM_BYTES` keeps for a program."""
 OPEN_FILES = 64
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 1, 4, 22, 38
 SECCOMP_MODE_FILTER = 2

@@ -16,8 +16,8 @@ from types import TracebackType
 from typing import Any, Self
 
 import kit
-from kit.cgroups import free_memory, memory_for, memory_limit, programs_within
 from kit.errors import KitError, RequestError
+from kit.machine.cgroups import free_memory, memory_for, memory_limit, programs_within
 from kit.sandbox import Calls, Program, Reply, Verdict, lock, packages, pipes, seccomp, selftest, wire
 from kit.sandbox.outcome import TOO_LONG, Outcome, outcome_of
 from kit.sandbox.watch import Watch

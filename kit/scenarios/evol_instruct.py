@@ -6,11 +6,10 @@ Protocol: paper A.1, figures 10-12; HypherX/Evolution-Analysis @7595feb, Evol_In
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kit.engines import Request
+from kit.engines import Request, request_seed
 from kit.prompts import Pack, fill
 from kit.records import Instruction
 from kit.scenarios import Generate
-from kit.seeding import request_seed
 
 VERSION = 1
 DEPTH = ("add_constraint", "deepen", "concretize", "add_reasoning_steps")

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from kit.engines import Engine, EngineSettings
 from kit.errors import KitError
-from kit.network import Unreachable
+from kit.files.network import Unreachable
 from kit.prompts import Pack
 from kit.sandbox import Sandbox
 

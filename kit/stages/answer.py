@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from kit import registry
-from kit.engines import TOO_LONG, EngineSettings, Request, Sampling
-from kit.ranks import spread
+from kit.engines import TOO_LONG, EngineSettings, Request, Sampling, request_seed
+from kit.machine.ranks import spread
 from kit.records import Completion, write_rows
-from kit.seeding import request_seed
 from kit.stages import Context, Summary, only_file
 
 VERSION = 1

@@ -6,11 +6,11 @@ from typing import Any
 
 from kit import registry
 from kit.engines import TOO_LONG, EngineSettings, Request, Sampling
-from kit.ranks import spread
+from kit.files.seeds import Reading, read_seeds, read_stored
+from kit.files.texts import broken
+from kit.machine.ranks import spread
 from kit.records import Completion, Instruction, write_rows
-from kit.seeds import Reading, read_seeds, read_stored
 from kit.stages import Context, Summary, only_file
-from kit.texts import broken
 
 VERSION = 1
 WORKER = "text"

@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kit import network
-from kit.checksums import difference
 from kit.errors import KitError, one_line, shown
-from kit.network import UnreachableError
-from kit.places import inner_path_fault
+from kit.files import network
+from kit.files.checksums import difference
+from kit.files.network import UnreachableError
+from kit.reading.places import inner_path_fault
+from kit.reading.textfiles import open_regular
 from kit.stages import Context, Summary
 from kit.store import sha256_file
-from kit.textfiles import open_regular
 
 VERSION = 1
 WORKER = "fetch"

@@ -4,14 +4,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kit.engines import TOO_LONG, EngineSettings, Request, Sampling
+from kit.engines import TOO_LONG, EngineSettings, Request, Sampling, request_seed
+from kit.files.texts import broken
+from kit.machine.ranks import spread
 from kit.prompts import Pack, fill
-from kit.ranks import spread
 from kit.records import Completion, Instruction, Pair, Turn, write_rows
-from kit.seeding import request_seed
 from kit.stages import Context, Summary
 from kit.stages.evolve import incoming
-from kit.texts import broken
 
 VERSION = 1
 WORKER = "text"

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import RequestError
+from kit.files.seeds import Reading, read_stored, read_training
 from kit.models import check_ids, embedding_rows
 from kit.records import Pair, dump_line
-from kit.seeds import Reading, read_stored, read_training
 from kit.stages import Context, Summary, only_file
 from kit.training.examples import Encoded, chat_tokenizer, encode
 from kit.training.packing import Step, plan

@@ -6,11 +6,11 @@ from contextlib import ExitStack
 from typing import Any
 
 from kit.errors import KitError
-from kit.jsonfiles import MAX_BYTES, parse_json
+from kit.reading.jsonfiles import MAX_BYTES, parse_json
+from kit.reading.textfiles import decode
 from kit.store.job import HEAD, Artifact, Job, readable_json
 from kit.store.opening import Folder
 from kit.store.walking import sha256_of, walk
-from kit.textfiles import decode
 
 
 def parse(data: bytes, where: str) -> Any:

@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from kit.errors import KitError, RequestError
-from kit.jsonfiles import MAX_BYTES
+from kit.reading.jsonfiles import MAX_BYTES
 from kit.store.contents import file_faults, parse, reason
 from kit.store.job import HEAD, KEY, Artifact, Job, check_lone_name, fitting
 from kit.store.layout import key_in

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from kit.errors import KitError
+from kit.reading.textfiles import kind_of
 from kit.store.opening import Folder
-from kit.textfiles import kind_of
 
 DEEPEST = 32
 """Folders in folders that an artifact may have; a model's folder has two."""

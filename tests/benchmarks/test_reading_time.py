@@ -16,12 +16,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kit import registry, run
+from kit import registry
 from kit.benchmarks import _reading_time
 from kit.benchmarks._reading_time import NotRead, graded, not_in_time, read_each
 from kit.cli import main
 from kit.errors import KitError, RequestError
 from kit.records import Grade, Problem
+from kit.run import execute as run
 from kit.sandbox import Program, Reply, Verdict
 from tests.benchmarks import hostile_readers
 
@@ -330,7 +331,7 @@ HOSTILE_WORKER = f"""
 import sys
 sys.path.insert(0, {str(Path(__file__).parents[2])!r})
 from kit.benchmarks import _reading_time, gsm8k
-from kit.worker import main
+from kit.run.worker import main
 from tests.benchmarks import hostile_readers
 _reading_time.CPU_S, _reading_time.MEMORY_BYTES = {CPU_S}, 1 << 26
 gsm8k.reader = hostile_readers.grades
@@ -340,7 +341,7 @@ sys.exit(main())
 
 def hostile_worker(words: list[str]) -> list[str]:
     """The command line of a worker whose reader of GSM8K's texts does what they say."""
-    at = words.index("kit.worker")
+    at = words.index("kit.run.worker")
     return [*words[: at - 1], "-c", HOSTILE_WORKER, *words[at + 1 :]]
 
 

@@ -3,7 +3,7 @@
     python stand_ins.py kit ...          `kit`, whose workers are this file's
     python stand_ins.py python ...       the environment's Python: nox sessions are looked up, images built of nothing
     python stand_ins.py python3 ...      the machine's Python: requirements/lock.py is asked for its help
-    python stand_ins.py worker ...       `python -m kit.worker` with a made-up engine and tiny models
+    python stand_ins.py worker ...       `python -m kit.run.worker` with a made-up engine and tiny models
     python stand_ins.py podman ...       a container runtime or builder: podman, docker, buildah, apptainer
 
 Everything between these is the checkout's own: the Makefile, set-up, the command line, the plan, the store, every stage
@@ -35,8 +35,8 @@ INSIDE = ("/store", "/out", "/refusals", "/mirror")
 
 def kit(words: Sequence[str]) -> int:
     """Run the command line; what it starts on this machine is :func:`worker`."""
-    from kit import run
     from kit.cli import main
+    from kit.run import execute as run
 
     def command(shape: Any, keys: Sequence[str], options: Any, *, cpu: bool) -> list[str]:
         assert not cpu or shape.world == 1
@@ -76,8 +76,8 @@ def python3(words: Sequence[str]) -> int:
 def worker(words: Sequence[str]) -> int:
     """Run a worker with an engine that answers at random and models of two layers."""
     from kit import registry
-    from kit import worker as real
     from kit.engines.fake import FakeEngine
+    from kit.run import worker as real
 
     load = registry.load
     engine = ModuleType("engine")
@@ -114,7 +114,7 @@ def stage(name: str, real: ModuleType) -> ModuleType:
 def mini_set(url: str) -> Path:
     """Return the bundled set of the same layout as a public file, which takes a network."""
     from kit.catalogue import Catalogue, manifests_folder
-    from kit.sources import BUNDLED
+    from kit.plan.sources import BUNDLED
 
     datasets = Catalogue(manifests_folder()).datasets.values()
     (layout,) = {dataset.format for dataset in datasets if dataset.url == url}
@@ -198,7 +198,7 @@ def images_file(name: str) -> Path:
 def start(name: str, words: list[str]) -> int:
     """Run a container's command on the folders that it would see; say no to volumes as the runtimes do."""
     volumes = list(volumes_of(words))
-    if "kit.worker" not in words:
+    if "kit.run.worker" not in words:
         print("[[], []]")  # what is installed in an image
         return 0
     with (STATE / "runs.jsonl").open("a", encoding="utf-8") as file:
@@ -220,7 +220,7 @@ def start(name: str, words: list[str]) -> int:
                 target = target.parents[part - 1] if part else target
                 if not place.is_symlink():
                     place.symlink_to(target)
-        told = words[words.index("kit.worker") + 1 :]
+        told = words[words.index("kit.run.worker") + 1 :]
         told = [root + word if word in INSIDE else word for word in told]
         return subprocess.run([sys.executable, "-u", __file__, "worker", *told], check=False).returncode
 

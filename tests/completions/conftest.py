@@ -12,8 +12,8 @@ import pytest
 
 from kit import registry
 from kit.cli import main
-from kit.completions import Completions, read_completions
 from kit.errors import RequestError
+from kit.files.completions import Completions, read_completions
 from kit.records import Problem
 
 JOB_LINE = re.compile(r"(done|cached)  +[0-9a-f]{10}  (fetch|grade)/")

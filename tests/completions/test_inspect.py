@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from kit.completions import Completions
+from kit.files.completions import Completions
 
 TOOLS = Path(__file__).parents[1] / "data" / "tools"
 GSM8K_TEXTS = [

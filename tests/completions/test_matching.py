@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from kit import registry
-from kit.completions import Completions, read_completions
 from kit.errors import RequestError
+from kit.files.completions import Completions, read_completions
 from kit.records import Problem
 
 TOOLS = Path(__file__).parents[1] / "data" / "tools"

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from kit import registry
-from kit.completions import Completions, read_completions
 from kit.errors import RequestError
+from kit.files.completions import Completions, read_completions
 from kit.records import Problem
 
 TOOLS = Path(__file__).parents[1] / "data" / "tools"
@@ -92,8 +92,8 @@ def test_a_nest_too_deep_is_no_traceback(depth: int, tmp_path: Path):
 def test_a_packed_file_that_would_fill_the_memory(
     message: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("kit.textfiles.MAX_UNPACKED_BYTES", 1000)
-    monkeypatch.setattr("kit.completions.opening.MAX_UNPACKED_BYTES", 1000)
+    monkeypatch.setattr("kit.reading.textfiles.MAX_UNPACKED_BYTES", 1000)
+    monkeypatch.setattr("kit.files.completions.opening.MAX_UNPACKED_BYTES", 1000)
     (tmp_path / "c.jsonl.gz").write_bytes(gzip.compress(1001 * b" "))
     with zipfile.ZipFile(tmp_path / "c.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("c.jsonl", 1001 * " ")

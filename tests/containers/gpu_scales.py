@@ -13,10 +13,10 @@ from typing import Any
 
 os.environ |= {"VLLM_LOGGING_LEVEL": "ERROR", "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
 
+from kit.catalogue.manifest import Model
 from kit.engines import EngineSettings
 from kit.engines.vllm import arguments
-from kit.manifest import Model
-from kit.planning import plan_tables
+from kit.plan.planning import plan_tables
 from kit.training import params as sft_params
 from kit.training.trainer import training_arguments
 

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from kit import cgroups, containers
+from kit import containers
 from kit.containers import Containers, Image, Request, client, command_line
 from kit.errors import RequestError
-from kit.handover import exchange
-from kit.launch import Options, Shape, check_folders, command_in_container
+from kit.machine import cgroups
+from kit.run.handover import exchange
+from kit.run.launch import Options, Shape, check_folders, command_in_container
 from kit.store import Store
 from kit.workers import KINDS
 
@@ -197,7 +198,7 @@ def test_a_worker_in_a_container_sees_the_store_and_writes_to_its_own_folder(tmp
     inside = words[words.index(IMAGE.id) + 1 :]
     assert inside[:3] == ["-u", "-m", "accelerate.commands.launch"]
     places = ["--store", "/store", "--out", "/out", "--refusals", "/refusals", "--world", "1", "--lifeline", "k1", "k2"]
-    assert inside[inside.index("kit.worker") :] == ["kit.worker", *places]
+    assert inside[inside.index("kit.run.worker") :] == ["kit.run.worker", *places]
     variables = {word.removeprefix("--env=") for word in words if word.startswith("--env=")}
     assert {f"KIT_IMAGE_DIGEST={IMAGE.digest}", "HF_HUB_OFFLINE=1", "PYTHONHASHSEED=0"} <= variables
 

@@ -20,9 +20,9 @@ from kit.catalogue import lock_hash
 from kit.containers import Request, client, command_line, preparing
 from kit.errors import KitError, RequestError
 from kit.images import builders
-from kit.locks import pins
+from kit.machine.locks import pins
 from kit.plan import digest
-from kit.planning import plan_tables
+from kit.plan.planning import plan_tables
 from kit.store import Store
 from kit.workers import KINDS
 

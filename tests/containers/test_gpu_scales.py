@@ -1,4 +1,4 @@
-"""The scales that need GPUs, checked without one: what vLLM, transformers and the formulas of kit.estimate say."""
+"""The scales that need GPUs, checked without one: what vLLM, transformers and the formulas of kit.plan.estimate say."""
 
 import json
 import subprocess
@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from kit import estimate
 from kit.catalogue import Catalogue, manifests_folder
-from kit.planning import plan_tables
+from kit.plan import estimate
+from kit.plan.planning import plan_tables
 
 DRIVER = Path(__file__).parent / "gpu_scales.py"
 SCALES = ("one-gpu", "paper")

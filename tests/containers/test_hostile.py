@@ -17,13 +17,13 @@ from pathlib import Path
 
 import pytest
 
-import kit.run
+import kit.run.execute
 from kit import containers
 from kit.catalogue import lock_hash
 from kit.containers import Containers, Request, client, command_line, preparing
 from kit.errors import RequestError
-from kit.launch import Options
-from kit.run import Outcome, execute
+from kit.run.execute import Outcome, execute
+from kit.run.launch import Options
 from kit.store import Job, Store
 from kit.workers import KINDS
 
@@ -79,7 +79,7 @@ def with_stand_in(request: Request) -> Request:
 @pytest.fixture
 def closed(runtime: str, grade: containers.Image, monkeypatch: pytest.MonkeyPatch) -> Containers:
     real = command_line.command
-    monkeypatch.setattr("kit.launch.container_command", lambda name, request: real(name, with_stand_in(request)))
+    monkeypatch.setattr("kit.run.launch.container_command", lambda name, request: real(name, with_stand_in(request)))
     return Containers(runtime=runtime, images={"grade": grade}, memory_cap="512m")
 
 
@@ -169,7 +169,7 @@ def test_a_job_fails_if_one_of_its_processes_was_killed_for_memory(closed: Conta
 def test_a_container_that_never_ends_is_ended(
     closed: Containers, store: Store, runtime: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kit.run, "START_S", 6.0)
+    monkeypatch.setattr(kit.run.execute, "START_S", 6.0)
     outcome = run_all([stuck := deed("hold the interpreter")], store, closed)
     assert outcome.failed[stuck.key].startswith(
         "the worker was killed: its container is held to 6 s, the most that grading 0 rows may take (log: "
@@ -224,9 +224,10 @@ def start_run(job: Job, store: Store, grade: containers.Image, runtime: str) -> 
         signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background is started deaf to it
         sys.path.insert(0, sys.argv[1])
         from pathlib import Path
-        from kit import containers, launch
+        from kit import containers
+        from kit.run import launch
         from kit.containers import command_line
-        from kit.run import execute
+        from kit.run.execute import execute
         from kit.store import Job, Store
         from tests.containers.test_hostile import with_stand_in
         real = command_line.command

@@ -103,7 +103,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     files = {
         "docker/images.toml": '[base]\ngrade = "here.example/base@sha256:1"\n',
         "docker/debs.toml": "[grade]\n",
-        "kit/worker.py": "",
+        "kit/run/worker.py": "",
         "requirements/grade.txt": "a==1 \\\n    --hash=sha256:1\n",
     }
     for name, text in files.items():
@@ -118,9 +118,9 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_only_what_is_committed_gets_into_an_image(checkout: Path) -> None:
     (checkout / "kit" / "stray.py").write_text("")
-    (checkout / "kit" / "worker.py").chmod(0o600)
+    (checkout / "kit" / "run" / "worker.py").chmod(0o600)
     with images.last_commit() as commit:
-        assert (commit.tree / "kit" / "worker.py").stat().st_mode & 0o777 == 0o644
+        assert (commit.tree / "kit" / "run" / "worker.py").stat().st_mode & 0o777 == 0o644
         assert not (commit.tree / "kit" / "stray.py").exists()
         assert not (commit.tree / ".git").exists()
 

@@ -14,18 +14,19 @@ from typing import Any, NoReturn
 
 import pytest
 
-from kit import cgroups, containers, images
+from kit import containers, images
 from kit.catalogue import lock_hash
 from kit.containers import Containers, Request, client, command_line, preparing
 from kit.errors import KitError, RequestError
 from kit.images import builders, fetching
 from kit.images.builders import engine
 from kit.images.comparing import differences
-from kit.launch import Options
-from kit.locks import CARRIERS, normal, pins
-from kit.planning import plan_tables
-from kit.run import Outcome, execute
-from kit.sources import folder_source
+from kit.machine import cgroups
+from kit.machine.locks import CARRIERS, normal, pins
+from kit.plan.planning import plan_tables
+from kit.plan.sources import folder_source
+from kit.run.execute import Outcome, execute
+from kit.run.launch import Options
 from kit.store import Job, Store, sha256_file
 from kit.workers import KINDS
 
@@ -121,7 +122,7 @@ def closed(runtime: str, grade: containers.Image, monkeypatch: pytest.MonkeyPatc
         mount = f"--volume={STAND_IN}:/opt/kit/kit/stages/grade.py:ro"
         return real(name, dataclasses.replace(request, extra=[*request.extra, mount]))
 
-    monkeypatch.setattr("kit.launch.container_command", with_stand_in)
+    monkeypatch.setattr("kit.run.launch.container_command", with_stand_in)
     return Containers(runtime=runtime, images={"grade": grade}, memory_cap="256m")
 
 
@@ -200,7 +201,7 @@ def test_programs_that_fill_candidate_and_tester_stay_within_the_cap(runtime: st
     )
     tests = "kept = []\nwhile True: kept.append(f()); kept.append(b'x' * (32 << 20))\n"
     code = (
-        "import json, pathlib\nfrom kit import cgroups\nfrom kit.sandbox import Program, open_sandbox\n"
+        "import json, pathlib\nfrom kit.machine import cgroups\nfrom kit.sandbox import Program, open_sandbox\n"
         f"program = Program(id='f', code={candidate!r}, tests={tests!r}, cpu_s=20)\n"
         "with open_sandbox() as sandbox:\n"
         "    reasons = {verdict.reason for verdict in sandbox.run([program] * sandbox.workers)}\n"

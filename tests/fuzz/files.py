@@ -11,9 +11,9 @@ from random import Random
 from typing import Any
 
 from kit import registry
-from kit.completions import read_completions
+from kit.files.completions import read_completions
+from kit.files.seeds import read_instructions, read_pairs, read_training
 from kit.records import Problem
-from kit.seeds import read_instructions, read_pairs, read_training
 from tests.fuzz import changes, graders, outcomes
 from tests.fuzz.outcomes import Ended, FaultError
 

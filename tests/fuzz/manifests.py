@@ -17,8 +17,8 @@ from random import Random
 from typing import Any
 
 from kit.catalogue import Catalogue, manifests_folder
-from kit.planner import make_plan
-from kit.planning import locks, plan_manifest
+from kit.plan.planner import make_plan
+from kit.plan.planning import locks, plan_manifest
 from tests.fuzz import changes, outcomes
 from tests.fuzz.outcomes import FaultError
 from tests.fuzz.watching import ROOT

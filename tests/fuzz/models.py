@@ -208,8 +208,8 @@ def read(model: Path) -> str:
     from kit.engines import Request
     from kit.engines._chat import load_chat
     from kit.models import check_model_folder
+    from kit.plan.sources import folder_source
     from kit.records import Turn
-    from kit.sources import folder_source
 
     check_model_folder(model, chat=True)
     folder_source(model)

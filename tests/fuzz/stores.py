@@ -16,11 +16,11 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from kit import run as runs
 from kit.errors import KitError
-from kit.planning import plan_tables
+from kit.plan.planning import plan_tables
 from kit.records import Grade, results, write_rows
 from kit.registry import load
+from kit.run import execute as runs
 from kit.store import Job, Store
 from tests.fuzz import changes, outcomes
 from tests.fuzz.outcomes import Ended, FaultError

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from kit import network
+from kit.check.verify import Expected
 from kit.errors import KitError, RequestError
-from kit.places import file_name_fault, inner_path_fault
+from kit.files import network
+from kit.reading.places import file_name_fault, inner_path_fault
+from kit.run.worker import JobContext
 from kit.stages import fetch
-from kit.verify import Expected
-from kit.worker import JobContext
 
 HELLO = b"hello\n"
 SHA256 = hashlib.sha256(HELLO).hexdigest()
@@ -206,7 +206,7 @@ EXPECTED = {
 @pytest.mark.parametrize("text, message", EXPECTED.values(), ids=list(EXPECTED))
 def test_recorded_values_that_were_changed(text: str, message: str):
     """`kit verify` ended in a KeyError or a TypeError."""
-    from kit.documents import parse
+    from kit.reading.documents import parse
 
     with pytest.raises(RequestError) as error:
         parse(Expected, text, "expected/x/y.toml")
@@ -230,8 +230,8 @@ def test_pins_that_were_changed(name: str, text: str, message: str, tmp_path: Pa
     """`kit pin` and `kit doctor` ended in a KeyError or a TypeError."""
     import shutil
 
-    from kit import pins
     from kit.catalogue import ROOT
+    from kit.check import pins
 
     shutil.copytree(ROOT / "manifests", tmp_path / "manifests")
     shutil.copytree(ROOT / "docker", tmp_path / "docker")

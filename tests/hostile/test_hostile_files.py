@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 
-from kit import launch, run
-from kit.completions import read_completions
-from kit.completions.layouts import Record
-from kit.completions.matching import check_order, id_lookup
 from kit.errors import KitError, RequestError, did_you_mean, one_line, shown
+from kit.files.completions import read_completions
+from kit.files.completions.layouts import Record
+from kit.files.completions.matching import check_order, id_lookup
+from kit.files.seeds import read_instructions
 from kit.records import Problem
-from kit.seeds import read_instructions
+from kit.run import execute as run
+from kit.run import launch
 from tests.growth import assert_linear
 from tests.test_bad_inputs import STARTS, folder, kit, refused
 
@@ -330,7 +331,7 @@ def test_archives_in_archives_end_somewhere(tmp_path: Path):
 
 def test_a_file_numbered_by_five_thousand_digits(tmp_path: Path):
     """Was a ValueError; names are still in the order of their numbers."""
-    from kit.completions.opening import natural
+    from kit.files.completions.opening import natural
 
     path = zipped(tmp_path / "c.zip", {f"c_{5000 * '9'}.json": b"[", "c_10.json": b"[", "c_9.json": b"["})
     assert message(path).startswith(f"{path}/c_9.json: not JSON: ")
@@ -340,7 +341,7 @@ def test_a_file_numbered_by_five_thousand_digits(tmp_path: Path):
 
 
 def test_more_files_than_any_run_leaves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("kit.completions.opening.MOST_FILES", 2)
+    monkeypatch.setattr("kit.files.completions.opening.MOST_FILES", 2)
     path = zipped(tmp_path / "c.zip", {f"{n}.json": b"" for n in range(3)})
     assert message(path) == f"{path}: more than 2 files; pack the run's own folder"
     for n in range(2):
@@ -363,7 +364,7 @@ def test_a_damaged_archive_is_a_sentence_wherever_it_is_damaged(tmp_path: Path):
 
 def test_a_packed_file_that_unpacks_to_a_thousand_times_its_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Four GiB were unpacked before it was refused."""
-    monkeypatch.setattr("kit.textfiles.BOMB_BYTES", 2**21)
+    monkeypatch.setattr("kit.reading.textfiles.BOMB_BYTES", 2**21)
     (tmp_path / "c.jsonl.gz").write_bytes(gzip.compress(4 * 2**20 * b"\0", 9))
     size = (tmp_path / "c.jsonl.gz").stat().st_size
     assert message(tmp_path / "c.jsonl.gz") == (

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kit.documents import Strict, parse
+from kit.reading.documents import Strict, parse
 from tests.growth import assert_linear
 from tests.test_bad_manifests import MANIFEST, refused
 
@@ -230,7 +230,7 @@ def test_addresses(url: str, refused: Callable[[str | bytes], str]):
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:8/x.json", "http://localhost/x.json", "http://[::1]:8/x.json"])
 def test_a_mirror_on_this_machine_may_speak_http(url: str):
-    from kit.manifest import Dataset
+    from kit.catalogue.manifest import Dataset
 
     assert Dataset(format="alpaca", url=url, licence="mine").url == url
 
@@ -408,7 +408,7 @@ def test_a_model_with_a_name_of_90_characters_is_not_compared_letter_by_letter(r
 
 
 def test_five_thousand_cells_are_the_most(refused: Callable[[str | bytes], str], monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("kit.planning.MOST_CELLS", 3)
+    monkeypatch.setattr("kit.plan.planning.MOST_CELLS", 3)
     text = change('benchmarks = ["gsm8k"]', 'benchmarks = ["gsm8k", "mbpp", "humaneval", "ifeval"]')
     assert refused(text) == (
         "my.toml: experiment: 4 combinations of evolver, base and benchmark; 3 are the most, split it into several "
@@ -428,7 +428,7 @@ OWN = {
 def test_a_manifest_does_not_take_the_name_of_the_kits_own(name: str, tmp_path: Path):
     """``kit verify --record`` of a user's table-2.toml wrote over the values of the kit's own Table 2."""
     from kit.errors import RequestError
-    from kit.planning import plan_manifest
+    from kit.plan.planning import plan_manifest
 
     (tmp_path / f"{name}.toml").write_text(MANIFEST)
     with pytest.raises(RequestError) as error:

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from kit import run
 from kit.cli import main
 from kit.errors import RequestError
+from kit.run import execute as run
 
 pytest.importorskip("torch")
 pytest.importorskip("transformers")

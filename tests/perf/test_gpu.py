@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PARTS = ("card", "curves", "training", "engine")
+PARTS = ("card", "curves", "training", "engine", "vllm", "table")
 
 
 def run(*words: str) -> str:

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from kit import cgroups, containers
+from kit import containers
 from kit.errors import RequestError
+from kit.machine import cgroups
 from kit.sandbox import Program, Sandbox, lock, open_sandbox, pool
 
 GIB = 1 << 30
@@ -31,7 +32,7 @@ KEEPING = "kept = []\nwhile True: kept.append(f(8)); kept.append(bytes(range(256
 HELD = """
 import json, sys
 sys.path.insert(0, {root!r})
-from kit import cgroups
+from kit.machine import cgroups
 from kit.sandbox import Program, open_sandbox
 programs = [Program(id=str(n), code=code, tests={tests!r}, cpu_s=20) for code in {codes!r} for n in range(4)]
 with open_sandbox() as sandbox:

@@ -15,15 +15,15 @@ from typing import Any
 
 import pytest
 
-from kit import network
+from kit.catalogue.manifest import Dataset
 from kit.errors import KitError
-from kit.manifest import Dataset
+from kit.files import network
 from kit.plan import Plan
-from kit.planning import plan_tables
-from kit.sources import data_source
+from kit.plan.planning import plan_tables
+from kit.plan.sources import data_source
+from kit.run.worker import JobContext, run_job
 from kit.stages import Summary, fetch
 from kit.store import Job, Store
-from kit.worker import JobContext, run_job
 
 HELLO = b"hello\n"
 SHA256 = "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03"

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from kit import events
 from kit.errors import KitError
+from kit.run import events
 from kit.store import Job, Store
 
 pytestmark = pytest.mark.timeout(120)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from kit import run
 from kit.errors import KitError, RequestError
-from kit.launch import Options
+from kit.run import execute as run
+from kit.run.launch import Options
 from kit.store import Job, Store
 
 pytestmark = pytest.mark.timeout(120)  # what is waited for here is waited for without end

@@ -8,14 +8,15 @@ from typing import Any
 
 import pytest
 
-from kit import registry, run
+from kit import registry
 from kit.catalogue import lock_hash
 from kit.errors import KitError
-from kit.jobfiles import check_versions, check_words
-from kit.planning import plan_tables
+from kit.plan.planning import plan_tables
+from kit.run import execute as run
+from kit.run.jobfiles import check_versions, check_words
+from kit.run.worker import JobContext, run_job
 from kit.stages import Summary, fetch
 from kit.store import Job, Store
-from kit.worker import JobContext, run_job
 
 Kit = Callable[..., tuple[int, str]]
 LOCK = lock_hash("grade")

@@ -9,7 +9,7 @@ import pytest
 
 from kit.cli import stores
 from kit.errors import KitError
-from kit.planning import plan_tables
+from kit.plan.planning import plan_tables
 from kit.records import Result, write_rows
 from kit.report import plain_json, stored_results
 from kit.store import Job, Store

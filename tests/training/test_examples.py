@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from kit.adhoc import Workbench
 from kit.errors import RequestError
+from kit.plan.adhoc import Workbench
 from kit.records import Pair
 from kit.training.examples import chat_tokenizer, encode, kept_lengths, user_turn
 

@@ -1,0 +1,1 @@
+"""Answers about results and machines: do numbers agree, is everything there, are pins still true."""

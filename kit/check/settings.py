@@ -1,0 +1,372 @@
+"""Tables of settings and counts: what the paper prints beside what ``manifests/`` say at scale ``paper``; no job runs.
+
+A printed value is ``match`` or ``off``. A difference that ``manifests/deviations.toml`` knows, with both values, is off
+and passes with its reason; any other fails, and names the file, the key, what was found and what was wanted.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from kit.catalogue import Catalogue, look_up, manifests_folder, paper
+from kit.catalogue.manifest import ExperimentsFile, Sft
+from kit.catalogue.paper import PaperRow, PaperTable, Value
+from kit.errors import listed
+from kit.reading.documents import Strict, read
+from kit.report import plain, plain_json
+from kit.training.params import LoraParams
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+SCALE = "paper"
+"""The scale whose settings are compared."""
+SIZE_SERIES = "table-11"
+"""The printed table whose base models have settings of their own, in the table with scopes."""
+BATCH = ("devices", "per_device_batch_size", "gradient_accumulation_steps")
+"""Printed factors of the rows in one optimiser step; the manifests hold their product."""
+SFT_KEYS = {
+    "learning_rate": "learning_rate",
+    "epochs": "epochs",
+    "lr_scheduler": "lr_scheduler",
+    "warmup_ratio": "warmup_ratio",
+    "max_sequence_length": "max_length_tokens",
+    "per_device_batch_size": "global_batch_size",
+    "gradient_accumulation_steps": "global_batch_size",
+    "lora_rank": "lora.rank",
+    "lora_alpha": "lora.alpha",
+    "lora_dropout": "lora.dropout",
+}
+"""Printed parameter -> its key within an experiment's ``sft``."""
+LIMITS = {
+    "epochs": "epochs",
+    "global_batch_size": "global_batch_size",
+    "max_length_tokens": "sft_max_length_tokens",
+}
+"""Key of ``sft`` -> the scale's limit that cuts it."""
+TARGETS = {"all_modules": "all-linear"}
+"""LLaMA-Factory's word for the layers that get an adapter -> peft's: every linear layer but the output head."""
+MOST_PLACES = 3
+"""Places that a failed check names."""
+
+
+class Deviation(Strict):
+    """A setting that is known to differ from the printed one."""
+
+    table: str
+    setting: str
+    paper: Value
+    ours: Value
+    reason: str
+    section: str
+    """The row of ``docs/deviations.md`` that explains it, by its first cell."""
+
+
+class DeviationsFile(Strict):
+    """``manifests/deviations.toml``."""
+
+    schema_: int = Field(alias="schema")
+    deviation: list[Deviation]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """One value of the manifests, and what it has to be."""
+
+    where: str
+    """File and key, for messages."""
+    value: Value
+    wanted: Value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Training:
+    """The settings that one experiment trains one base model with."""
+
+    where: str
+    """File, experiment and base model."""
+    experiment: str
+    scenario: str
+    base: str
+    sft: Sft
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """One printed value beside ours; a finding of ``kit verify``."""
+
+    check: str = "setting"
+    what: str
+    """Table and setting."""
+    passed: bool
+    """Whether it matches, or differs as ``deviations.toml`` knows."""
+    detail: str
+    """Both values and the reason of a known difference; or each place with what was found and wanted."""
+    verdict: str
+    """``match`` or ``off``."""
+    ours: tuple[Value, ...]
+    """The distinct values that the manifests hold; empty if no experiment has the setting."""
+    paper: Value
+
+
+class Manifests:
+    """What a folder of manifests says of training and seed data at the paper's scale."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.catalogue = Catalogue(folder)
+        self.scale = self.catalogue.scale(SCALE)
+
+    @cached_property
+    def deviations(self) -> Mapping[tuple[str, str], Deviation]:
+        """Known differences by table and setting."""
+        found = read(DeviationsFile, self.folder / "deviations.toml").deviation
+        return {(one.table, one.setting): one for one in found}
+
+    @cached_property
+    def trainings(self) -> list[Training]:
+        """Every base model of every experiment."""
+        return [
+            Training(
+                where=f"experiments/{path.name}: experiment {experiment.id!r}, base {base!r}",
+                experiment=experiment.id,
+                scenario=experiment.scenario,
+                base=base,
+                sft=experiment.sft,
+            )
+            for path in sorted((self.folder / "experiments").glob("*.toml"))
+            for experiment in read(ExperimentsFile, path).experiment
+            for base in experiment.base
+        ]
+
+    @cached_property
+    def series(self) -> PaperTable:
+        """The size series, as the paper prints it."""
+        return self.printed(SIZE_SERIES)
+
+    @cached_property
+    def tuning_in_series(self) -> Mapping[str, str]:
+        """Base model of the size series -> ``full`` or ``lora``, as the paper prints it."""
+        return {str(row.model): str(row.finetune) for row in self.series.row}
+
+    def printed(self, name: str) -> PaperTable:
+        """A table as the paper prints it."""
+        return paper.table(name, self.folder / "paper")
+
+    def in_series(self, training: Training) -> bool:
+        """Whether a training belongs to the size series: its scenario and one of its base models."""
+        return training.scenario == self.series.evolution and training.base in self.tuning_in_series
+
+    def bases_of(self, scope: str | None) -> list[str] | None:
+        """The base models that a printed scope names; ``None`` for a table without scopes, of all other models."""
+        if scope is None:
+            return None
+        if scope == "all":
+            return list(self.tuning_in_series)
+        if scope == "lora":
+            return [base for base, tuning in self.tuning_in_series.items() if tuning == "lora"]
+        return scope.split(",")
+
+    def trainings_of(self, scope: str | None) -> list[Training]:
+        """The trainings that a printed scope speaks of."""
+        bases = self.bases_of(scope)
+        if bases is None:
+            return [training for training in self.trainings if not self.in_series(training)]
+        return [training for training in self.trainings if self.in_series(training) and training.base in bases]
+
+    def sft_value(self, training: Training, key: str, wanted: Value) -> Held:
+        """One setting of a training, cut by the scale's limits as a plan cuts it."""
+        value: Any = training.sft
+        for part in key.split("."):
+            value = "none" if value is None else getattr(value, part)
+        limit_key = LIMITS.get(key, "")
+        limit = getattr(self.scale.limits, limit_key) if limit_key else None
+        if limit is not None and limit < value:
+            return Held(where=f"scales/{SCALE}.toml: limits.{limit_key}", value=limit, wanted=wanted)
+        return Held(where=f"{training.where}: sft.{key}", value=value, wanted=wanted)
+
+
+def split(names: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Part tables that print settings (their full names, each once) from all others (as they were named)."""
+    settings: dict[str, None] = {}
+    others = []
+    known = paper.names()
+    for name in names:
+        full = f"table-{name}" if name.isdigit() else name
+        if full in known and paper.table(full).prints_settings:
+            settings[full] = None
+        else:
+            others.append(name)
+    return list(settings), others
+
+
+def check(names: Sequence[str], folder: Path | None = None) -> list[Setting]:
+    """Compare every value that these tables print with what the manifests hold.
+
+    Args:
+        names: tables that print settings, by their full names.
+        folder: another folder of manifests than the kit's own.
+
+    Raises:
+        RequestError: a manifest is not what it should be, or knows nothing of a printed name.
+    """
+    manifests = Manifests(folder or manifests_folder()) if names else None
+    return [found for name in names if manifests for found in check_table(name, manifests)]
+
+
+def check_table(name: str, manifests: Manifests) -> Iterator[Setting]:
+    """Compare one table's values, in printed order."""
+    printed = manifests.printed(name)
+    scoped = any(row.scope is not None for row in printed.row)
+    if scoped:
+        yield check_tuning(name, manifests)
+    for row in printed.row:
+        yield check_rows(name, row, manifests) if row.dataset else check_parameter(name, row, printed, manifests)
+
+
+def check_tuning(name: str, manifests: Manifests) -> Setting:
+    """Compare which models of the size series are tuned whole, and which by LoRA."""
+    wanted = manifests.tuning_in_series
+    trainings = manifests.trainings_of("all")
+    held = [manifests.sft_value(training, "tuning", wanted[training.base]) for training in trainings]
+    values = " / ".join(dict.fromkeys(wanted.values()))
+    missing = untrained(manifests.bases_of("all"), trainings)
+    return compare(f"{name}, tuning", values, held, manifests, missing=missing)
+
+
+def check_rows(name: str, row: PaperRow, manifests: Manifests) -> Setting:
+    """Compare the rows of a seed set that the scale takes."""
+    (wanted,) = row.values.values()
+    place = f"scales/{SCALE}.toml: seeds"
+    used = look_up(manifests.scale.seeds, str(row.dataset), place, "seed set")
+    file = manifests.catalogue.dataset(used.dataset, f"{place}.{row.dataset}")
+    where = f"{place}.{row.dataset}.rows" if used.rows else f"datasets.toml: datasets.{used.dataset}.rows"
+    value = used.rows or file.rows or "not counted"
+    return compare(f"{name}, {row.dataset}", wanted, [Held(where=where, value=value, wanted=wanted)], manifests)
+
+
+def check_parameter(name: str, row: PaperRow, printed: PaperTable, manifests: Manifests) -> Setting:
+    """Compare one parameter with that of every training that the row speaks of."""
+    (wanted,) = row.values.values()
+    parameter = str(row.parameter)
+    trainings = manifests.trainings_of(row.scope)
+    what = f"{name}, {parameter}"
+    if row.scope and "," in row.scope:
+        what += f" of {', '.join(row.scope.split(','))}"
+    note = ""
+    if parameter == "devices":
+        where = f"scales/{SCALE}.toml: hardware.gpus"
+        held = [Held(where=where, value=manifests.scale.hardware.gpus, wanted=wanted)]
+    elif parameter == "lora_target":
+        target = LoraParams.model_fields["targets"].default
+        words = TARGETS.get(str(wanted), wanted)
+        held = [Held(where="LoraParams.targets", value=target, wanted=words)] if trainings else []
+        note = f"{target} is peft's word for it"
+    else:
+        key = look_up(SFT_KEYS, parameter, f"paper/{name}.toml: row.parameter", "setting")
+        rows_a_step, formula = batch(printed)
+        in_batch = parameter in BATCH
+        held = [manifests.sft_value(one, key, rows_a_step if in_batch else wanted) for one in trainings]
+        note = f"global_batch_size holds the product, {formula}" if in_batch else counted(trainings)
+    missing = untrained(manifests.bases_of(row.scope), trainings)
+    return compare(what, wanted, held, manifests, missing=missing, note=note)
+
+
+def batch(printed: PaperTable) -> tuple[Value, str]:
+    """The rows of one optimiser step that a table prints as factors, and the product written out."""
+    factors = [row.values["value"] for row in printed.row if row.parameter in BATCH]
+    product = 1.0
+    for factor in factors:
+        product *= float(factor)
+    return product, " x ".join(map(written, factors))
+
+
+def untrained(bases: Sequence[str] | None, trainings: Sequence[Training]) -> str:
+    """Say which base models no experiment trains; empty if there are none."""
+    if bases is None:
+        return "" if trainings else "experiments/: no experiment trains a base model"
+    missing = [base for base in bases if base not in {training.base for training in trainings}]
+    return f"experiments/: no experiment trains {listed(missing)}" if missing else ""
+
+
+def counted(trainings: Sequence[Training]) -> str:
+    """Say how many experiments, of which scenarios, a setting was read from."""
+    count = len({training.experiment for training in trainings})
+    scenarios = sorted({training.scenario for training in trainings} - {""})
+    return f"in {count} experiment{'s' if count != 1 else ''} of {listed(scenarios)}"
+
+
+def compare(
+    what: str, printed: Value, held: Sequence[Held], manifests: Manifests, *, missing: str = "", note: str = ""
+) -> Setting:
+    """Make the finding of one printed value.
+
+    Args:
+        what: table and setting, joined by ``", "``.
+        printed: the value as the paper has it.
+        held: every place of the manifests that holds it.
+        manifests: where known differences are looked up.
+        missing: says what should hold it and is not there; then the check fails.
+        note: what a reader must know of a match.
+    """
+    ours = tuple(dict.fromkeys(one.value for one in held))
+    table, _, setting = what.partition(", ")
+    wrong = [one for one in held if one.value != one.wanted]
+    known = manifests.deviations.get((table, setting))
+    both = " / ".join(map(written, ours)) + f", the paper prints {written(printed)}"
+    if missing or (wrong and not (known and (ours, printed) == ((known.ours,), known.paper))):
+        places = [f"{one.where}: found {written(one.value)}, wanted {written(one.wanted)}" for one in wrong]
+        more = [f"and {len(places) - MOST_PLACES} more"] if len(places) > MOST_PLACES else []
+        detail = "; ".join([*([missing] if missing else []), *places[:MOST_PLACES], *more])
+        return Setting(what=what, passed=False, detail=detail, verdict="off", ours=ours, paper=printed)
+    if wrong and known:
+        detail = f"{both}; known: {known.reason} (docs/deviations.md: {known.section})"
+        return Setting(what=what, passed=True, detail=detail, verdict="off", ours=ours, paper=printed)
+    detail = f"{both}; {note}" if note else both
+    return Setting(what=what, passed=True, detail=detail, verdict="match", ours=ours, paper=printed)
+
+
+def written(value: Value) -> str:
+    """A value as a reader writes it: ``2e-05``, ``51,983``, ``cosine``."""
+    if isinstance(value, str):
+        return value
+    return f"{int(value):,}" if value == int(value) else f"{value:g}"
+
+
+def as_json(scale: str | None, tables: Sequence[str], findings: Sequence[Any]) -> str:
+    """Write one JSON document of findings.
+
+    Args:
+        scale: the scale of the tables with results; ``None`` if there are none.
+        tables: every table that was checked, by its full name.
+        findings: :class:`Setting`, and those of :mod:`kit.check.verify`.
+    """
+    document = {
+        "schema": 1,
+        "scale": scale,
+        "tables": list(tables),
+        "passed": all(finding.passed for finding in findings),
+        "findings": [asdict(finding) for finding in findings],
+    }
+    return plain_json(document)
+
+
+def show(console: "Console", settings: Sequence[Setting]) -> None:
+    """Print a line for each printed value, and a last one that counts; nothing where there are none."""
+    from rich.text import Text
+
+    if not settings:
+        return
+    for setting in settings:
+        mark = ("FAIL ", "bold red") if not setting.passed else (f"{setting.verdict:5}", "green")
+        mark = ("off  ", "yellow") if setting.passed and setting.verdict == "off" else mark
+        console.print(Text.assemble(mark, f" {plain(setting.what)}: {plain(setting.detail)}"), soft_wrap=True)
+    failed = sum(not setting.passed for setting in settings)
+    known = sum(setting.passed and setting.verdict == "off" for setting in settings)
+    counts = f"{len(settings) - failed - known} match, {known} off and known, {failed} off"
+    line = f"{len(settings)} printed settings against manifests/ at scale {SCALE}: {counts}."
+    console.print(Text(line, style="bold"), soft_wrap=True)

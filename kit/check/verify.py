@@ -1,0 +1,370 @@
+"""Named checks on a finished table, each with the reason it fails.
+
+At the paper's scale a number is compared with the paper's cell; at any other with the value that was recorded in
+``manifests/expected/<scale>`` when that scale last changed. Only the paper's scale can say "reproduced", and says it of
+a table: no more cells are off than chance allows, and the evolver that the paper finds better is better here.
+"""
+
+import json
+import math
+import statistics
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from kit.catalogue import manifests_folder, paper
+from kit.errors import KitError
+from kit.plan import Plan
+from kit.reading.documents import Strict, read
+from kit.reading.values import MOST_ROWS
+from kit.report import Cell, Grid, make_grid, plain, plain_json
+from kit.store import Store
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Z = 1.96
+"""Standard errors on either side of 0 that a difference may reach by chance."""
+CELL_CHANCE = math.erfc(Z / math.sqrt(2))
+"""How often chance alone puts a difference further out: one cell in twenty."""
+TABLE_CHANCE = 0.01
+"""How often chance alone may fail a table for the number of its cells that are off."""
+PRINTED_ROUNDING = 0.005
+"""Half of the last digit that the paper prints, percentage points."""
+UNITS_A_FLIP = 50
+"""One unit in so many, at least one of a cell, may turn out differently on another CPU."""
+
+
+class ExpectedCell(Strict):
+    """A number that was recorded."""
+
+    percent: float = Field(ge=0, le=100)
+    n: int = Field(gt=0, le=MOST_ROWS)
+    """Units behind it."""
+
+
+class Expected(Strict):
+    """A file of ``manifests/expected``."""
+
+    schema_: int = Field(alias="schema")
+    cells: dict[str, ExpectedCell]
+    """``evolver/base/column`` -> what it was."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One check."""
+
+    check: str
+    """``stored``, ``unharmed``, ``alive``, ``expected``; at the paper's scale ``cell``, ``paper`` and ``direction``."""
+    what: str
+    """The cell, or the artifact."""
+    passed: bool
+    """Whether it is as it should be. A ``cell`` that is off passes: ``paper`` judges how many of them there are."""
+    detail: str
+    """Found, wanted, tolerance; or why it fails."""
+    verdict: str = ""
+    """Of a number that was compared with another: ``within`` or ``off``."""
+
+
+def check(plan: Plan, store: Store) -> list[Finding]:
+    """Every check on every table of the plan."""
+    found: list[Finding] = []
+    for name in plan.tables:
+        found += stored(name, plan, store)
+        found += unharmed(name, plan, store)
+        try:
+            grid = make_grid(name, plan, store)
+        except KitError as error:
+            if found[-1].passed:  # else it is told already
+                found.append(Finding(check="unharmed", what=name, passed=False, detail=str(error)))
+            continue
+        found += alive(grid)
+        found += against_paper(grid) if plan.scale == "paper" else against_expected(grid)
+    return found
+
+
+def stored(name: str, plan: Plan, store: Store) -> Iterator[Finding]:
+    """Each cell's job is done."""
+    missing = [plan.jobs[key].id for key in _grades(name, plan) if not store.has(key)]
+    detail = f"not done: {', '.join(missing)}; run `kit reproduce`" if missing else f"{len(_grades(name, plan))} graded"
+    yield Finding(check="stored", what=name, passed=not missing, detail=detail)
+
+
+def unharmed(name: str, plan: Plan, store: Store) -> Iterator[Finding]:
+    """What the table was made from hashes to what its heads say."""
+    keys = [key for key in sorted(plan.needs(_grades(name, plan))) if store.has(key)]
+    faults = [f"{plan.jobs[key].id}: {fault}" for key in keys for fault in store.check(key)]
+    detail = "; ".join(faults) if faults else f"{len(keys)} artifacts hash to what they say"
+    yield Finding(check="unharmed", what=name, passed=not faults, detail=detail)
+
+
+def alive(grid: Grid) -> Iterator[Finding]:
+    """No column is all 0 or all 100: such a column measures the pipeline's breakage, not the models."""
+    for index, column in enumerate(grid.columns):
+        values = [line.cells[index].percent for line in grid.lines]
+        known = [value for value in values if value is not None]
+        dead = bool(known) and (max(known) == 0 or min(known) == 100)
+        detail = ", ".join(f"{value:.1f}" for value in known) or "no value"
+        what = f"{grid.name}, {column.name}"
+        yield Finding(check="alive", what=what, passed=bool(known) and not dead, detail=detail)
+
+
+def against_paper(grid: Grid) -> Iterator[Finding]:
+    """Each cell beside the paper's, how many of them are off, and whether the same evolver comes out ahead."""
+    if grid.table.paper is None:
+        return
+    printed = paper.table(grid.table.paper)
+    cells = list(each_cell(grid, printed))
+    yield from cells
+    yield cells_off(grid, cells)
+    yield from direction(grid, printed)
+
+
+def each_cell(grid: Grid, printed: paper.PaperTable) -> Iterator[Finding]:
+    """``within`` or ``off`` the tolerance; a cell that the paper's file knows nothing of fails."""
+    for what, cell in _cells(grid):
+        if cell.reference is None:
+            if not _left_blank(printed, cell):
+                detail = f"manifests/paper/{grid.table.paper} has no such cell: a name has changed"
+                yield Finding(check="cell", what=what, passed=False, detail=detail)
+        elif cell.percent is not None and cell.result is not None:
+            tolerance = paper_tolerance(cell.reference, cell.percent, cell.result.n)
+            verdict = "within" if abs(cell.percent - cell.reference) <= tolerance else "off"
+            detail = f"{cell.percent:.2f}, the paper prints {cell.reference:.2f}, tolerance ±{tolerance:.2f}"
+            yield Finding(check="cell", what=what, passed=True, detail=detail, verdict=verdict)
+
+
+def cells_off(grid: Grid, cells: list[Finding]) -> Finding:
+    """Every cell that the paper prints was compared, and no more are off than :func:`allowed_off`."""
+    printed = sum(cell.reference is not None for _, cell in _cells(grid))
+    compared = sum(bool(cell.verdict) for cell in cells)
+    off = sum(cell.verdict == "off" for cell in cells)
+    allowed = allowed_off(compared)
+    detail = f"{off} of {compared} cells are off, chance allows {allowed}" if compared else "no cell was compared"
+    detail += f"; {printed - compared} are not computed" if compared < printed else ""
+    passed = compared == printed and off <= allowed and off < compared
+    return Finding(check="paper", what=grid.name, passed=passed, detail=detail)
+
+
+def allowed_off(cells: int) -> int:
+    """How many of so many cells may be off: more are, by chance alone, in one table of a hundred at most.
+
+    Binomial, :data:`CELL_CHANCE` a cell, one-sided :data:`TABLE_CHANCE`: 10 of 96. Cells that share a model or its
+    answers are not independent, so chance spreads wider than this, on both sides.
+    """
+    more = 1.0
+    for off in range(cells):
+        more -= math.comb(cells, off) * CELL_CHANCE**off * (1 - CELL_CHANCE) ** (cells - off)
+        if more <= TABLE_CHANCE:
+            return off
+    return cells
+
+
+def direction(grid: Grid, printed: paper.PaperTable) -> Iterator[Finding]:
+    """The paper's claim: the small evolver's data beat the large one's, or the other way about, as they do there.
+
+    The mean of (small - large) over all cells has the paper's sign and is more than :data:`Z` standard errors from 0.
+    With six base models, chance passes one table in twenty whose evolvers don't differ (Student's t, 5 degrees).
+    Which evolver is which the paper's file says (``evolver_role``); nothing to check where there is no such pair.
+    """
+    roles = {row.evolver: row.evolver_role for row in printed.row}
+    slm, llm = ([name for name in grid.table.evolvers if roles.get(name) == role] for role in ("slm", "llm"))
+    if len(slm) != 1 or len(llm) != 1:
+        return
+    here, there = leads(grid, slm[0], llm[0])
+    what = f"{grid.name}, {slm[0]} - {llm[0]}"
+    if len(here) < 2:
+        detail = f"{len(here)} base models have both evolvers' cells; a standard error takes two"
+        yield Finding(check="direction", what=what, passed=False, detail=detail)
+        return
+    (ours, spread), (theirs, their_spread) = mean_and_stderr(here), mean_and_stderr(there)
+    ahead = math.copysign(1, theirs) * ours
+    word = "as in the paper" if ahead > Z * spread else "reversed" if ahead < -Z * spread else "not clear of 0"
+    detail = (
+        f"{word}: {ours:+.2f} ±{spread:.2f} points over {len(here)} base models, "
+        f"the paper's {theirs:+.2f} ±{their_spread:.2f}"
+    )
+    yield Finding(check="direction", what=what, passed=ahead > Z * spread, detail=detail)
+
+
+def leads(grid: Grid, slm: str, llm: str) -> tuple[list[float], list[float]]:
+    """How far ``slm``'s cells are above ``llm``'s on average, points, one value a base model: ours, and the paper's."""
+    rows = {(line.evolver, line.base): line.cells for line in grid.lines}
+    ours, theirs = [], []
+    for base in dict.fromkeys(line.base for line in grid.lines):
+        here, there = [], []
+        for one, other in zip(rows.get((slm, base), ()), rows.get((llm, base), ()), strict=False):
+            if one.percent is None or other.percent is None or one.reference is None or other.reference is None:
+                continue
+            here.append(one.percent - other.percent)
+            there.append(one.reference - other.reference)
+        if here:
+            ours.append(statistics.fmean(here))
+            theirs.append(statistics.fmean(there))
+    return ours, theirs
+
+
+def mean_and_stderr(values: list[float]) -> tuple[float, float]:
+    """The mean over base models and its standard error.
+
+    From the spread between base models, not between cells: the cells of one base model are answers of the same three
+    tuned models, and IFEval's four columns count the same answers.
+    """
+    return statistics.fmean(values), statistics.stdev(values) / math.sqrt(len(values))
+
+
+def paper_tolerance(reference: float, ours: float, n: int) -> float:
+    """How far a cell may lie from the paper's, percentage points: a yardstick, no measured spread between two runs.
+
+    ``1.96 * sqrt(se_reference^2 + se_ours^2)``, both binomial over ``n`` units, plus what the paper's rounding hides.
+    That is the band for two runs that each draw ``n`` items of their own. Both answer the same ``n`` items, so what the
+    choice of items adds is counted twice and should not be: too wide. What a run's own draws add (sampled instructions,
+    order and seed of training) is left out, as is the correlation of instructions that stand in one prompt: too narrow.
+    How these balance is not known: the paper prints one run and no spread.
+    """
+    spread = math.sqrt(sum(p * (100 - p) / n for p in (reference, ours)))
+    return Z * spread + PRINTED_ROUNDING
+
+
+def against_expected(grid: Grid) -> Iterator[Finding]:
+    """Ours and the recorded value differ by no more units than :func:`allowed_flips`."""
+    path = expected_path(grid)
+    if not path.exists():
+        yield Finding(
+            check="expected",
+            what=grid.name,
+            passed=True,
+            detail=f"no values are recorded for scale {grid.scale}; `kit verify --record` writes them",
+        )
+        return
+    expected = read(Expected, path, f"manifests/expected/{grid.scale}/{path.name}").cells
+    for line, cell in _cells(grid):
+        wanted = expected.get(cell_name(cell))
+        if cell.result is None or cell.percent is None:
+            continue
+        if wanted is None:
+            yield Finding(check="expected", what=line, passed=False, detail=f"{path.name} has no value for this cell")
+            continue
+        n = cell.result.n
+        detail = f"{cell.percent:.2f}, recorded {wanted.percent:.2f}"
+        if n != wanted.n:
+            detail += f"; over {n} units, recorded over {wanted.n}"
+            yield Finding(check="expected", what=line, passed=False, detail=detail, verdict="off")
+            continue
+        apart = abs(round(cell.result.value * n) - round(wanted.percent * n / 100))
+        passed = apart <= allowed_flips(n)
+        detail += f": {apart} of {n} units apart, {allowed_flips(n)} allowed"
+        verdict = "within" if passed else "off"
+        yield Finding(check="expected", what=line, passed=passed, detail=detail, verdict=verdict)
+
+
+def allowed_flips(n: int) -> int:
+    """How many of ``n`` units may turn out otherwise than recorded: one in :data:`UNITS_A_FLIP`, at least one.
+
+    Kernels of another CPU sum in another order, a greedy text forks at a near tie, and an answer changes. An allowance,
+    not a measurement: a text that forks before training changes the tuned model, and may move a cell further.
+    """
+    return max(1, n // UNITS_A_FLIP)
+
+
+def record(plan: Plan, store: Store) -> list[Path]:
+    """Write what the store has as the values expected from now on.
+
+    Raises:
+        KitError: a cell is missing; half a table is no reference.
+    """
+    written = []
+    for name in plan.tables:
+        grid = make_grid(name, plan, store)
+        lines = [
+            f"# Written by `kit verify --record` at scale {grid.scale}; value in percent, units behind it.",
+            "schema = 1",
+        ]
+        lines += ["", "[cells]"]
+        for what, cell in _cells(grid):
+            if (result := cell.result) is None:
+                raise KitError(f"{what}: not computed yet; only a whole table can be recorded")
+            key = json.dumps(cell_name(cell), ensure_ascii=False)  # TOML's texts have the same escapes
+            lines.append(f"{key} = {{ percent = {100 * result.value:.4f}, n = {result.n} }}")
+        path = expected_path(grid)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise KitError(f"{path}: {error.strerror}; nothing was recorded there") from error
+        written.append(path)
+    return written
+
+
+def expected_path(grid: Grid) -> Path:
+    """Where a scale's recorded values are."""
+    return manifests_folder() / "expected" / grid.scale / f"{grid.name}.toml"
+
+
+def cell_name(cell: Cell) -> str:
+    """A cell's name in the recorded file: ``evolver/base/column``."""
+    return f"{cell.address.evolver}/{cell.address.base}/{cell.address.column}"
+
+
+def as_json(plan: Plan, findings: list[Finding]) -> str:
+    """One JSON document."""
+    document = {
+        "schema": 1,
+        "scale": plan.scale,
+        "tables": list(plan.tables),
+        "passed": all(finding.passed for finding in findings),
+        "findings": [asdict(finding) for finding in findings],
+    }
+    return plain_json(document)
+
+
+def show(console: "Console", plan: Plan, findings: list[Finding]) -> None:
+    """One line a check, and what it all means."""
+    from rich.text import Text
+
+    for finding in findings:
+        mark = ("ok  ", "green") if finding.passed else ("FAIL", "bold red")
+        mark = ("off ", "yellow") if finding.passed and finding.verdict == "off" else mark
+        console.print(
+            Text.assemble(mark, f"  {finding.check:9} {plain(finding.what)}: {plain(finding.detail)}"), soft_wrap=True
+        )
+    failed = sum(not finding.passed for finding in findings)
+    line = f"{len(findings)} checks, {failed} failed. {verdict(plan, findings)}"
+    console.print(Text(line, style="bold"), soft_wrap=True)
+
+
+def verdict(plan: Plan, findings: list[Finding]) -> str:
+    """What the checks say together; "reproduced" is said of the paper's scale alone, and of tables compared with it."""
+    failed = any(not finding.passed for finding in findings)
+    compared = any(finding.verdict for finding in findings)
+    if plan.scale == "paper":
+        if not compared:
+            return "No cell was compared with the paper's."
+        if failed:
+            return "The paper's tables are not reproduced: see what failed."
+        return "The paper's tables are reproduced, as far as these checks go."
+    if not compared:
+        said = f"Nothing is recorded for scale {plan.scale} to compare with"
+    else:
+        said = f"Scale {plan.scale} {'does not give' if failed else 'gives'} what was recorded"
+    return f"{said}; it says nothing about the paper's numbers."
+
+
+def _grades(name: str, plan: Plan) -> list[str]:
+    return list(dict.fromkeys(address.key for address in plan.cells[name]))
+
+
+def _cells(grid: Grid) -> Iterator[tuple[str, Cell]]:
+    for line in grid.lines:
+        for cell, column in zip(line.cells, grid.columns, strict=True):
+            yield f"{grid.name}, {line.evolver}, {line.base}, {column.name}", cell
+
+
+def _left_blank(printed: paper.PaperTable, cell: Cell) -> bool:
+    """The paper has this row, and prints no number in this column: the row's ``values`` lack it, or hold a word."""
+    rows = printed.rows(evolver=cell.address.evolver, model=cell.address.base)
+    return bool(rows) and not any(isinstance(row.values.get(cell.address.column), int | float) for row in rows)

@@ -1,0 +1,1 @@
+"""Users' own files: seeds, pairs, completions of other tools, and downloads."""

@@ -1,0 +1,1 @@
+"""This machine: its memory limits, installed packages, system libraries and ranks."""

@@ -1,0 +1,68 @@
+"""What a job is expected to cost: the formulas of :mod:`kit.plan.estimate` on the sizes of one plan.
+
+Assumed of texts, since nobody knows them before they are written: a prompt of 200 tokens, a text of 350 or the limit if
+that is less, a training row of 500 tokens or the longest length allowed if that is less.
+"""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from kit.catalogue import Catalogue
+from kit.catalogue.manifest import Model, Scale
+from kit.plan import estimate
+
+PROMPT_TOKENS = 200
+TEXT_TOKENS = 350
+ROW_TOKENS = 500
+FORMULA = f"{__doc__}\n{estimate.generation.__doc__}\n{estimate.training.__doc__}"
+"""Every formula and assumption, in words."""
+
+
+def writing(catalogue: Catalogue, scale: Scale, name: str, rows: int, max_tokens: int) -> dict[str, Any]:
+    """One model writes a text a row, with as many copies of it as the scale's devices hold."""
+    model, share = catalogue.model(name, "cast"), scale.tensor_parallel.get(name, 1)
+    machine = _machine(scale.hardware.machine)
+    copies = max(1, scale.hardware.gpus // share)
+    cost = estimate.generation(
+        model, -(-rows // copies), PROMPT_TOKENS, min(TEXT_TOKENS, max_tokens), gpus=share, hardware=machine
+    )
+    return _resources(scale, cost, copies)
+
+
+def tuning(catalogue: Catalogue, scale: Scale, name: str, rows: int, params: Mapping[str, Any]) -> dict[str, Any]:
+    """One base model is tuned on all of the scale's devices."""
+    cost = estimate.training(
+        catalogue.model(name, "cast"),
+        rows,
+        min(ROW_TOKENS, params["max_length_tokens"]),
+        params["epochs"],
+        gpus=max(1, scale.hardware.gpus),
+        checkpointing=params["gradient_checkpointing"],
+        hardware=_machine(scale.hardware.machine),
+        tokens_per_micro_batch=params["tokens_per_micro_batch"],
+        lora_rank=params["lora"]["rank"] if params["lora"] else None,
+        sharded=params["sharding"] == "fsdp",
+    )
+    return _resources(scale, cost, 1)
+
+
+def storing(model: Model, scale: Scale) -> dict[str, Any]:
+    """A model's folder."""
+    return {"disk_bytes": estimate.weight_bytes(model, scale.engine.dtype)}
+
+
+@lru_cache(maxsize=4)
+def _machine(name: str) -> estimate.Machine:
+    return estimate.machine(name)
+
+
+def _resources(scale: Scale, cost: estimate.Cost, copies: int) -> dict[str, Any]:
+    on_gpu = scale.hardware.gpus > 0
+    return {
+        "gpus": scale.hardware.gpus,
+        "gpu_hours": round(cost.gpu_hours * copies, 4) if on_gpu else 0.0,
+        "wall_s": round(cost.wall_s, 1),
+        "disk_bytes": cost.disk_bytes * copies,
+        "memory_bytes_per_device": cost.memory_bytes_per_gpu,
+    }

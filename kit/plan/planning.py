@@ -1,0 +1,235 @@
+"""From what a user names (tables, a scale, a manifest file) to a plan."""
+
+from collections import Counter
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+from kit import registry
+from kit.catalogue import Catalogue, lock_hash, look_up, manifests_folder
+from kit.catalogue.manifest import Column, Experiment, Scale, Table, UserManifest
+from kit.errors import RequestError, did_you_mean, one_line, shown
+from kit.plan import Plan
+from kit.plan.planner import make_plan
+from kit.reading.documents import read
+from kit.reading.places import LONGEST_NAME
+
+LOCKS = ("cpu", "cuda", "grade")
+MOST_CELLS = 5000
+"""Cells that one manifest may ask for; the paper's largest table has 96, and each takes hours of a GPU there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """What decides which scale fits."""
+
+    gpus: int
+    gpu_memory_gib: int
+    memory_gib: int
+
+
+def this_machine() -> Machine:
+    """GPUs by ``nvidia-smi``, memory by the kernel; imports nothing heavy."""
+    import os
+    import shutil
+    import subprocess
+
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 30
+    if shutil.which("nvidia-smi") is None:
+        return Machine(gpus=0, gpu_memory_gib=0, memory_gib=memory)
+    query = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+    found = subprocess.run(query, text=True, capture_output=True, check=False)
+    sizes = [int(line) for line in found.stdout.split() if line.isdigit()] if found.returncode == 0 else []
+    smallest = min(sizes, default=0) * 2**20 / 1e9  # cards are sold by the billion bytes: an "80 GB" one has 79.6 GiB
+    return Machine(gpus=len(sizes), gpu_memory_gib=round(smallest), memory_gib=memory)
+
+
+def largest_scale(catalogue: Catalogue, machine: Machine) -> str:
+    """The largest scale that a machine can hold; without a GPU that is ``smoke``."""
+    best, best_size = "smoke", (-1, -1)
+    for name in catalogue.names("scales"):
+        hardware = catalogue.scale(name).hardware
+        size = (hardware.gpus, hardware.gpu_memory_gib)
+        fits = hardware.gpus <= machine.gpus and hardware.gpu_memory_gib <= machine.gpu_memory_gib
+        if fits and hardware.gpus > 0 and size > best_size:
+            best, best_size = name, size
+    return best
+
+
+def check_machine(plan: Plan, machine: Machine) -> None:
+    """The machine has the GPUs that the plan's scale is written for.
+
+    Raises:
+        RequestError: it has fewer, or smaller ones.
+    """
+    wanted = plan.hardware
+    if wanted.gpus > machine.gpus or (wanted.gpus and wanted.gpu_memory_gib > machine.gpu_memory_gib):
+        what = "GPU" if wanted.gpus == 1 else "GPUs"
+        has = f"{machine.gpus} of {machine.gpu_memory_gib} GB" if machine.gpus else "none that nvidia-smi names"
+        raise RequestError(
+            f"scale {plan.scale} wants {wanted.gpus} {what} of {wanted.gpu_memory_gib} GB, this machine has {has}; "
+            "take a smaller --scale (make: SCALE=), or run it where they are; --dry-run lists the jobs anywhere"
+        )
+
+
+def plan_tables(names: list[str], scale: str) -> Plan:
+    """The plan of some tables at one scale, or of a manifest of one's own.
+
+    Args:
+        names: tables (``2``, ``table-2``), or one path that ends in ``.toml``.
+        scale: a scale's name; ``auto`` is the largest that fits this machine, and a manifest's own.
+
+    Raises:
+        RequestError: a table or scale that is not there, or that the kit can't compute.
+    """
+    if own := [name for name in names if name.endswith(".toml")]:
+        where = one_line(own[0])
+        if len(names) > 1:
+            raise RequestError(f"{where}: a manifest is planned by itself; it was named together with others")
+        if scale != "auto":
+            raise RequestError(f"{where}: a manifest names its scale itself; leave --scale {scale} out, or edit it")
+        return plan_manifest(Path(own[0]))
+    catalogue = Catalogue(manifests_folder())
+    if scale == "auto":
+        scale = largest_scale(catalogue, this_machine())
+    tables = {table_name(catalogue, name): catalogue.table(name) for name in names}
+    return make_plan(catalogue, tables, catalogue.scale(scale), scale, locks())
+
+
+def table_name(catalogue: Catalogue, name: str) -> str:
+    """``2`` or ``table-2`` -> ``table-2``; says so if the paper prints it and the kit can't compute it yet."""
+    from kit.catalogue import paper
+
+    full = f"table-{name}" if name.isdigit() else name
+    known = catalogue.names("tables")
+    if full in known:
+        return full
+    if full in paper.names():
+        if paper.table(full).prints_settings:
+            cure = f"`kit verify {name}` compares it with manifests/"
+            raise RequestError(f"{full} has no job: it prints settings and counts, which nothing computes; {cure}")
+        raise RequestError(
+            f"{full}: the paper's numbers are here, the kit can't compute it yet; it computes {', '.join(known)}"
+        )
+    hint = f"; known: {', '.join(known)}" if name.isdigit() else did_you_mean(full, known)
+    raise RequestError(f"no table named {shown(name)}{hint}")
+
+
+def plan_manifest(path: Path) -> Plan:
+    """The plan of a user's own manifest."""
+    where = one_line(str(path))
+    user = read(UserManifest, path, where)
+    catalogue = Catalogue(manifests_folder(), user, path.resolve().parent, where)
+    check_own_name(catalogue, path, user)
+    base = named_scale(catalogue, user.scale) if isinstance(user.scale, str) else user.scale
+    scale_name = user.scale if isinstance(user.scale, str) else path.stem
+    update = {"cast": {**base.cast, **user.cast}, "seeds": {**base.seeds, **user.seeds}}
+    scale: Scale = base.model_copy(update=update)
+    check_names(catalogue, scale, user)
+    plan = make_plan(catalogue, own_tables(user, path.stem), scale, scale_name, locks())
+    for role, player in sorted(plan.cast.items()):
+        if role != player:
+            plan.notes.append(f"{role} is played by {player}, as scale {scale_name} casts it")
+    return plan
+
+
+def named_scale(catalogue: Catalogue, name: str) -> Scale:
+    """The scale that a user's manifest names.
+
+    Raises:
+        RequestError: there is none.
+    """
+    look_up(dict.fromkeys(catalogue.names("scales")), name, f"{catalogue.where}: scale", "scale")
+    return catalogue.scale(name)
+
+
+def check_own_name(catalogue: Catalogue, path: Path, user: UserManifest) -> None:
+    """Refuse a file name that would give its table, or its scale, the name of one of the kit's own.
+
+    What `kit verify` records and compares goes by these names.
+
+    Raises:
+        RequestError: it would.
+    """
+    from kit.catalogue import paper
+
+    tables = {*catalogue.names("tables"), *paper.names()}
+    taken = "table" if path.stem in tables else "scale" if path.stem in catalogue.names("scales") else ""
+    if taken == "table" or (taken == "scale" and isinstance(user.scale, Scale)):
+        raise RequestError(f"{catalogue.where}: its {taken} would be {path.stem!r}, as the kit's own; rename the file")
+    if len(path.stem) > LONGEST_NAME or not path.stem.isprintable():
+        raise RequestError(
+            f"{catalogue.where}: its table is named as the file is; wanted {LONGEST_NAME} characters at most, and none "
+            "that can't be seen"
+        )
+
+
+def check_names(catalogue: Catalogue, scale: Scale, user: UserManifest) -> None:
+    """What a user's experiments name is there, one and all.
+
+    Raises:
+        RequestError: it is not; the message has the key that names it.
+    """
+    models = {**catalogue.models, **scale.cast}
+    scenarios, benchmarks = (dict.fromkeys(registry.names(kind)) for kind in ("scenarios", "benchmarks"))
+    for index, experiment in enumerate(user.experiment):
+        key = f"{catalogue.where}: experiment[{index}]"
+        look_up(scenarios, experiment.scenario, f"{key}.scenario", "scenario")
+        look_up(scale.seeds, experiment.seeds, f"{key}.seeds", "seed set")
+        look_up(models, experiment.responder, f"{key}.responder", "model")
+        lists = {"evolver": experiment.evolver, "base": experiment.base, "benchmarks": experiment.benchmarks}
+        for field, names in lists.items():
+            known, noun = (benchmarks, "benchmark") if field == "benchmarks" else (models, "model")
+            for position, name in enumerate(names):
+                look_up(known, name, f"{key}.{field}[{position}]", noun)
+
+
+def own_tables(user: UserManifest, name: str) -> dict[str, Table]:
+    """The tables of a user's manifest, which nobody has printed before.
+
+    One, if the experiments share it out between them as the paper's do: every cell has one experiment. Else one each,
+    so that two may differ in rounds or temperature alone.
+
+    Raises:
+        RequestError: there are more than :data:`MOST_CELLS` cells.
+    """
+    cells = sum(len(one.evolver) * len(one.base) * len(one.benchmarks) for one in user.experiment)
+    if cells > MOST_CELLS:
+        raise RequestError(
+            f"{name}.toml: experiment: {cells:,} combinations of evolver, base and benchmark; {MOST_CELLS:,} are the "
+            "most, split it into several manifests"
+        )
+    claims: Counter[tuple[str, str, str]] = Counter()
+    for experiment in user.experiment:
+        claims.update(product(experiment.evolver, experiment.base, experiment.benchmarks))
+    whole = own_table(user.title, user.experiment)
+    benchmarks = dict.fromkeys(column.benchmark for column in whole.column)
+    if all(claims[cell] == 1 for cell in product(whole.evolvers, whole.bases, benchmarks)):
+        return {name: whole}
+    return {
+        f"{name}.{experiment.id}": own_table(f"{user.title}: {experiment.id}", [experiment])
+        for experiment in user.experiment
+    }
+
+
+def own_table(title: str, experiments: list[Experiment]) -> Table:
+    """Every evolver by every base, every metric of every benchmark."""
+    benchmarks = dict.fromkeys(name for experiment in experiments for name in experiment.benchmarks)
+    columns = [
+        Column(id=metric, name=metric, benchmark=name)
+        for name in benchmarks
+        for metric in registry.load("benchmarks", name).METRICS
+    ]
+    return Table(
+        schema=1,
+        title=title,
+        experiments=[experiment.id for experiment in experiments],
+        evolvers=list(dict.fromkeys(name for experiment in experiments for name in experiment.evolver)),
+        bases=list(dict.fromkeys(name for experiment in experiments for name in experiment.base)),
+        column=columns,
+    )
+
+
+def locks() -> dict[str, str]:
+    """The hash of each environment's lock."""
+    return {name: lock_hash(name) for name in LOCKS}

@@ -1,0 +1,205 @@
+"""TOML documents of strict types: read whole, or told with the file, the path of the key and "did you mean"."""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from kit.errors import LONGEST_NAME, RequestError, did_you_mean, one_line, shown
+from kit.reading.textfiles import decode, read_bytes
+
+SCHEMA = 1
+"""The ``schema`` that a document has to state."""
+MAX_BYTES = 2**20
+"""The most that a document may hold; the kit's longest has 12 KB."""
+DEEPEST = 20
+"""How deep tables and lists may stand in each other, and how many parts a key may have; a scale written out takes 4."""
+MOST_FAULTS = 20
+"""Faults that one message tells."""
+LONGEST_FAULT = 300
+"""Characters of a parser's message that are shown."""
+_TOKEN = re.compile(
+    r'''
+    """ (?> (?: [^"\\]++ | \\. | "(?!"") )* ) (?: "{3,5} | \Z)     # texts over several lines, closed or cut off
+    | \'\'\' (?> (?: [^']++ | '(?!'') )* ) (?: '{3,5} | \Z)
+    | " (?> (?: [^"\\\n]++ | \\. )* ) "? | ' [^'\n]*+ '?         # texts
+    | \#[^\n]*+                                               # comments
+    | [\[\]{}\n.=,]''',
+    re.DOTALL | re.VERBOSE,
+)
+"""What tells how deep a TOML text is nested; atomic, so that no text makes it go back."""
+
+
+class Strict(BaseModel):
+    """No unknown key, no silent conversion, no change after reading."""
+
+    model_config = ConfigDict(
+        strict=True, frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+
+Document = TypeVar("Document", bound=Strict)
+
+
+def parse(kind: type[Document], text: str, where: str) -> Document:
+    """Read one TOML document.
+
+    Raises:
+        RequestError: not TOML, or not this document; one line a fault, each with the file and the path of the key.
+    """
+    raw = parse_table(text, where)
+    if "schema" in kind.model_fields or "schema_" in kind.model_fields:
+        found = raw.get("schema")
+        if found != SCHEMA:
+            raise RequestError(f"{where}: schema: found {shown(found)}, this kit reads schema = {SCHEMA}")
+    try:
+        return kind.model_validate(raw)
+    except ValidationError as error:
+        # Of a key that may be a name or a table (scale), the table's faults say it all.
+        faults = [fault for fault in error.errors(include_url=False) if fault["loc"][-2:] != ("scale", "str")]
+        lines = [f"{where}: {_explain(kind, fault)}" for fault in faults[:MOST_FAULTS]]
+        if len(faults) > MOST_FAULTS:
+            lines.append(f"{where}: {len(faults) - MOST_FAULTS:,} more faults")
+        raise RequestError("\n".join(lines)) from error
+
+
+def parse_table(text: str, where: str) -> dict[str, Any]:
+    """Return the keys and values of a TOML text; what nobody could read is refused before it is parsed.
+
+    Raises:
+        RequestError: not TOML, or tables nested deeper than :data:`DEEPEST`, a number of thousands of digits, a text
+            with a zero byte.
+    """
+    text = text.lstrip("\ufeff")  # a byte-order mark, which some editors write
+    _check_depth(text, where)
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise RequestError(f"{where}: not TOML: {one_line(str(error), LONGEST_FAULT)}") from error
+    except ValueError as error:  # Python converts no more than 4,300 digits, which would take long
+        raise RequestError(f"{where}: a whole number of more than 4,300 digits; no key takes one") from error
+    _check_zero_bytes(raw, where)
+    return raw
+
+
+def read(kind: type[Document], path: Path, where: str = "") -> Document:
+    """Read one TOML file; ``where`` is how messages name it."""
+    name = one_line(where or path.name)
+    return parse(kind, _text(path, name), name)
+
+
+def read_table(path: Path) -> dict[str, Any]:
+    """Return the keys and values of a TOML file that has no type of its own.
+
+    Raises:
+        RequestError: as :func:`parse_table`, or the file can't be read.
+    """
+    return parse_table(_text(path, path.name), path.name)
+
+
+def _text(path: Path, name: str) -> str:
+    """The text of a TOML file."""
+    return decode(read_bytes(path, max_bytes=MAX_BYTES), name)
+
+
+def _check_depth(text: str, where: str) -> None:
+    """Refuse tables and lists deeper in each other than any manifest's, and keys of as many parts.
+
+    The parser calls itself for each bracket, and takes time that grows with the cube of a key's parts.
+
+    Raises:
+        RequestError: there are some.
+    """
+    depth = dots = 0
+    for match in _TOKEN.finditer(text):
+        token = match[0]
+        if token == ".":
+            dots += 1
+        elif token in "[{":
+            depth, dots = depth + 1, 0
+        elif token in "]}":
+            depth = max(0, depth - 1)
+        elif token in "\n=,":
+            dots = 0
+        if depth > DEEPEST or dots >= DEEPEST:
+            line = text.count("\n", 0, match.start()) + 1
+            what = "keys joined by dots" if dots else "brackets in each other"
+            raise RequestError(f"{where}: line {line:,}: more than {DEEPEST} {what}; no manifest has tables that deep")
+
+
+def _check_zero_bytes(raw: Mapping[str, Any], where: str) -> None:
+    """Refuse texts and keys with a zero byte: no file, model or address has one in its name.
+
+    Raises:
+        RequestError: there is one.
+    """
+    todo: list[tuple[tuple[int | str, ...], Any]] = [((), raw)]
+    while todo:
+        location, value = todo.pop()
+        if isinstance(value, dict):
+            todo += [((*location, name), item) for name, item in value.items()]
+            texts = list(value)
+        elif isinstance(value, list):
+            todo += [((*location, index), item) for index, item in enumerate(value)]
+            continue
+        else:
+            texts = [value] if isinstance(value, str) else []
+        if any("\0" in text for text in texts):
+            place = f" {key_path(location)}:" if location else ""
+            raise RequestError(f"{where}:{place} a text with a zero byte; no name, path or text of a manifest has one")
+
+
+def key_path(location: tuple[int | str, ...]) -> str:
+    """``("experiment", 0, "sft")`` -> ``experiment[0].sft``."""
+    text = ""
+    for index in location:
+        part = index if isinstance(index, int) else one_line(index, LONGEST_NAME)
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+def _explain(kind: type[Strict], fault: Mapping[str, Any]) -> str:
+    location = tuple(part for part in fault["loc"] if part not in ("Scale", "str", "[key]"))
+    where = key_path(location)
+    if fault["type"] == "extra_forbidden":
+        known = _fields_at(kind, location[:-1])
+        return f"{where}: no such key{did_you_mean(str(location[-1]), known)}"
+    if fault["type"] == "missing":
+        return f"{where}: missing; it has no default"
+    if fault["type"] == "model_type":
+        wanted = "a table, or the name of a scale" if fault["loc"][-1:] == ("Scale",) else "a table"
+        return f"{where}: wanted {wanted}, found {shown(fault['input'])}"
+    message = fault["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
+    found = "" if isinstance(fault["input"], dict) else f", found {_without_password(shown(fault['input']))}"
+    return f"{where}: {message}{found}" if where else message
+
+
+def _without_password(text: str) -> str:
+    """The text without what stands before the host of an address."""
+    return re.sub(r"//[^/@]*@", "//...@", text)
+
+
+def _fields_at(kind: type[Strict], location: tuple[int | str, ...]) -> list[str]:
+    """The keys that the table at ``location`` may have."""
+    current: Any = kind
+    for part in location:
+        if isinstance(part, int):
+            continue
+        if not (isinstance(current, type) and issubclass(current, BaseModel)):
+            continue
+        spec = current.model_fields.get(part)
+        current = _inner(spec.annotation) if spec else current
+    if isinstance(current, type) and issubclass(current, BaseModel):
+        return [spec.alias or name for name, spec in current.model_fields.items()]
+    return []
+
+
+def _inner(annotation: Any) -> Any:
+    """The table type within ``list[X]``, ``dict[str, X]`` or ``X | None``."""
+    arguments = getattr(annotation, "__args__", ())
+    models = [a for a in arguments if isinstance(a, type) and issubclass(a, BaseModel)]
+    return models[0] if models else annotation

@@ -1,0 +1,1 @@
+"""Plans become artifacts: the order of jobs, one process or container for each worker, and what it hands over."""

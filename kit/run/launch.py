@@ -1,0 +1,172 @@
+"""The command line of one worker, here or in a container: Python, or ``accelerate launch`` where a model is at work."""
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kit.containers import MIRROR, PYTHON, Containers, Request
+from kit.containers.client import KEY_LABEL, STORE_LABEL, store_mark
+from kit.containers.command_line import command as container_command
+from kit.errors import RequestError
+from kit.run.handover import Exchange
+from kit.store import Job
+from kit.workers import Kind, kind_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """What jobs must have in common to share a worker."""
+
+    kind: Kind
+    environment: str
+    world: int
+
+    @classmethod
+    def of(cls, job: Job) -> "Shape":
+        """Return the shape of one job's worker.
+
+        Raises:
+            RequestError: the job's stage names no kind of worker that is known.
+        """
+        return cls(kind=kind_of(job), environment=job.environment, world=int(job.params.get("world", 1)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """Where a run's workers are started, and what they may use."""
+
+    store: Path
+    """Absolute, as :class:`~kit.store.Store` has it: workers start elsewhere."""
+    mirror: Path | None = None
+    """Absolute too."""
+    unsafe_exec: bool = False
+    containers: Containers | None = None
+    """The containers that workers run in; None where they run in this environment."""
+
+
+def command(shape: Shape, keys: Sequence[str], options: Options, *, cpu: bool) -> list[str]:
+    """Return the command line of a worker in this environment.
+
+    Args:
+        shape: what its jobs have in common.
+        keys: the jobs, in order.
+        options: of the run.
+        cpu: whether the environment computes on a CPU.
+    """
+    mirror = ["--mirror", str(options.mirror)] if options.mirror else []
+    return [sys.executable, *_words(shape, keys, options, ["--store", str(options.store), *mirror], cpu=cpu)]
+
+
+def command_in_container(
+    shape: Shape, keys: Sequence[str], options: Options, containers: Containers, exchange: Exchange, *, cpu: bool
+) -> list[str]:
+    """Return the command line of a worker in its image: it reads the store and writes to a folder of its own.
+
+    Args:
+        shape: what its jobs have in common.
+        keys: the jobs, in order.
+        options: of the run.
+        containers: runtime and images.
+        exchange: its folders.
+        cpu: whether the environment computes on a CPU.
+    """
+    image = containers.image(shape.kind, shape.environment)
+    places = ["--store", "/store", "--out", "/out", "--refusals", "/refusals"]
+    readable = [(str(options.store / name), f"/store/{name}") for name in ("artifacts", "jobs")]
+    readable += [(str(exchange.refusals), "/refusals")]
+    if shape.kind.fetches:
+        readable += containers.mounts
+        if options.mirror:
+            places += ["--mirror", MIRROR]
+            readable += [(str(options.mirror), MIRROR)]
+    request = Request(
+        kind=shape.kind,
+        image=image,
+        words=[PYTHON, *_words(shape, keys, options, places, cpu=cpu)],
+        readable=readable,
+        writable=[(str(exchange.out), "/out")],
+        environment=settings(shape, cpu=cpu) | {"KIT_IMAGE_DIGEST": image.digest, "KIT_COMMIT": image.revision},
+        gpu=not cpu and shape.kind.accelerated,
+        memory_cap=containers.memory_cap,
+        name=exchange.name,
+        labels={STORE_LABEL: store_mark(exchange.store), KEY_LABEL: keys[0]},
+        workdir=str(exchange.workdir),
+        rootless=containers.rootless,
+    )
+    return container_command(containers.runtime, request)
+
+
+def check_folders(options: Options) -> None:
+    """Check that every folder that a container is to see can be named on its runtime's command line.
+
+    Raises:
+        RequestError: a path is relative, or has a character that separates one folder from the next there.
+    """
+    if options.containers is None:
+        return
+    runtime = options.containers.runtime
+    sign = "colon or a comma" if runtime == "apptainer" else "colon"
+    for folder in (options.store, options.mirror, *(here for here, _ in options.containers.mounts)):
+        if folder is not None and not Path(folder).is_absolute():
+            raise RequestError(
+                f"--runtime {runtime}: {folder}: to it a relative path is the name of a volume; give the whole path"
+            )
+        if ":" in str(folder) or (runtime == "apptainer" and "," in str(folder)):
+            raise RequestError(
+                f"--runtime {runtime}: {folder}: a path with a {sign} can't be given to a container; "
+                "take another folder (--store, --mirror), or --runtime local"
+            )
+
+
+def _words(shape: Shape, keys: Sequence[str], options: Options, places: Sequence[str], *, cpu: bool) -> list[str]:
+    """Return the words after Python's name: the worker, or accelerate with the worker."""
+    worker = ["-m", "kit.run.worker", *places, "--world", str(shape.world), "--lifeline"]
+    if options.unsafe_exec:
+        worker += ["--unsafe-exec"]
+    worker += keys
+    if not shape.kind.accelerated:
+        return ["-u", *worker]
+    return ["-u", "-m", "accelerate.commands.launch", *_accelerate(shape, cpu=cpu), *worker]
+
+
+def _accelerate(shape: Shape, *, cpu: bool) -> list[str]:
+    """Return all options of ``accelerate launch``, so that no config file decides one; sharding is the Trainer's."""
+    words = ["--num_machines", "1", "--num_processes", str(shape.world), "--dynamo_backend", "no"]
+    words += ["--mixed_precision", "no", "--main_process_port", "0" if shape.world > 1 else "29500"]
+    if shape.world > 1:
+        # `--cpu --num_processes 2` starts one process, in silence; this starts two (on a CPU: over gloo).
+        return [*words, "--multi_gpu"]
+    return [*words, "--cpu"] if cpu else words
+
+
+def environment(shape: Shape, *, cpu: bool) -> dict[str, str]:
+    """Return the environment of a worker that runs here: this process's, and :func:`settings`."""
+    return dict(os.environ) | settings(shape, cpu=cpu)
+
+
+def settings(shape: Shape, *, cpu: bool) -> dict[str, str]:
+    """Return the variables that every worker gets: they keep it offline, quiet and the same everywhere."""
+    found = {
+        "PYTHONHASHSEED": "0",
+        # Else `-m` would search the user's folder for modules first: a model's, with a torch.py in it, for instance.
+        "PYTHONSAFEPATH": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "VLLM_NO_USAGE_STATS": "1",
+        "DO_NOT_TRACK": "1",
+    }
+    if not shape.kind.network:
+        found |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
+    if cpu and shape.kind.accelerated:
+        cores = len(os.sched_getaffinity(0))
+        found |= {
+            "ACCELERATE_USE_CPU": "true",
+            "OMP_NUM_THREADS": str(max(1, cores // shape.world)),
+            # Threads that wait by spinning slow each other down eightfold as soon as anything else runs.
+            "OMP_WAIT_POLICY": "passive",
+            "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+            "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+        }
+    return found

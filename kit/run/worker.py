@@ -1,0 +1,269 @@
+"""The worker: the process that runs some jobs of one kind, one after the other, and commits each when it is done.
+
+    python -m kit.run.worker --store DIR --world N KEY...
+
+It writes what happens to standard output, one event a line (:mod:`kit.run.events`); everything else there is log.
+"""
+
+import argparse
+import contextlib
+import logging
+import os
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kit import registry
+from kit.engines import Engine, EngineSettings
+from kit.errors import KitError
+from kit.files.network import Unreachable
+from kit.prompts import Pack
+from kit.run import events, provenance
+from kit.run.handover import Handover
+from kit.sandbox import Sandbox
+from kit.store import BusyError, Job, Store
+from kit.workers import kind_of
+
+Emit = Callable[..., None]
+
+
+@dataclass
+class JobContext:
+    """What the stages call :class:`kit.stages.Context`; engine and sandbox stay open from job to job."""
+
+    rank: int
+    world: int
+    mirror: Path | None
+    unsafe_exec: bool
+    emit: Emit
+    source: Mapping[str, Any] = field(default_factory=dict)
+    key: str = ""
+    unreachable: Unreachable = field(default_factory=Unreachable)
+    _engine: tuple[Path, EngineSettings, Engine] | None = None
+    _sandbox: Sandbox | None = None
+    _said: float = 0.0
+    _unheard: bool = True
+    """Whether the next count is to be said, however soon after the last one it comes."""
+
+    def begin(self, job: Job) -> None:
+        """Begin another job."""
+        self.key, self.source, self._unheard = job.key, job.resources.get("source", {}), True
+        if started := kind_of(job).starting:
+            self.phase(f"starting {started}")
+
+    def engine(self, model: Path, settings: EngineSettings) -> Engine:
+        """The engine of a model folder, opened once for all jobs in a row that ask for it."""
+        if self._engine and self._engine[:2] == (model, settings):
+            return self._engine[2]
+        with self.starting(f"the engine {settings.name}"):
+            if self._engine and self._engine[1] == settings and self._engine[2].swap(model):
+                self._engine = (model, settings, self._engine[2])
+                return self._engine[2]
+            self.close_engine()
+            engine: Engine = registry.load("engines", settings.name).open(model, settings)
+        self._engine = (model, settings, engine)
+        return engine
+
+    def close(self) -> None:
+        """Close the engine and the sandbox."""
+        self.close_engine()
+        if self._sandbox:
+            self._sandbox.close()
+            self._sandbox = None
+
+    def close_engine(self) -> None:
+        """Give back the engine's memory."""
+        if self._engine:
+            self._engine[2].close()
+            self._engine = None
+
+    def pack(self, name: str, ids: Sequence[str], folder: Path | None = None) -> Pack:
+        """Return the templates of a pack that the job's key holds."""
+        from kit import prompts
+
+        return prompts.only(prompts.load(name, folder), ids)
+
+    def sandbox(self) -> Sandbox:
+        """The sandbox, started once."""
+        if self._sandbox is None:
+            from kit.sandbox import open_sandbox
+
+            with self.starting("the sandbox"):
+                self._sandbox = open_sandbox(unsafe=self.unsafe_exec)
+        return self._sandbox
+
+    def progress(self, done: int, total: int, tokens: int = 0) -> None:
+        """Say how far the job is, at most five times a second; the first count of a job, and of a phase, is said."""
+        now = time.monotonic()
+        if self.rank == 0 and (done == total or self._unheard or now - self._said > 0.2):
+            self._said, self._unheard = now, False
+            self.emit("progress", key=self.key, done=done, total=total, tokens=tokens)
+
+    @contextlib.contextmanager
+    def starting(self, what: str) -> Iterator[None]:
+        """Say that something starts, and afterwards that the job is at work."""
+        self.phase(f"starting {what}")
+        yield
+        self.phase("at work")
+
+    def phase(self, text: str) -> None:
+        """Report what is going on while nothing can be counted yet: an engine or a trainer that starts."""
+        if self.rank == 0:
+            self._unheard = True
+            self.emit("progress", key=self.key, done=0, total=0, tokens=0, phase=text)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the jobs; 0 if all are committed, 1 if one failed."""
+    parser = argparse.ArgumentParser(prog="kit.run.worker")
+    parser.add_argument("keys", nargs="+")
+    parser.add_argument("--store", type=Path, required=True)
+    parser.add_argument("--world", type=int, required=True)
+    parser.add_argument("--mirror", type=Path)
+    parser.add_argument("--unsafe-exec", action="store_true")
+    parser.add_argument("--out", type=Path, help="compute into this folder; whoever started this worker commits")
+    parser.add_argument("--refusals", type=Path, help="where it writes the reason, if it could not")
+    parser.add_argument("--lifeline", action="store_true", help="end when standard input closes")
+    options = parser.parse_args(arguments)
+    _close_stdin(lifeline=options.lifeline)
+    _log_causes()
+    rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    emit = events.sender(sys.stdout) if rank == 0 else _silent
+    if world != options.world:
+        emit("failed", key=options.keys[0], reason=f"the plan asks for {options.world} processes, {world} were started")
+        return 1
+    context = JobContext(rank=rank, world=world, mirror=options.mirror, unsafe_exec=options.unsafe_exec, emit=emit)
+    store = (
+        Store(options.store) if options.out is None else Handover(options.store, options.out, options.refusals, emit)
+    )
+    failures = 0
+    for key in options.keys:
+        failures += not (_run_on_ranks if world > 1 else run_job)(store, key, context)
+    context.close()
+    return min(failures, 1)
+
+
+def run_job(store: Store, key: str, context: JobContext) -> bool:
+    """Run one job in this process alone and commit it; whether it is committed afterwards."""
+    emit = context.emit
+    if (job := planned(store, key, context)) is None:
+        return False
+    try:
+        with store.lock(key, wait=True):
+            if store.has(key):
+                emit("done", key=key, rows=store.get(key).rows, seconds=0.0, shared=True)
+                return True
+            if not all(store.has(needed) for needed in job.inputs.values()):
+                emit("blocked", key=key)
+                return False
+            emit("start", key=key)
+            with store.scratch(key) as out:
+                _compute_and_commit(store, job, out, context)
+    except Exception as error:
+        if isinstance(error, BusyError):
+            raise
+        _report(store, job, error, context)
+        return False
+    return True
+
+
+def planned(store: Store, key: str, context: JobContext) -> Job | None:
+    """Return the job of a key; where its file is no file of this job, say so, and return None."""
+    try:
+        return store.job(key)
+    except KitError as error:
+        context.emit("failed", key=key, reason=str(error))
+        return None
+
+
+def _compute_and_commit(store: Store, job: Job, out: Path, context: JobContext) -> None:
+    started, clock = provenance.now(), time.monotonic()
+    context.begin(job)
+    inputs = {role: store.input_folder(needed) for role, needed in job.inputs.items()}
+    params = {name: value for name, value in job.params.items() if name != "world"}  # the launcher's
+    summary = registry.load("stages", job.stage).run(params, inputs, out, context)
+    if context.rank:
+        return
+    seconds = time.monotonic() - clock
+    record = provenance.record(job, started, seconds)
+    store.commit(job, out, rows=summary.rows, facts=summary.facts, provenance=record)
+    context.emit("done", key=job.key, rows=summary.rows, seconds=seconds, tokens=summary.facts.get("tokens", 0))
+
+
+def _run_on_ranks(store: Store, key: str, context: JobContext) -> bool:
+    """Run one job on all ranks: rank 0 holds the lock and commits; a rank that fails ends the launch."""
+    from accelerate.utils import broadcast_object_list
+
+    if (job := planned(store, key, context)) is None:
+        return False
+    with contextlib.ExitStack() as stack:
+        state: list[Any] = [None]
+        if context.rank == 0:
+            stack.enter_context(store.lock(key, wait=True))
+            state = ["" if store.has(key) else str(stack.enter_context(store.scratch(key)))]
+        broadcast_object_list(state)
+        if not state[0]:
+            context.emit("done", key=key, rows=0, seconds=0.0, shared=True)
+            return True
+        context.emit("start", key=key)
+        try:
+            _compute_and_commit(store, job, Path(state[0]), context)
+        except Exception as error:
+            _report(store, job, error, context)
+            sys.stdout.flush()
+            os._exit(1)
+    return True
+
+
+def _report(store: Store, job: Job, error: Exception, context: JobContext) -> None:
+    """Log the traceback of a failed job, record the reason, and send the event ``failed``."""
+    context.close_engine()
+    expected = isinstance(error, KitError)
+    if not expected:
+        traceback.print_exc(file=sys.stderr)
+        sys.stderr.flush()
+    reason = str(error) if expected else f"{type(error).__name__}: {error}"
+    store.record_failure(job, reason)
+    context.emit("failed", key=job.key, reason=reason)
+
+
+def _silent(kind: str, **fields: Any) -> None:
+    """Send no event: ranks other than 0 leave that to rank 0."""
+
+
+def _close_stdin(*, lifeline: bool) -> None:
+    """Give libraries an empty standard input: a question of theirs is answered by nobody, and waited for by nobody.
+
+    Args:
+        lifeline: whether standard input, which closes with whoever started this worker, is watched from here on.
+    """
+    if lifeline:
+        threading.Thread(target=_end_with_parent, args=(os.dup(0),), daemon=True).start()
+    empty = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(empty, 0)
+    os.close(empty)
+
+
+def _end_with_parent(stream: int) -> None:
+    """Wait until whoever started this worker is gone, then end at once: no orphan goes on computing."""
+    with contextlib.suppress(OSError):
+        while os.read(stream, 1):
+            pass
+    os._exit(137)
+
+
+def _log_causes() -> None:
+    """Have the log hold what a library raised behind a sentence of the kit's."""
+    logger = logging.getLogger("kit")
+    logger.setLevel(logging.INFO)
+    if not logger.handlers:
+        logger.addHandler(logging.StreamHandler(sys.stderr))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
