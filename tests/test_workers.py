@@ -129,7 +129,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         seen.update(given)
         folder = store.root / "exchange"
         yield SimpleNamespace(
-            name="c", folder=folder, out=folder / "o", said=folder / "s", workdir=folder / "w", store=store
+            name="c", folder=folder, out=folder / "o", refusals=folder / "r", workdir=folder / "w", store=store
         )
 
     def start(shape: Shape, keys: list[str], options: Options, folders: Any) -> Any:
