@@ -79,7 +79,7 @@ def stage(kind: str, name: str) -> ModuleType:
     """In place of a stage's module."""
     del kind
     module = ModuleType(name)
-    vars(module).update(VERSION=0, run=partial(step, name))
+    vars(module).update(VERSION=0, WORKER="cpu", run=partial(step, name))
     return module
 
 

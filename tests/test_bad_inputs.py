@@ -11,6 +11,7 @@ import pytest
 from kit.cli import main
 from kit.plan.adhoc import chat_format
 from kit.run import execute as run
+from kit.run import launch
 
 MANIFEST = (Path(__file__).parent / "data" / "mine.toml").read_text(encoding="utf-8")
 TWO_SEEDS = [{"instruction": "Name a colour."}, {"instruction": "Count to three."}]
@@ -345,15 +346,21 @@ def test_problems_that_cannot_be_graded(
     assert refused(kit, words) == f"data.jsonl: {message}"
 
 
-def test_kwargs_that_the_official_checker_cannot_take(folder: Path, kit: Callable[[str], tuple[int, str]]):
+def test_kwargs_that_the_official_checker_cannot_take(
+    folder: Path, kit: Callable[[str], tuple[int, str]], monkeypatch: pytest.MonkeyPatch
+):
     # ended in a traceback
+    monkeypatch.setattr(run, "command", launch.command)  # the checker alone knows, and the job has it
     row = {"key": 7, "prompt": "p", "instruction_id_list": ["punctuation:no_comma"], "kwargs": [{"commas": 1}]}
     (folder / "data.jsonl").write_text(lines([row]), encoding="utf-8")
     (folder / "c.jsonl").write_text(lines([{"key": 7, "output": "1"}]), encoding="utf-8")
-    text = refused(kit, "grade ifeval --completions c.jsonl --data data.jsonl")
-    assert text.startswith(
+    code, text = kit("grade ifeval --completions c.jsonl --data data.jsonl")
+    (failed,) = (line.split(maxsplit=3) for line in text.splitlines() if line.startswith("failed "))
+    assert (code, failed[2]) == (1, "grade/ifeval")
+    assert failed[3].startswith(
         "ifeval: key 7: the official checker of 'punctuation:no_comma' can't take kwargs {'commas': 1}"
     )
+    assert "log of grade/ifeval: " in text
 
 
 def test_a_mirror_that_is_not_there_is_told_where_it_is_not_needed(folder: Path, kit: Callable[[str], tuple[int, str]]):

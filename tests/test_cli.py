@@ -100,8 +100,8 @@ def test_plan_is_one_json_document(kit: Kit, tmp_path: Path):
     assert "memory per device" in document["formula"]
     assert "Args:" not in document["formula"]
     assert "tokens_per_row: mean length" not in document["formula"]
-    fields = {"id", "key", "stage", "version", "environment", "lock", "params", "inputs", "resources", "cached"}
-    assert all(set(job) == fields and not job["cached"] for job in document["jobs"])
+    fields = {"id", "key", "stage", "version", "environment", "lock", "params", "inputs", "resources", "worker"}
+    assert all(set(job) == fields | {"cached"} and not job["cached"] for job in document["jobs"])
     sft = next(job for job in document["jobs"] if job["stage"] == "sft")
     assert {"gpu_hours", "disk_bytes", "memory_bytes_per_device"} <= set(sft["resources"])
     assert list(tmp_path.iterdir()) == []  # a plan leaves nothing behind

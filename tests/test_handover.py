@@ -39,7 +39,7 @@ def worker(store: Store, host: Exchange, fill: Callable[[Path], Any]) -> list[st
         computed.set()
 
     def work() -> None:
-        seen = Handover(store.root, host.out, host.said, emit)
+        seen = Handover(store.root, host.out, host.refusals, emit)
         try:
             with seen.lock(JOB.key), seen.scratch(JOB.key) as out:
                 fill(out)
@@ -147,7 +147,7 @@ def test_an_event_that_lacks_a_part_is_refused(store: Store, fields: dict[str, A
     with exchange(store, [JOB.key], other_user=False) as host:
         (host.out / JOB.key).mkdir()
         host.take(JOB, {"event": "computed", "key": JOB.key, "rows": 1, "facts": {}} | fields)
-        assert (host.said / JOB.key).read_text().startswith(reason)
+        assert (host.refusals / JOB.key).read_text().startswith(reason)
     assert not store.has(JOB.key)
 
 
@@ -213,10 +213,10 @@ def test_whatever_the_umask_another_user_may_read(store: Store) -> None:
     before = os.umask(0o077)
     try:
         with exchange(store, [JOB.key], other_user=True) as host:
-            opened = (host.folder, host.said, store.root / "artifacts", store.root / "jobs")
+            opened = (host.folder, host.refusals, store.root / "artifacts", store.root / "jobs")
             assert {oct(path.stat().st_mode & 0o777) for path in opened} == {"0o755"}
             host.take(JOB, {"event": "computed", "key": JOB.key})
-            assert oct((host.said / JOB.key).stat().st_mode & 0o777) == "0o644"
+            assert oct((host.refusals / JOB.key).stat().st_mode & 0o777) == "0o644"
     finally:
         os.umask(before)
 

@@ -308,7 +308,7 @@ def test_a_worker_opens_each_model_as_rarely_as_can_be(scale: str, tmp_path: Pat
         assert all(Shape.of(plan.jobs[key]) == shape for key in keys)
         models = [plan.jobs[key].inputs.get("model", "") for key in keys]
         turns = [model for model, before in zip(models, ["-", *models], strict=False) if model != before]
-        opened.setdefault(shape.group, []).extend(turns)
+        opened.setdefault(shape.kind.name, []).extend(turns)
         for key in keys:
             assert all(
                 store.has(needed) or keys.index(needed) < keys.index(key) for needed in plan.jobs[key].inputs.values()

@@ -20,6 +20,7 @@ from kit.run.launch import Options
 from kit.run.worker import JobContext, run_job
 from kit.stages import Summary
 from kit.store import Job, Store
+from kit.workers import KINDS
 
 
 def job(stage: str, name: str, inputs: dict[str, str] | None = None, **params: Any) -> Job:
@@ -67,8 +68,8 @@ class Stage:
 
     VERSION = 1
 
-    def __init__(self, error: Exception | None = None) -> None:
-        self.error, self.runs = error, 0
+    def __init__(self, error: Exception | None = None, worker: str = "cpu") -> None:
+        self.error, self.runs, self.WORKER = error, 0, worker
 
     def run(self, params: Any, inputs: dict[str, Path], out: Path, context: JobContext) -> Summary:
         self.runs += 1
@@ -153,9 +154,9 @@ def test_other_ranks_say_nothing(said: Said):
 
 
 def test_a_trainer_starts(store: Store, said: Said, context: JobContext, monkeypatch: pytest.MonkeyPatch):
-    use(Stage(), monkeypatch)
-    for stage in ("sft", "convert"):
-        store.plan(made := job(stage, "x"))
+    for worker in ("train", "convert"):
+        use(Stage(worker=worker), monkeypatch)
+        store.plan(made := job("a stage", worker))
         assert run_job(store, made.key, context)
     phases = [fields.get("phase") for kind, fields in said.lines if kind == "progress"]
     assert phases == ["starting the trainer", None, None]
@@ -347,7 +348,7 @@ def test_a_client_that_is_gone_or_deaf_takes_its_container_along(monkeypatch: py
 
 
 def test_grading_in_a_container_has_a_time_that_grows_with_its_rows(tmp_path: Path):
-    shape = run.Shape(group="grade", environment="grade", world=1)
+    shape = run.Shape(kind=KINDS["sandbox"], environment="grade", world=1)
     options = Options(store=Path("store"), containers=Containers(runtime="docker", images={"grade": IMAGE}))
     store = Store.open(tmp_path)
     jobs = []
@@ -357,15 +358,15 @@ def test_grading_in_a_container_has_a_time_that_grows_with_its_rows(tmp_path: Pa
             store.commit(made, out, rows=count, facts={}, provenance={})
         # "all rows" is None in a manifest: int(None) ended every run in containers at the scales that mean it
         jobs.append(dataclasses.replace(job("grade", str(count), rows=None), inputs={"completions": made.key}))
-    caps = run.Caps.of(shape, jobs, options, store)
-    assert (caps.wall_s, caps.rows) == (2 * 900 + 664 * 120, 664)
-    assert run.Caps.of(shape, jobs, Options(store=Path("store")), store).wall_s == 0
+    limits = run.Limits.for_worker(shape, jobs, options, store)
+    assert (limits.wall_s, limits.rows) == (2 * 900 + 664 * 120, 664)
+    assert run.Limits.for_worker(shape, jobs, Options(store=Path("store")), store).wall_s == 0
 
 
-# Group, whether it runs in containers -> memory, seconds and rows that its worker is held to: 900 + 164 * 120 s.
+# Kind, whether it runs in containers -> memory, seconds and rows that its worker is held to: 900 + 164 * 120 s.
 CAPPED = {
-    "grading in a container": ("grade", True, ("3g", 20_580.0, 164)),
-    "grading here": ("grade", False, ("", 0.0, 0)),
+    "grading in a container": ("sandbox", True, ("3g", 20_580.0, 164)),
+    "grading here": ("sandbox", False, ("", 0.0, 0)),
     # one change in the line held every worker in containers to the time of a grading that has no rows
     "training in a container": ("train", True, ("", 0.0, 0)),
     "text in a container": ("text", True, ("", 0.0, 0)),
@@ -374,16 +375,16 @@ CAPPED = {
 }
 
 
-@pytest.mark.parametrize("group, contained, wanted", CAPPED.values(), ids=list(CAPPED))
-def test_what_a_worker_is_held_to(group: str, contained: bool, wanted: tuple[str, float, int], store: Store):
+@pytest.mark.parametrize("kind, contained, wanted", CAPPED.values(), ids=list(CAPPED))
+def test_what_a_worker_is_held_to(kind: str, contained: bool, wanted: tuple[str, float, int], store: Store):
     answers = job("answer", "x")
     with store.scratch(answers.key) as out:
         store.commit(answers, out, rows=164, facts={}, provenance={})
     made = dataclasses.replace(job("grade", "x"), inputs={"completions": answers.key, "data": "d" * 64})
     containers = Containers(runtime="docker", images={"grade": IMAGE}, memory_cap="3g") if contained else None
-    shape = run.Shape(group=group, environment="grade", world=1)
-    caps = run.Caps.of(shape, [made], Options(store=store.root, containers=containers), store)
-    assert (caps.memory, caps.wall_s, caps.rows) == wanted
+    shape = run.Shape(kind=KINDS[kind], environment="grade", world=1)
+    limits = run.Limits.for_worker(shape, [made], Options(store=store.root, containers=containers), store)
+    assert (limits.memory, limits.wall_s, limits.rows) == wanted
 
 
 class Taken:
@@ -417,13 +418,33 @@ def test_what_is_made_of_an_event(
 ):
     made, told = job("grade", "x"), list[str]()
     taken = Taken(store)
-    settled = run._hear(
-        {**event, "key": made.key},
-        taken if contained else None,  # type: ignore[arg-type]
-        pending={made.key: made},
-        store=store,
-        outcome=run.Outcome(),
-        listen=lambda kind, *_: told.append(kind),
-    )
-    assert (len(taken.keys), settled, told) == wanted
+    whole = run.Run({made.key: made}, store, Options(store=store.root), lambda kind, *_: told.append(kind))
+    whole.pending[made.key] = made
+    worker = run.Worker(whole, [made.key], taken if contained else None, run.Limits())  # type: ignore[arg-type]
+    worker.act_on({**event, "key": made.key})
+    assert (len(taken.keys), worker.ended_one, told) == wanted
     assert store.has(made.key) == bool(wanted[0])
+
+
+BLAMED = {
+    # jobs that had begun, of these the ones that had ended -> the one that failed because the worker ended
+    "before the first began": ([], [], "a"),
+    "in the first": (["a"], [], "a"),
+    "in the second": (["a", "b"], ["a"], "b"),
+    "between two": (["a"], ["a"], None),
+    "after the last": (["a", "b", "c"], ["a", "b", "c"], None),
+}
+
+
+@pytest.mark.parametrize("begun, ended, wanted", BLAMED.values(), ids=list(BLAMED))
+def test_which_job_fails_when_its_worker_ends(begun: list[str], ended: list[str], wanted: str | None, store: Store):
+    jobs = {name: job("fetch", name) for name in "abc"}
+    keys = {name: made.key for name, made in jobs.items()}
+    whole = run.Run({made.key: made for made in jobs.values()}, store, Options(store=store.root), lambda *_: None)
+    whole.pending.update(whole.jobs)
+    worker = run.Worker(whole, list(whole.jobs), None, run.Limits())
+    lines = [marked({"event": "start", "key": keys[name]}) for name in begun]
+    list(worker.events(io.StringIO("".join(lines))))
+    for name in ended:
+        worker.act_on({"event": "failed", "key": keys[name], "reason": "no"})
+    assert worker.failed_key() == (keys[wanted] if wanted else None)

@@ -41,9 +41,10 @@ def test_a_question_is_answered_by_nobody(lifeline: bool):
 def test_the_users_folder_is_not_searched_for_modules(tmp_path: Path):
     # `-m` puts it in front of everything else: a model's folder with a torch.py was run
     from kit.run.launch import Shape, settings
+    from kit.workers import KINDS
 
     (tmp_path / "json.py").write_text("print('run')")
-    given = settings(Shape(group="text", environment="cpu", world=1), cpu=False)
+    given = settings(Shape(kind=KINDS["text"], environment="cpu", world=1), cpu=False)
     done = subprocess.run(
         [sys.executable, "-m", "kit.run.worker", "--help"],
         cwd=tmp_path,

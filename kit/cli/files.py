@@ -5,7 +5,8 @@ import json as json_module
 import os
 import shutil
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,13 +14,14 @@ import typer
 
 from kit.cli import DEFAULT_STORE, AsJson, MirrorDir, StoreDir, UnsafeExec, app, check_mirror
 from kit.cli.completing import complete_benchmark, complete_model, complete_scale, complete_scenario
-from kit.cli.outcomes import cut, trained, written
+from kit.cli.outcomes import cut, trained, unread, written
 from kit.errors import KitError, RequestError, one_line
 from kit.reading.values import MOST_ROWS
 from kit.registry import names
 
 if TYPE_CHECKING:
     from kit.plan.adhoc import Workbench
+    from kit.records import Problem
     from kit.store import Artifact
 
 AlpacaOut = Annotated[Path, typer.Option("--out", help="Alpaca JSON to write; it must not be there yet")]
@@ -239,12 +241,12 @@ def grade(
 ) -> None:
     """Completions of any tool -> grades and results; no GPU, code only in the sandbox."""
     from kit import registry
-    from kit.benchmarks._reading_time import not_read
+    from kit.cli.graded import Graded
     from kit.files.completions import one_text_each, read_records
     from kit.plan.adhoc import Workbench, benchmark_name
-    from kit.records import results, write_rows
-    from kit.report import plain
+    from kit.report import plain, stored_results
     from kit.stages import only_file
+    from kit.store import Store
 
     if protocol not in ("paper", "default"):
         raise RequestError(f"--protocol {one_line(protocol, 60)}: known: paper, default")
@@ -256,47 +258,49 @@ def grade(
     if not records.records:
         raise RequestError(f"{one_line(str(completions))}: no record; wanted one completion a problem")
     module = registry.load("benchmarks", name)
+    bench = Workbench("smoke")  # no setting of a scale is in a grading's key
     if data is None:
-        bench = Workbench("smoke")
-        data = only_file(run_bench(bench, [bench.data(name, None)], store, mirror, quiet=json)[-1].folder)
-    problems = module.read(data)
-    found_texts = one_text_each(records, problems, field, rows, name)
-    problems = problems[:rows]
-    with contextlib.ExitStack() as stack:
-        sandbox = None
-        if module.RUNS_CODE:
-            from kit.sandbox import open_sandbox
-
-            sandbox = stack.enter_context(open_sandbox(unsafe=unsafe_exec))
-        grades = module.grade(problems, found_texts.texts, protocol, sandbox)
-    found = results(grades, module.METRICS)
-    for reason, count in not_read(grades).items():
-        typer.echo(plain(f"{count:,} of {len(grades):,} completions: {reason}"), err=True)
-    tier = sandbox.tier if sandbox else None
-    if json:
-        document = {
-            "schema": 1,
-            "benchmark": name,
-            "protocol": protocol,
-            "version": module.VERSION,
-            "field": found_texts.field,
-            "layout": found_texts.layout,
-            "matched_by": found_texts.matched_by,
-            "matched_loosely": found_texts.loosely,
-            "left_out": found_texts.left_out,
-            "sandbox": tier,
-            "results": [result.to_json() for result in found],
-        }
-        typer.echo(json_module.dumps(document, indent=1))
+        problems = module.read(
+            only_file(run_bench(bench, [bench.data(name, None)], store, mirror, quiet=json)[0].folder)
+        )
     else:
-        for result in found:
-            right = round(result.value * result.n)
-            share = f"{100 * result.value:6.2f} % ±{100 * result.stderr:.2f}"
-            typer.echo(f"{result.metric:28} {right:>6,} of {result.n:,} {result.unit:13} {share}")
-        how = f"protocol {protocol}, {name} v{module.VERSION}" + (f", sandbox {tier}" if tier else "")
-        typer.echo(plain(f"{how}, {found_texts.summary()}"))
+        problems = module.read(data)
+    found = one_text_each(records, problems, field, rows, name)
+    with matched_file(name, problems[:rows], found.texts) as texts:
+        keys = [bench.grade(name, texts, data, protocol, rows)]
+        (artifact,) = run_bench(bench, keys, store, mirror, quiet=json, unsafe_exec=unsafe_exec)
+    graded = Graded(
+        benchmark=name,
+        version=module.VERSION,
+        protocol=protocol,
+        completions=found,
+        tier=artifact.facts.get("sandbox"),
+        results=list(stored_results(Store(store), artifact.key).values()),
+    )
+    for line in unread(artifact):
+        typer.echo(plain(line), err=True)
+    if json:
+        typer.echo(json_module.dumps(graded.to_json(), indent=1))
+    else:
+        for line in graded.lines():
+            typer.echo(plain(line))
     if out is not None:  # last: a full disk takes the file, not the numbers
-        place(out, lambda path: write_rows(path, grades))
+        place(out, lambda path: shutil.copyfile(artifact.folder / "grades.jsonl", path))
+
+
+@contextlib.contextmanager
+def matched_file(benchmark: str, problems: "Sequence[Problem]", texts: Sequence[str]) -> Iterator[Path]:
+    """Yield a file of the texts as the kit writes completions, one a problem in their order; it is removed afterwards.
+
+    Its bytes say alone which job grades it, wherever it lies: the same texts are graded once.
+    """
+    from kit.records import Completion, write_rows
+
+    with tempfile.TemporaryDirectory(prefix="kit-") as folder:
+        path = Path(folder) / f"{benchmark}-completions.jsonl"
+        rows = zip(problems, texts, strict=True)
+        write_rows(path, [Completion(id=problem.id, text=text) for problem, text in rows])
+        yield path
 
 
 def text_options(seed: int, temperature: float, top_p: float, max_tokens: int, rows: int | None) -> dict[str, Any]:
@@ -379,9 +383,24 @@ def place(out: Path, write: Callable[[Path], object]) -> None:
 
 
 def run_bench(
-    bench: "Workbench", keys: list[str], store_path: Path, mirror: Path | None = None, *, quiet: bool = False
+    bench: "Workbench",
+    keys: list[str],
+    store_path: Path,
+    mirror: Path | None = None,
+    *,
+    quiet: bool = False,
+    unsafe_exec: bool = False,
 ) -> list["Artifact"]:
-    """Run the jobs, and give the artifacts of ``keys``; exit 1 if one failed."""
+    """Run the bench's jobs that have not run yet, and give the artifacts of ``keys``; exit 1 if one failed.
+
+    Args:
+        bench: its plan.
+        keys: the jobs whose artifacts are wanted.
+        store_path: where they go.
+        mirror: a folder with copies of pinned files.
+        quiet: show no job; an error is told all the same.
+        unsafe_exec: run model-written code where no sandbox can be had.
+    """
     from rich.console import Console
 
     from kit.report import plain, terminal
@@ -390,10 +409,12 @@ def run_bench(
     from kit.store import Store
 
     store = Store.open(store_path)
-    options = Options(store=store.root, mirror=mirror)
+    options = Options(store=store.root, mirror=mirror, unsafe_exec=unsafe_exec)
     console = Console(stderr=True, quiet=quiet)
-    with terminal.Live(console, len(bench.plan.jobs)) as live:
-        outcome = execute(bench.plan.jobs, store, options, live)
+    jobs = {key: job for key, job in bench.plan.jobs.items() if key not in bench.done}
+    with terminal.Live(console, len(jobs)) as live:
+        outcome = execute(jobs, store, options, live)
+    bench.done.update(outcome.cached, outcome.done)
     for key, reason in outcome.failed.items():
         if quiet:  # else its line has said so
             typer.echo(plain(f"error: {bench.plan.jobs[key].id}: {reason}"), err=True)

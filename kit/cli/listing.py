@@ -69,7 +69,7 @@ def say_noted(console: "Console", store: "Store", keys: "Iterable[str]") -> None
 
     for key in keys:
         artifact = store.get(key)
-        if artifact.job.stage == "fetch" and artifact.facts.get("sha256_was_pinned") is False:
+        if artifact.facts.get("sha256_was_pinned") is False:
             name = plain(artifact.job.id.removeprefix("fetch/"))
             sha256 = plain(str(artifact.facts.get("sha256")))
             text = f"note: {name}: sha256 is {sha256}; `kit pin` writes it into its manifest"

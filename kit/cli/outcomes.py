@@ -1,8 +1,8 @@
-"""The last line of `kit evolve`, `respond`, `answer` and `sft`: what became of the rows, as the facts have it."""
+"""What `kit evolve`, `respond`, `answer`, `sft` and `grade` say of the rows at their end, as the facts have it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
-from typing import TYPE_CHECKING, Any, ParamSpec
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from kit.errors import KitError
 
@@ -10,16 +10,17 @@ if TYPE_CHECKING:
     from kit.store import Artifact
 
 Given = ParamSpec("Given")
+Said = TypeVar("Said", str, list[str])
 
 NAMED = 6
 """Fields that are not read and that one line names; an artifact's facts have all."""
 
 
-def _from_facts(line: Callable[Given, str]) -> Callable[Given, str]:
+def _from_facts(line: Callable[Given, Said]) -> Callable[Given, Said]:
     """Wrap a line made from facts: facts that no stage writes (a head may be somebody else's) become a KitError."""
 
     @wraps(line)
-    def checked(*args: Given.args, **kwargs: Given.kwargs) -> str:
+    def checked(*args: Given.args, **kwargs: Given.kwargs) -> Said:
         try:
             return line(*args, **kwargs)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -65,6 +66,13 @@ def written(artifacts: Sequence["Artifact"], rows: int, asked: int | None) -> st
         if count := last.get(name, 0):
             parts.append(f"{count:,} {sentence}")
     return "".join(f", {part}" for part in parts)
+
+
+@_from_facts
+def unread(artifact: "Artifact") -> list[str]:
+    """Return a line for each reason why completions could not be read; they count as wrong."""
+    counts = artifact.facts.get("not_read", {})
+    return [f"{count:,} of {artifact.rows:,} completions: {reason}" for reason, count in counts.items()]
 
 
 @_from_facts

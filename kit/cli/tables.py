@@ -151,8 +151,9 @@ def where_to_run(plan: "Plan", todo: "list[Job]", runtime: str, mirror: Path | N
         return None
     from kit.containers.preparing import prepare
     from kit.plan.planning import check_machine, this_machine
+    from kit.workers import kind_of
 
-    if any(job.stage in ("evolve", "respond", "sft", "answer") for job in todo):
+    if any(kind_of(job).accelerated for job in todo):
         check_machine(plan, this_machine())
     return prepare(runtime, todo, mirror)
 
@@ -292,10 +293,11 @@ def fetch(
     from kit.run.execute import execute
     from kit.run.launch import Options
     from kit.store import Store
+    from kit.workers import kind_of
 
     found = plan_tables(tables, scale)
     check_mirror(mirror)
-    jobs = {key: job for key, job in found.jobs.items() if job.stage == "fetch"}
+    jobs = {key: job for key, job in found.jobs.items() if kind_of(job).fetches}
     opened = Store.open(store)
     options = Options(store=opened.root, mirror=mirror)
     console = Console()

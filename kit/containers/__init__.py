@@ -1,10 +1,10 @@
-"""One worker -> one container: which image, what it sees, what it is held to.
+"""The container of one worker: its image, the folders that it sees, its limits.
 
 A worker in a container reads ``/store`` (artifacts and jobs, read-only), writes to ``/out``, and has a ``/tmp`` of its
 own in memory. It commits nothing: :mod:`kit.run.handover` says how the host does.
 
-``preparing`` looks everything up before the first container starts, ``command_line`` writes what closes it, ``client``
-talks to docker and podman.
+``preparing`` looks everything up before the first container starts, ``command_line`` writes the options that close a
+container, ``client`` talks to docker and podman.
 """
 
 import math
@@ -13,17 +13,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from kit.machine.cgroups import memory_bytes, memory_for
+from kit.workers import Kind
 
 RUNTIMES = ("local", "docker", "podman", "apptainer")
 PYTHON = "/opt/venv/bin/python"
 SITE_PACKAGES = "/opt/venv/lib/python3.11/site-packages"
 MIRROR = "/mirror"
-"""Where a fetching container sees the folder with copies of pinned files."""
+"""The folder with copies of pinned files, as a fetching container sees it."""
 UID = 10001
-"""The images' plain user."""
+"""User id of the images' plain user."""
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 FETCH_VARIABLES = ("HF_TOKEN", "HF_ENDPOINT", *PROXIES, *(name.lower() for name in PROXIES))
-"""What a fetching container takes from this process's environment, by name: no value stands on a command line."""
+"""Variables that a fetching container takes from this process, by name: no value stands on a command line."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +32,7 @@ class Image:
     """A built image."""
 
     name: str
-    """How the runtime finds it: ``localhost/kit-cpu``, or a .sif file."""
+    """Its name for the runtime: ``localhost/kit-cpu``, or a .sif file."""
     digest: str
     """Recorded with everything that runs in it."""
     revision: str
@@ -39,11 +40,13 @@ class Image:
     lock: str
     """sha256 of the lock it was built from."""
     id: str = ""
-    """What starts it: a tag may mean another image by then; empty: the name."""
+    """Its id, by which it is started: a tag may mean another image by then; empty: the name is used."""
 
 
 def memory_cap(cores: int | None = None) -> str:
-    """Of a ``grade`` container: room for what a program on each core may hold, and for the kit, if the machine has it.
+    """Return the memory limit of a container that runs model-written code, as runtimes write it: ``4g``.
+
+    There is room for what a program on each core may hold, and for the kit, if the machine has it.
 
     Args:
         cores: programs at a time; this process's if left out.
@@ -53,36 +56,37 @@ def memory_cap(cores: int | None = None) -> str:
 
 
 def processes_cap() -> int:
-    """Of a ``grade`` container: two processes and a thread for each core's program, and room."""
+    """Return how many processes and threads a container that runs model-written code may have."""
     return max(512, 8 * (os.cpu_count() or 1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Containers:
-    """Where this run's workers run."""
+    """The runtime and the images that a run's workers run in."""
 
     runtime: str
     images: Mapping[str, Image]
     """Environment -> its image."""
     fetcher: Image | None = None
-    """The image that fetches, the one with a network: it has the hub's client, which ``grade`` lacks."""
+    """The image that fetches: it has the hub's client, which the image ``grade`` lacks."""
     mounts: tuple[tuple[str, str], ...] = ()
     """More folders and files to see, read-only: (here, in the container)."""
     memory_cap: str = field(default_factory=memory_cap)
-    """Of ``grade``."""
+    """Of workers that run model-written code."""
     rootless: bool = False
     """Whether a docker engine runs as the user who starts this: its root is that user, and nobody else may write."""
 
-    def image(self, group: str, environment: str) -> Image:
-        """The image of one worker."""
-        return self.fetcher if group == "fetch" and self.fetcher else self.images[environment]
+    def image(self, kind: Kind, environment: str) -> Image:
+        """Return the image that a worker of this kind runs in."""
+        return self.fetcher if kind.fetches and self.fetcher else self.images[environment]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What one container is started for."""
+    """One container to be started."""
 
-    group: str
+    kind: Kind
+    """The kind of worker: what it is closed off from, and whether it is capped."""
     image: Image
     words: Sequence[str]
     """The command inside."""
@@ -93,10 +97,10 @@ class Request:
     gpu: bool = False
     memory_cap: str = field(default_factory=memory_cap)
     name: str = ""
-    """By which it can be ended."""
+    """The container's name, by which it can be ended."""
     labels: Mapping[str, str] = field(default_factory=dict)
     workdir: str = ""
-    """Where apptainer puts ``/tmp``, which else is 64 MB in memory."""
+    """The folder that apptainer uses for ``/tmp``, which else is 64 MB in memory."""
     rootless: bool = False
     """See :class:`Containers`."""
     extra: Sequence[str] = ()
@@ -104,5 +108,5 @@ class Request:
 
 
 def image_name(environment: str) -> str:
-    """``localhost/kit-cpu``."""
+    """Return the name of an environment's image: ``localhost/kit-cpu``."""
     return f"localhost/kit-{environment}"

@@ -1,4 +1,4 @@
-"""Docker's and podman's own processes: the environment they need here, and containers that have to end."""
+"""Processes of docker and podman themselves: the environment that they need here, and how containers are ended."""
 
 import contextlib
 import functools
@@ -17,29 +17,30 @@ from kit.containers import FETCH_VARIABLES
 from kit.errors import KitError
 from kit.machine.cgroups import hybrid_cgroups
 from kit.store import Store
+from kit.workers import Kind
 
 STORE_LABEL, KEY_LABEL = "org.evolkit.store", "org.evolkit.key"
-"""On every container: whose it is, and the job whose lock its run holds while it lives."""
+"""Labels of every container: its store, and the job whose lock its run holds while the run lives."""
 SYS_RESOURCE = 1 << 24
 """The capability to raise limits (capability.h)."""
 
 
 def engine_environment() -> dict[str, str]:
-    """This process's environment, with podman told of limits that it would else try to exceed."""
+    """Return this process's environment, with a configuration that keeps podman within the limits here."""
     conf = _limits()
     return dict(os.environ) | ({"CONTAINERS_CONF": conf} if conf else {})
 
 
-def client_environment(runtime: str, group: str) -> dict[str, str]:
-    """The environment of the runtime's own process; apptainer's takes what a fetching container may see from it."""
-    if runtime != "apptainer" or group != "fetch":
+def client_environment(runtime: str, kind: Kind) -> dict[str, str]:
+    """Return the environment of the runtime's own process, with what apptainer passes on to a fetching container."""
+    if runtime != "apptainer" or not kind.fetches:
         return engine_environment()
     lent = {f"APPTAINERENV_{name}": os.environ[name] for name in FETCH_VARIABLES if name in os.environ}
     return engine_environment() | lent
 
 
 def outside_hybrid_cgroups(words: Sequence[str]) -> list[str]:
-    """The command in a mount namespace without the second control-group tree, where there are two.
+    """Return the command, run in a mount namespace without the second control-group tree where there are two.
 
     crun refuses to start while both trees are mounted ("cgroups in hybrid mode not supported"); the machine's own
     mounts stay as they are.
@@ -51,7 +52,7 @@ def outside_hybrid_cgroups(words: Sequence[str]) -> list[str]:
 
 
 def end_container(runtime: str, name: str) -> None:
-    """Kill a container and see it gone; nothing happens where it is. Apptainer's are processes of ours."""
+    """Kill and remove a container, if it is there; apptainer's containers are processes of ours and not ended here."""
     if runtime == "apptainer":
         return
     for words in (["kill", name], ["rm", "--force", name]):
@@ -78,13 +79,13 @@ def end_left_over(runtime: str, store: Store) -> list[str]:
 
 
 def store_mark(store: Store) -> str:
-    """A store as a label's value: the same folder under the same path."""
+    """Return a label's value that names a store: the same for the same folder under the same path."""
     root = store.root.resolve()
     return hashlib.sha256(f"{root.stat().st_ino} {root}".encode()).hexdigest()[:20]
 
 
 def _ask(runtime: str, *words: str) -> list[str]:
-    """The lines that the runtime answers."""
+    """Run a command of the runtime and return the lines that it prints."""
     line = outside_hybrid_cgroups([runtime, *words]) if runtime == "podman" else [runtime, *words]
     asked = subprocess.run(line, env=engine_environment(), text=True, capture_output=True, check=False)
     return asked.stdout.splitlines()
@@ -92,7 +93,7 @@ def _ask(runtime: str, *words: str) -> list[str]:
 
 @functools.lru_cache(maxsize=1)
 def _limits() -> str:
-    """A configuration file for podman and buildah, where this root may not do all that they try; else nothing."""
+    """Write a configuration file for podman and buildah where they need one here, and return its path; else nothing."""
     if os.geteuid() != 0:
         return ""
     conf = configuration(Path("/proc/self/status").read_text(encoding="ascii"), hybrid=hybrid_cgroups())
@@ -108,7 +109,7 @@ def _limits() -> str:
 
 
 def configuration(status: str, *, hybrid: bool) -> dict[str, dict[str, Any]]:
-    """What podman has to be told: limits no higher than ours, and a runtime that takes one of two control-group trees.
+    """Return podman's configuration: limits no higher than ours, and a runtime for two control-group trees.
 
     Args:
         status: what ``/proc/self/status`` says.
@@ -128,7 +129,7 @@ def configuration(status: str, *, hybrid: bool) -> dict[str, dict[str, Any]]:
 
 
 def _toml(document: Mapping[str, Mapping[str, Any]]) -> str:
-    """Tables of strings and lists of strings as TOML."""
+    """Return tables of strings and lists of strings as TOML."""
     sections = []
     for title, values in document.items():
         lines = [f"{name} = {json.dumps(value)}" for name, value in values.items()]

@@ -1,4 +1,4 @@
-"""The command line that closes everything but a container's output folder."""
+"""The command line of a container: everything is closed but its output folder."""
 
 import os
 
@@ -7,7 +7,7 @@ from kit.containers.client import outside_hybrid_cgroups
 
 
 def command(runtime: str, request: Request) -> list[str]:
-    """The command line that runs one container.
+    """Return the command line that runs one container.
 
     Args:
         runtime: docker, podman or apptainer.
@@ -15,7 +15,6 @@ def command(runtime: str, request: Request) -> list[str]:
     """
     if runtime == "apptainer":
         return _apptainer(request)
-    fetches = request.group == "fetch"
     words = [runtime, "run", "--rm", "--interactive", "--pull=never", "--read-only", "--cap-drop=all"]
     words += ["--security-opt=no-new-privileges", "--tmpfs=/tmp:rw,nosuid,nodev,exec,mode=1777", "--shm-size=2g"]
     words += ["--security-opt=label=disable"]  # SELinux would want every folder of the store relabelled
@@ -23,9 +22,9 @@ def command(runtime: str, request: Request) -> list[str]:
     words += [f"--name={request.name}"] if request.name else []
     words += [f"--label={name}={value}" for name, value in sorted(request.labels.items())]
     words += ["--http-proxy=false"] if runtime == "podman" else []  # it would hand each container the host's, in full
-    if not fetches:
+    if not request.kind.network:
         words += ["--network=none"]
-    if request.group == "grade":
+    if request.kind.untrusted:
         words += [
             f"--memory={request.memory_cap}",
             f"--memory-swap={request.memory_cap}",
@@ -36,7 +35,7 @@ def command(runtime: str, request: Request) -> list[str]:
     words += [f"--volume={here}:{there}:ro" for here, there in request.readable]
     words += [f"--volume={here}:{there}:rw" for here, there in request.writable]
     words += [f"--env={name}={value}" for name, value in sorted(request.environment.items())]
-    if fetches:
+    if request.kind.fetches:
         words += [f"--env={name}" for name in FETCH_VARIABLES if name in os.environ]
     words += [*request.extra, f"--entrypoint={request.words[0]}"]
     words += [request.image.id or request.image.name, *request.words[1:]]
@@ -44,7 +43,7 @@ def command(runtime: str, request: Request) -> list[str]:
 
 
 def _user(runtime: str, *, rootless: bool = False) -> list[str]:
-    """Who the container runs as: the images' user where root starts it, else whoever starts it."""
+    """Return the options that choose the container's user: the images' own where root starts it, else the caller."""
     if rootless:
         return ["--user=0:0"]
     mine = os.geteuid()
@@ -55,11 +54,11 @@ def _user(runtime: str, *, rootless: bool = False) -> list[str]:
 
 
 def _apptainer(request: Request) -> list[str]:
-    """Apptainer's words for the same: its images are read-only, and it runs as whoever starts it."""
+    """Return apptainer's command line for the same; its images are read-only, and it runs as the caller."""
     words = ["apptainer", "exec", "--containall", "--no-home", "--no-privs", "--cleanenv", "--no-init"]
-    if request.group != "fetch":
+    if not request.kind.network:
         words += ["--net", "--network=none"]
-    if request.group == "grade":
+    if request.kind.untrusted:
         words += [f"--memory={request.memory_cap.upper()}", f"--pids-limit={processes_cap()}"]
     words += [f"--workdir={request.workdir}"] if request.workdir else []
     words += ["--nv"] if request.gpu else []

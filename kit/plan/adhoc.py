@@ -22,6 +22,8 @@ from kit.records import BYTE_ORDER_MARK
 
 MAX_TEMPLATE_BYTES = 2**20
 """The longest chat templates have some 20 KB."""
+COMPLETIONS = "completions.jsonl"
+"""The file that ``answer`` writes and ``grade`` reads."""
 BENCHMARK_NAMES = {"math": "hendrycks_math"}
 """Other names that a benchmark goes by."""
 
@@ -34,6 +36,8 @@ class Workbench:
         name = largest_scale(self.catalogue, this_machine()) if scale == "auto" else scale
         self.scale: Scale = self.catalogue.scale(name)
         self.planner = Planner(self.catalogue, self.scale, name, locks())
+        self.done: set[str] = set()
+        """Keys of the plan's jobs that a command has run already."""
 
     @property
     def plan(self) -> Plan:
@@ -53,9 +57,7 @@ class Workbench:
             check_file_name(named)
         params, source = data_source(Dataset(format=format, file=str(whole), licence="the user's own"), None)
         params["name"] = stored_as or path.name
-        return self.planner.add(
-            "fetch", f"fetch/{path.name}", params, {}, resources={"source": source}, environment="grade"
-        )
+        return self.planner.add("fetch", f"fetch/{path.name}", params, {}, resources={"source": source})
 
     def model(self, name: str, *, chat: bool = False) -> str:
         """The job that gives a model: a name of ``models.toml``, or a folder.
@@ -73,7 +75,7 @@ class Workbench:
         check_model_folder(folder, chat)
         params, source = folder_source(folder, engine=self.scale.engine.name if chat else "transformers")
         job_id = f"fetch/{folder.resolve().name}"
-        return self.planner.add("fetch", job_id, params, {}, resources={"source": source}, environment="grade")
+        return self.planner.add("fetch", job_id, params, {}, resources={"source": source})
 
     def evolve(self, seeds: Path, scenario: str, evolver: str, rounds: int, options: dict[str, Any]) -> list[str]:
         """One job a round."""
@@ -139,6 +141,16 @@ class Workbench:
         return self.planner.add(
             "answer", f"answer/{benchmark}", params | {"rows": options["rows"]}, inputs, plugins=plugins
         )
+
+    def grade(self, benchmark: str, completions: Path, data: Path | None, protocol: str, rows: int | None) -> str:
+        """Completions as the kit writes them, one a problem in order -> grades and results."""
+        module = registry.load("benchmarks", benchmark)
+        params = {"benchmark": benchmark, "protocol": protocol, "rows": rows}
+        inputs = {
+            "completions": self.file(completions, "completions", COMPLETIONS),
+            "data": self.data(benchmark, data),
+        }
+        return self.planner.add("grade", f"grade/{benchmark}", params, inputs, plugins={benchmark: module.VERSION})
 
     def data(self, benchmark: str, path: Path | None) -> str:
         """A benchmark's file: the user's, or the pinned one."""

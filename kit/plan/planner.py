@@ -14,6 +14,7 @@ from kit.files.seeds import FIELDS
 from kit.plan import CellAddress, Plan, costs
 from kit.plan.sources import Source, data_source, model_source, paper_prompts_source
 from kit.store import Job
+from kit.workers import kind_of_stage
 
 
 class Planner:
@@ -79,7 +80,7 @@ class Planner:
         inputs = {"completions": self.answer(experiment, evolver, base, benchmark), "data": self.data(rows.dataset)}
         params = {"benchmark": benchmark, "protocol": rows.protocol, "rows": rows.rows}
         job_id = f"grade/{benchmark}/{self.trained_id(experiment, evolver, base)}"
-        return self.add("grade", job_id, params, inputs, plugins={benchmark: module.VERSION}, environment="grade")
+        return self.add("grade", job_id, params, inputs, plugins={benchmark: module.VERSION})
 
     def answer(self, experiment: Experiment, evolver: str, base: str, benchmark: str) -> str:
         """Tuned model + problems -> completions."""
@@ -202,9 +203,7 @@ class Planner:
             params: dict[str, Any] = {"how": "stack", "layers": model.stack.indices()}
             return self.add("convert", f"convert/{name}", params, inputs, resources=cost)
         params, source = self.source("models", name, lambda: model_source(model, self.catalogue.user_folder))
-        fetched = self.add(
-            "fetch", f"fetch/{name}", params, {}, resources=cost | {"source": source}, environment="grade"
-        )
+        fetched = self.add("fetch", f"fetch/{name}", params, {}, resources=cost | {"source": source})
         how = "gguf" if model.package else model.hub.convert if model.hub else None
         if how is None:
             return fetched
@@ -236,7 +235,7 @@ class Planner:
         if dataset.url and dataset.sha256 is None:
             self.note(f"{name}: the sha256 of {dataset.url} is not known; {how_checked(dataset)}")
         params, source = self.source("datasets", name, lambda: data_source(dataset, self.catalogue.user_folder))
-        return self.add("fetch", f"fetch/{name}", params, {}, resources={"source": source}, environment="grade")
+        return self.add("fetch", f"fetch/{name}", params, {}, resources={"source": source})
 
     # what the jobs share
 
@@ -249,10 +248,10 @@ class Planner:
         *,
         plugins: Mapping[str, int] | None = None,
         resources: Mapping[str, Any] | None = None,
-        environment: str = "",
     ) -> str:
         """Put a job into the plan, if it is not there yet; returns its key."""
-        environment = environment or self.scale.environment
+        kind = kind_of_stage(stage)
+        environment = kind.environment or self.scale.environment
         versions = [f"{stage}-{registry.load('stages', stage).VERSION}"]
         versions += [f"{name}-{version}" for name, version in sorted((plugins or {}).items())]
         job = Job(
@@ -260,10 +259,11 @@ class Planner:
             stage=stage,
             version=".".join(versions),
             environment=environment,
-            lock=self.locks[environment] if stage != "fetch" else "",
+            lock="" if kind.fetches else self.locks[environment],
             params=json.loads(json.dumps(params)),
             inputs=dict(inputs),
             resources={"processes": params.get("world", 1), **(resources or {})},
+            worker=kind.name,
         )
         if job.key not in self.plan.jobs:
             self.ids[job_id] += 1  # two experiments that differ in a temperature have jobs of one name
@@ -306,7 +306,7 @@ class Planner:
         if name != "paper":
             return {}
         params, source = paper_prompts_source()
-        key = self.add("fetch", "fetch/paper-prompts", params, {}, resources={"source": source}, environment="grade")
+        key = self.add("fetch", "fetch/paper-prompts", params, {}, resources={"source": source})
         return {"prompts": key}
 
     def player(self, name: str, *, required: bool = True) -> str | None:

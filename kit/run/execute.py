@@ -6,30 +6,32 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import IO, Any
 
+from kit.containers import Containers
 from kit.containers.client import client_environment, end_container, end_left_over
 from kit.errors import KitError
 from kit.machine.locks import check_installed
 from kit.run import events
 from kit.run.handover import Exchange, exchange
-from kit.run.launch import GROUPS, Options, Shape, check_folders, command, command_in_container, environment
+from kit.run.launch import Options, Shape, check_folders, command, command_in_container, environment
 from kit.store import Job, Store
+from kit.workers import KINDS, kind_of
 
-ORDER = ("fetch", "convert", "text", "train", "grade")
 Listener = Callable[[str, Job, Mapping[str, Any]], None]
 """Called with (event, job, its fields): ``cached``, ``start``, ``progress``, ``done``, ``failed``, ``blocked``."""
 START_S, ROW_S = 900.0, 120.0
-"""How long a ``grade`` container may take for a job: to start, and for each row, twice what a program may."""
+"""Seconds that a container with model-written code may take for a job: to start, and for each completion, twice what a
+program may."""
 LONGEST_REASON = 4000
-"""Characters of a worker's words that are kept."""
+"""Characters that are kept of a worker's reason or line."""
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of a plan's jobs; every key is in one of the four."""
+    """What became of a plan's jobs; every key is in one of cached, done, failed and blocked."""
 
     cached: list[str] = field(default_factory=list)
     done: list[str] = field(default_factory=list)
@@ -43,19 +45,22 @@ class Outcome:
 
 
 @dataclass(slots=True, kw_only=True)
-class Caps:
-    """What one worker is held to; nothing, where it is no container of ``grade``."""
+class Limits:
+    """What one worker is held to: nothing, unless it runs model-written code in a container."""
 
     memory: str = ""
+    """As the runtime writes it, ``4g``; empty: none."""
     wall_s: float = 0.0
+    """Seconds on the clock; 0: none."""
     rows: int = 0
-    late: threading.Event = field(default_factory=threading.Event)
-    """Set when its time was up."""
+    """Completions that the time is for."""
+    timed_out: threading.Event = field(default_factory=threading.Event)
+    """Set when the time was up."""
 
     @classmethod
-    def of(cls, shape: Shape, jobs: Iterable[Job], options: Options, store: Store) -> "Caps":
-        """Those of one worker; its time goes with the completions that are there to be graded."""
-        if options.containers is None or shape.group != "grade":
+    def for_worker(cls, shape: Shape, jobs: Iterable[Job], options: Options, store: Store) -> "Limits":
+        """Return memory and wall-clock limits of one worker: :data:`START_S` a job and :data:`ROW_S` a completion."""
+        if options.containers is None or not shape.kind.untrusted:
             return cls()
         made = [[store.get(key).rows for key in job.inputs.values() if store.has(key)] for job in jobs]
         rows = sum(max(counts, default=0) for counts in made)
@@ -73,36 +78,87 @@ def execute(jobs: Mapping[str, Job], store: Store, options: Options, listen: Lis
             given a folder of that name.
     """
     started = time.monotonic()
+    for job in jobs.values():
+        kind_of(job)  # an unknown kind is refused before any work
     check_folders(options)
-    if options.containers and any(not store.has(key) for key in jobs):
-        end_left_over(options.containers.runtime, store)  # before what it was writing is cleared away
-    left = store.half_written(remove=True)
-    outcome = Outcome(interrupted=[key for key in left if key in jobs and not store.has(key)])
-    pending: dict[str, Job] = {}
-    for key, job in jobs.items():
-        done = store.has(key)
-        if not (done and os.path.lexists(store.root / "jobs" / f"{key}.json")):  # none of a done job's is read here
-            store.plan(job)
-        if done:
-            outcome.cached.append(key)
-            listen("cached", job, {"rows": store.get(key).rows})
-        elif fault := _not_ready(key, store):
-            outcome.failed[key] = fault
-            store.record_failure(job, fault)
-            listen("failed", job, {"reason": fault})
-        else:
-            pending[key] = job
+    run = Run(jobs, store, options, listen)
+    run.clear_left_overs()
+    for key in jobs:
+        run.add(key)
     if options.containers is None:  # an image was built from its lock
-        check_installed(pending.values())
-    while batch := next_batch(pending, jobs, store):
-        shape, keys = batch
-        _run_worker(shape, keys, pending=pending, store=store, options=options, outcome=outcome, listen=listen)
-    for key, job in pending.items():
-        cause = _cause(key, jobs, outcome.failed)
-        outcome.blocked[key] = cause
-        listen("blocked", job, {"by": jobs[cause].id if cause in jobs else f"job {cause[:10]}"})
-    outcome.wall_s = time.monotonic() - started
-    return outcome
+        check_installed(run.pending.values())
+    while batch := next_batch(run.pending, jobs, store):
+        run.start_worker(*batch)
+    run.name_blocked()
+    run.outcome.wall_s = time.monotonic() - started
+    return run.outcome
+
+
+class Run:
+    """One run of a plan: its jobs that are still to do, what became of the others, and who is told."""
+
+    def __init__(self, jobs: Mapping[str, Job], store: Store, options: Options, listen: Listener) -> None:
+        self.jobs = jobs
+        self.store = store
+        self.options = options
+        self.listen = listen
+        self.pending: dict[str, Job] = {}
+        """key -> job; a job leaves it when it is done or has failed."""
+        self.outcome = Outcome()
+
+    def clear_left_overs(self) -> None:
+        """End the containers of dead runs and remove what was half-written, in this order: they may be writing it."""
+        if self.options.containers and any(not self.store.has(key) for key in self.jobs):
+            end_left_over(self.options.containers.runtime, self.store)
+        left = self.store.half_written(remove=True)
+        self.outcome.interrupted = [key for key in left if key in self.jobs and not self.store.has(key)]
+
+    def add(self, key: str) -> None:
+        """Sort a job in: it is done already, can't be begun, or is to do."""
+        job, done = self.jobs[key], self.store.has(key)
+        if not (done and os.path.lexists(self.store.root / "jobs" / f"{key}.json")):  # a done job's is not read here
+            self.store.plan(job)
+        if done:
+            self.outcome.cached.append(key)
+            self.listen("cached", job, {"rows": self.store.get(key).rows})
+            return
+        self.pending[key] = job
+        if fault := _not_ready(key, self.store):
+            self.fail(key, fault)
+
+    def finish(self, key: str) -> None:
+        """Take a job off the list that the store has now."""
+        del self.pending[key]
+        self.outcome.done.append(key)
+
+    def fail(self, key: str, reason: str) -> None:
+        """Take a job off the list that failed; record the reason, also in the store, and tell it."""
+        job = self.pending.pop(key)
+        self.outcome.failed[key] = reason
+        self.store.record_failure(job, reason)
+        self.listen("failed", job, {"reason": reason})
+
+    def name_blocked(self) -> None:
+        """Say of each job that is left which other it waits for."""
+        for key, job in self.pending.items():
+            cause = _cause(key, self.jobs, self.outcome.failed)
+            self.outcome.blocked[key] = cause
+            self.listen("blocked", job, {"by": self.jobs[cause].id if cause in self.jobs else f"job {cause[:10]}"})
+
+    def start_worker(self, shape: Shape, keys: list[str]) -> None:
+        """Start one worker and follow it until each of its jobs has ended, or the worker has."""
+        options, containers = self.options, self.options.containers
+        limits = Limits.for_worker(shape, [self.pending[key] for key in keys], options, self.store)
+        starting = {"done": 0, "total": 0, "tokens": 0, "phase": "starting a worker"}
+        self.listen("progress", self.pending[keys[0]], starting)
+        with contextlib.ExitStack() as stack:
+            folders = stack.enter_context(_exchange(shape, keys, containers, self.store)) if containers else None
+            process = _start(shape, keys, options, folders)
+            if folders and containers:
+                stack.callback(_end, process, containers.runtime, folders.name)
+                if limits.wall_s:
+                    stack.callback(_stop_in_time(limits, process, containers.runtime, folders.name).cancel)
+            Worker(self, keys, folders, limits).follow(process)
 
 
 def _not_ready(key: str, store: Store) -> str:
@@ -115,13 +171,17 @@ def _not_ready(key: str, store: Store) -> str:
 
 
 def next_batch(pending: Mapping[str, Job], jobs: Mapping[str, Job], store: Store) -> tuple[Shape, list[str]] | None:
-    """The next worker's shape and jobs: all of one group that need nothing but each other, earliest group first."""
-    for group in dict.fromkeys([*ORDER, *(GROUPS.get(job.stage, job.stage) for job in pending.values())]):
+    """Return the next worker's shape and jobs, of one kind, that need nothing but each other; None if there is none.
+
+    Kinds are looked at in their order, so that the jobs of a later kind wait until more of them can share a worker.
+    """
+    found = {key: Shape.of(job) for key, job in pending.items()}
+    for kind in KINDS.values():
         shapes: dict[Shape, list[str]] = {}
         for key, job in pending.items():
-            if GROUPS.get(job.stage, job.stage) != group:
+            shape = found[key]
+            if shape.kind != kind:
                 continue
-            shape = Shape.of(job)
             mine = shapes.setdefault(shape, [])
             if all(needed in mine or store.has(needed) for needed in job.inputs.values()):
                 mine.append(key)
@@ -132,7 +192,7 @@ def next_batch(pending: Mapping[str, Job], jobs: Mapping[str, Job], store: Store
 
 
 def by_model(keys: Iterable[str], jobs: Mapping[str, Job]) -> list[str]:
-    """An order in which each job follows its inputs and each model is opened as rarely as can be.
+    """Return an order in which each job follows its inputs and each model is opened as rarely as can be.
 
     Jobs of the model that is open go first. The next is a model none of whose jobs waits for another's, if there is
     one, and of the same shape, if there is one: an engine may take its weights without a new start.
@@ -164,48 +224,37 @@ def by_model(keys: Iterable[str], jobs: Mapping[str, Job]) -> list[str]:
     return order
 
 
-def _run_worker(
-    shape: Shape,
-    keys: list[str],
-    *,
-    pending: dict[str, Job],
-    store: Store,
-    options: Options,
-    outcome: Outcome,
-    listen: Listener,
-) -> None:
-    """Start one worker, follow its events, and take every job off ``pending`` that it settled."""
-    caps = Caps.of(shape, [pending[key] for key in keys], options, store)
-    listen("progress", pending[keys[0]], {"done": 0, "total": 0, "tokens": 0, "phase": "starting a worker"})
-    with contextlib.ExitStack() as stack:
-        hand = None
-        if options.containers:
-            image = options.containers.image(shape.group, shape.environment)
-            observed = {"image": image.digest, "commit": image.revision or None, "dirty": None}
-            theirs = os.geteuid() == 0 and not options.containers.rootless
-            copies = shape.group == "grade"  # it alone runs what a model wrote
-            hand = stack.enter_context(exchange(store, keys, other_user=theirs, copies=copies, observed=observed))
-        process = _start(shape, keys, options, hand)
-        if hand and options.containers:
-            stack.callback(_end, process, options.containers.runtime, hand.name)
-            if caps.wall_s:
-                timer = threading.Timer(caps.wall_s, _stop_late, (caps, process, options.containers.runtime, hand.name))
-                timer.daemon = True
-                timer.start()
-                stack.callback(timer.cancel)
-        _attend(process, keys, hand, caps, pending=pending, store=store, outcome=outcome, listen=listen)
+def _exchange(
+    shape: Shape, keys: list[str], containers: Containers, store: Store
+) -> contextlib.AbstractContextManager[Exchange]:
+    """Return the folders through which a worker in a container hands over its output, with its jobs' locks held."""
+    image = containers.image(shape.kind, shape.environment)
+    return exchange(
+        store,
+        keys,
+        other_user=os.geteuid() == 0 and not containers.rootless,
+        copies=shape.kind.untrusted,
+        observed={"image": image.digest, "commit": image.revision or None, "dirty": None},
+    )
 
 
-def _stop_late(caps: Caps, process: subprocess.Popen[str], runtime: str, name: str) -> None:
-    """What happens when a container's time is up."""
-    caps.late.set()
-    end_container(runtime, name)
-    if runtime == "apptainer":
-        _kill(process)
+def _stop_in_time(limits: Limits, process: subprocess.Popen[str], runtime: str, name: str) -> threading.Timer:
+    """Start a timer that ends a worker's container when its time is up."""
+
+    def stop() -> None:
+        limits.timed_out.set()
+        end_container(runtime, name)
+        if runtime == "apptainer":
+            _kill(process)
+
+    timer = threading.Timer(limits.wall_s, stop)
+    timer.daemon = True
+    timer.start()
+    return timer
 
 
 def _end(process: subprocess.Popen[str], runtime: str, name: str) -> None:
-    """See a container and its client out, however this run ends: the container's folder goes next."""
+    """Wait for a container's client to end, and end both where they don't: the container's folder is removed next."""
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(timeout=10)
     if process.returncode != 0:  # the client may be gone, or deaf, and the container at work
@@ -216,17 +265,17 @@ def _end(process: subprocess.Popen[str], runtime: str, name: str) -> None:
 
 
 def _kill(process: subprocess.Popen[str]) -> None:
-    """End a process and all that it started in its session."""
+    """Kill a process and all that it started in its session."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
 
 
-def _start(shape: Shape, keys: list[str], options: Options, hand: Exchange | None) -> subprocess.Popen[str]:
-    """The worker's process: Python here, or the runtime's client with Python in a container."""
+def _start(shape: Shape, keys: list[str], options: Options, folders: Exchange | None) -> subprocess.Popen[str]:
+    """Start the worker's process: Python here, or the runtime's client with Python in a container."""
     cpu = shape.environment != "cuda"
-    if options.containers and hand:
-        words = command_in_container(shape, keys, options, options.containers, hand, cpu=cpu)
-        variables = client_environment(options.containers.runtime, shape.group)
+    if options.containers and folders:
+        words = command_in_container(shape, keys, options, options.containers, folders, cpu=cpu)
+        variables = client_environment(options.containers.runtime, shape.kind)
     else:
         words, variables = command(shape, keys, options, cpu=cpu), environment(shape, cpu=cpu)
     return subprocess.Popen(
@@ -237,93 +286,107 @@ def _start(shape: Shape, keys: list[str], options: Options, hand: Exchange | Non
         text=True,
         errors="replace",
         env=variables,
-        cwd=hand.folder if hand else None,
+        cwd=folders.folder if folders else None,
         start_new_session=True,
     )
 
 
-def _attend(
-    process: subprocess.Popen[str],
-    keys: list[str],
-    hand: Exchange | None,
-    caps: Caps,
-    *,
-    pending: dict[str, Job],
-    store: Store,
-    outcome: Outcome,
-    listen: Listener,
-) -> None:
-    """Follow a worker to its end."""
-    tail: list[str] = []
-    current = keys[0]
-    settled = False
-    try:
-        assert process.stdout is not None
-        for at, event in _follow(process.stdout, keys, store, tail):
-            current = at
-            if event["key"] in pending:
-                settled |= _hear(event, hand, pending=pending, store=store, outcome=outcome, listen=listen)
-        code = process.wait()
-    except BaseException:
-        process.terminate()
-        raise
-    finally:
-        for stream in (process.stdin, process.stdout):
-            if stream is not None:
-                stream.close()
-    # Only the job that was at work is to blame, or the first where none had begun; the others get another worker.
-    victim = current if current in pending else None if settled else next((k for k in keys if k in pending), None)
-    if victim is not None:
-        reason = _why(code, tail, store, victim, caps)
-        job = pending.pop(victim)
-        outcome.failed[victim] = reason
-        store.record_failure(job, reason)
-        listen("failed", job, {"reason": reason})
+class Worker:
+    """A worker that is at work: what it says, and which of its jobs have ended."""
 
+    def __init__(self, run: Run, keys: list[str], folders: Exchange | None, limits: Limits) -> None:
+        self.run = run
+        self.keys = keys
+        self.folders = folders
+        """Where it hands over its output, if it is in a container."""
+        self.limits = limits
+        self.current = keys[0]
+        """The job that it began last, or is to begin first."""
+        self.ended_one = False
+        """Whether any of its jobs has ended."""
+        self.tail: list[str] = []
+        """The last lines that it printed."""
 
-def _hear(
-    event: dict[str, Any],
-    hand: Exchange | None,
-    *,
-    pending: dict[str, Job],
-    store: Store,
-    outcome: Outcome,
-    listen: Listener,
-) -> bool:
-    """Act on one event of a pending job; whether the worker is through with the job."""
-    kind, job = event["event"], pending[event["key"]]
-    if kind == "computed" and hand:
-        hand.take(job, event)
-    if kind == "computed" or (kind == "done" and not store.has(job.key)):  # the store has the last word
-        return False
-    if kind == "done":
-        outcome.done.append(pending.pop(job.key).key)
-    if kind == "failed":
-        event["reason"] = outcome.failed[job.key] = _readable(event["reason"])
-        del pending[job.key]
-        store.record_failure(job, outcome.failed[job.key])  # a worker in a container could not
-    if kind != "blocked":  # an input failed before it in this worker; the end of the run says so
-        listen(kind, job, event)
-    return kind in ("blocked", "done", "failed")
+    def follow(self, process: subprocess.Popen[str]) -> None:
+        """Act on what a worker says until it ends; if it ended early, one of its jobs has failed."""
+        try:
+            assert process.stdout is not None
+            for event in self.events(process.stdout):
+                if event["key"] in self.run.pending:
+                    self.act_on(event)
+            code = process.wait()
+        except BaseException:
+            process.terminate()
+            raise
+        finally:
+            for stream in (process.stdin, process.stdout):
+                if stream is not None:
+                    stream.close()
+        if (key := self.failed_key()) is not None:
+            self.run.fail(key, self.failure_reason(code, key))
 
+    def events(self, lines: IO[str]) -> Iterator[dict[str, Any]]:
+        """Yield a worker's events on its own jobs; every other line goes to the log of the job that is at work."""
+        store = self.run.store
+        while line := lines.readline(events.LONGEST):
+            event = events.parse(line)
+            if event is None or event["key"] not in self.keys:
+                _log(store, self.current, line)
+                self.tail.append(line.strip()[:LONGEST_REASON])
+                del self.tail[:-20]
+                continue
+            if event["event"] == "start":
+                self.current = event["key"]
+            if event["event"] != "progress":
+                _log(store, self.current, f"[{event['event']}] {event}\n")
+            yield event
 
-def _follow(
-    lines: IO[str], keys: Collection[str], store: Store, tail: list[str]
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The events of a worker's output on its own jobs, each with the job it is at; all else goes to that job's log."""
-    current = next(iter(keys))
-    while line := lines.readline(events.LONGEST):
-        event = events.parse(line)
-        if event is None or event["key"] not in keys:
-            _log(store, current, line)
-            tail.append(line.strip()[:LONGEST_REASON])
-            del tail[:-20]
-            continue
-        if event["event"] == "start":
-            current = event["key"]
-        if event["event"] != "progress":
-            _log(store, current, f"[{event['event']}] {event}\n")
-        yield current, event
+    def act_on(self, event: dict[str, Any]) -> None:
+        """Act on one event of a job that has not ended."""
+        run, kind, job = self.run, event["event"], self.run.pending[event["key"]]
+        if kind == "computed" and self.folders:
+            self.folders.take(job, event)
+        if kind == "computed" or (kind == "done" and not run.store.has(job.key)):  # the store has the last word
+            return
+        self.ended_one |= kind in ("blocked", "done", "failed")
+        if kind == "failed":  # a worker in a container could not record it
+            run.fail(job.key, _readable(event["reason"]))
+        elif kind != "blocked":  # an input failed before it in this worker; the end of the run says so
+            if kind == "done":
+                run.finish(job.key)
+            run.listen(kind, job, event)
+
+    def failed_key(self) -> str | None:
+        """Return the job that failed because the worker ended: the one at work, or the first if none had begun.
+
+        The others get another worker. None where the worker ended between two jobs.
+        """
+        pending = self.run.pending
+        if self.current in pending:
+            return self.current
+        if self.ended_one:
+            return None
+        return next((key for key in self.keys if key in pending), None)
+
+    def failure_reason(self, code: int, key: str) -> str:
+        """Explain why a worker ended before its jobs did.
+
+        Args:
+            code: its exit code; below 0 the signal that ended it.
+            key: the job that failed by it.
+        """
+        limits, log = self.limits, f"(log: {self.run.store.log_path(key)})"
+        if limits.timed_out.is_set():
+            held = f"to {limits.wall_s:,.0f} s, the most that grading {limits.rows:,} rows may take"
+            return f"the worker was killed: its container is held {held} {log}"
+        if code in (-9, 137) and limits.memory:
+            return f"the worker was killed (signal 9): its container is held to {limits.memory} of memory; or by hand"
+        if code in (-9, 137):
+            return "the worker was killed (signal 9): out of memory, or by hand"
+        if code < 0:
+            return f"the worker was ended by signal {-code}"
+        last = next((line for line in reversed(self.tail) if line), "it printed nothing")
+        return f"the worker ended with exit code {code}: {last} {log}"
 
 
 def _log(store: Store, key: str, line: str) -> None:
@@ -333,27 +396,12 @@ def _log(store: Store, key: str, line: str) -> None:
 
 
 def _readable(text: str) -> str:
-    """A worker's words as text that can be written anywhere."""
+    """Return a worker's words as text that can be written anywhere."""
     return text[:LONGEST_REASON].encode("utf-8", "backslashreplace").decode()
 
 
-def _why(code: int, tail: list[str], store: Store, key: str, caps: Caps) -> str:
-    """Why a worker ended before its jobs did."""
-    if caps.late.is_set():
-        held = f"to {caps.wall_s:,.0f} s, the most that grading {caps.rows:,} rows may take"
-        return f"the worker was killed: its container is held {held} (log: {store.log_path(key)})"
-    if code in (-9, 137) and caps.memory:
-        return f"the worker was killed (signal 9): its container is held to {caps.memory} of memory; or by hand"
-    if code in (-9, 137):
-        return "the worker was killed (signal 9): out of memory, or by hand"
-    if code < 0:
-        return f"the worker was ended by signal {-code}"
-    last = next((line for line in reversed(tail) if line), "it printed nothing")
-    return f"the worker ended with exit code {code}: {last} (log: {store.log_path(key)})"
-
-
 def _cause(key: str, jobs: Mapping[str, Job], failed: Mapping[str, str]) -> str:
-    """The failed job that a blocked one waits for; the first job that is no part of this run, if none failed."""
+    """Return the failed job that a blocked one waits for; if none failed, the first that is no part of this run."""
     queue, outside = [key], []
     while queue:
         current = queue.pop()

@@ -1,13 +1,13 @@
-"""How a worker in a container leaves its results: it computes into a folder and says so, and the host commits them.
+"""The output of a worker in a container: it writes into a folder and sends an event, and the host commits it.
 
 The container sees the store's artifacts read-only. For each job it fills ``out/<key>``, sends the event ``computed``
-and waits until the artifact has appeared in the store, or a reason why not among what the host ``said``.
+and waits until the artifact is in the store, or until ``refusals/<key>`` says why the host did not take it.
 
-The host takes plain files out of ``out/<key>`` into a folder of its own, through descriptors, so that no link leads it
-anywhere, and hashes and commits what it took. Of ``grade``, which runs what a model wrote, it copies the bytes: nothing
-that the container still holds open reaches them. The other stages run the image's code alone and leave up to 145 GB:
-their files are moved, and code of the image that kept one open could write to it after it was hashed (``kit store
-check`` would show it).
+The host takes plain files out of ``out/<key>`` into a folder of its own, through descriptors, so that it follows no
+link, and hashes and commits what it took. From a worker that runs model-written code (an untrusted kind of
+:mod:`kit.workers`) it copies the bytes: nothing that the container still holds open reaches them. Other workers run
+the image's code alone and leave up to 145 GB: their files are moved, and code of the image that kept one open could
+write to it after it was hashed (``kit store check`` would show it).
 """
 
 import contextlib
@@ -29,33 +29,33 @@ from kit.errors import KitError
 from kit.machine.cgroups import memory_kills, memory_limit
 from kit.store import Job, Store
 
-SAID = ("started_at", "wall_s", "python", "packages", "machine")
-"""Provenance that only the container can know; the host writes the rest."""
+REPORTED = ("started_at", "wall_s", "python", "packages", "machine")
+"""Fields of the provenance that only the container can know; the host writes the others."""
 DEEPEST = 16
-"""Folders in folders that the host follows."""
+"""Levels of folders that the host takes out of a container's output."""
 
 
 class Handover(Store):
-    """A store as seen from inside a container."""
+    """The store inside a container: artifacts are read from it, and the host commits what is written."""
 
     any_owner = True
-    """User ids may be mapped here, and the host has looked whose files these are."""
+    """Files are taken whoever owns them: user ids may be mapped in here, and the host has checked the owners."""
 
-    def __init__(self, root: Path, out: Path, said: Path, emit: Callable[..., None]) -> None:
+    def __init__(self, root: Path, out: Path, refusals: Path, emit: Callable[..., None]) -> None:
         super().__init__(root)
         self.out = out
-        self.said = said
+        self.refusals = refusals
         self._emit = emit
         self._kills = memory_kills()
 
     @contextmanager
     def lock(self, key: str, *, wait: bool = False) -> Iterator[None]:  # noqa: ARG002
-        """Nothing: the host holds the locks of every job that it gave to this container."""
+        """Do nothing: the host holds the locks of every job that it gave to this container."""
         yield
 
     @contextmanager
     def scratch(self, key: str) -> Iterator[Path]:
-        """An empty folder that the host sees."""
+        """Yield an empty folder that the host sees; it is removed afterwards."""
         folder = self.out / key
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
@@ -73,11 +73,11 @@ class Handover(Store):
         facts: Mapping[str, Any],
         provenance: Mapping[str, Any],
     ) -> None:
-        """Say that the folder is filled, and wait for the host to commit it.
+        """Tell the host that the folder is filled, and wait until it has committed it.
 
         Raises:
-            KitError: the host could not; the reason is its own. Or a process was killed for memory meanwhile: what
-                the worker made of that (a verdict "no verdict") is none of the job's doing.
+            KitError: the host could not, with its reason. Or the kernel killed a process for memory meanwhile: what
+                the worker made of that (the verdict "no verdict") is not the job's fault.
         """
         before, self._kills = self._kills, memory_kills()
         if self._kills > before:
@@ -87,42 +87,44 @@ class Handover(Store):
                 f"{held:.1f} GiB of memory; run it where more memory, or fewer cores, are free"
             )
         self._emit("computed", key=job.key, rows=rows, facts=dict(facts), provenance=dict(provenance))
-        refusal = self.said / job.key
+        refusal = self.refusals / job.key
         while not self.has(job.key):
             if refusal.exists():
                 raise KitError(refusal.read_text(encoding="utf-8"))
             time.sleep(0.02)
 
     def record_failure(self, job: Job, reason: str) -> None:
-        """Nothing: the host keeps what the ``failed`` event says."""
+        """Do nothing: the host records the reason of the ``failed`` event."""
 
 
 class Exchange:
-    """The host's side of one container: locks held, a folder to fill, a folder for what the host says."""
+    """The host's side of one container: a folder that the container fills, and one for the host's refusals."""
 
     def __init__(self, store: Store, folder: Path, *, copies: bool, observed: Mapping[str, Any]) -> None:
         self.store = store
         self.folder = folder
-        """Where the runtime's client is started: podman leaves a file there when a container is out of memory."""
+        """The folder that holds the others; the runtime's client starts in it, as podman leaves a file where it was
+        started when a container is out of memory."""
         self.name = f"kit-{folder.name[:12]}-{secrets.token_hex(4)}"
-        """The container's."""
+        """The container's name."""
         self.out = folder / "out"
-        self.said = folder / "said"
+        self.refusals = folder / "refusals"
         self.workdir = folder / "workdir"
         """For the container's temporary files, where the runtime wants a folder for them."""
         self.copies = copies
+        """Whether output is copied; else it is moved."""
         self.observed = observed
-        """Provenance that the host knows: image and commit."""
+        """Fields of the provenance that the host knows: image and commit."""
 
     def take(self, job: Job, event: Mapping[str, Any]) -> None:
-        """Commit what a container has computed; where that fails, tell it why."""
+        """Commit what a container has computed; where that fails, write the reason where the container looks."""
         if self.store.has(job.key):
             return
         folder = Path(tempfile.mkdtemp(prefix="taken.", dir=self.folder))
         try:
-            said = {name: event["provenance"][name] for name in SAID}
-            check_said(said)
-            provenance = {**said, "environment": job.environment, **self.observed}
+            reported = {name: event["provenance"][name] for name in REPORTED}
+            check_reported(reported)
+            provenance = {**reported, "environment": job.environment, **self.observed}
             rows, facts = int(event["rows"]), dict(event["facts"])
             self._receive(job, folder)
             self.store.commit(job, folder, rows=rows, facts=facts, provenance=provenance)
@@ -134,7 +136,7 @@ class Exchange:
             shutil.rmtree(folder, ignore_errors=True)
 
     def _receive(self, job: Job, into: Path) -> None:
-        """The job's output, out of the container's folder into one of ours.
+        """Take a job's output out of the container's folder into one that the container can't reach.
 
         Raises:
             KitError: it is not there, or holds something else than plain files and folders.
@@ -145,37 +147,38 @@ class Exchange:
                 folder = stack.enter_context(_opened(job.key, os.O_DIRECTORY, inside=out))
             except OSError as error:
                 raise KitError(f"{job.id}: its container left no output folder") from error
-            receive(folder, into, copy=self.copies, whose=job.id)
+            receive(folder, into, copy=self.copies, job_id=job.id)
 
     def _refuse(self, job: Job, reason: str) -> None:
-        refusal = self.said / f".{job.key}"
+        """Write why a job's output was not committed, in one step, so that the container reads all of it."""
+        refusal = self.refusals / f".{job.key}"
         refusal.write_text(reason, encoding="utf-8", errors="backslashreplace")
         refusal.chmod(0o644)
-        refusal.rename(self.said / job.key)
+        refusal.rename(self.refusals / job.key)
 
 
-def check_said(said: Mapping[str, Any]) -> None:
-    """Check what a container says of where and how it ran.
+def check_reported(reported: Mapping[str, Any]) -> None:
+    """Check the provenance that a container reports.
 
     Raises:
-        ValueError: the time is none, or a field is of another type.
-        TypeError: the time is no text.
+        ValueError: ``started_at`` is no time, or a field has another type.
+        TypeError: ``started_at`` is no text.
     """
-    datetime.fromisoformat(said["started_at"])
+    datetime.fromisoformat(reported["started_at"])
     kinds = {"wall_s": (int, float), "python": (str,), "packages": (dict,), "machine": (dict,)}
     for name, wanted in kinds.items():
-        if type(said[name]) not in wanted:
-            raise ValueError(f"provenance.{name}: found {type(said[name]).__name__}")
+        if type(reported[name]) not in wanted:
+            raise ValueError(f"provenance.{name}: found {type(reported[name]).__name__}")
 
 
-def receive(folder: int, into: Path, *, copy: bool, whose: str, depth: int = 0) -> None:
-    """Take plain files, and those of its folders, out of an open folder that somebody else may change meanwhile.
+def receive(folder: int, into: Path, *, copy: bool, job_id: str, depth: int = 0) -> None:
+    """Take the plain files out of a folder and its folders, which somebody else may change meanwhile.
 
     Args:
         folder: its descriptor.
         into: an empty folder that nobody else can reach.
         copy: copy the bytes; else move the files.
-        whose: for the message.
+        job_id: whose output it is, for the message.
         depth: how many folders down this is.
 
     Raises:
@@ -183,13 +186,13 @@ def receive(folder: int, into: Path, *, copy: bool, whose: str, depth: int = 0) 
         OSError: the disk is full, or a permission is missing.
     """
     if depth > DEEPEST:
-        raise KitError(f"{whose}: more than {DEEPEST} folders in each other")
+        raise KitError(f"{job_id}: more than {DEEPEST} folders in each other")
     for name in sorted(os.listdir(folder)):
         target = into / name
         if stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
             target.mkdir()
             with _opened(name, os.O_DIRECTORY, inside=folder) as inner:
-                receive(inner, target, copy=copy, whose=whose, depth=depth + 1)
+                receive(inner, target, copy=copy, job_id=job_id, depth=depth + 1)
             continue
         if not copy:
             os.rename(name, target, src_dir_fd=folder)  # first, so that what is looked at is what is kept
@@ -197,19 +200,19 @@ def receive(folder: int, into: Path, *, copy: bool, whose: str, depth: int = 0) 
             with _opened(name, inside=folder) if copy else _opened(target) as file:
                 found = os.fstat(file)
                 if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
-                    raise KitError(f"{whose}: {name} is no plain file with one name; an artifact holds nothing else")
+                    raise KitError(f"{job_id}: {name} is no plain file with one name; an artifact holds nothing else")
                 if copy:
                     _copy(file, found.st_size, target)
                 else:
                     os.fchown(file, os.geteuid(), os.getegid())
         except OSError as error:
             if error.errno == errno.ELOOP:
-                raise KitError(f"{whose}: {name} is a link; an artifact holds plain files") from error
+                raise KitError(f"{job_id}: {name} is a link; an artifact holds plain files") from error
             raise
 
 
 def _copy(source: int, size_bytes: int, target: Path) -> None:
-    """Copy as many bytes as a file had when it was looked at: one that grows for ever is copied once."""
+    """Copy ``size_bytes`` of a file, its size when it was looked at: one that keeps growing is copied all the same."""
     with target.open("xb") as file:
         while size_bytes > 0 and (count := os.sendfile(file.fileno(), source, None, size_bytes)):
             size_bytes -= count
@@ -217,7 +220,7 @@ def _copy(source: int, size_bytes: int, target: Path) -> None:
 
 @contextmanager
 def _opened(name: Path | str, flags: int = 0, *, inside: int | None = None) -> Iterator[int]:
-    """A descriptor to read from; a link is not followed, a pipe not waited for.
+    """Yield a descriptor to read from; a link is not followed, a pipe not waited for.
 
     Raises:
         OSError: it is a link, a socket, gone, or not to be read.
@@ -238,7 +241,7 @@ def exchange(
     copies: bool = True,
     observed: Mapping[str, Any] | None = None,
 ) -> Iterator[Exchange]:
-    """Hold the jobs' locks and make their folders; both are gone afterwards.
+    """Hold the locks of a container's jobs and make its folders; locks and folders are gone afterwards.
 
     Args:
         store: where to commit.
@@ -246,7 +249,7 @@ def exchange(
         other_user: whether the container's user is another than this process's: the folder to fill is given to it, and
             what it reads is opened to all.
         copies: whether its output is copied; else it is moved.
-        observed: provenance that the host knows.
+        observed: fields of the provenance that the host knows.
     """
     with ExitStack() as stack:
         for key in sorted(keys):  # in one order, or two runs could wait for each other
@@ -254,10 +257,10 @@ def exchange(
         folder = store.make_scratch(keys[0])
         stack.callback(store.remove_scratch, folder)  # a container may leave a nest of thousands of folders
         found = Exchange(store, folder, copies=copies, observed=observed or {})
-        for path in (found.out, found.said, found.workdir):
+        for path in (found.out, found.refusals, found.workdir):
             path.mkdir()
         if other_user:
-            for path in (folder, found.said):
+            for path in (folder, found.refusals):
                 path.chmod(0o755)  # whatever the umask
             for name in ("artifacts", "jobs"):
                 store.let_others_read(name)

@@ -6,6 +6,7 @@ from kit import registry
 from kit.catalogue import ROOT, lock_hash
 from kit.errors import RequestError, did_you_mean
 from kit.store import Job
+from kit.workers import kind_of
 
 AGAIN = "plan it again: kit plan TABLE --write"
 MOST_PROCESSES = 4096
@@ -13,7 +14,7 @@ MOST_PROCESSES = 4096
 
 
 def check_words(job: Job) -> None:
-    """Refuse a job that no plan of the kit names so: its stage, its environment, its readable name, its processes.
+    """Refuse a job that no plan names so: its stage, kind of worker, environment, readable name or processes.
 
     Raises:
         RequestError: one is none that the kit knows.
@@ -21,6 +22,7 @@ def check_words(job: Job) -> None:
     where = f"job {job.key[:12]}"
     if job.stage not in (stages := registry.names("stages")):
         raise RequestError(f"{where}: no stage named {job.stage!r:.100}{did_you_mean(job.stage, stages)}")
+    kind_of(job)
     environments = sorted(path.stem for path in (ROOT / "requirements").glob("*.txt"))
     if job.environment not in environments:
         raise RequestError(
@@ -43,7 +45,7 @@ def check_versions(job: Job) -> None:
         RequestError: its lock is not the one of its environment, or a version is not of this kit.
     """
     where = f"job {job.key[:12]} ({job.id})"
-    lock = "" if job.stage == "fetch" else lock_hash(job.environment)
+    lock = "" if kind_of(job).fetches else lock_hash(job.environment)
     if job.lock != lock:
         raise RequestError(
             f"{where}: planned for another requirements/{job.environment}.txt ({job.lock[:12] or 'none'}) than this "

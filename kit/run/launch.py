@@ -1,4 +1,4 @@
-"""One worker -> one command, here or in a container: Python, or ``accelerate launch`` where a model is at work."""
+"""The command line of one worker, here or in a container: Python, or ``accelerate launch`` where a model is at work."""
 
 import os
 import sys
@@ -12,41 +12,30 @@ from kit.containers.command_line import command as container_command
 from kit.errors import RequestError
 from kit.run.handover import Exchange
 from kit.store import Job
-
-GROUPS = {
-    "fetch": "fetch",
-    "convert": "convert",
-    "evolve": "text",
-    "respond": "text",
-    "answer": "text",
-    "sft": "train",
-    "grade": "grade",
-}
-"""Stage -> what shares a worker: stages of one group may use one engine start."""
-ACCELERATED = ("text", "train")
+from kit.workers import Kind, kind_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """What the jobs of one worker have in common."""
+    """What jobs must have in common to share a worker."""
 
-    group: str
+    kind: Kind
     environment: str
     world: int
 
     @classmethod
     def of(cls, job: Job) -> "Shape":
-        """The shape of one job's worker."""
-        return cls(
-            group=GROUPS.get(job.stage, job.stage),
-            environment=job.environment,
-            world=int(job.params.get("world", 1)),
-        )
+        """Return the shape of one job's worker.
+
+        Raises:
+            RequestError: the job's stage names no kind of worker that is known.
+        """
+        return cls(kind=kind_of(job), environment=job.environment, world=int(job.params.get("world", 1)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """How this run's workers are started."""
+    """Where a run's workers are started, and what they may use."""
 
     store: Path
     """Absolute, as :class:`~kit.store.Store` has it: workers start elsewhere."""
@@ -54,11 +43,11 @@ class Options:
     """Absolute too."""
     unsafe_exec: bool = False
     containers: Containers | None = None
-    """Where workers run, if not right here."""
+    """The containers that workers run in; None where they run in this environment."""
 
 
 def command(shape: Shape, keys: Sequence[str], options: Options, *, cpu: bool) -> list[str]:
-    """The worker's command line.
+    """Return the command line of a worker in this environment.
 
     Args:
         shape: what its jobs have in common.
@@ -73,7 +62,7 @@ def command(shape: Shape, keys: Sequence[str], options: Options, *, cpu: bool) -
 def command_in_container(
     shape: Shape, keys: Sequence[str], options: Options, containers: Containers, exchange: Exchange, *, cpu: bool
 ) -> list[str]:
-    """The command line of a worker in its image: the same worker, with the store read-only and an output folder.
+    """Return the command line of a worker in its image: it reads the store and writes to a folder of its own.
 
     Args:
         shape: what its jobs have in common.
@@ -83,23 +72,23 @@ def command_in_container(
         exchange: its folders.
         cpu: whether the environment computes on a CPU.
     """
-    image = containers.image(shape.group, shape.environment)
-    places = ["--store", "/store", "--out", "/out", "--said", "/said"]
+    image = containers.image(shape.kind, shape.environment)
+    places = ["--store", "/store", "--out", "/out", "--refusals", "/refusals"]
     readable = [(str(options.store / name), f"/store/{name}") for name in ("artifacts", "jobs")]
-    readable += [(str(exchange.said), "/said")]
-    if shape.group == "fetch":
+    readable += [(str(exchange.refusals), "/refusals")]
+    if shape.kind.fetches:
         readable += containers.mounts
         if options.mirror:
             places += ["--mirror", MIRROR]
             readable += [(str(options.mirror), MIRROR)]
     request = Request(
-        group=shape.group,
+        kind=shape.kind,
         image=image,
         words=[PYTHON, *_words(shape, keys, options, places, cpu=cpu)],
         readable=readable,
         writable=[(str(exchange.out), "/out")],
         environment=settings(shape, cpu=cpu) | {"KIT_IMAGE_DIGEST": image.digest, "KIT_COMMIT": image.revision},
-        gpu=not cpu and shape.group in ACCELERATED,
+        gpu=not cpu and shape.kind.accelerated,
         memory_cap=containers.memory_cap,
         name=exchange.name,
         labels={STORE_LABEL: store_mark(exchange.store), KEY_LABEL: keys[0]},
@@ -110,10 +99,10 @@ def command_in_container(
 
 
 def check_folders(options: Options) -> None:
-    """Every folder that a container is to see can be named to its runtime.
+    """Check that every folder that a container is to see can be named on its runtime's command line.
 
     Raises:
-        RequestError: a name holds what parts one folder from the next there.
+        RequestError: a path is relative, or has a character that separates one folder from the next there.
     """
     if options.containers is None:
         return
@@ -132,18 +121,18 @@ def check_folders(options: Options) -> None:
 
 
 def _words(shape: Shape, keys: Sequence[str], options: Options, places: Sequence[str], *, cpu: bool) -> list[str]:
-    """What Python is told: the worker, or accelerate with the worker."""
+    """Return the words after Python's name: the worker, or accelerate with the worker."""
     worker = ["-m", "kit.run.worker", *places, "--world", str(shape.world), "--lifeline"]
     if options.unsafe_exec:
         worker += ["--unsafe-exec"]
     worker += keys
-    if shape.group not in ACCELERATED:
+    if not shape.kind.accelerated:
         return ["-u", *worker]
     return ["-u", "-m", "accelerate.commands.launch", *_accelerate(shape, cpu=cpu), *worker]
 
 
 def _accelerate(shape: Shape, *, cpu: bool) -> list[str]:
-    """Options of ``accelerate launch``: all given, so that no config file has a say; sharding is the Trainer's."""
+    """Return all options of ``accelerate launch``, so that no config file decides one; sharding is the Trainer's."""
     words = ["--num_machines", "1", "--num_processes", str(shape.world), "--dynamo_backend", "no"]
     words += ["--mixed_precision", "no", "--main_process_port", "0" if shape.world > 1 else "29500"]
     if shape.world > 1:
@@ -153,12 +142,12 @@ def _accelerate(shape: Shape, *, cpu: bool) -> list[str]:
 
 
 def environment(shape: Shape, *, cpu: bool) -> dict[str, str]:
-    """The worker's environment: this process's, with what keeps it offline, quiet and the same everywhere."""
+    """Return the environment of a worker that runs here: this process's, and :func:`settings`."""
     return dict(os.environ) | settings(shape, cpu=cpu)
 
 
 def settings(shape: Shape, *, cpu: bool) -> dict[str, str]:
-    """What a worker's environment has to hold."""
+    """Return the variables that every worker gets: they keep it offline, quiet and the same everywhere."""
     found = {
         "PYTHONHASHSEED": "0",
         # Else `-m` would search the user's folder for modules first: a model's, with a torch.py in it, for instance.
@@ -168,9 +157,9 @@ def settings(shape: Shape, *, cpu: bool) -> dict[str, str]:
         "VLLM_NO_USAGE_STATS": "1",
         "DO_NOT_TRACK": "1",
     }
-    if shape.group != "fetch":
+    if not shape.kind.network:
         found |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
-    if cpu and shape.group in ACCELERATED:
+    if cpu and shape.kind.accelerated:
         cores = len(os.sched_getaffinity(0))
         found |= {
             "ACCELERATE_USE_CPU": "true",

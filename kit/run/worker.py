@@ -1,8 +1,8 @@
-"""What runs under ``accelerate launch``: some jobs of one kind, one after the other, each committed when it is done.
+"""The worker: the process that runs some jobs of one kind, one after the other, and commits each when it is done.
 
     python -m kit.run.worker --store DIR --world N KEY...
 
-Says what happens on standard output, one event a line (:mod:`kit.run.events`); everything else there is log.
+It writes what happens to standard output, one event a line (:mod:`kit.run.events`); everything else there is log.
 """
 
 import argparse
@@ -25,16 +25,16 @@ from kit.files.network import Unreachable
 from kit.prompts import Pack
 from kit.run import events, provenance
 from kit.run.handover import Handover
-from kit.run.launch import GROUPS
 from kit.sandbox import Sandbox
 from kit.store import BusyError, Job, Store
+from kit.workers import kind_of
 
 Emit = Callable[..., None]
 
 
 @dataclass
 class JobContext:
-    """What a job may use; engines and sandbox stay open from job to job."""
+    """What the stages call :class:`kit.stages.Context`; engine and sandbox stay open from job to job."""
 
     rank: int
     world: int
@@ -51,10 +51,10 @@ class JobContext:
     """Whether the next count is to be said, however soon after the last one it comes."""
 
     def begin(self, job: Job) -> None:
-        """Turn to another job."""
+        """Begin another job."""
         self.key, self.source, self._unheard = job.key, job.resources.get("source", {}), True
-        if GROUPS.get(job.stage) == "train":
-            self.phase("starting the trainer")
+        if started := kind_of(job).starting:
+            self.phase(f"starting {started}")
 
     def engine(self, model: Path, settings: EngineSettings) -> Engine:
         """The engine of a model folder, opened once for all jobs in a row that ask for it."""
@@ -70,7 +70,7 @@ class JobContext:
         return engine
 
     def close(self) -> None:
-        """End the engine and the sandbox."""
+        """Close the engine and the sandbox."""
         self.close_engine()
         if self._sandbox:
             self._sandbox.close()
@@ -83,7 +83,7 @@ class JobContext:
             self._engine = None
 
     def pack(self, name: str, ids: Sequence[str], folder: Path | None = None) -> Pack:
-        """Those templates of a pack that the job's key holds."""
+        """Return the templates of a pack that the job's key holds."""
         from kit import prompts
 
         return prompts.only(prompts.load(name, folder), ids)
@@ -112,7 +112,7 @@ class JobContext:
         self.phase("at work")
 
     def phase(self, text: str) -> None:
-        """Say what is going on where nothing can be counted yet: an engine or a trainer that starts."""
+        """Report what is going on while nothing can be counted yet: an engine or a trainer that starts."""
         if self.rank == 0:
             self._unheard = True
             self.emit("progress", key=self.key, done=0, total=0, tokens=0, phase=text)
@@ -127,7 +127,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--mirror", type=Path)
     parser.add_argument("--unsafe-exec", action="store_true")
     parser.add_argument("--out", type=Path, help="compute into this folder; whoever started this worker commits")
-    parser.add_argument("--said", type=Path, help="where the reason is, if it could not")
+    parser.add_argument("--refusals", type=Path, help="where it writes the reason, if it could not")
     parser.add_argument("--lifeline", action="store_true", help="end when standard input closes")
     options = parser.parse_args(arguments)
     _close_stdin(lifeline=options.lifeline)
@@ -138,7 +138,9 @@ def main(arguments: list[str] | None = None) -> int:
         emit("failed", key=options.keys[0], reason=f"the plan asks for {options.world} processes, {world} were started")
         return 1
     context = JobContext(rank=rank, world=world, mirror=options.mirror, unsafe_exec=options.unsafe_exec, emit=emit)
-    store = Store(options.store) if options.out is None else Handover(options.store, options.out, options.said, emit)
+    store = (
+        Store(options.store) if options.out is None else Handover(options.store, options.out, options.refusals, emit)
+    )
     failures = 0
     for key in options.keys:
         failures += not (_run_on_ranks if world > 1 else run_job)(store, key, context)
@@ -219,7 +221,7 @@ def _run_on_ranks(store: Store, key: str, context: JobContext) -> bool:
 
 
 def _report(store: Store, job: Job, error: Exception, context: JobContext) -> None:
-    """Log the trace, keep the reason, tell the caller."""
+    """Log the traceback of a failed job, record the reason, and send the event ``failed``."""
     context.close_engine()
     expected = isinstance(error, KitError)
     if not expected:
@@ -231,7 +233,7 @@ def _report(store: Store, job: Job, error: Exception, context: JobContext) -> No
 
 
 def _silent(kind: str, **fields: Any) -> None:
-    """Ranks other than 0 say nothing."""
+    """Send no event: ranks other than 0 leave that to rank 0."""
 
 
 def _close_stdin(*, lifeline: bool) -> None:

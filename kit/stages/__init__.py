@@ -63,10 +63,12 @@ Run = Callable[[Mapping[str, Any], Mapping[str, Path], Path, Context], Summary]
 
 
 class Stage(Protocol):
-    """The module's own names."""
+    """Interface of a file in ``kit/stages``: the names that its module must define."""
 
     VERSION: int
     """Raised when the same inputs give another output; part of the key."""
+    WORKER: str
+    """The kind of worker that runs it, a name of :data:`kit.workers.KINDS`; not in the key."""
 
     def run(self, params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, context: Context) -> Summary:
         """Compute one artifact.

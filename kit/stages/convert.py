@@ -8,6 +8,7 @@ from kit import models
 from kit.stages import Context, Summary, only_file
 
 VERSION = 1
+WORKER = "convert"
 
 
 def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, context: Context) -> Summary:

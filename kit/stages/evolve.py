@@ -13,6 +13,7 @@ from kit.records import Completion, Instruction, write_rows
 from kit.stages import Context, Summary, only_file
 
 VERSION = 1
+WORKER = "text"
 
 
 def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, context: Context) -> Summary:

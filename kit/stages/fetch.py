@@ -17,6 +17,7 @@ from kit.stages import Context, Summary
 from kit.store import sha256_file
 
 VERSION = 1
+WORKER = "fetch"
 BLOCK = 16 << 20
 TIMEOUT_S = 60
 

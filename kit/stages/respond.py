@@ -13,6 +13,7 @@ from kit.stages import Context, Summary
 from kit.stages.evolve import incoming
 
 VERSION = 1
+WORKER = "text"
 PROMPTS = ("respond.with_input", "respond.without_input")
 """Templates it asks with."""
 

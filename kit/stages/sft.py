@@ -25,6 +25,7 @@ from kit.training.params import SftParams, parse
 from kit.training.sharding import check_after, check_before
 
 VERSION = 2
+WORKER = "train"
 
 PAIRS = "pairs.jsonl"
 """The main file of the ``pairs`` input, where ``respond`` made it."""

@@ -40,6 +40,8 @@ class Job:
     """role -> key of the job whose artifact it reads."""
     resources: dict[str, Any] = field(default_factory=dict)
     """Processes, GPUs, and the estimated cost; not in the key."""
+    worker: str = ""
+    """The kind of worker that runs it (:mod:`kit.workers`); not in the key; empty in the files of earlier kits."""
 
     @property
     def key(self) -> str:
@@ -65,7 +67,10 @@ class Job:
             KitError: a field is missing or of another type, or the key that it states is not its own.
         """
         kinds = {"params": dict, "inputs": dict, "resources": dict}
-        found = {name: fitting(value, name, kinds.get(name, str)) for name in cls.__dataclass_fields__}
+        names = [name for name in cls.__dataclass_fields__ if name != "worker"]
+        found = {name: fitting(value, name, kinds.get(name, str)) for name in names}
+        if "worker" in value:  # earlier kits did not write it
+            found["worker"] = fitting(value, "worker", str)
         for role, key in found["inputs"].items():
             if not isinstance(key, str) or not KEY.fullmatch(key):
                 raise KitError(f"inputs.{role}: wanted a key, 64 hexadecimal digits")

@@ -22,6 +22,7 @@ from kit.benchmarks._reading_time import NotRead, graded, not_in_time, read_each
 from kit.cli import main
 from kit.errors import KitError, RequestError
 from kit.records import Grade, Problem
+from kit.run import execute as run
 from kit.sandbox import Program, Reply, Verdict
 from tests.benchmarks import hostile_readers
 
@@ -326,11 +327,25 @@ def test_an_unknown_protocol_is_refused(name: str) -> None:
         module.grade([Problem(id="0", data=DATA)], [""], "papre", Machine())
 
 
-def test_kit_grade_goes_on(
-    short: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    from kit.benchmarks import gsm8k
+HOSTILE_WORKER = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parents[2])!r})
+from kit.benchmarks import _reading_time, gsm8k
+from kit.run.worker import main
+from tests.benchmarks import hostile_readers
+_reading_time.CPU_S, _reading_time.MEMORY_BYTES = {CPU_S}, 1 << 26
+gsm8k.reader = hostile_readers.grades
+sys.exit(main())
+"""
 
+
+def hostile_worker(words: list[str]) -> list[str]:
+    """The command line of a worker whose reader of GSM8K's texts does what they say."""
+    at = words.index("kit.run.worker")
+    return [*words[: at - 1], "-c", HOSTILE_WORKER, *words[at + 1 :]]
+
+
+def test_kit_grade_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     chance = random.Random(9)
     texts = [f"!{chance.choice([*ENDS])}" if chance.random() < 0.5 else f"text {number}" for number in range(24)]
     data, completions, out = (tmp_path / name for name in ("data.jsonl", "completions.jsonl", "grades.jsonl"))
@@ -339,8 +354,9 @@ def test_kit_grade_goes_on(
     answered = [{"id": str(number), "text": text} for number, text in enumerate(texts)]
     completions.write_text("\n".join(map(json.dumps, answered)), encoding="utf-8")
     words = ["grade", "gsm8k", "--completions", str(completions), "--data", str(data), "--out", str(out), "--json"]
-    monkeypatch.setattr(gsm8k, "reader", hostile_readers.grades)
-    monkeypatch.setattr(sys, "argv", ["kit", *words])
+    started = run.command
+    monkeypatch.setattr(run, "command", lambda *args, **fields: hostile_worker(started(*args, **fields)))
+    monkeypatch.setattr(sys, "argv", ["kit", *words, "--store", str(tmp_path / "store")])
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 0

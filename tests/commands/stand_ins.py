@@ -26,7 +26,7 @@ from typing import Any
 
 STATE = Path(os.environ["STAND_INS"])
 """Where images are kept (``images-*.json``) and runs are noted (``runs.jsonl``); ``model`` is a tiny model's folder."""
-INSIDE = ("/store", "/out", "/said", "/mirror")
+INSIDE = ("/store", "/out", "/refusals", "/mirror")
 """Folders of a container that this machine has not."""
 
 

@@ -1,6 +1,8 @@
 """Ways to read a file of completions as a user does."""
 
+import functools
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +16,8 @@ from kit.errors import RequestError
 from kit.files.completions import Completions, read_completions
 from kit.records import Problem
 
+JOB_LINE = re.compile(r"(done|cached)  +[0-9a-f]{10}  (fetch|grade)/")
+"""What standard error has of a job that ended well."""
 TOOLS = Path(__file__).parents[1] / "data" / "tools"
 
 
@@ -48,13 +52,13 @@ def _lines(path: Path, rows: list[Any]) -> Path:
     return path
 
 
-def _graded(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str) -> str:
+def _graded(store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str) -> str:
     """What ``kit grade`` prints."""
-    monkeypatch.setattr(sys, "argv", ["kit", "grade", *words])
+    monkeypatch.setattr(sys, "argv", ["kit", "grade", *words, "--store", str(store)])
     with pytest.raises(SystemExit) as ended:
         main()
     out, err = capsys.readouterr()
-    assert (ended.value.code, err) == (0, "")
+    assert (ended.value.code, [line for line in err.splitlines() if not JOB_LINE.match(line)]) == (0, [])
     return out
 
 
@@ -78,6 +82,6 @@ def lines() -> Callable[..., Path]:
     return _lines
 
 
-@pytest.fixture(scope="session")
-def graded() -> Callable[..., str]:
-    return _graded
+@pytest.fixture
+def graded(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
+    return functools.partial(_graded, tmp_path_factory.mktemp("graded") / "store")

@@ -15,15 +15,16 @@ from kit.machine import cgroups
 from kit.run.handover import exchange
 from kit.run.launch import Options, Shape, check_folders, command_in_container
 from kit.store import Store
+from kit.workers import KINDS
 
 IMAGE = Image(
     name="localhost/kit-cpu", digest="sha256:" + "1" * 64, revision="", lock="2" * 64, id="sha256:" + "4" * 64
 )
 
 
-def line(runtime: str, group: str, **fields: Any) -> list[str]:
+def line(runtime: str, kind: str, **fields: Any) -> list[str]:
     request = Request(
-        group=group,
+        kind=KINDS[kind],
         image=IMAGE,
         words=["/opt/venv/bin/python", "-u", "x"],
         readable=[("/s/artifacts", "/store/artifacts")],
@@ -35,17 +36,17 @@ def line(runtime: str, group: str, **fields: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("runtime", ["docker", "podman"])
-@pytest.mark.parametrize("group", ["convert", "text", "train", "grade", "fetch"])
-def test_everything_is_closed_but_what_the_job_needs(runtime: str, group: str) -> None:
-    words = line(runtime, group)
+@pytest.mark.parametrize("kind", ["convert", "cpu", "text", "train", "sandbox", "fetch"])
+def test_everything_is_closed_but_what_the_job_needs(runtime: str, kind: str) -> None:
+    words = line(runtime, kind)
     assert {"--read-only", "--cap-drop=all", "--security-opt=no-new-privileges", "--pull=never"} <= set(words)
-    assert ("--network=none" in words) == (group != "fetch")
+    assert ("--network=none" in words) == (kind != "fetch")
     assert [word for word in words if word.startswith("--volume")] == [
         "--volume=/s/artifacts:/store/artifacts:ro",
         "--volume=/s/tmp/1/out:/out:rw",
     ]
-    assert any(word.startswith("--memory=") for word in words) == (group == "grade")
-    assert any(word.startswith("--pids-limit=") for word in words) == (group == "grade")
+    assert any(word.startswith("--memory=") for word in words) == (kind == "sandbox")
+    assert any(word.startswith("--pids-limit=") for word in words) == (kind == "sandbox")
     assert not any(word.startswith(("--gpus", "--device", "--privileged")) for word in words)
     assert words[-4:] == [
         "--entrypoint=/opt/venv/bin/python",
@@ -165,7 +166,7 @@ def test_a_token_goes_to_fetch_alone_and_its_value_stands_nowhere(monkeypatch: p
 
 
 def test_apptainer_is_closed_too() -> None:
-    words = line("apptainer", "grade", workdir="/s/tmp/1/workdir")
+    words = line("apptainer", "sandbox", workdir="/s/tmp/1/workdir")
     assert "--workdir=/s/tmp/1/workdir" in words  # /tmp was 64 MB in memory
     assert {"--containall", "--no-home", "--cleanenv", "--no-privs", "--network=none"} <= set(words)
     assert "--bind=/s/artifacts:/store/artifacts:ro" in words
@@ -180,7 +181,7 @@ def test_the_command_line_says_it_with_exit_code_2(tmp_path: Path) -> None:
 
 def test_a_worker_in_a_container_sees_the_store_and_writes_to_its_own_folder(tmp_path: Path) -> None:
     store = Store.open(tmp_path / "store")
-    shape = Shape(group="text", environment="cpu", world=1)
+    shape = Shape(kind=KINDS["text"], environment="cpu", world=1)
     where = Containers(runtime="docker", images={"cpu": IMAGE})
     with exchange(store, ["k1", "k2"], other_user=False) as hand:
         options = Options(store=store.root, mirror=tmp_path / "mirror")
@@ -189,14 +190,14 @@ def test_a_worker_in_a_container_sees_the_store_and_writes_to_its_own_folder(tmp
         assert volumes == [
             f"{store.root}/artifacts:/store/artifacts:ro",
             f"{store.root}/jobs:/store/jobs:ro",
-            f"{hand.said}:/said:ro",
+            f"{hand.refusals}:/refusals:ro",
             f"{hand.out}:/out:rw",
         ]
         assert {f"--name={hand.name}", "--label=org.evolkit.key=k1"} <= set(words)
         assert hand.name.startswith("kit-k1.")
     inside = words[words.index(IMAGE.id) + 1 :]
     assert inside[:3] == ["-u", "-m", "accelerate.commands.launch"]
-    places = ["--store", "/store", "--out", "/out", "--said", "/said", "--world", "1", "--lifeline", "k1", "k2"]
+    places = ["--store", "/store", "--out", "/out", "--refusals", "/refusals", "--world", "1", "--lifeline", "k1", "k2"]
     assert inside[inside.index("kit.run.worker") :] == ["kit.run.worker", *places]
     variables = {word.removeprefix("--env=") for word in words if word.startswith("--env=")}
     assert {f"KIT_IMAGE_DIGEST={IMAGE.digest}", "HF_HUB_OFFLINE=1", "PYTHONHASHSEED=0"} <= variables

@@ -24,6 +24,7 @@ from kit.machine.locks import pins
 from kit.plan import digest
 from kit.plan.planning import plan_tables
 from kit.store import Store
+from kit.workers import KINDS
 
 pytestmark = pytest.mark.images
 ROOT = Path(__file__).resolve().parents[2]
@@ -103,10 +104,10 @@ def run_inside(
         fields: more of the request.
     """
     readable = [(str(path), f"/lent/{path.name}") for path in lent]
-    request = Request(**({"group": "text", "writable": []} | fields), image=image, words=words, readable=readable)
+    request = Request(**({"kind": KINDS["text"], "writable": []} | fields), image=image, words=words, readable=readable)
     done = subprocess.run(
         command_line.command(the_runtime(), request),
-        env=client.client_environment(the_runtime(), "text"),
+        env=client.client_environment(the_runtime(), KINDS["text"]),
         stdin=subprocess.DEVNULL,
         text=True,
         capture_output=True,

@@ -25,6 +25,7 @@ from kit.errors import RequestError
 from kit.run.execute import Outcome, execute
 from kit.run.launch import Options
 from kit.store import Job, Store
+from kit.workers import KINDS
 
 pytestmark = pytest.mark.images
 KIT = Path(__file__).resolve().parents[2] / "kit"
@@ -289,7 +290,7 @@ def test_whatever_the_umask(closed: Containers, store: Store) -> None:
 def test_no_proxy_variable_gets_in(runtime: str, grade: containers.Image, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("https_proxy", "http://user:secret@192.0.2.1:1")
     request = Request(
-        group="grade",
+        kind=KINDS["sandbox"],
         image=grade,
         words=[containers.PYTHON, "-c", "import os; print(dict(os.environ))"],
         readable=[],
@@ -297,7 +298,7 @@ def test_no_proxy_variable_gets_in(runtime: str, grade: containers.Image, monkey
     )
     done = subprocess.run(
         command_line.command(runtime, request),
-        env=client.client_environment(runtime, "grade"),
+        env=client.client_environment(runtime, KINDS["sandbox"]),
         stdin=subprocess.DEVNULL,
         text=True,
         capture_output=True,

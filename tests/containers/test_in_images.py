@@ -28,6 +28,7 @@ from kit.plan.sources import folder_source
 from kit.run.execute import Outcome, execute
 from kit.run.launch import Options
 from kit.store import Job, Store, sha256_file
+from kit.workers import KINDS
 
 pytestmark = pytest.mark.images
 ROOT = Path(__file__).resolve().parents[2]
@@ -78,10 +79,10 @@ def inside(runtime: str, image: containers.Image, code: str, **fields: Any) -> s
     """What Python code prints in a container as the launcher starts one; it must run to its end."""
     # Tests that looked at the output alone passed where no container had started.
     words = [containers.PYTHON, "-c", f"{code}\nprint({ENDED!r})"]
-    request = Request(**({"group": "grade", "readable": [], "writable": []} | fields), image=image, words=words)
+    request = Request(**({"kind": KINDS["sandbox"], "readable": [], "writable": []} | fields), image=image, words=words)
     done = subprocess.run(
         command_line.command(runtime, request),
-        env=client.client_environment(runtime, request.group),
+        env=client.client_environment(runtime, request.kind),
         stdin=subprocess.DEVNULL,
         text=True,
         capture_output=True,
@@ -251,7 +252,7 @@ def test_what_is_installed_is_the_lock_and_nothing_else(runtime: str, environmen
         "import importlib.metadata as m, json\n"
         "print(json.dumps({found.name: found.version for found in m.distributions()}))\n"
     )
-    printed = json.loads(inside(runtime, built(runtime, environment), code, group="text"))
+    printed = json.loads(inside(runtime, built(runtime, environment), code, kind=KINDS["text"]))
     installed = {normal(name): version for name, version in printed.items()}
     locked = pins((ROOT / "requirements" / f"{environment}.txt").read_text(encoding="utf-8"))
     missing = {name for name in locked if installed.get(name) != locked[name]}
@@ -270,7 +271,7 @@ def test_pip_check_says_what_the_table_says(runtime: str, environment: str) -> N
         for needed in missing
     ]
     code = "import subprocess, sys; subprocess.run([sys.executable, '-m', 'pip', 'check'])"
-    lines = inside(runtime, built(runtime, environment), code, group="text").splitlines()
+    lines = inside(runtime, built(runtime, environment), code, kind=KINDS["text"]).splitlines()
     assert sorted(lines) == sorted(wanted + table["another-version"][environment])
 
 
@@ -293,7 +294,7 @@ def test_no_weights_no_data_no_secret_no_tree_of_git(runtime: str, environment: 
     )
     # As the container's root, who opens what is his: a plain user would not see into /root.
     image = built(runtime, environment)
-    found, closed, seen = json.loads(inside(runtime, image, code, group="text", extra=["--user=0:0"]))
+    found, closed, seen = json.loads(inside(runtime, image, code, kind=KINDS["text"], extra=["--user=0:0"]))
     assert found == []
     assert set(closed) <= {"/var/cache/apt/archives/partial", "/var/lib/apt/lists/partial"}
     assert seen > 5000
@@ -342,7 +343,7 @@ def test_a_made_up_gpu_reaches_the_container(
     try:
         assert preparing.has_cdi_spec(preparing.CDI_FOLDERS)
         code = "import os; print(os.environ['MADE_UP_GPU'], os.path.exists('/dev/nvidia-made-up'))"
-        assert inside(runtime, grade, code, group="text", gpu=True).strip() == "1 True"
+        assert inside(runtime, grade, code, kind=KINDS["text"], gpu=True).strip() == "1 True"
     finally:
         spec.unlink()
         if made:

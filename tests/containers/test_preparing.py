@@ -8,6 +8,7 @@ import pytest
 from kit.containers import Image, client, preparing
 from kit.errors import RequestError
 from kit.store import Job, Store
+from kit.workers import KINDS
 
 IMAGE = Image(
     name="localhost/kit-cpu", digest="sha256:" + "1" * 64, revision="", lock="2" * 64, id="sha256:" + "4" * 64
@@ -151,14 +152,14 @@ def test_fetch_takes_the_image_with_the_hubs_client(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(preparing, "lock_hash", lambda name: "2" * 64)
     found = preparing.prepare("podman", [job("grade", "grade"), job("grade", "fetch")])
     assert found is not None
-    assert found.image("fetch", "grade").name == "localhost/kit-cpu"
-    assert found.image("grade", "grade").name == "localhost/kit-grade"
+    assert found.image(KINDS["fetch"], "grade").name == "localhost/kit-cpu"
+    assert found.image(KINDS["sandbox"], "grade").name == "localhost/kit-grade"
     # where only cuda was built, cpu was asked for
     only_cuda = 'case "$*" in *inspect*kit-cpu*) exit 125;; esac; ' + INSPECT % ("2" * 64)
     programs(tmp_path / "bin", monkeypatch, podman=only_cuda)
     found = preparing.prepare("podman", [job("grade", "fetch")])
     assert found is not None
-    assert found.image("fetch", "grade").name == "localhost/kit-cuda"
+    assert found.image(KINDS["fetch"], "grade").name == "localhost/kit-cuda"
 
 
 def test_an_image_that_only_fetches_is_checked_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

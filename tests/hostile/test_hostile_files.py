@@ -16,6 +16,8 @@ from kit.files.completions.layouts import Record
 from kit.files.completions.matching import check_order, id_lookup
 from kit.files.seeds import read_instructions
 from kit.records import Problem
+from kit.run import execute as run
+from kit.run import launch
 from tests.growth import assert_linear
 from tests.test_bad_inputs import STARTS, folder, kit, refused
 
@@ -294,6 +296,7 @@ def test_numbers_are_printed_before_the_file_that_cannot_be_written(
         printed.append(capsys.readouterr().out)
         raise KitError(f"--out {out}: No space left on device; nothing was written there")
 
+    monkeypatch.setattr(run, "command", launch.command)
     monkeypatch.setattr("kit.cli.files.place", full)
     code, printed = kit("grade gsm8k --completions c.jsonl --data problems.jsonl --out g.jsonl")
     assert (code, printed) == (1, "error: --out g.jsonl: No space left on device; nothing was written there\n")

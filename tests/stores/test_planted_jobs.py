@@ -28,6 +28,11 @@ JOBS: dict[str, tuple[dict[str, Any], str]] = {
     "an environment of its own": ({"environment": "mine"}, "no environment named 'mine'"),
     "an environment that is a path": ({"environment": "../../tmp/x"}, "no environment named '../../tmp/x'"),
     "a name that leads out": ({"id": "fetch/../../x"}, "its name 'fetch/../../x' leads out of a folder"),
+    # its code would have run without the caps
+    "another kind of worker": (
+        {"stage": "grade", "lock": LOCK, "worker": "cpu"},
+        "worker: found 'cpu', wanted 'sandbox' as stages/grade.py has it; plan it again",
+    ),
     "no lock": ({"stage": "convert", "version": "convert-1"}, "planned for another requirements/grade.txt (none) than"),
     "another lock": ({"stage": "grade", "lock": "b" * 64}, f"requirements/grade.txt ({'b' * 12}) than this checkout's"),
     "a lock on a fetch": ({"lock": LOCK}, "(none, as fetching computes nothing)"),
@@ -153,7 +158,7 @@ def test_a_worker_reads_no_input_that_was_meddled_with(
     def compute(*_: Any) -> Summary:
         pytest.fail("the stage was run")
 
-    stage = type("Stage", (), {"run": staticmethod(compute)})
+    stage = type("Stage", (), {"WORKER": "cpu", "run": staticmethod(compute)})
     monkeypatch.setattr(registry, "load", lambda *_: stage)
     rows = store.root / "artifacts" / made.key / "rows.jsonl"
     if harm != "added":

@@ -1,0 +1,88 @@
+"""The kinds of worker, each told once: what a process of that kind may use, and what it is held to.
+
+A stage's file names its kind (``WORKER = "text"``), a job records it beside its key, and whatever starts, closes or
+orders workers asks the kind. No name of a stage or of a kind decides anything. A further kind is a row of
+:data:`KINDS`; one that asks a model over the network, for instance, has ``network`` and neither ``fetches`` nor
+``accelerated``.
+"""
+
+from dataclasses import dataclass
+
+from kit import registry
+from kit.errors import RequestError, shown
+from kit.store import Job
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """One kind of worker; jobs of one kind may share a process."""
+
+    name: str
+    """What a stage's file calls it."""
+    accelerated: bool = False
+    """Whether a model is at work in it: it starts under ``accelerate launch`` and sees the GPUs."""
+    network: bool = False
+    """Whether it has a network; a container of any other kind has none."""
+    fetches: bool = False
+    """Whether it copies pinned bytes and computes nothing: it sees the mirror folder and the user's own files, gets the
+    hub's token and the proxies from this process's environment, and the keys of its jobs hold no lock."""
+    untrusted: bool = False
+    """Whether it runs code that a model wrote: its container is capped in memory, processes and time, and its output is
+    copied, so that nothing it still holds open reaches what was committed."""
+    environment: str = ""
+    """The environment that it always runs in; empty where the scale decides."""
+    starting: str = ""
+    """What its jobs start before they can count anything, for the line that says what is going on."""
+
+
+_IN_ORDER = (
+    Kind(name="fetch", network=True, fetches=True, environment="grade"),
+    Kind(name="convert"),
+    Kind(name="cpu", environment="grade"),
+    Kind(name="text", accelerated=True),
+    Kind(name="train", accelerated=True, starting="the trainer"),
+    Kind(name="sandbox", untrusted=True, environment="grade"),
+)
+KINDS = {kind.name: kind for kind in _IN_ORDER}
+"""Name -> kind, in the order in which workers start where jobs of several kinds could begin."""
+
+
+def find_kind(name: object, where: str) -> Kind:
+    """Return the kind of a name.
+
+    Args:
+        name: as a stage's file has it; None where the file has none.
+        where: what has it, for the message.
+
+    Raises:
+        RequestError: there is none.
+    """
+    if isinstance(name, str) and name in KINDS:
+        return KINDS[name]
+    raise RequestError(f"{where}: found {shown(name)}, wanted a kind of worker: {', '.join(KINDS)}")
+
+
+def kind_of_stage(stage: str) -> Kind:
+    """Return the kind of worker that a stage's file names.
+
+    Raises:
+        RequestError: there is no such stage, its file names no kind, or one that is not known.
+    """
+    return find_kind(getattr(registry.load("stages", stage), "WORKER", None), f"stages/{stage}.py: WORKER")
+
+
+def kind_of(job: Job) -> Kind:
+    """Return the kind of worker that a job runs in, which its stage's file decides.
+
+    A job's own record may come from a file that somebody else wrote: it can't open what the stage's kind closes.
+
+    Raises:
+        RequestError: the stage is not known, or its kind, or the job records another kind.
+    """
+    kind = kind_of_stage(job.stage)
+    if job.worker not in ("", kind.name):
+        raise RequestError(
+            f"job {job.key[:12]}: worker: found {shown(job.worker)}, wanted {kind.name!r} as stages/{job.stage}.py has "
+            "it; plan it again: kit plan TABLE --write"
+        )
+    return kind
