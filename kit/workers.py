@@ -18,7 +18,7 @@ class Kind:
     """One kind of worker; jobs of one kind may share a process."""
 
     name: str
-    """What a stage's file calls it."""
+    """Name by which a stage's file chooses it."""
     accelerated: bool = False
     """Whether a model is at work in it: it starts under ``accelerate launch`` and sees the GPUs."""
     network: bool = False
@@ -32,7 +32,7 @@ class Kind:
     environment: str = ""
     """The environment that it always runs in; empty where the scale decides."""
     starting: str = ""
-    """What its jobs start before they can count anything, for the line that says what is going on."""
+    """Thing that its jobs start before they can count anything; the live line names it."""
 
 
 _IN_ORDER = (

@@ -130,6 +130,16 @@ OPTIONS = {
     "warm-up for ever": ("sft", "--warmup-ratio 1", "--warmup-ratio 1.0: wanted 0, or more and below 1"),
     # was taken for LoRA of rank -2, and failed in the trainer after the model was loaded
     "rank below 0": ("sft", "--lora-rank -2", "--lora-rank -2: wanted 0 (tunes every weight) to 65,536"),
+    "nothing to merge": (
+        "sft",
+        "--merge",
+        "--merge: without --lora-rank the tuned model is whole already; leave it out",
+    ),
+    "a base for a whole model": (
+        "answer",
+        "--base smollm2-29l",
+        "--base smollm2-29l: --model smollm2-135m-instruct is no adapter's folder",
+    ),
     # grades of an earlier run were overwritten without a word
     "grades are there": ("grade", "--out done.txt", "--out done.txt: is there already; name another, or remove it"),
 }
@@ -137,6 +147,7 @@ STARTS = {
     "respond": "respond --instructions seeds.json --responder smollm2-135m-instruct --out o.json",
     "evolve": "evolve --seeds seeds.json --evolver smollm2-135m-instruct --out o.json",
     "sft": "sft --pairs seeds.json --base smollm2-29l --out tuned",
+    "answer": "answer gsm8k --model smollm2-135m-instruct --data problems.jsonl --out o.jsonl",
     "grade": "grade gsm8k --completions seeds.json --data problems.jsonl",
 }
 

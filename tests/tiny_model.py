@@ -31,8 +31,8 @@ PARAMS = {
 """Of nine steps."""
 
 
-def save(folder: Path) -> None:
-    """Save model and tokenizer: a token a byte."""
+def save(folder: Path, heads: int = 8, longest: int = 512) -> None:
+    """Save model and tokenizer: a token a byte, four heads of a size (vLLM wants 64 on a CPU), texts up to a length."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -46,10 +46,10 @@ def save(folder: Path) -> None:
     tokenizer.chat_template = TEMPLATE
     tokenizer.save_pretrained(folder)
     torch.manual_seed(0)
-    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    sizes = {"hidden_size": 4 * heads, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
     ends = {"bos_token_id": 0, "eos_token_id": 1}
     model = LlamaForCausalLM(
-        LlamaConfig(vocab_size=len(tokenizer), max_position_embeddings=512, initializer_range=0.2, **sizes, **ends)
+        LlamaConfig(vocab_size=len(tokenizer), max_position_embeddings=longest, initializer_range=0.2, **sizes, **ends)
     )
     model.generation_config = GenerationConfig(**ends)
     model.save_pretrained(folder)

@@ -128,7 +128,10 @@ def sft(
     global_batch_size: Annotated[int, typer.Option("--global-batch-size", help="Pairs a step, on all devices")] = 64,
     warmup_ratio: Annotated[float, typer.Option("--warmup-ratio", help="Share of the steps that warm up")] = 0.03,
     max_length: Annotated[int, typer.Option("--max-length", help="Longest example, tokens")] = 2048,
-    lora_rank: Annotated[int, typer.Option("--lora-rank", help="0 tunes every weight")] = 0,
+    lora_rank: Annotated[
+        int, typer.Option("--lora-rank", help="Tune an adapter of this rank; 0 tunes every weight")
+    ] = 0,
+    merge: Annotated[bool, typer.Option("--merge", help="Write the adapter added to its base, a whole model")] = False,
     chat_template: Annotated[
         Path | None, typer.Option("--chat-template", help="Jinja file; the scale's by default")
     ] = None,
@@ -139,7 +142,7 @@ def sft(
     scale: Hardware = "auto",
     store: StoreDir = DEFAULT_STORE,
 ) -> None:
-    """Pairs + base model -> tuned model folder."""
+    """Pairs + base model -> tuned model folder, or an adapter's folder."""
     from kit.files.seeds import read_pairs
     from kit.plan.adhoc import Workbench, check_seed, check_tuning
     from kit.report import plain
@@ -152,6 +155,8 @@ def sft(
         global_batch_size=global_batch_size,
         max_length=max_length,
     )
+    if merge and not lora_rank:
+        raise RequestError("--merge: without --lora-rank the tuned model is whole already; leave it out")
     check_seed(seed)
     check_out(out)
     read_pairs(pairs)
@@ -167,23 +172,39 @@ def sft(
         "weight_decay": 0.0,
         "max_length_tokens": max_length,
         "seed": seed,
+        **({"save": "adapter"} if lora_rank and not merge else {}),
     }
     key = bench.sft(pairs, base, options, chat_template, end_of_turn)
     if chat_template is not None:
         check_template(chat_template, bench.plan.jobs[key].params["chat_template"])
     bench.check_end_of_turn(base, key)
     (artifact,) = run_bench(bench, [key], store)
-    ignore = shutil.ignore_patterns("artifact.json")
-    place(out, lambda path: shutil.copytree(artifact.folder, path, ignore=ignore))
+    base_name = bench.base_name(base) if lora_rank else ""
+    place(out, lambda path: copy_tuned(artifact.folder, path, base_name))
     typer.echo(plain(f"{trained(artifact.facts, max_length)}: {out}"))
+
+
+def copy_tuned(artifact: Path, out: Path, base_name: str) -> None:
+    """Copy a tuned model or an adapter out of the store, where the base is named by a key that nobody else knows."""
+    from kit.models.adapters import name_base
+
+    shutil.copytree(artifact, out, ignore=shutil.ignore_patterns("artifact.json"))
+    for path in sorted(out.rglob("adapter_config.json")):
+        name_base(path.parent, base_name)
 
 
 @app.command()
 def answer(
     benchmark: Annotated[str, typer.Argument(help=BENCHMARKS, autocompletion=complete_benchmark)],
-    model: Annotated[str, typer.Option("--model", help=MODEL_HELP, autocompletion=complete_model)],
+    model: Annotated[
+        str,
+        typer.Option("--model", help=f"{MODEL_HELP}, or an adapter's folder", autocompletion=complete_model),
+    ],
     out: Annotated[Path, typer.Option("--out", help="JSONL file of completions to write; it must not be there yet")],
     data: Annotated[Path | None, typer.Option("--data", help="The benchmark's file; the pinned one by default")] = None,
+    base: Annotated[
+        str, typer.Option("--base", help="An adapter's base; by default the one that its folder names")
+    ] = "",
     prompts: Annotated[str, typer.Option("--prompts", help="kit, or opencompass as in the paper")] = "kit",
     rows: Rows = None,
     max_tokens: MaxTokens = 512,
@@ -206,7 +227,7 @@ def answer(
         registry.load("benchmarks", name).read(data)
     bench = Workbench(scale)
     options = text_options(seed, 0.0, 1.0, max_tokens, rows) | {"prompts": prompts}
-    artifacts = run_bench(bench, [bench.answer(name, model, data, options)], store, mirror)
+    artifacts = run_bench(bench, [bench.answer(name, model, data, options, base)], store, mirror)
     place(out, lambda path: shutil.copyfile(artifacts[-1].folder / "completions.jsonl", path))
     typer.echo(plain(f"{artifacts[-1].rows:,} completions{cut(artifacts, max_tokens)}: {out}"))
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from kit.errors import RequestError
 from kit.records import Completion, Turn
 
 
@@ -51,6 +52,44 @@ class EngineSettings:
     """vLLM's mode in which a text does not depend on the batch it is computed in (GPU only)."""
     gpu_memory_share: float = 0.9
     """Part of each GPU's memory that the engine may take."""
+    lora_rank: int = 0
+    """Largest rank of the adapters that it can answer with; 0: it answers with the model alone."""
+
+
+ADAPTER_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
+"""Ranks that vLLM makes room for."""
+
+
+def adapter_room(rank: int, where: str) -> int:
+    """Return the ``lora_rank`` of an engine that answers with an adapter of this rank; near ranks share a start.
+
+    Args:
+        rank: the adapter's.
+        where: the key, file or folder that asks for it, for messages.
+
+    Raises:
+        RequestError: no engine takes an adapter of so large a rank.
+    """
+    for room in ADAPTER_RANKS:
+        if rank <= room:
+            return room
+    raise RequestError(
+        f"{where}: an adapter of rank {rank:,}, and engines answer with rank {ADAPTER_RANKS[-1]} at most; lower the "
+        "rank, or merge the adapter into its base"
+    )
+
+
+def check_room(adapter: Path, rank: int, settings: EngineSettings) -> None:
+    """Refuse an adapter that an engine was not opened for.
+
+    Raises:
+        RequestError: its rank is larger than ``lora_rank``.
+    """
+    if rank > settings.lora_rank:
+        raise RequestError(
+            f"{adapter}: an adapter of rank {rank}, and the engine was opened with lora_rank {settings.lora_rank}; "
+            f"open it with {adapter_room(rank, str(adapter))}"
+        )
 
 
 TOO_LONG = "too_long"
@@ -91,6 +130,20 @@ class Engine(Protocol):
 
     def loglikelihood(self, texts: Sequence[tuple[str, str]]) -> list[list[float]]:
         """For each (context, continuation): ln p of every token of the continuation after the context, nats."""
+        ...
+
+    def with_adapter(self, adapter: Path) -> "Engine":
+        """Return this model with a PEFT adapter beside its weights; many adapters share one engine start.
+
+        What comes back holds no weights of its own: it can be used until this engine is closed. Chats are written in
+        the words of the adapter's folder where it has a tokenizer. This engine itself answers as before.
+
+        Args:
+            adapter: folder with adapter_config.json and adapter_model.safetensors.
+
+        Raises:
+            RequestError: the folder holds no adapter for this model, or one of a larger rank than ``lora_rank``.
+        """
         ...
 
     def swap(self, model: Path) -> bool:

@@ -1,7 +1,7 @@
 """From a chat to token ids and from token ids to text, in one way for every engine that holds its own weights."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ from kit.engines import Progress, Request, unanswered
 from kit.errors import KitError, RequestError
 from kit.files.texts import HALF
 from kit.models import (
+    check_adapter,
     check_ids,
     check_model_folder,
     check_weights,
@@ -19,7 +20,7 @@ from kit.models import (
     render,
 )
 from kit.models.files import read_json
-from kit.models.folder import require_chat_template
+from kit.models.folder import has_tokenizer, require_chat_template
 from kit.models.settings import read_config
 from kit.models.templates import Renderer, template_text
 from kit.records import Completion
@@ -181,15 +182,32 @@ def load_chat(model: Path, max_model_len: int, *, engine: str = "transformers") 
     if isinstance(most, int) and max_model_len > most:
         raise RequestError(f"{model}: max_model_len is {max_model_len}, the model was made for {most} tokens at most")
     tokenizer = load_tokenizer(model)
-    stop_ids, rows = _stop_ids(model, tokenizer), embedding_rows(model)
+    stop_ids, rows = _stop_ids(model, model, tokenizer), embedding_rows(model)
     check_ids(stop_ids, rows, tokenizer, f"{model}: end of text")
     return Chat(model=model, tokenizer=tokenizer, stop_ids=stop_ids, max_model_len=max_model_len, embedding_rows=rows)
 
 
-def _stop_ids(model: Path, tokenizer: Any) -> tuple[int, ...]:
+def adapter_chat(adapter: Path, base: Chat) -> Chat:
+    """Return the chat of an adapter: its folder's tokenizer, template and end tokens, or the base's where it has none.
+
+    Raises:
+        RequestError: the folder holds no adapter for the base, or it ends texts with a token that the base has no
+            embedding for.
+    """
+    check_adapter(adapter, base.model)
+    if not has_tokenizer(adapter):
+        return base
+    tokenizer = load_tokenizer(adapter)
+    generation = adapter if (adapter / "generation_config.json").is_file() else base.model
+    stop_ids = _stop_ids(adapter, generation, tokenizer)
+    check_ids(stop_ids, base.embedding_rows, tokenizer, f"{adapter}: end of text")
+    return replace(base, model=adapter, tokenizer=tokenizer, stop_ids=stop_ids, renderer=Renderer())
+
+
+def _stop_ids(model: Path, generation: Path, tokenizer: Any) -> tuple[int, ...]:
     """The tokenizer's end token and those of generation_config.json: chat models end a turn with either."""
     ids = {tokenizer.eos_token_id} - {None}
-    if (file := model / "generation_config.json").is_file():
+    if (file := generation / "generation_config.json").is_file():
         ends = read_json(file).get("eos_token_id")
         ids |= set(ends if isinstance(ends, list) else [ends]) - {None}
     if not ids:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kit.engines import EngineSettings, Progress, Request, Sampling, unanswered
+from kit.engines import EngineSettings, Progress, Request, Sampling, check_room, unanswered
 from kit.errors import RequestError
 from kit.records import Completion
 
@@ -45,16 +45,17 @@ def open(model: Path, settings: EngineSettings) -> "FakeEngine":  # noqa: A001 -
         raise RequestError(
             f"engine 'fake' was opened for settings that name {settings.name!r}; it is for unit tests only"
         )
-    return FakeEngine(model.name, settings.max_model_len)
+    return FakeEngine(model.name, settings)
 
 
 class FakeEngine:
     """See :class:`kit.engines.Engine`. A token is a word."""
 
-    def __init__(self, model: str, max_model_len: int) -> None:
+    def __init__(self, model: str, settings: EngineSettings, adapter: str = "") -> None:
         self.fingerprint: Mapping[str, Any] = {"engine": "fake"}
-        self._model = model
-        self._max_model_len = max_model_len
+        self._base = model
+        self._model = f"{model} with {adapter}" if adapter else model
+        self._settings = settings
 
     def generate(
         self, requests: Sequence[Request], sampling: Sampling, progress: Progress | None = None
@@ -77,6 +78,11 @@ class FakeEngine:
             for context, continuation in texts
         ]
 
+    def with_adapter(self, adapter: Path) -> "FakeEngine":
+        """Answer from another hash; only the adapter's name counts, and it need not exist."""
+        check_room(adapter, 1, self._settings)
+        return FakeEngine(self._base, self._settings, adapter.name)
+
     def swap(self, model: Path) -> bool:
         """It can't: a new start costs as little."""
         del model
@@ -87,7 +93,7 @@ class FakeEngine:
 
     def _completion(self, request: Request, sampling: Sampling) -> Completion:
         length = sum(len(turn.content.split()) for turn in request.turns)
-        if (room := self._max_model_len - length) < 1:
+        if (room := self._settings.max_model_len - length) < 1:
             return unanswered(request, length)
         draws = [sampling.temperature, sampling.top_p]
         seed = request.seed if sampling.temperature else 0  # a greedy text has no seed

@@ -1,13 +1,16 @@
 """transformers' own models: the fallback where vLLM doesn't run, and what its numbers are checked against."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kit.engines import EngineSettings, Progress, Request, Sampling
+from kit.engines._adapters import AdaptedEngine, open_adapter
 from kit.engines._chat import Chat, Prompt, load_chat
 from kit.errors import RequestError
 from kit.models import load_causal_lm
+from kit.models.opening import opening
 from kit.records import Completion
 
 if TYPE_CHECKING:
@@ -46,56 +49,103 @@ def open(model: Path, settings: EngineSettings) -> "TransformersEngine":  # noqa
         "dtype": settings.dtype,
         "threads": torch.get_num_threads(),
     }
-    return TransformersEngine(
-        chat=chat, model=loaded.to(device).eval(), rows_at_once=settings.max_num_seqs, fingerprint=fingerprint
-    )
+    return TransformersEngine(chat=chat, model=loaded.to(device).eval(), settings=settings, fingerprint=fingerprint)
 
 
 class TransformersEngine:
     """A model in transformers; see :class:`kit.engines.Engine`."""
 
-    def __init__(self, *, chat: Chat, model: Any, rows_at_once: int, fingerprint: Mapping[str, Any]) -> None:
+    def __init__(self, *, chat: Chat, model: Any, settings: EngineSettings, fingerprint: Mapping[str, Any]) -> None:
         self.fingerprint = fingerprint
         self._chat = chat
         self._model = model
-        self._rows_at_once = rows_at_once
+        self._settings = settings
+        self._peft: Any = None
+        """The model as PEFT sees it, once there is an adapter; its layers are then the model's own."""
+        self._adapters: dict[Path, str] = {}
+        """Folder -> the adapter's name in PEFT."""
 
     def generate(
         self, requests: Sequence[Request], sampling: Sampling, progress: Progress | None = None
     ) -> list[Completion]:
         """One completion a request, in the order of the requests; see :class:`kit.engines.Engine`."""
+        return self.answer(self._chat, None, requests, sampling, progress)
+
+    def answer(
+        self,
+        chat: Chat,
+        adapter: str | None,
+        requests: Sequence[Request],
+        sampling: Sampling,
+        progress: Progress | None,
+    ) -> list[Completion]:
+        """:meth:`generate` in the words of a chat, with an adapter or without."""
         import torch
 
         def compute(rows: Sequence[tuple[Request, Prompt]], progress: Progress | None) -> list[Completion]:
             completions: list[Completion] = []
-            for first in range(0, len(rows), self._rows_at_once):
-                batch = rows[first : first + self._rows_at_once]
-                with torch.inference_mode():
-                    texts = self._batch([prompt for _, prompt in batch], [row.seed for row, _ in batch], sampling)
+            for first in range(0, len(rows), self._settings.max_num_seqs):
+                batch = rows[first : first + self._settings.max_num_seqs]
+                prompts, seeds = [prompt for _, prompt in batch], [row.seed for row, _ in batch]
+                with torch.inference_mode(), self._using(adapter):
+                    texts = self._batch(prompts, seeds, sampling, chat.stop_ids)
                 for (request, prompt), ids in zip(batch, texts, strict=True):
-                    completions.append(self._completion(request, prompt, ids))
+                    completions.append(_completion(chat, request, prompt, ids))
                 if progress:
                     progress(len(completions), sum(completion.tokens for completion in completions))
             return completions
 
-        return self._chat.complete(requests, sampling.max_tokens, progress, compute)
+        return chat.complete(requests, sampling.max_tokens, progress, compute)
 
     def loglikelihood(self, texts: Sequence[tuple[str, str]]) -> list[list[float]]:
         """For each (context, continuation): ln p of every token of the continuation after the context, nats."""
+        return self.score(self._chat, None, texts)
+
+    def score(self, chat: Chat, adapter: str | None, texts: Sequence[tuple[str, str]]) -> list[list[float]]:
+        """:meth:`loglikelihood` with a chat's tokenizer, with an adapter or without."""
         import torch
 
-        pairs = self._chat.pair_ids(texts)
+        pairs = chat.pair_ids(texts)
         values: list[list[float]] = []
         for first in range(0, len(pairs), PAIRS_AT_ONCE):
             batch = pairs[first : first + PAIRS_AT_ONCE]
             # Filled up on the right: a causal model doesn't see what follows.
             ids, mask = _padded([head + tail for head, tail in batch], self._model.device, left=False)
-            with torch.inference_mode():
+            with torch.inference_mode(), self._using(adapter):
                 logits = self._model(input_ids=ids, attention_mask=mask).logits
             for row, (head, tail) in enumerate(batch):
                 places = logits[row, len(head) - 1 : len(head) + len(tail) - 1].float().log_softmax(dim=-1)
                 values.append(places.gather(1, torch.tensor(tail, device=places.device)[:, None])[:, 0].tolist())
         return values
+
+    def with_adapter(self, adapter: Path) -> AdaptedEngine[str]:
+        """Put an adapter into the model's layers, where it does nothing until it is asked; see the Protocol."""
+        from peft import PeftModel
+
+        chat = open_adapter(adapter, self._chat, self._settings)
+        if adapter not in self._adapters:
+            name = f"adapter-{len(self._adapters)}"
+            # As vLLM does it: the adapter computes in the model's own type.
+            options = {"adapter_name": name, "autocast_adapter_dtype": False}
+            with opening(f"{adapter}: PEFT can't read it", request=False):
+                if self._peft is None:
+                    self._peft = PeftModel.from_pretrained(self._model, adapter, **options).eval()
+                else:
+                    self._peft.load_adapter(adapter, **options)
+            self._adapters[adapter] = name
+        return AdaptedEngine(self, chat, self._adapters[adapter])
+
+    @contextmanager
+    def _using(self, adapter: str | None) -> Iterator[None]:
+        """Compute with one adapter, or with none."""
+        if adapter is not None:
+            self._peft.set_adapter(adapter)
+            yield
+        elif self._peft is None:
+            yield
+        else:
+            with self._peft.disable_adapter():
+                yield
 
     def swap(self, model: Path) -> bool:
         """It can't: a new start costs as little."""
@@ -108,12 +158,14 @@ class TransformersEngine:
 
         import torch
 
-        self._model = None
+        self._model = self._peft = None
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    def _batch(self, prompts: Sequence[Prompt], seeds: Sequence[int], sampling: Sampling) -> list[list[int]]:
+    def _batch(
+        self, prompts: Sequence[Prompt], seeds: Sequence[int], sampling: Sampling, stop_ids: Sequence[int]
+    ) -> list[list[int]]:
         """The token ids that a batch of prompts goes on with, the end token included."""
         import torch
 
@@ -135,19 +187,20 @@ class TransformersEngine:
                 token = tokens[row]
                 texts[row].append(token)
                 ids[row, 0] = token
-                if token in self._chat.stop_ids or len(texts[row]) >= prompts[row].max_tokens:
+                if token in stop_ids or len(texts[row]) >= prompts[row].max_tokens:
                     live.remove(row)
             mask = torch.cat([mask, torch.ones_like(mask[:, :1])], dim=1)
         return texts
 
-    def _completion(self, request: Request, prompt: Prompt, ids: Sequence[int]) -> Completion:
-        return Completion(
-            id=request.id,
-            text=self._chat.text(prompt.ids, ids),
-            prompt_tokens=len(prompt.ids),
-            tokens=len(ids),
-            finish_reason="stop" if ids[-1] in self._chat.stop_ids else "length",
-        )
+
+def _completion(chat: Chat, request: Request, prompt: Prompt, ids: Sequence[int]) -> Completion:
+    return Completion(
+        id=request.id,
+        text=chat.text(prompt.ids, ids),
+        prompt_tokens=len(prompt.ids),
+        tokens=len(ids),
+        finish_reason="stop" if ids[-1] in chat.stop_ids else "length",
+    )
 
 
 def _padded(rows: Sequence[Sequence[int]], device: Any, *, left: bool) -> "tuple[torch.Tensor, torch.Tensor]":

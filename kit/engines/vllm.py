@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kit.engines import EngineSettings, Progress, Request, Sampling
+from kit.engines import EngineSettings, Progress, Request, Sampling, adapter_room
+from kit.engines._adapters import AdaptedEngine, open_adapter
 from kit.engines._chat import Chat, Prompt, load_chat
 from kit.errors import KitError, RequestError
+from kit.models.adapters import adaptable_layers
 from kit.models.files import read_json
 from kit.models.opening import opening
 from kit.models.settings import read_config
@@ -45,12 +47,15 @@ def open(model: Path, settings: EngineSettings) -> "VllmEngine":  # noqa: A001 -
     cuda = torch.cuda.is_available()
     threads = 0 if cuda else max(1, _cores() // _local_ranks())
     options = _cuda_options(settings) if cuda else _cpu_options(model, settings, threads)
+    if settings.lora_rank:
+        # Without its layer around the head, which in scoring has a row for each token and is given one for each text.
+        options["lora_target_modules"] = adaptable_layers(model)
     had_group = torch.distributed.is_available() and torch.distributed.is_initialized()
     ranks = os.environ.get("LOCAL_WORLD_SIZE")
     import vllm
 
     with opening(f"{model}: vLLM can't open it", request=False):
-        llm = vllm.LLM(**arguments(model, settings), **options)
+        llm = vllm.LLM(**arguments(model, settings) | options)
     if ranks is not None:  # vLLM's CPU platform has written its own number over the launcher's
         os.environ["LOCAL_WORLD_SIZE"] = ranks
     fingerprint = {
@@ -62,11 +67,14 @@ def open(model: Path, settings: EngineSettings) -> "VllmEngine":  # noqa: A001 -
         "dtype": settings.dtype,
         "threads": threads,
     }
-    return VllmEngine(chat=chat, llm=llm, fingerprint=fingerprint, had_group=had_group)
+    return VllmEngine(chat=chat, llm=llm, settings=settings, fingerprint=fingerprint, had_group=had_group)
 
 
 def arguments(model: Path, settings: EngineSettings) -> dict[str, Any]:
     """Return the options of vLLM that hold on any device."""
+    # One adapter at a time: the rows of a job all have the same one.
+    rank = settings.lora_rank
+    adapters = {"enable_lora": True, "max_lora_rank": adapter_room(rank, "lora_rank"), "max_loras": 1} if rank else {}
     return {
         "model": str(model),
         "dtype": settings.dtype,
@@ -81,22 +89,36 @@ def arguments(model: Path, settings: EngineSettings) -> dict[str, Any]:
         # was asked for, so that two models of one comparison would be sampled in two ways.
         "generation_config": "vllm",
         "disable_log_stats": True,
+        **adapters,
     }
 
 
 class VllmEngine:
     """A model in vLLM; see :class:`kit.engines.Engine`."""
 
-    def __init__(self, *, chat: Chat, llm: Any, fingerprint: Mapping[str, Any], had_group: bool) -> None:
+    def __init__(
+        self, *, chat: Chat, llm: Any, settings: EngineSettings, fingerprint: Mapping[str, Any], had_group: bool
+    ) -> None:
         self.fingerprint = fingerprint
         self._chat = chat
         self._llm = llm
+        self._settings = settings
         self._had_group = had_group
+        self._adapters: dict[Path, Any] = {}
+        """Folder -> vLLM's LoRARequest."""
+        self._loaded: Any = None
+        """The one that vLLM holds."""
 
     def generate(
         self, requests: Sequence[Request], sampling: Sampling, progress: Progress | None = None
     ) -> list[Completion]:
         """One completion a request, in the order of the requests; see :class:`kit.engines.Engine`."""
+        return self.answer(self._chat, None, requests, sampling, progress)
+
+    def answer(
+        self, chat: Chat, adapter: Any, requests: Sequence[Request], sampling: Sampling, progress: Progress | None
+    ) -> list[Completion]:
+        """:meth:`generate` in the words of a chat, with an adapter or without."""
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
@@ -106,31 +128,62 @@ class VllmEngine:
                 top_p=sampling.top_p,
                 max_tokens=prompt.max_tokens,
                 seed=request.seed,
-                stop_token_ids=list(self._chat.stop_ids),
+                stop_token_ids=list(chat.stop_ids),
                 detokenize=False,
                 output_kind=RequestOutputKind.FINAL_ONLY,
             )
 
         def compute(rows: Sequence[tuple[Request, Prompt]], progress: Progress | None) -> list[Completion]:
-            outputs = self._run([prompt.ids for _, prompt in rows], [params(*row) for row in rows], progress)
-            return [self._completion(*row, output.outputs[0]) for row, output in zip(rows, outputs, strict=True)]
+            prompts = [prompt.ids for _, prompt in rows]
+            outputs = self._run(prompts, [params(*row) for row in rows], progress, adapter)
+            return [_completion(chat, *row, output.outputs[0]) for row, output in zip(rows, outputs, strict=True)]
 
-        return self._chat.complete(requests, sampling.max_tokens, progress, compute)
+        return chat.complete(requests, sampling.max_tokens, progress, compute)
 
     def loglikelihood(self, texts: Sequence[tuple[str, str]]) -> list[list[float]]:
         """For each (context, continuation): ln p of every token of the continuation after the context, nats."""
+        return self.score(self._chat, None, texts)
+
+    def score(self, chat: Chat, adapter: Any, texts: Sequence[tuple[str, str]]) -> list[list[float]]:
+        """:meth:`loglikelihood` with a chat's tokenizer, with an adapter or without."""
         from vllm import SamplingParams
 
-        pairs = self._chat.pair_ids(texts)
+        pairs = chat.pair_ids(texts)
         params = SamplingParams(temperature=0.0, max_tokens=1, prompt_logprobs=0, detokenize=False)
-        outputs = self._run([head + tail for head, tail in pairs], [params] * len(pairs), None)
+        outputs = self._run([head + tail for head, tail in pairs], [params] * len(pairs), None, adapter)
         return [
             [output.prompt_logprobs[place][token].logprob for place, token in enumerate(tail, start=len(head))]
             for (head, tail), output in zip(pairs, outputs, strict=True)
         ]
 
+    def with_adapter(self, adapter: Path) -> AdaptedEngine[Any]:
+        """Have vLLM read an adapter, if it has not yet; see :class:`kit.engines.Engine`."""
+        from vllm.lora.request import LoRARequest
+
+        chat = open_adapter(adapter, self._chat, self._settings)
+        if adapter not in self._adapters:
+            number = len(self._adapters) + 1
+            asked = LoRARequest(lora_name=f"adapter-{number}", lora_int_id=number, lora_path=str(adapter))
+            self._load(asked)
+            self._adapters[adapter] = asked
+        return AdaptedEngine(self, chat, self._adapters[adapter])
+
+    def _load(self, adapter: Any) -> None:
+        """Have vLLM hold this adapter and no other; see :func:`_cpu_options` for why no other."""
+        if adapter is self._loaded:
+            return
+        engine = self._llm.llm_engine
+        if self._loaded is not None:
+            engine.remove_lora(self._loaded.lora_int_id)
+            self._loaded = None
+        with opening(f"{adapter.lora_path}: vLLM can't read it", request=False):
+            engine.add_lora(adapter)
+        self._loaded = adapter
+
     def swap(self, model: Path) -> bool:
         """Put another model's weights in the place of this one's, if its shape is the same; faster than a new start.
+
+        An engine that answers with adapters can't: vLLM has put layers of its own around the weights.
 
         Returns:
             Whether it was done; if not, the engine is as it was, and the other model needs ``open``.
@@ -139,7 +192,7 @@ class VllmEngine:
             RequestError: the folder is no model.
         """
         chat = load_chat(model, self._chat.max_model_len, engine="vllm")
-        if _shape(model) != _shape(self._chat.model):
+        if self._settings.lora_rank or _shape(model) != _shape(self._chat.model):
             return False
         with opening(f"{model}: vLLM can't read the weights", request=False):
             self._llm.collective_rpc("reload_weights", kwargs={"weights_path": str(model)})
@@ -176,13 +229,17 @@ class VllmEngine:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    def _run(self, prompts: Sequence[list[int]], params: Sequence[Any], progress: Progress | None) -> list[Any]:
+    def _run(
+        self, prompts: Sequence[list[int]], params: Sequence[Any], progress: Progress | None, adapter: Any
+    ) -> list[Any]:
         """Drive the engine step by step until each prompt is done; outputs in the order of the prompts."""
         from vllm.inputs import TokensPrompt
 
         engine = self._llm.llm_engine
+        if adapter is not None:
+            self._load(adapter)
         for number, (ids, param) in enumerate(zip(prompts, params, strict=True)):
-            engine.add_request(str(number), TokensPrompt(prompt_token_ids=ids), param)
+            engine.add_request(str(number), TokensPrompt(prompt_token_ids=ids), param, lora_request=adapter)
         outputs: list[Any] = [None] * len(prompts)
         rows = tokens = 0
         try:
@@ -199,14 +256,15 @@ class VllmEngine:
             raise
         return outputs
 
-    def _completion(self, request: Request, prompt: Prompt, output: Any) -> Completion:
-        return Completion(
-            id=request.id,
-            text=self._chat.text(prompt.ids, output.token_ids),
-            prompt_tokens=len(prompt.ids),
-            tokens=len(output.token_ids),
-            finish_reason=output.finish_reason,
-        )
+
+def _completion(chat: Chat, request: Request, prompt: Prompt, output: Any) -> Completion:
+    return Completion(
+        id=request.id,
+        text=chat.text(prompt.ids, output.token_ids),
+        prompt_tokens=len(prompt.ids),
+        tokens=len(output.token_ids),
+        finish_reason=output.finish_reason,
+    )
 
 
 def _cpu_options(model: Path, settings: EngineSettings, threads: int) -> dict[str, Any]:
@@ -227,7 +285,9 @@ def _cpu_options(model: Path, settings: EngineSettings, threads: int) -> dict[st
     os.environ["VLLM_CPU_KVCACHE_SPACE"] = str(_cache_gib(model, settings))  # read anew at every start
     if torch.get_num_threads() != threads:  # torch read OMP_NUM_THREADS when it was imported, which may be long ago
         torch.set_num_threads(threads)
-    return {"enforce_eager": True}
+    # To vLLM's kernels for CPUs a row without an adapter is one with the adapter in the last slot (punica_cpu.py takes
+    # weights by an index, which is -1). Here adapters get the first slot, one after another; the last stays zero.
+    return {"enforce_eager": True, **({"max_loras": 2} if settings.lora_rank else {})}
 
 
 def _cache_gib(model: Path, settings: EngineSettings) -> int:

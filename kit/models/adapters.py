@@ -6,13 +6,17 @@ from typing import Any
 
 from kit.errors import RequestError
 from kit.models.differences import Differences, difference_message
-from kit.models.files import read_json, shown
-from kit.models.headers import read_header
+from kit.models.files import read_json, shown, write_json
+from kit.models.headers import read_header, stored_tensors
 from kit.models.opening import one_line
 from kit.models.settings import read_config
+from kit.models.vocabulary import EMBEDDINGS
 from kit.models.weights import architecture, limited_building, reports
 
+CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
+HEAD = "lm_head"
+MERGE = "merge this one into its base with PEFT's merge_and_unload and save that"
 CODE = ("auto_map", "megatron_config")
 """Settings that have a library import what they name."""
 MOST_RANK = 65_536
@@ -33,10 +37,7 @@ def check_adapter(adapter: Path, base: Path) -> None:
     Raises:
         RequestError: the folder holds no adapter, or not the one that its own configuration describes on this base.
     """
-    for name in ("adapter_config.json", WEIGHTS):
-        if not (adapter / name).is_file():
-            raise RequestError(f"{adapter}: no {name} in the folder, wanted an adapter that PEFT saved")
-    _check_settings(adapter / "adapter_config.json")
+    adapter_settings(adapter)
     stored = read_header(adapter / WEIGHTS)
     wanted = _wanted(adapter, base)
     shapes = {name: (stored[name].shape, wanted[name]) for name in sorted(stored.keys() & wanted.keys())}
@@ -46,9 +47,27 @@ def check_adapter(adapter: Path, base: Path) -> None:
         shapes={name: (there, asked) for name, (there, asked) in shapes.items() if there != asked},
     )
     if found:
-        base_name = read_json(adapter / "adapter_config.json").get("base_model_name_or_path")
+        base_name = read_json(adapter / CONFIG).get("base_model_name_or_path")
         cure = f"{_cure(found)} Its adapter_config.json names the base {shown(base_name)}"
         raise RequestError(difference_message(adapter, f"adapter on {base}", found, cure))
+
+
+def is_adapter(folder: Path) -> bool:
+    """Whether a folder holds an adapter and no model."""
+    return (folder / CONFIG).is_file() and not (folder / "config.json").exists()
+
+
+def adapter_settings(adapter: Path) -> dict[str, Any]:
+    """Return an adapter's settings, once its two files are there and ask for nothing that an adapter has not.
+
+    Raises:
+        RequestError: a file is missing, or a setting is of another type, too large, or names code.
+    """
+    for name in (CONFIG, WEIGHTS):
+        if not (adapter / name).is_file():
+            raise RequestError(f"{adapter}: no {name} in the folder, wanted an adapter that PEFT saved")
+    _check_settings(adapter / CONFIG)
+    return read_json(adapter / CONFIG)
 
 
 def _check_settings(path: Path) -> None:
@@ -66,9 +85,12 @@ def _check_settings(path: Path) -> None:
             )
     if settings.get("auto_mapping") is not None and not isinstance(settings["auto_mapping"], dict):
         raise RequestError(f"{path}: auto_mapping: found {shown(settings['auto_mapping'])}, wanted an object")
-    rank = settings.get("r", 1)
-    if type(rank) is not int or not 1 <= rank <= MOST_RANK:
-        raise RequestError(f"{path}: r: found {shown(rank)}, wanted a whole number from 1 to {MOST_RANK:,}")
+    ranks = settings.get("rank_pattern") or {}
+    if not isinstance(ranks, dict):
+        raise RequestError(f"{path}: rank_pattern: found {shown(ranks)}, wanted an object")
+    for name, rank in [("r", settings.get("r", 1)), *ranks.items()]:
+        if type(rank) is not int or not 1 <= rank <= MOST_RANK:
+            raise RequestError(f"{path}: {name}: found {shown(rank)}, wanted a whole number from 1 to {MOST_RANK:,}")
     for name in ("target_modules", "exclude_modules", "modules_to_save"):
         value = settings.get(name)
         names = [value] if isinstance(value, str) else value or []
@@ -104,3 +126,58 @@ def _cure(found: Differences) -> str:
     if found.missing and not found.shapes and not found.unexpected:
         return "is the download complete?"
     return "was it made for another base?"
+
+
+def name_base(adapter: Path, base: str) -> None:
+    """Write a base's name into adapter_config.json, and its list of modules in order."""
+    path = adapter / CONFIG
+    settings = read_json(path) | {"base_model_name_or_path": base}
+    if isinstance(settings.get("target_modules"), list):  # a set's order, which differs from process to process
+        settings["target_modules"].sort()
+    write_json(path, settings)
+
+
+def adapter_rank(adapter: Path) -> int:
+    """Return the largest rank of an adapter's matrices; raises as :func:`adapter_settings`."""
+    settings = adapter_settings(adapter)
+    ranks: list[int] = [settings.get("r", 1), *(settings.get("rank_pattern") or {}).values()]
+    return max(ranks)
+
+
+def adaptable_layers(base: Path) -> list[str]:
+    """Return the names of a model's matrices between its embedding and its head: ``q_proj``, ``up_proj`` and so on."""
+    ends = (*EMBEDDINGS, f"{HEAD}.weight")
+    return sorted(
+        {
+            name.split(".")[-2]
+            for name, tensor in stored_tensors(base).items()
+            if len(tensor.shape) == 2 and name.endswith(".weight") and not name.endswith(ends)
+        }
+    )
+
+
+def check_plain(adapter: Path) -> None:
+    """Refuse an adapter that is more than low-rank matrices beside inner layers, which vLLM can't compute with.
+
+    Raises:
+        RequestError: it is.
+    """
+    settings = adapter_settings(adapter)
+    plain: dict[str, tuple[Any, ...]] = {
+        "peft_type": ("LORA",),
+        "bias": ("none", None),
+        "use_dora": (False, None),
+        "modules_to_save": (None, []),
+    }
+    for name, values in plain.items():
+        if (found := settings.get(name)) not in values:
+            raise RequestError(
+                f"{adapter / CONFIG}: {name}: found {shown(found)}, wanted {values[0]!r}: engines answer with plain "
+                f"LoRA adapters; {MERGE}"
+            )
+    outer = sorted(name for name in read_header(adapter / WEIGHTS) if f".{HEAD}." in name or "lora_embedding" in name)
+    if outer:
+        raise RequestError(
+            f"{adapter / WEIGHTS}: {shown(outer[0])} changes the embedding or the head, and engines answer with "
+            f"adapters of inner layers; {MERGE}"
+        )

@@ -55,10 +55,15 @@ def check_model_folder(path: Path, chat: bool = False) -> None:
             "would not; merge it into the weights, or move it into a folder of its own"
         )
     stored_tensors(path)
-    if not any((path / name).is_file() for name in ("tokenizer.json", "tokenizer.model", "vocab.json")):
+    if not has_tokenizer(path):
         raise RequestError(f"{path}: no tokenizer.json or tokenizer.model; copy the model's tokenizer files there")
     if chat:
         check_chat_template(path)
+
+
+def has_tokenizer(path: Path) -> bool:
+    """Whether a folder has a tokenizer's main file."""
+    return any((path / name).is_file() for name in ("tokenizer.json", "tokenizer.model", "vocab.json"))
 
 
 def check_chat_template(path: Path) -> None:

@@ -9,13 +9,15 @@ from typing import Any
 from kit import registry
 from kit.catalogue import Catalogue, look_up, manifests_folder
 from kit.catalogue.manifest import Dataset, Scale
-from kit.engines import Sampling
+from kit.engines import Sampling, adapter_room
 from kit.errors import RequestError, one_line, shown
 from kit.files.texts import HALF
+from kit.models.adapters import adapter_rank, adapter_settings, is_adapter
+from kit.models.folder import check_chat_template, has_tokenizer
 from kit.plan import Plan
 from kit.plan.planner import Planner
 from kit.plan.planning import largest_scale, locks, this_machine
-from kit.plan.sources import folder_source
+from kit.plan.sources import adapter_source, folder_source
 from kit.reading.textfiles import decode, read_bytes
 from kit.reading.values import LARGEST_SEED, MOST_BATCH, MOST_EPOCHS, MOST_RANK, MOST_ROUNDS, MOST_TOKENS
 from kit.records import BYTE_ORDER_MARK
@@ -132,11 +134,62 @@ class Workbench:
         params = self.plan.jobs[key].params
         chat_tokenizer(Path(base), params["chat_template"], params["end_of_turn"])
 
-    def answer(self, benchmark: str, model: str, data: Path | None, options: dict[str, Any]) -> str:
-        """Model + problems -> completions."""
+    def base_name(self, base: str) -> str:
+        """What adapter_config.json calls a base, so that PEFT finds it: a repository, or else a folder or our name."""
+        if base not in self.catalogue.models:
+            return str(Path(base).resolve())
+        hub = self.catalogue.models[base].hub
+        return hub.repo if hub else base
+
+    def base_of(self, adapter: Path) -> str:
+        """Return the base that an adapter's folder names, as :meth:`model` takes it.
+
+        Raises:
+            RequestError: it names none, or one that is neither here nor in ``models.toml``.
+        """
+        named = adapter_settings(adapter).get("base_model_name_or_path")
+        if isinstance(named, str) and named:
+            repos = {model.hub.repo: name for name, model in self.catalogue.models.items() if model.hub}
+            if (known := repos.get(named, named)) in self.catalogue.models:
+                return known
+            for folder in (named, os.path.join(adapter.resolve().parent, named)):  # noqa: PTH118  # as in model
+                if os.path.isdir(folder):  # noqa: PTH112
+                    return folder
+        raise RequestError(
+            f"{adapter}: an adapter, and its base {shown(named)} (adapter_config.json) is no folder here and no model "
+            "of manifests/models.toml; name the base with --base"
+        )
+
+    def answering(self, model: str, base: str) -> tuple[dict[str, str], int | None]:
+        """Return the inputs that answer, and an adapter's rank: a whole model, or a base and its adapter.
+
+        Raises:
+            RequestError: it is neither; or a base is named for a model that is whole.
+        """
+        adapter = Path(model)
+        if model in self.catalogue.models or not os.path.isdir(model) or not is_adapter(adapter):  # noqa: PTH112
+            if base:
+                raise RequestError(f"--base {one_line(base)}: --model {one_line(model)} is no adapter's folder")
+            return {"model": self.model(model, chat=True)}, None
+        rank = adapter_room(adapter_rank(adapter), one_line(model))
+        base = base or self.base_of(adapter)
+        own_words = has_tokenizer(adapter)
+        if own_words:
+            check_chat_template(adapter)
+        inputs = {"model": self.model(base, chat=not own_words)}
+        known = base in self.catalogue.models
+        params, source = adapter_source(adapter, None if known else Path(base))
+        job_id = f"fetch/{adapter.resolve().name}"
+        resources = {"source": source}
+        inputs["adapter"] = self.planner.add("fetch", job_id, params, {}, resources=resources)
+        return inputs, rank
+
+    def answer(self, benchmark: str, model: str, data: Path | None, options: dict[str, Any], base: str = "") -> str:
+        """Model, or base and adapter, + problems -> completions."""
         module = registry.load("benchmarks", benchmark)
-        params = {"benchmark": benchmark, **self.text_params(options, model, module.PROMPTS)}
-        inputs = {"model": self.model(model, chat=True), "data": self.data(benchmark, data)}
+        found, rank = self.answering(model, base)
+        params = {"benchmark": benchmark, **self.text_params(options, model, module.PROMPTS, rank)}
+        inputs = {**found, "data": self.data(benchmark, data)}
         plugins = {benchmark: module.ASKS, **self.planner.engine_version()}
         return self.planner.add(
             "answer", f"answer/{benchmark}", params | {"rows": options["rows"]}, inputs, plugins=plugins
@@ -158,7 +211,9 @@ class Workbench:
             return self.file(path, benchmark)
         return self.planner.data(registry.load("benchmarks", benchmark).DATASET)
 
-    def text_params(self, options: dict[str, Any], model: str, templates: Sequence[str]) -> dict[str, Any]:
+    def text_params(
+        self, options: dict[str, Any], model: str, templates: Sequence[str], lora_rank: int | None = None
+    ) -> dict[str, Any]:
         """Seed, sampling, wording and engine of a job in which a model writes text."""
         sampling = Sampling(
             temperature=options["temperature"], top_p=options["top_p"], max_tokens=options["max_tokens"]
@@ -167,7 +222,7 @@ class Workbench:
             "seed": options["seed"],
             "sampling": asdict(sampling),
             **self.planner.wording(options["prompts"], templates),
-            **self.planner.engine(model),
+            **self.planner.engine(model, lora_rank),
         }
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from kit import registry
 from kit.catalogue import Catalogue, look_up
 from kit.catalogue.manifest import Column, Dataset, Experiment, Scale, Table
+from kit.engines import adapter_room
 from kit.errors import RequestError, did_you_mean
 from kit.files.seeds import FIELDS
 from kit.plan import CellAddress, Plan, costs
@@ -93,14 +94,26 @@ class Planner:
             "seed": experiment.seed,
             "sampling": {"temperature": 0.0, "top_p": 1.0, "max_tokens": rows.max_tokens},
             **self.wording(rows.prompts, module.PROMPTS),
-            **self.engine(name),
+            **self.engine(name, self.lora_rank(experiment)),
         }
-        inputs = {"model": self.sft(experiment, evolver, base), "data": self.data(rows.dataset)}
+        inputs = {**self.tuned(experiment, evolver, base), "data": self.data(rows.dataset)}
         plugins = {benchmark: module.ASKS, **self.engine_version()}
         job_id = f"answer/{benchmark}/{self.trained_id(experiment, evolver, base)}"
         count = self.count(rows.dataset, rows.rows)
         cost = costs.writing(self.catalogue, self.scale, name, count, rows.max_tokens)
         return self.add("answer", job_id, params, inputs, plugins=plugins, resources={**cost, "shape": name})
+
+    def tuned(self, experiment: Experiment, evolver: str, base: str) -> dict[str, str]:
+        """What answers: the tuned model, or the base and its adapter: jobs of one base then share an engine start."""
+        key = self.sft(experiment, evolver, base)
+        if experiment.sft.lora is None:
+            return {"model": key}
+        return {"model": self.model(self.required_player(base)), "adapter": key}
+
+    def lora_rank(self, experiment: Experiment) -> int | None:
+        """Room that an engine needs for the experiment's adapters; None after full tuning."""
+        lora = experiment.sft.lora
+        return adapter_room(lora.rank, f"experiment {experiment.id!r}: sft.lora.rank") if lora else None
 
     def sft(self, experiment: Experiment, evolver: str, base: str) -> str:
         """Pairs + base -> tuned model."""
@@ -109,6 +122,7 @@ class Planner:
         params = {
             **spec.model_dump(exclude={"lora"}),
             "lora": spec.lora.model_dump() if spec.lora else None,
+            **({"save": "adapter"} if spec.lora else {}),
             "epochs": self.capped("sft.epochs", spec.epochs, limits.epochs),
             "global_batch_size": self.capped("sft.global_batch_size", spec.global_batch_size, limits.global_batch_size),
             "max_length_tokens": self.capped(
@@ -271,11 +285,18 @@ class Planner:
             self.plan.jobs[job.key] = dataclasses.replace(job, id=f"{job_id}~{number}") if number > 1 else job
         return job.key
 
-    def engine(self, name: str) -> dict[str, Any]:
-        """What the engine is opened with, and how many copies of it share the rows."""
+    def engine(self, name: str, lora_rank: int | None = None) -> dict[str, Any]:
+        """What the engine is opened with, and how many copies of it share the rows.
+
+        Args:
+            name: the model's.
+            lora_rank: room for the adapter that it answers with; None where it has none.
+        """
         spec, gpus = self.scale.engine, self.scale.hardware.gpus
         tensor_parallel = self.scale.tensor_parallel.get(name, 1)
         settings = {**spec.model_dump(), "tensor_parallel": tensor_parallel}
+        if lora_rank is not None:
+            settings["lora_rank"] = lora_rank
         return {"engine": settings, "world": max(1, gpus // tensor_parallel)}
 
     def training(self) -> dict[str, Any]:

@@ -109,9 +109,43 @@ def folder_source(folder: Path, *, engine: str = "transformers") -> Source:
             raise RequestError(f"{name}: no config.json there; name a folder that save_pretrained wrote")
     except OSError as error:  # a name that is too long
         raise RequestError(f"{name}: {error.strerror}") from error
+    _check_path(folder, name)
+    _check_weights(folder, engine)
+    return _hashed(folder)
+
+
+def adapter_source(adapter: Path, base: Path | None) -> Source:
+    """An adapter's folder on disk, after a check of all that is known of it before its base is loaded.
+
+    Args:
+        adapter: adapter_config.json, adapter_model.safetensors, tokenizer.
+        base: the folder of its base, where that is on this disk; a worker compares the two in any case.
+
+    Raises:
+        RequestError: it is none, brings code, or was made for another base.
+    """
+    from importlib.util import find_spec
+
+    from kit.models import check_adapter
+    from kit.models.adapters import check_plain
+    from kit.models.foreign_code import check_no_code
+
+    _check_path(adapter, f"adapter {one_line(str(adapter))}")
+    check_no_code(adapter)
+    check_plain(adapter)
+    if base is not None and find_spec("torch") and find_spec("peft"):
+        check_adapter(adapter, base)
+    return _hashed(adapter)
+
+
+def _check_path(folder: Path, name: str) -> None:
+    """Refuse a folder whose path no job's file can hold."""
     if HALF.search(str(folder.resolve())):
         raise RequestError(f"{name}: its name, or that of a folder on its way, is not UTF-8; rename it")
-    _check_weights(folder, engine)
+
+
+def _hashed(folder: Path) -> Source:
+    """Every file that a model or an adapter is read from, by the hash of its bytes."""
     names = sorted(
         p.name
         for p in folder.iterdir()

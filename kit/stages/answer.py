@@ -1,4 +1,4 @@
-"""A model and a benchmark's problems -> completions."""
+"""A model, alone or with an adapter beside it, and a benchmark's problems -> completions."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -28,6 +28,8 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, contex
         for problem in problems
     ]
     engine = context.engine(inputs["model"], EngineSettings(**params["engine"]))
+    if "adapter" in inputs:
+        engine = engine.with_adapter(inputs["adapter"])
     sampling = Sampling(**params["sampling"])
 
     def compute(part: Sequence[Request]) -> list[Completion]:

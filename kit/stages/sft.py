@@ -40,7 +40,8 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, contex
     Args:
         params: as :class:`kit.training.params.SftParams`.
         inputs: ``pairs``, a folder with ``pairs.jsonl``, and ``base``, a model's folder.
-        out: becomes the tuned model's folder, with ``train_log.jsonl``, and ``adapter`` after LoRA.
+        out: becomes the tuned model's folder, with ``train_log.jsonl``, and ``adapter`` after LoRA; or with
+            ``save = "adapter"`` the adapter's own folder.
         context: ranks and progress.
 
     Raises:

@@ -32,7 +32,7 @@ class SftParams(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     tuning: Literal["full", "lora"]
-    """Train every weight, or an adapter that is merged at the end."""
+    """Train every weight, or an adapter beside them."""
     learning_rate: Annotated[float, Field(gt=0.0)]
     """The peak, reached after the warm-up."""
     epochs: Positive
@@ -59,6 +59,8 @@ class SftParams(BaseModel):
     """``fsdp``: weights, gradients and optimiser split over the ranks (what ZeRO stage 3 does)."""
     lora: LoraParams | None = None
     """Wanted by ``tuning = "lora"``, refused otherwise."""
+    save: Literal["model", "adapter"] = "model"
+    """``adapter``, after LoRA: the adapter alone, for its base; ``model``: all weights, an adapter added to them."""
     chat_template: Annotated[str, Field(min_length=1)]
     """Jinja text; saved with the tokenizer, so that asking uses the words that training used."""
     end_of_turn: Annotated[str, Field(min_length=1)] | None = None
@@ -75,6 +77,8 @@ class SftParams(BaseModel):
     def _lora_where_asked(self) -> Self:
         if (self.tuning == "lora") != (self.lora is not None):
             raise ValueError(f"tuning is {self.tuning!r} and lora is {'absent' if self.lora is None else 'given'}")
+        if self.save == "adapter" and self.lora is None:
+            raise ValueError("save is 'adapter' and lora is absent")
         return self
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from kit.errors import RequestError
 from kit.models import check_adapter, check_model_folder, check_weights, load_causal_lm
+from kit.models.adapters import name_base
 from kit.models.folder import check_config
 from kit.models.opening import opening
 from kit.models.settings import read_config
@@ -84,6 +85,8 @@ def _with_adapter(model: Any, lora: LoraParams, seed: int) -> Any:
 def save(trainer: Any, tokenizer: Any, end_of_turn: str, *, base: Path, params: SftParams, out: Path) -> int:
     """Write the tuned model; every rank calls it, rank 0 writes.
 
+    A plain model's folder; of a LoRA run that is to be saved as an adapter, PEFT's two files with the tokenizer beside.
+
     Returns:
         Tensors written; 0 on the other ranks.
     """
@@ -93,10 +96,26 @@ def save(trainer: Any, tokenizer: Any, end_of_turn: str, *, base: Path, params: 
     if not accelerator.is_main_process:
         return 0
     model = accelerator.unwrap_model(trainer.model)
+    if params.save == "adapter":
+        _save_adapter(model, state, base, out)
+        _generation_config(model, tokenizer, end_of_turn).save_pretrained(out)
+        tokenizer.save_pretrained(out)
+        return _count_tensors(out)
     if params.lora is not None:
         model, state = _merged(model, state, base, out), None
     model.generation_config = _generation_config(model, tokenizer, end_of_turn)
     return _write(model, state, tokenizer, params.dtype, out)
+
+
+def _save_adapter(model: Any, state: Mapping[str, Any] | None, base: Path, out: Path) -> None:
+    """Write PEFT's adapter_config.json and adapter_model.safetensors (fp32), the same bytes in every store.
+
+    The base is named by its folder's name, which in a store is its key; PEFT itself would write a path of this machine.
+    """
+    model.save_pretrained(out, **({} if state is None else {"state_dict": state}))
+    (out / "README.md").unlink(missing_ok=True)
+    name_base(out, base.name)
+    check_adapter(out, base)
 
 
 def _merged(model: Any, state: Mapping[str, Any] | None, base: Path, out: Path) -> Any:
@@ -104,9 +123,7 @@ def _merged(model: Any, state: Mapping[str, Any] | None, base: Path, out: Path) 
     import torch
     from peft import PeftModel
 
-    model.save_pretrained(out / ADAPTER, **({} if state is None else {"state_dict": state}))
-    (out / ADAPTER / "README.md").unlink(missing_ok=True)
-    check_adapter(out / ADAPTER, base)
+    _save_adapter(model, state, base, out / ADAPTER)
     whole = load_causal_lm(base, dtype=torch.float32)
     return PeftModel.from_pretrained(whole, out / ADAPTER).merge_and_unload()
 
@@ -114,7 +131,6 @@ def _merged(model: Any, state: Mapping[str, Any] | None, base: Path, out: Path) 
 def _write(model: Any, state: dict[str, Any] | None, tokenizer: Any, precision: str, out: Path) -> int:
     """Config, safetensors, tokenizer with the chat template, and a generation config that stops at the turn's end."""
     import torch
-    from safetensors import safe_open
 
     dtype = getattr(torch, precision)
     if state is None:
@@ -127,6 +143,13 @@ def _write(model: Any, state: dict[str, Any] | None, tokenizer: Any, precision: 
     model.config.use_cache = True  # the Trainer turns it off
     model.save_pretrained(out, state_dict=state)
     tokenizer.save_pretrained(out)
+    return _count_tensors(out)
+
+
+def _count_tensors(out: Path) -> int:
+    """Let every user read the safetensors, and return how many tensors the folder's own files hold."""
+    from safetensors import safe_open
+
     for path in out.rglob("*.safetensors"):
         path.chmod(0o644)  # safetensors makes them 0600; another container's user is to read them
     tensors = 0

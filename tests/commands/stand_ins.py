@@ -81,7 +81,7 @@ def worker(words: Sequence[str]) -> int:
 
     load = registry.load
     engine = ModuleType("engine")
-    vars(engine).update(open=lambda model, settings: FakeEngine(model.name, settings.max_model_len))
+    vars(engine).update(open=lambda model, settings: FakeEngine(model.name, settings))
 
     def load_stand_in(kind: str, name: str) -> ModuleType:
         return engine if kind == "engines" else stage(name, load(kind, name)) if kind == "stages" else load(kind, name)

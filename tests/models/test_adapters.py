@@ -10,6 +10,7 @@ import pytest
 
 from kit import models
 from kit.errors import RequestError
+from kit.models.adapters import adaptable_layers, adapter_rank, check_plain
 
 torch = pytest.importorskip("torch")
 peft = pytest.importorskip("peft")
@@ -111,3 +112,24 @@ def test_a_folder_that_is_no_adapter(name: str, adapter: Callable[..., Path], or
     with pytest.raises(RequestError) as caught:
         models.check_adapter(folder, originals["untied"])
     assert str(caught.value) == f"{folder}: no {name} in the folder, wanted an adapter that PEFT saved"
+
+
+def test_the_layers_that_an_adapter_may_change(originals: dict[str, Path]):
+    layers = ["down_proj", "gate_proj", "k_proj", "o_proj", "q_proj", "up_proj", "v_proj"]
+    assert adaptable_layers(originals["untied"]) == layers
+
+
+@pytest.mark.parametrize("target", ["lm_head", "embed_tokens"])
+def test_an_adapter_of_the_head_or_the_embedding_is_refused(target: str, originals: dict[str, Path], tmp_path: Path):
+    # vLLM was told to leave these layers alone, and left the adapter's part of them out without a word
+    from transformers import AutoModelForCausalLM
+
+    base = AutoModelForCausalLM.from_pretrained(originals["untied"], trust_remote_code=False)
+    config = peft.LoraConfig(r=4, target_modules=["q_proj", target], task_type="CAUSAL_LM")
+    peft.get_peft_model(base, config).save_pretrained(tmp_path, save_embedding_layers=False)
+    with pytest.raises(RequestError, match=rf"{target}.* changes the embedding or the head, and engines answer with"):
+        check_plain(tmp_path)
+
+
+def test_the_largest_rank_counts(adapter: Callable[..., Path]):
+    assert adapter_rank(adapter()) == 4

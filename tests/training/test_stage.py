@@ -64,7 +64,7 @@ def test_the_log_holds_the_schedule_and_the_order(
     assert [len(line["rows"]) for line in lines] == [4, 4, 3, 4, 4, 3]
 
 
-@pytest.mark.parametrize("extra", [{}, LORA], ids=["full", "lora"])
+@pytest.mark.parametrize("extra", [{}, LORA, LORA | {"save": "adapter"}], ids=["full", "lora", "adapter"])
 def test_the_same_inputs_give_the_same_bytes(
     inputs: dict[str, Path], params: dict[str, Any], context: Any, tmp_path: Path, extra: dict[str, Any]
 ) -> None:
