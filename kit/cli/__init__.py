@@ -21,7 +21,9 @@ app = typer.Typer(
     help="A reproducible benchmark of instruction evolution (arXiv 2412.11231).",
 )
 
-Tables = Annotated[list[str], typer.Argument(help="Tables by number: 2; or the path of a manifest of your own")]
+Tables = Annotated[
+    list[str], typer.Argument(help="Tables by number: 2; all of them: all; or the path of a manifest of your own")
+]
 ScaleName = Annotated[
     str, typer.Option("--scale", help="smoke, mini, one-gpu, paper; auto takes what fits this machine")
 ]
