@@ -65,10 +65,20 @@ CHANGES = {
         "seed = true",
         "my.toml: experiment[0].seed: input should be a valid integer, found True",
     ),
-    "text for a list": (
+    "a table for a list": (
         'base = ["smollm2-29l"]',
-        'base = "smollm2-29l"',
-        "my.toml: experiment[0].base: input should be a valid list, found 'smollm2-29l'",
+        'base = { a = "smollm2-29l" }',
+        "my.toml: experiment[0].base: input should be a valid string",
+    ),
+    "a value twice": (
+        'base = ["smollm2-29l"]',
+        'base = ["smollm2-29l", "smollm2-29l"]',
+        "my.toml: experiment[0]: base: 'smollm2-29l' stands twice",
+    ),
+    "one value of several out of range": (
+        "temperature = 0.7",
+        "temperature = [0, 0.7, 7.0]",
+        "my.toml: experiment[0].evolve.temperature[2]: input should be less than or equal to 2, found 7.0",
     ),
     "missing key": ("seed = 42\n", "", "my.toml: experiment[0].seed: missing; it has no default"),
     "no evolver": (
@@ -94,10 +104,52 @@ CHANGES = {
     ),
     "another schema": ("schema = 1", "schema = 2", "my.toml: schema: found 2, this kit reads schema = 1"),
     "no schema": ("schema = 1\n", "", "my.toml: schema: found None, this kit reads schema = 1"),
-    "no such round": (
+    "the name that a round had": (
+        "round = 2",
         "rounds = 2",
-        "rounds = 2\ntrain_round = 3",
-        "my.toml: experiment[0]: train_round = 3, but there are rounds 1 to 2",
+        "my.toml: experiment[0]: rounds is called round now: the round that is trained on, or a list of rounds; those "
+        "before it are planned by themselves",
+    ),
+    "a round without an evolver": (
+        'evolver = ["smollm2-135m-instruct"]\n',
+        "",
+        "my.toml: experiment[0]: evolver is missing; it may be left out where round = 0 alone, the seed data",
+    ),
+    "no benchmark": (
+        'benchmarks = ["gsm8k"]\n',
+        "",
+        "my.toml: experiment[0].benchmarks: missing; without a view they are the table's columns",
+    ),
+    "by no axis": (
+        "[experiment.sft]",
+        "[experiment.by.bases.smollm2-29l]\nseed = 1\n\n[experiment.sft]",
+        "my.toml: experiment[0]: by.bases: no such axis; did you mean 'base'?",
+    ),
+    "by no value": (
+        "[experiment.sft]",
+        "[experiment.by.base.smollm2-30l]\nseed = 1\n\n[experiment.sft]",
+        "my.toml: experiment[0]: by.base: the axis has no value 'smollm2-30l'; did you mean 'smollm2-29l'?",
+    ),
+    "by what brings an axis along": (
+        "[experiment.sft]",
+        "[experiment.by.base.smollm2-29l]\nevolver = 'x'\n\n[experiment.sft]",
+        "my.toml: experiment[0]: by.base.smollm2-29l: evolver is given twice: it is an axis, or brought along by one, "
+        "evolver",
+    ),
+    "by an unknown key": (
+        "[experiment.sft]",
+        "[experiment.by.base.smollm2-29l]\nsft.learning_rat = 1e-5\n\n[experiment.sft]",
+        "my.toml: experiment[0].by.base.smollm2-29l.sft.learning_rat: no such key; did you mean 'learning_rate'?",
+    ),
+    "by what does not fit": (
+        "[experiment.sft]",
+        "[experiment.by.base.smollm2-29l]\nsft.tuning = 'lora'\n\n[experiment.sft]",
+        "my.toml: experiment[0].sft: tuning = 'lora' and the table lora belong together",
+    ),
+    "a view without a column": (
+        "[experiment.sft]",
+        "[[view]]\nrows.base = ['smollm2-29l']\ncolumns = []\n\n[experiment.sft]",
+        "my.toml: view[0].columns: list should have at least 1 item after validation, not 0, found []",
     ),
     "lora without tuning": (
         "epochs = 1",

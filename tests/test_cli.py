@@ -399,7 +399,7 @@ def test_reports_of_a_store_with_nothing_in_it(kit: Kit, tmp_path: Path):
     assert code == 0
     assert len(out.splitlines()) == 1 + len(plan_tables(["2"], "smoke").cells["table-2"])
     both = kit("report", "1", "2", "--scale", "smoke", "--format", "csv")[1]
-    assert both.count("table,scale,evolver") == 1
+    assert both.count("table,scale,seeds") == 1
     assert both.endswith(out.partition("\n")[2])
     assert kit("report", "2", "--scale", "smoke", "--format", "markdown")[1].count("missing") == 32
     assert kit("verify", "2", "--scale", "smoke")[0] == 1

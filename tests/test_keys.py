@@ -41,8 +41,8 @@ class Setting:
             inner = {part: getattr(experiment, part).model_copy(update=changes)} if part else changes
             return experiment.model_copy(update=inner)
 
-        found = {name: edited(experiment) for name, experiment in self.catalogue.experiments.items()}
-        self.catalogue.__dict__["experiments"] = found
+        found = {"qwen-2": edited(self.catalogue.experiments["qwen-2"])}
+        self.catalogue.__dict__["experiments"] = {**self.catalogue.experiments, **found}
 
     def edit_model(self, name: str, model: Model) -> None:
         self.catalogue.__dict__["models"] = {**self.catalogue.models, name: model}

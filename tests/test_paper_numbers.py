@@ -104,17 +104,20 @@ def test_a_table_goes_by_number_name_or_file(asked: int | str):
 
 
 @pytest.mark.parametrize(
-    ("number", "cell", "where", "value"),
+    ("number", "at", "column", "value"),
     [
-        pytest.param(1, (SLM, "llama-3.2-3b", "ifeval_prompt_strict"), {}, 41.59, id="table-1-first"),
-        pytest.param(2, ("qwen-2-72b-instruct", "mistral-7b-v0.3", "mbpp"), {}, 1.80, id="table-2-mbpp"),
-        pytest.param(10, (LLM, "llama-3-8b", "gsm8k"), {"round": 2}, 64.59, id="table-10-round-2"),
-        pytest.param(12, (SLM, "llama-3.2-3b", "humaneval"), {"temperature": 0.9}, 40.24, id="table-12-temperature"),
-        pytest.param(1, (SLM, "qwen-2-7b", "mbpp"), {}, None, id="no-such-row"),
+        pytest.param(1, (SLM, "llama-3.2-3b"), "ifeval_prompt_strict", 41.59, id="table-1-first"),
+        pytest.param(2, ("qwen-2-72b-instruct", "mistral-7b-v0.3"), "mbpp", 1.80, id="table-2-mbpp"),
+        pytest.param(9, (None, "llama-3-8b"), "gsm8k", 53.68, id="table-9-no-evolver"),
+        pytest.param(10, (LLM, "llama-3-8b", "round", 2), "gsm8k", 64.59, id="table-10-round-2"),
+        pytest.param(12, (SLM, "llama-3.2-3b", "temperature", 0.9), "humaneval", 40.24, id="table-12-temperature"),
+        pytest.param(1, (SLM, "qwen-2-7b"), "mbpp", None, id="no-such-row"),
     ],
 )
-def test_cells(number: int, cell: tuple[str, str, str], where: dict[str, Any], value: float | None):
-    assert paper.table(number).cell(*cell, **where) == value
+def test_cells(number: int, at: tuple[Any, ...], column: str, value: float | None):
+    evolver, base, *more = at
+    place = {"base": base, **({"evolver": evolver} if evolver else {}), **({more[0]: more[1]} if more else {})}
+    assert paper.table(number).cell(place, column) == value
 
 
 def test_tables_1_and_2_are_full():
@@ -126,7 +129,7 @@ def test_tables_1_and_2_are_full():
 
 def test_a_missing_column_is_named():
     with pytest.raises(RequestError) as error:
-        paper.table(2).cell("qwen-2-7b-instruct", "llama-3-8b", "humanevals")
+        paper.table(2).cell({"evolver": "qwen-2-7b-instruct", "base": "llama-3-8b"}, "humanevals")
     assert str(error.value) == (
         "Qwen-2 evolvers, six base models, one round: no column 'humanevals'; did you mean 'humaneval'?"
     )
@@ -134,10 +137,20 @@ def test_a_missing_column_is_named():
 
 def test_several_rows_ask_for_what_tells_them_apart():
     with pytest.raises(RequestError) as error:
-        paper.table(10).cell(SLM, "llama-3-8b", "gsm8k")
+        paper.table(10).cell({"evolver": SLM, "base": "llama-3-8b"}, "gsm8k")
     assert str(error.value) == (
-        "Three rounds on Llama-3-8B (detail of figure 1): 3 rows for llama-3.1-8b-instruct and llama-3-8b; "
-        "say which with round"
+        "Three rounds on Llama-3-8B (detail of figure 1): 3 rows for evolver = llama-3.1-8b-instruct, base = "
+        "llama-3-8b; say which with round"
+    )
+
+
+def test_a_figures_series():
+    figure = paper.table("figure-1").of_series("from_tables")
+    assert figure.cell({"evolver": SLM, "base": "llama-3-8b", "round": 0}, "gsm8k") == 53.68
+    with pytest.raises(RequestError) as error:
+        figure.of_series("from_table")
+    assert str(error.value) == (
+        "three rounds on Llama-3-8B, drawn as lines: no series 'from_table'; did you mean 'from_tables'?"
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from kit.catalogue import Catalogue, manifests_folder
-from kit.catalogue.manifest import Dataset, Table
+from kit.catalogue.manifest import Dataset, View
 from kit.errors import RequestError
 from kit.plan import Plan, digest
 from kit.plan.planner import make_plan
@@ -45,8 +45,81 @@ def test_the_papers_jobs(table: str):
     assert len(planned(table, "paper").cells[f"table-{table}"]) == 2 * 6 * 8
 
 
+# evolve, respond, sft, answer, grade; a model is tested on the 1, 2 or 2 benchmarks of its seed set's domain
+COUNTS = {
+    "9": (0, 0, 3 * 6, 5 * 6, 5 * 6),  # 3 seed sets x 6 bases
+    "10": (18, 18, 18, 30, 30),  # 2 evolvers x 3 seed sets x 3 rounds, one base
+    "12": (12, 12, 12, 24, 24),  # 2 evolvers x 6 temperatures, one seed set of 2 benchmarks, one base
+    "figure-1": (18, 18, 21, 35, 35),  # and round 0 of each seed set, which both evolvers share
+    "11": (6, 6, 42, 70, 70),  # 2 evolvers x 3 seed sets x 7 bases
+    # Table 1 has round 1 of 10's 3 (6 evolve, 6 sft, 10 answers), 0.7 of 12's 6 temperatures (2, 2, 4), 11's evolution
+    "all": (6 + 6 + 12 + 10, 34 + 6, 36 + 36 + 18 + 12 + 10 + 42, 60 + 60 + 30 + 20 + 20 + 70, 260),
+}
+
+
+@pytest.mark.parametrize("table, counts", COUNTS.items())
+def test_jobs_of_each_table_and_of_all(table: str, counts: tuple[int, ...]):
+    found = Counter(job.stage for job in planned(table, "paper").jobs.values())
+    assert tuple(found[name] for name in ("evolve", "respond", "sft", "answer", "grade")) == counts
+
+
+def test_all_is_every_table_in_order():
+    names = ["table-1", "table-2", "table-9", "table-10", "table-11", "table-12", "figure-1", "figure-3"]
+    assert list(planned("all", "smoke").tables) == names
+    for name in names:
+        alone = planned(name, "smoke")
+        assert alone.jobs.keys() <= planned("all", "smoke").jobs.keys()
+        assert alone.cells[name] == planned("all", "smoke").cells[name]
+
+
+@pytest.mark.parametrize("scale", ["smoke", "paper"])
+def test_seed_data_is_trained_on_as_it_stands(scale: str):
+    plan = planned("9", scale)
+    assert stage(plan, "evolve") == stage(plan, "respond") == []
+    known = Catalogue(manifests_folder())
+    for job in stage(plan, "sft"):
+        rows = known.scale(scale).seeds[job.params["seeds"]]
+        assert plan.jobs[job.inputs["pairs"]].id == f"fetch/{rows.dataset}"
+        assert (job.params["format"], job.params["rows"]) == (known.datasets[rows.dataset].format, rows.rows)
+
+
+@pytest.mark.shared
+def test_the_sizes_are_trained_as_the_protocol_says(shared: Path):
+    scaling = yaml.safe_load((shared / "paper/protocol.yaml").read_text(encoding="utf-8"))["sft"]["scaling"]
+    plan = planned("11", "paper")
+    groups = {base: group for group in scaling["groups"] for base in group["models"]}
+    tuned = stage(plan, "sft")
+    assert Counter(plan.jobs[job.inputs["base"]].id.removeprefix("fetch/") for job in tuned) == dict.fromkeys(groups, 6)
+    for job in tuned:
+        group = groups[plan.jobs[job.inputs["base"]].id.removeprefix("fetch/")]
+        wanted = {name: scaling[name] for name in ("epochs", "global_batch_size", "lr_scheduler", "warmup_ratio")}
+        wanted |= {name: group[name] for name in ("tuning", "learning_rate")}
+        assert {name: job.params[name] for name in wanted} == wanted
+        lora = {name: group["lora"][name] for name in ("rank", "alpha", "dropout")} if "lora" in group else None
+        assert job.params["lora"] == lora
+    responder = {plan.jobs[job.inputs["model"]].id for job in stage(plan, "respond")}
+    assert responder == {"fetch/llama-3.1-70b-instruct"}
+
+
+@pytest.mark.shared
+def test_rounds_and_temperatures_are_the_protocols(shared: Path):
+    scenarios = yaml.safe_load((shared / "paper/protocol.yaml").read_text(encoding="utf-8"))["scenarios"]
+    rounds, warm = scenarios["rounds"], scenarios["temperature"]
+    plan = planned("10", "paper")
+    assert {row["round"] for row in plan.tables["table-10"].rows} | {0} == set(rounds["rounds"])
+    assert {cell.at["base"] for cell in plan.cells["table-10"]} == {rounds["model"]}
+    assert {cell.at["evolver"] for cell in plan.cells["table-10"]} == set(rounds["evolvers"])
+    plan = planned("12", "paper")
+    found = [job.params["sampling"]["temperature"] for job in stage(plan, "evolve")]
+    assert sorted(set(found)) == warm["temperatures"]
+    assert {job.params["seeds"] for job in stage(plan, "evolve")} == {warm["data"]}
+    assert {job.params["sampling"]["temperature"] for job in stage(plan, "respond")} == {
+        0.0
+    }  # the evolver's alone varies
+
+
 @pytest.mark.parametrize("scale", ["smoke", "mini", "one-gpu", "paper"])
-@pytest.mark.parametrize("table", ["1", "2"])
+@pytest.mark.parametrize("table", ["1", "2", "9", "10", "11", "12", "figure-1", "figure-3", "all"])
 def test_a_plan_is_whole(table: str, scale: str):
     plan = planned(table, scale)
     seen: set[str] = set()
@@ -54,7 +127,7 @@ def test_a_plan_is_whole(table: str, scale: str):
         assert job.key == key
         assert set(job.inputs.values()) <= seen  # each stands after its inputs
         seen.add(key)
-    cells = {address.key for cells in plan.cells.values() for address in cells}
+    cells = {key for cells in plan.cells.values() for address in cells for key in address.keys}
     assert plan.needs(cells) == set(plan.jobs)  # no job without a use
     assert len({job.id for job in plan.jobs.values()}) == len(plan.jobs)
     assert digest(plan) == digest(plan_tables([table], scale))
@@ -134,10 +207,10 @@ def test_each_round_is_made_from_the_one_before(tmp_path: Path):
     text = (ROOT / "examples" / "two-evolvers.toml").read_text(encoding="utf-8")
     (tmp_path / "my-seeds.json").write_text('[{"instruction": "a"}]', encoding="utf-8")
     path = tmp_path / "own.toml"
-    path.write_text(text.replace("rounds = 1", "rounds = 3\ntrain_round = 2"), encoding="utf-8")
+    path.write_text(text.replace("round = 1", "round = 2"), encoding="utf-8")
     plan = plan_manifest(path)
     rounds = {key: job.params["round"] for key, job in plan.jobs.items() if job.stage == "evolve"}
-    assert sorted(rounds.values()) == [1, 1, 2, 2]  # the third would be trained on by nobody
+    assert sorted(rounds.values()) == [1, 1, 2, 2]
     for key, round in rounds.items():
         inputs = plan.jobs[key].inputs
         assert ("seeds" in inputs, rounds.get(inputs.get("instructions", ""), 0)) == (round == 1, round - 1)
@@ -171,15 +244,17 @@ def test_experiments_that_fill_the_same_cells_have_a_table_each(tmp_path: Path):
     ids = [job.id for job in plan.jobs.values()]
     assert len(set(ids)) == len(ids)
     assert {id for id in ids if "~" in id} >= {"evolve/my-seeds/smollm2-36l/round-1~2"}
-    assert not {cell.key for cell in plan.cells["own.warmer"]} & {cell.key for cell in plan.cells["own.which-evolver"]}
+    assert not {cell.keys for cell in plan.cells["own.warmer"]} & {
+        cell.keys for cell in plan.cells["own.which-evolver"]
+    }
 
 
 def test_experiments_that_share_the_cells_out_have_one_table(tmp_path: Path):
     edit = ('benchmarks = ["ifeval", "gsm8k"]', 'benchmarks = ["mbpp"]')
     plan = own_plan(tmp_path, edit, more='id = "the-rest"')
-    assert [(name, table.experiments) for name, table in plan.tables.items()] == [
-        ("own", ["which-evolver", "the-rest"])
-    ]
+    assert list(plan.tables) == ["own"]
+    assert {column.benchmark for column in plan.tables["own"].columns} == {"mbpp", "ifeval", "gsm8k"}
+    assert all(len(cell.keys) == 1 for cell in plan.cells["own"])
 
 
 def test_experiments_that_leave_cells_open_have_a_table_each(tmp_path: Path):
@@ -235,24 +310,74 @@ def test_a_model_of_ones_own_is_asked_for_its_chat_template(tmp_path: Path):
 
 def table_2(**changes: Any) -> Plan:
     catalogue = Catalogue(manifests_folder())
-    table = Table.model_validate(catalogue.table("2").model_dump(by_alias=True) | changes)
-    return make_plan(catalogue, {"table-2": table}, catalogue.scale("smoke"), "smoke", locks())
+    view = View.model_validate(catalogue.table("2").model_dump(exclude={"schema_"}) | changes)
+    return make_plan(catalogue, {"table-2": view}, catalogue.scale("smoke"), "smoke", locks())
 
 
-def test_a_table_whose_experiments_are_at_odds():
-    twice = [*Catalogue(manifests_folder()).table("2").experiments] * 2
-    with pytest.raises(RequestError) as error:
-        table_2(experiments=twice)
-    assert str(error.value).startswith(
-        "table-2.toml: column 'ifeval_prompt_strict': wanted one experiment of the table"
-    )
-
-
-def test_a_column_that_no_benchmark_measures():
+QWEN, BASE = ["qwen-2-72b-instruct", "qwen-2-7b-instruct"], ["llama-3-8b"]
+ALPACA_COLUMN = [{"at": {"seeds": "alpaca"}, "measures": ["ifeval"]}]
+VIEWS = {
+    "open": (
+        {"columns": [{"measures": ["gsm8k"]}]},
+        "table-2.toml: columns[0]: the axis seeds is open: experiment 'qwen-2' has alpaca, gsm8k-train, code-alpaca; "
+        "name values in rows, in at, or in the column's at",
+    ),
+    "given twice": (
+        {"at": {"seeds": "gsm8k-train"}},
+        "table-2.toml: the axis seeds is given twice: gsm8k-train in at and alpaca in columns[0].at; leave one out",
+    ),
+    "rows and at": (
+        {"at": {"base": "llama-3-8b"}, "rows": {"evolver": QWEN, "base": BASE}},
+        "table-2.toml: the axis base is given twice: llama-3-8b in rows and llama-3-8b in at; leave one out",
+    ),
+    "two experiments": (
+        {"experiment": ["qwen-2", "qwen-2-again"]},
+        "table-2.toml: experiment: no experiment named 'qwen-2-again'; did you mean 'qwen-2'?",
+    ),
+    "the same experiment twice": (
+        {"experiment": ["qwen-2", "qwen-2"]},
+        "table-2.toml: evolver = qwen-2-72b-instruct, base = llama-3.2-3b, seeds = alpaca: ifeval_prompt_strict is "
+        "given by 'qwen-2' and 'qwen-2'; wanted one experiment",
+    ),
+    "no such axis": (
+        {"rows": {"evolvers": QWEN}},
+        "table-2.toml: rows: no axis named 'evolvers'; did you mean 'evolver'?",
+    ),
+    "no value of the axis": (
+        {"rows": {"evolver": QWEN, "base": BASE, "round": ["one"]}},
+        "table-2.toml: rows.round[0]: input should be a valid integer, found 'one'",
+    ),
+    "a round that is not planned": (
+        {"rows": {"evolver": QWEN, "base": BASE}, "at": {"round": 2}},
+        "table-2.toml: no experiment gives a cell of it: table-2: 16 cells are left blank, which no experiment of the "
+        "table gives: round 2; known: 1",
+    ),
     # it stayed `missing` after the whole run
-    columns = [{"id": "gsm8k_acuracy", "name": "GSM8K", "benchmark": "gsm8k"}]
-    with pytest.raises(RequestError, match=r"^table-2\.toml: column: no metric named 'gsm8k_acuracy'; known: gsm8k"):
-        table_2(column=columns)
+    "no metric": (
+        {"columns": [{"at": {"seeds": "gsm8k-train"}, "measures": ["gsm8k.gsm8k_acuracy"]}]},
+        "table-2.toml: columns[0].measures: no metric named 'gsm8k_acuracy'; known: gsm8k",
+    ),
+    "no benchmark": (
+        {"columns": [{"at": {"seeds": "gsm8k-train"}, "measures": ["gsm8"]}]},
+        "table-2.toml: columns[0].measures: no benchmark named 'gsm8'; did you mean 'gsm8k'?",
+    ),
+}
+
+
+@pytest.mark.parametrize("changes, message", VIEWS.values(), ids=list(VIEWS))
+def test_a_view_that_can_not_be_planned(changes: dict[str, Any], message: str):
+    with pytest.raises(RequestError) as error:
+        table_2(**changes)
+    assert str(error.value).startswith(message)
+
+
+def test_a_cell_that_no_experiment_gives_is_left_blank_and_said_so():
+    plan = table_2(rows={"evolver": [*QWEN, "qwen-2.5-72b-instruct"], "base": BASE}, columns=ALPACA_COLUMN)
+    assert [len(cell.keys) for cell in plan.cells["table-2"]] == [1] * 8 + [0] * 4
+    assert (
+        "table-2: 4 cells are left blank, which no experiment of the table gives: evolver qwen-2.5-72b-instruct, did "
+        "you mean 'qwen-2-72b-instruct'?"
+    ) in plan.notes
 
 
 def test_a_scale_that_shares_a_model_nobody_knows():

@@ -5,31 +5,31 @@ import io
 import pytest
 from rich.console import Console
 
-from kit.catalogue.manifest import Column, Table
+from kit.catalogue.views import Column, Table
 from kit.plan import CellAddress
 from kit.records import Result
-from kit.report import Cell, Grid, Line, as_csv, markdown, one_line, plain, terminal
+from kit.report import Cell, Grid, Line, as_csv, as_json, markdown, mean_of, one_line, plain, terminal
 from kit.run.execute import Outcome
 from kit.store import Job
 
 EVIL = "[bold]x[/bold]\x1b[31m|y"
-COLUMN = Column(id="gsm8k", name="GSM8K", benchmark="gsm8k")
+COLUMN = Column(id="gsm8k", name="GSM8K", benchmark="gsm8k", at={"seeds": "s"})
+KEY = "k" * 64
 
 
 def cell(right: int | None, n: int, reference: float | None, evolver: str = "big", base: str = "b") -> Cell:
-    address = CellAddress(evolver=evolver, base=base, column="gsm8k", key="k" * 64)
+    address = CellAddress(at={"seeds": "s", "evolver": evolver, "base": base}, column="gsm8k", keys=(KEY,))
     value = (right or 0) / n
     result = Result(metric="gsm8k", value=value, stderr=(value * (1 - value) / n) ** 0.5, n=n, unit="items")
     return Cell(address=address, result=None if right is None else result, reference=reference)
 
 
 def grid(evolver: str = "big", title: str = "Two evolvers", paper: str | None = "p.toml", scale: str = "smoke") -> Grid:
-    table = Table(
-        schema=1, title=title, experiments=["e"], evolvers=[evolver, "small"], bases=["b"], column=[COLUMN], paper=paper
-    )
+    rows = ({"evolver": evolver, "base": "b"}, {"evolver": "small", "base": "b"})
+    table = Table(title=title, paper=paper, axes=("evolver", "base"), rows=rows, columns=(COLUMN,))
     lines = (
-        Line(evolver=evolver, base="b", cells=(cell(3, 12, 31.06, evolver),)),
-        Line(evolver="small", base="b", cells=(cell(None, 12, None, "small"),)),
+        Line(at=rows[0], cells=(cell(3, 12, 31.06, evolver),)),
+        Line(at=rows[1], cells=(cell(None, 12, None, "small"),)),
     )
     return Grid(name="t", table=table, scale=scale, cast={evolver: "player-1", "small": "small"}, lines=lines)
 
@@ -53,10 +53,55 @@ def test_markdown():
 
 
 def test_csv():
-    head, first, second = as_csv(grid()).splitlines()
-    assert head == ("table,scale,evolver,evolver_player,base,base_player,column,percent,stderr,n,unit,paper,key")
-    assert first == f"t,smoke,big,player-1,b,,gsm8k,25.0,12.5,12,items,31.06,{'k' * 64}"
-    assert second == f"t,smoke,small,small,b,,gsm8k,,,,,,{'k' * 64}"
+    head, first, second = as_csv([grid()]).splitlines()
+    assert head == (
+        "table,scale,seeds,evolver,evolver_player,base,base_player,column,percent,stderr,runs,spread,n,unit,paper,keys"
+    )
+    assert first == f"t,smoke,s,big,player-1,b,,gsm8k,25.0,12.5,1,,12,items,31.06,{KEY}"
+    assert second == f"t,smoke,s,small,small,b,,gsm8k,,,1,,,,,{KEY}"
+
+
+def other(*cells: Cell) -> Grid:
+    """A table over temperatures alone, one cell a row."""
+    rows = tuple({"temperature": temperature} for temperature in (0.0, 0.5)[: len(cells)])
+    table = Table(title="warm", paper=None, axes=("temperature",), rows=rows, columns=(COLUMN,))
+    lines = tuple(Line(at=row, cells=(cell,)) for row, cell in zip(rows, cells, strict=True))
+    return Grid(name="u", table=table, scale="smoke", cast={}, lines=lines)
+
+
+def at_temperature(temperature: float, *rights: int) -> Cell:
+    runs = [Result(metric="gsm8k", value=right / 10, stderr=0.1, n=10, unit="items") for right in rights]
+    keys = tuple(str(number) * 64 for number, _ in enumerate(runs))
+    address = CellAddress(at={"temperature": temperature}, column="gsm8k", keys=keys)
+    result, spread = mean_of(runs) if runs else (None, None)
+    return Cell(address=address, result=result, reference=None, spread=spread)
+
+
+def test_csv_of_two_tables_has_a_column_for_each_axis_of_either():
+    lines = as_csv([grid(), other(at_temperature(0.5, 3))]).splitlines()
+    assert lines[0].startswith("table,scale,seeds,evolver,evolver_player,base,base_player,temperature,column,percent")
+    assert lines[1].startswith("t,smoke,s,big,player-1,b,,,gsm8k,25.0,")
+    assert lines[3].startswith("u,smoke,,,,,,0.5,gsm8k,30.0,")
+
+
+def test_several_seeds_are_shown_by_mean_and_spread():
+    # 4, 6 of 10: mean 50 %, standard deviation sqrt(2) * 10 points; the error over the same items does not shrink
+    shown = other(at_temperature(0.0, 4, 6))
+    nbsp = "\N{NO-BREAK SPACE}"
+    assert f"| 0.0 | 50.00{nbsp}±10.0{nbsp}[14.14] (-) |" in markdown(shown)
+    assert "Percent: mean of 2 seeds ± standard error over items [standard deviation between seeds]" in markdown(shown)
+    assert as_csv([shown]).splitlines()[1].startswith("u,smoke,0.0,gsm8k,50.0,10.0,2,14.1421356237309")
+    assert f"50.00{nbsp}±10.0{nbsp}[14.14]" in on_terminal(shown, 160)
+    (found,) = as_json([shown])["tables"][0]["cells"]
+    assert (found["at"], found["percent"], found["runs"]) == ({"temperature": 0.0}, 50.0, 2)
+    assert found["keys"] == ["0" * 64, "1" * 64]
+
+
+def test_a_cell_that_no_experiment_gives_is_blank():
+    shown = other(at_temperature(0.0, 4), at_temperature(0.5))
+    assert "| 0.5 |  |" in markdown(shown)
+    assert "missing" not in markdown(shown) + on_terminal(shown, 60) + on_terminal(shown, 160)
+    assert as_csv([shown]).splitlines()[2] == "u,smoke,0.5,gsm8k,,,0,,,,,"
 
 
 def on_terminal(shown: Grid, width: int) -> str:

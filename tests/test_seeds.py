@@ -360,3 +360,15 @@ def test_a_history_under_another_name_is_refused(name: str, tmp_path: Path):
     assert str(error.value) == (
         f"{tmp_path}/p.json[0]: {name!r} is not read, and 'history' is empty; is it 'history'? Then rename it"
     )
+
+
+@pytest.mark.parametrize("name, format", [("mini-alpaca.json", "alpaca"), ("mini-gsm8k-train.jsonl", "gsm8k")])
+def test_seed_sets_are_trained_on_with_their_own_answers(name: str, format: str):
+    path = Path(__file__).resolve().parent.parent / "kit" / "bundled" / name
+    found = read_training(path, format, "seeds").rows
+    wanted = read_instructions(path, format, "seeds")
+    assert [(row.id, row.instruction, row.output) for row in found] == [
+        (row.id, row.instruction, row.output) for row in wanted
+    ]
+    assert all(row.output for row in found)
+    assert found[0].id == "seeds/0"

@@ -24,6 +24,8 @@ class Benchmark(Protocol):
     """Permalink of the official grader."""
     METRICS: Mapping[str, str]
     """metric -> what it counts (``items``, ``prompts``, ``instructions``), in the order of the tables' columns."""
+    TITLES: Mapping[str, str]
+    """metric -> what stands above its column."""
     RUNS_CODE: bool
     """Whether grading runs model-written code, so that a sandbox is needed."""
 

@@ -35,6 +35,7 @@ SOURCE = (
     "grade_school_math/dataset.py"
 )
 METRICS: Mapping[str, str] = {"gsm8k": "items"}
+TITLES: Mapping[str, str] = {"gsm8k": "GSM8K"}
 RUNS_CODE = False
 NUMBER = r"-?\d+(?:\.\d+)?"
 LONGEST_FORMULA = 1_000

@@ -33,6 +33,7 @@ DATASET = "math-test"
 PROMPTS = ("math",)
 SOURCE = "https://github.com/hendrycks/math/blob/357963a7f5501a6c1708cf3f3fb0cdf525642761/modeling/math_equivalence.py"
 METRICS: Mapping[str, str] = {"math": "items"}
+TITLES: Mapping[str, str] = {"math": "MATH"}
 RUNS_CODE = False
 
 

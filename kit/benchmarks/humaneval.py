@@ -44,6 +44,7 @@ DATASET = "humaneval"
 PROMPTS = ("humaneval",)
 SOURCE = "https://github.com/openai/human-eval/blob/6d43fb980f9fee3c892a914eda09951f772ad10d/human_eval/execution.py"
 METRICS: Mapping[str, str] = {"humaneval": "items"}
+TITLES: Mapping[str, str] = {"humaneval": "HumanEval"}
 RUNS_CODE = True
 CPU_S = 3.0
 FIELDS = {"task_id": str, "prompt": str, "entry_point": str, "test": str}

@@ -51,6 +51,12 @@ METRICS: Mapping[str, str] = {
     "ifeval_prompt_loose": "prompts",
     "ifeval_instruction_loose": "instructions",
 }
+TITLES: Mapping[str, str] = {
+    "ifeval_prompt_strict": "IFEval Pr(S)",
+    "ifeval_instruction_strict": "IFEval In(S)",
+    "ifeval_prompt_loose": "IFEval Pr(L)",
+    "ifeval_instruction_loose": "IFEval In(L)",
+}
 RUNS_CODE = False
 SEED = 5
 """The first seed with which GPT-4's published responses get the published counts."""

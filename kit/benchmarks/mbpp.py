@@ -43,6 +43,7 @@ DATASET = "mbpp"
 PROMPTS = ("mbpp",)
 SOURCE = "https://github.com/open-compass/opencompass/blob/0.3.3/opencompass/datasets/mbpp.py"
 METRICS: Mapping[str, str] = {"mbpp": "items"}
+TITLES: Mapping[str, str] = {"mbpp": "MBPP"}
 RUNS_CODE = True
 CPU_S = 10.0
 FULL_ROWS = 974

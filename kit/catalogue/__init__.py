@@ -16,8 +16,8 @@ from kit.catalogue.manifest import (
     Model,
     ModelsFile,
     Scale,
-    Table,
     UserManifest,
+    ViewFile,
 )
 from kit.errors import RequestError, did_you_mean, shown
 from kit.reading.documents import read
@@ -81,9 +81,9 @@ class Catalogue:
         path = self._named("scales", name, "scale")
         return read(Scale, path)
 
-    def table(self, name: str) -> Table:
-        """A table by its number (``2``) or name (``table-2``)."""
-        return read(Table, self._named("tables", f"table-{name}" if name.isdigit() else name, "table"))
+    def table(self, name: str) -> ViewFile:
+        """A table's view by its number (``2``) or name (``table-2``)."""
+        return read(ViewFile, self._named("tables", f"table-{name}" if name.isdigit() else name, "table"))
 
     def names(self, kind: str) -> list[str]:
         """File names of ``scales`` or ``tables``, without the ending."""

@@ -2,13 +2,28 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, ValidationError, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
-from kit.errors import shown
-from kit.reading.documents import Strict
+from kit.catalogue.axes import (
+    Coordinates,
+    Value,
+    axis_paths,
+    axis_types,
+    merge,
+    one_or_list_tag,
+    paths_in,
+    place,
+    value_at,
+    value_text,
+    with_gaps,
+    with_lists,
+)
+from kit.errors import did_you_mean, one_line, shown
+from kit.reading.documents import LIST, ONE, Strict
 from kit.reading.values import (
     LARGEST_SEED,
     LONGEST_NAME,
@@ -205,39 +220,132 @@ class Sft(Strict):
         return self
 
 
-class Experiment(Strict):
-    """What is compared. A list is an axis: the plan holds every combination."""
+class Setting(Strict):
+    """Everything that is decided before the first job of a number: each field has one value."""
 
-    id: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=LONGEST_NAME)
-    scenario: str
-    """A file of ``kit/scenarios``."""
+    scenario: str = ""
+    """A file of ``kit/scenarios``; may be left out where ``round = 0``, as all that evolves and responds."""
     seeds: str
     """The seed set, by the name that the scale gives rows to."""
-    evolver: Names
-    """Models, by the paper's names; the scale says who plays them."""
-    responder: str
-    base: Names
-    rounds: int = Field(default=1, ge=1, le=MOST_ROUNDS)
-    """Rounds of evolution; each is an artifact of its own."""
-    train_round: int | None = None
-    """The round whose instructions are answered and trained on; the last by default."""
+    evolver: str = ""
+    """A model, by the paper's name; the scale says who plays it."""
+    responder: str = ""
+    base: str
+    round: int = Field(default=1, ge=0, le=MOST_ROUNDS)
+    """The round of evolution that is answered and trained on; 0 is the seed data, with the answers that it brings."""
     breadth: bool = False
     """Whether evolution has the breadth operator beside the four in depth."""
     seed: int = Field(ge=0, le=LARGEST_SEED)
-    evolve: SamplingSpec
-    respond: SamplingSpec
+    evolve: SamplingSpec | None = None
+    respond: SamplingSpec | None = None
     sft: Sft
-    benchmarks: Names
 
     @model_validator(mode="after")
-    def _round_exists(self) -> Self:
-        if self.train_round is not None and not 1 <= self.train_round <= self.rounds:
-            raise ValueError(f"train_round = {shown(self.train_round)}, but there are rounds 1 to {self.rounds}")
+    def _evolved(self) -> Self:
+        fields = ("scenario", "evolver", "responder", "evolve", "respond")
+        if self.round and (missing := [field for field in fields if not getattr(self, field)]):
+            raise ValueError(f"{missing[0]} is missing; it may be left out where round = 0 alone, the seed data")
         return self
+
+
+AXES = axis_paths(Setting)
+"""Axis -> where it stands in a setting."""
+AXIS_TYPES = axis_types(Setting)
+OLD_FIELDS = {"rounds": "round", "train_round": "round"}
+"""Fields of experiments that earlier versions of the kit had -> their name today."""
+
+if TYPE_CHECKING:
+    SettingLists: TypeAlias = Strict
+    SettingGaps: TypeAlias = Strict
+else:
+    SettingLists = with_lists(Setting, "Experiment")
+    SettingGaps = with_gaps(Setting, "By")
+
+
+class Experiment(SettingLists):
+    """A setting in which some fields are lists: these are its axes, and a point decides each."""
+
+    id: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=LONGEST_NAME)
+    by: dict[str, dict[str, SettingGaps]] = Field(default_factory=dict)
+    """``by.AXIS.VALUE``: fields that one value of an axis brings along, in the place of the experiment's own."""
+    benchmarks: list[str] = Field(default_factory=list, max_length=MOST_NAMES)
+    """What a table without a view of its own measures; a view names its measures itself."""
+
+    def axes(self) -> list[str]:
+        """Return the fields that are lists, in the order of a setting."""
+        return [axis for axis, path in AXES.items() if isinstance(value_at(self, path), list)]
+
+    def values(self, axis: str) -> list[Any]:
+        """Return what the experiment has on an axis: its list, or the one value of the field."""
+        found = value_at(self, AXES[axis])
+        return found if isinstance(found, list) else [found]
+
+    def setting(self, at: Coordinates) -> Setting:
+        """Return the setting at a point.
+
+        Args:
+            at: a value for each axis.
+
+        Raises:
+            ValidationError: the values and what they bring along don't fit together.
+        """
+        document = self.model_dump(include=set(Setting.model_fields), exclude_unset=True)
+        for axis in self.axes():
+            place(document, AXES[axis], at[axis])
+        for axis, brought in self.by.items():
+            value = value_text(at[axis] if axis in at else self.values(axis)[0])
+            if value in brought:
+                merge(document, brought[value].model_dump(exclude_unset=True))
+        return Setting.model_validate(document)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _renamed(cls, document: Any) -> Any:
+        for old, new in OLD_FIELDS.items():
+            if isinstance(document, dict) and old in document:
+                raise ValueError(
+                    f"{old} is called {new} now: the round that is trained on, or a list of rounds; "
+                    "those before it are planned by themselves"
+                )
+        return document
 
     @model_validator(mode="after")
     def _named_once(self) -> Self:
-        _check_named_once({"evolver": self.evolver, "base": self.base, "benchmarks": self.benchmarks})
+        _check_named_once({**{axis: self.values(axis) for axis in self.axes()}, "benchmarks": self.benchmarks})
+        return self
+
+    @model_validator(mode="after")
+    def _by_fits(self) -> Self:
+        axes, given = set(self.axes()), dict[tuple[str, ...], str]()
+        for axis, brought in self.by.items():
+            if axis not in AXES:
+                raise ValueError(f"by.{one_line(axis, 60)}: no such axis{did_you_mean(axis, AXES)}")
+            known = [value_text(value) for value in self.values(axis)]
+            for value, fields in brought.items():
+                if value not in known:
+                    raise ValueError(f"by.{axis}: the axis has no value {shown(value)}{did_you_mean(value, known)}")
+                for path in paths_in(fields.model_dump(exclude_unset=True)):
+                    field = next(name for name, place in AXES.items() if place == path)
+                    other = field if field in axes else given.setdefault(path, axis)
+                    if other != axis:
+                        raise ValueError(
+                            f"by.{axis}.{one_line(value, 60)}: {'.'.join(path)} is given twice: it is an axis, or "
+                            f"brought along by one, {other}"
+                        )
+        return self
+
+    @model_validator(mode="after")
+    def _settings_fit(self) -> Self:
+        first = {axis: self.values(axis)[0] for axis in self.axes()}
+        brought = [{axis: value} for axis in first for value in self.values(axis)[1:]]
+        for at in (first, *({**first, **change} for change in brought)):
+            try:
+                self.setting(at)
+            except ValidationError as error:
+                fault = error.errors(include_url=False)[0]
+                message = "missing; it has no default" if fault["type"] == "missing" else fault["msg"]
+                context = {"message": message.removeprefix("Value error, "), "at": fault["loc"]}
+                raise PydanticCustomError("setting", "{message}", context) from error
         return self
 
 
@@ -330,39 +438,68 @@ class Scale(Strict):
     limits: Limits = Limits()
 
 
-class Column(Strict):
-    """One column of a table."""
+class ColumnGroup(Strict):
+    """Columns of a table that share coordinates."""
 
-    id: str
-    name: str
-    benchmark: str
-    unit: Literal["percent"] = "percent"
-    digits: int = Field(default=2, ge=0, le=10)
+    at: dict[str, Value] = Field(default_factory=dict)
+    """axis -> value."""
+    measures: Names
+    """Benchmarks, with all their metrics; or one metric of a benchmark, ``ifeval.ifeval_prompt_strict``."""
 
 
-class Table(Strict):
-    """What to print, from which results; rows are evolver by base, each named once."""
+class Claim(Strict):
+    """What the paper finds: cells at one point are above those at another, on average over an axis."""
 
-    schema_: int = Field(alias="schema")
-    title: str
-    experiments: list[str]
-    evolvers: list[str]
-    bases: list[str]
+    better: dict[str, Value] = Field(min_length=1)
+    worse: dict[str, Value] = Field(min_length=1)
+    over: str
+    """The axis whose values are the repeats that a standard error comes from."""
+
+
+class View(Strict):
+    """A table: which points of experiments it picks, and what it measures there."""
+
+    title: Title = ""
+    experiment: Annotated[Annotated[str, Tag(ONE)] | Annotated[Names, Tag(LIST)], Discriminator(one_or_list_tag)] = ""
+    """The experiment, or several that share the cells out between them."""
     paper: str | None = None
     """File under ``manifests/paper`` with the printed numbers."""
-    column: list[Column]
+    series: str = ""
+    """Which of a printed figure's series is compared with."""
+    rows: dict[str, Annotated[list[Value], Field(min_length=1, max_length=MOST_NAMES)]] = Field(default_factory=dict)
+    """axis -> values: the rows are their product, in this order."""
+    at: dict[str, Value] = Field(default_factory=dict)
+    """axis -> value, of all cells."""
+    columns: list[ColumnGroup] = Field(min_length=1, max_length=MOST_NAMES)
+    claim: list[Claim] = Field(default_factory=list, max_length=MOST_NAMES)
+
+    def experiments(self) -> list[str]:
+        """Return the ids of its experiments."""
+        return [self.experiment] if isinstance(self.experiment, str) else self.experiment
 
     @model_validator(mode="after")
     def _named_once(self) -> Self:
-        columns = [column.id for column in self.column]
-        _check_named_once({"evolvers": self.evolvers, "bases": self.bases, "column": columns})
+        _check_named_once({f"rows.{axis}": values for axis, values in self.rows.items()})
         return self
 
 
-def _check_named_once(lists: Mapping[str, list[str]]) -> None:
-    """Refuse a list that holds a name twice: one of them would be lost in silence."""
-    for field, names in lists.items():
-        if twice := [name for name, count in Counter(names).items() if count > 1]:
+class ViewFile(View):
+    """A file of ``manifests/tables``."""
+
+    schema_: int = Field(alias="schema")
+
+
+class UserView(View):
+    """A table of a user's own manifest."""
+
+    id: str = Field(default="", pattern=r"^([a-z0-9][a-z0-9._-]*)?$", max_length=LONGEST_NAME)
+    """Where there are several, the tables are named ``<file>.<id>``."""
+
+
+def _check_named_once(lists: Mapping[str, Sequence[object]]) -> None:
+    """Refuse a list that holds a value twice: one of them would be lost in silence."""
+    for field, values in lists.items():
+        if twice := [value for value, count in Counter(values).items() if count > 1]:
             raise ValueError(f"{field}: {shown(twice[0])} stands twice")
 
 
@@ -389,13 +526,15 @@ class ExperimentsFile(Strict):
 
 
 class UserManifest(Strict):
-    """One file that says it all: experiments and a scale, with models and data of one's own."""
+    """One file that says it all: experiments, views and a scale, with models and data of one's own."""
 
     schema_: int = Field(alias="schema")
     title: Title = "experiment"
     models: dict[Name, Model] = Field(default_factory=dict)
     datasets: dict[Name, Dataset] = Field(default_factory=dict)
     experiment: list[Experiment] = Field(min_length=1, max_length=MOST_NAMES)
+    view: list[UserView] = Field(default_factory=list, max_length=MOST_NAMES)
+    """Its tables; without one there is a table with every axis as rows and every measure as a column."""
     scale: str | Scale
     """A scale's name, or a scale written out. Roles that are models' own names need no cast."""
     cast: dict[Name, Name] = Field(default_factory=dict)

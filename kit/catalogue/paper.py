@@ -5,10 +5,13 @@ from pathlib import Path
 from pydantic import Field
 
 from kit.catalogue import manifests_folder
+from kit.catalogue.axes import Coordinates, coordinates_text
 from kit.errors import RequestError, did_you_mean
 from kit.reading.documents import Strict, read
 
 Value = float | str
+PRINTED_NAMES = {"base": "model", "seeds": "dataset", "tuning": "finetune"}
+"""Axis -> what the printed rows call it, where that is another name."""
 
 
 class PaperColumn(Strict):
@@ -103,14 +106,39 @@ class PaperTable(Strict):
         """The rows whose keys have these values, in printed order: ``rows(round=2, model="llama-3-8b")``."""
         return [row for row in self.row if all(getattr(row, key) == value for key, value in where.items())]
 
-    def cell(self, evolver: str, base: str, column: str, **where: Value) -> Value | None:
+    def of_series(self, name: str) -> "PaperTable":
+        """The figure with the rows of one of its series as its own; the table itself where no series is named.
+
+        Raises:
+            RequestError: it has no such series.
+        """
+        if not name:
+            return self
+        if name not in self.series:
+            raise RequestError(f"{self.title}: no series {name!r}{did_you_mean(name, self.series)}")
+        return self.model_copy(update={"row": self.series[name].row})
+
+    def row_at(self, at: Coordinates) -> PaperRow | None:
+        """The printed row at these coordinates, or none; a row fits if all that it names of them agrees.
+
+        Raises:
+            RequestError: several rows fit.
+        """
+        wanted = {PRINTED_NAMES.get(axis, axis): value for axis, value in at.items()}
+        keys = [key for key in PaperRow.model_fields if key in wanted]
+        rows = [row for row in self.row if all(getattr(row, key) in (None, wanted[key]) for key in keys)]
+        if len(rows) > 1:
+            raise RequestError(
+                f"{self.title}: {len(rows)} rows for {coordinates_text(at)}; say which with {_differ(rows)}"
+            )
+        return rows[0] if rows else None
+
+    def cell(self, at: Coordinates, column: str) -> Value | None:
         """One printed cell, or none where the paper has no such row or leaves the cell out.
 
         Args:
-            evolver: who evolved the instructions.
-            base: the base model that was tuned.
+            at: axis -> value, what sets the row apart: ``{"evolver": ..., "base": ..., "round": 2}``.
             column: id of the column.
-            where: what else sets the row apart, for example ``round=2``.
 
         Raises:
             RequestError: the table has no such column, or several rows fit.
@@ -118,12 +146,8 @@ class PaperTable(Strict):
         known = [column.id for column in self.column]
         if column not in known:
             raise RequestError(f"{self.title}: no column {column!r}{did_you_mean(column, known)}")
-        rows = self.rows(evolver=evolver, model=base, **where)
-        if len(rows) > 1:
-            raise RequestError(
-                f"{self.title}: {len(rows)} rows for {evolver} and {base}; say which with {_differ(rows)}"
-            )
-        return rows[0].values.get(column) if rows else None
+        row = self.row_at(at)
+        return row.values.get(column) if row else None
 
 
 class Scalar(Strict):

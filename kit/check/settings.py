@@ -15,6 +15,7 @@ from pydantic import Field
 from kit.catalogue import Catalogue, look_up, manifests_folder, paper
 from kit.catalogue.manifest import ExperimentsFile, Sft
 from kit.catalogue.paper import PaperRow, PaperTable, Value
+from kit.catalogue.points import product_of
 from kit.errors import listed
 from kit.reading.documents import Strict, read
 from kit.report import plain, plain_json
@@ -129,18 +130,24 @@ class Manifests:
 
     @cached_property
     def trainings(self) -> list[Training]:
-        """Every base model of every experiment."""
-        return [
-            Training(
-                where=f"experiments/{path.name}: experiment {experiment.id!r}, base {base!r}",
-                experiment=experiment.id,
-                scenario=experiment.scenario,
-                base=base,
-                sft=experiment.sft,
-            )
+        """Every base model of every experiment, with what each is trained with."""
+        found = dict.fromkeys(
+            (path.name, experiment.id, setting.base, setting.scenario, setting.sft.model_dump_json())
             for path in sorted((self.folder / "experiments").glob("*.toml"))
             for experiment in read(ExperimentsFile, path).experiment
-            for base in experiment.base
+            for setting in map(
+                experiment.setting, product_of({axis: experiment.values(axis) for axis in experiment.axes()})
+            )
+        )
+        return [
+            Training(
+                where=f"experiments/{name}: experiment {experiment!r}, base {base!r}",
+                experiment=experiment,
+                scenario=scenario,
+                base=base,
+                sft=Sft.model_validate_json(sft),
+            )
+            for name, experiment, base, scenario, sft in found
         ]
 
     @cached_property

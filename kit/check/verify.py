@@ -11,11 +11,13 @@ import statistics
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from kit.catalogue import manifests_folder, paper
+from kit.catalogue.axes import Coordinates, Value, value_text
+from kit.catalogue.manifest import Claim
 from kit.errors import KitError
 from kit.plan import Plan
 from kit.reading.documents import Strict, read
@@ -38,9 +40,17 @@ UNITS_A_FLIP = 50
 """One unit in so many, at least one of a cell, may turn out differently on another CPU."""
 
 
+Place = tuple[frozenset[tuple[str, str | float]], str]
+"""Where a number stands: its coordinates, and the metric's id."""
+
+
 class ExpectedCell(Strict):
     """A number that was recorded."""
 
+    at: dict[str, Value]
+    """axis -> value, as the table's view says it."""
+    column: str
+    """The metric's id."""
     percent: float = Field(ge=0, le=100)
     n: int = Field(gt=0, le=MOST_ROWS)
     """Units behind it."""
@@ -50,8 +60,18 @@ class Expected(Strict):
     """A file of ``manifests/expected``."""
 
     schema_: int = Field(alias="schema")
-    cells: dict[str, ExpectedCell]
-    """``evolver/base/column`` -> what it was."""
+    cells: list[ExpectedCell]
+
+    @field_validator("cells", mode="before")
+    @classmethod
+    def _listed(cls, cells: Any) -> Any:
+        if isinstance(cells, dict):
+            raise ValueError("recorded by an earlier version of the kit; `kit verify --record` writes the file anew")
+        return cells
+
+    def by_place(self) -> dict[Place, ExpectedCell]:
+        """The numbers by where they stand."""
+        return {place(cell.at, cell.column): cell for cell in self.cells}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,8 +125,10 @@ def unharmed(name: str, plan: Plan, store: Store) -> Iterator[Finding]:
 def alive(grid: Grid) -> Iterator[Finding]:
     """No column is all 0 or all 100: such a column measures the pipeline's breakage, not the models."""
     for index, column in enumerate(grid.columns):
-        values = [line.cells[index].percent for line in grid.lines]
-        known = [value for value in values if value is not None]
+        cells = [line.cells[index] for line in grid.lines]
+        if all(cell.is_blank for cell in cells):
+            continue
+        known = [cell.percent for cell in cells if cell.percent is not None]
         dead = bool(known) and (max(known) == 0 or min(known) == 100)
         detail = ", ".join(f"{value:.1f}" for value in known) or "no value"
         what = f"{grid.name}, {column.name}"
@@ -117,16 +139,19 @@ def against_paper(grid: Grid) -> Iterator[Finding]:
     """Each cell beside the paper's, how many of them are off, and whether the same evolver comes out ahead."""
     if grid.table.paper is None:
         return
-    printed = paper.table(grid.table.paper)
+    printed = paper.table(grid.table.paper).of_series(grid.table.series)
     cells = list(each_cell(grid, printed))
     yield from cells
     yield cells_off(grid, cells)
-    yield from direction(grid, printed)
+    for claim in grid.table.claims:
+        yield direction(grid, claim)
 
 
 def each_cell(grid: Grid, printed: paper.PaperTable) -> Iterator[Finding]:
     """``within`` or ``off`` the tolerance; a cell that the paper's file knows nothing of fails."""
-    for what, cell in _cells(grid):
+    for what, cell in named_cells(grid):
+        if cell.is_blank:
+            continue
         if cell.reference is None:
             if not _left_blank(printed, cell):
                 detail = f"manifests/paper/{grid.table.paper} has no such cell: a name has changed"
@@ -140,7 +165,7 @@ def each_cell(grid: Grid, printed: paper.PaperTable) -> Iterator[Finding]:
 
 def cells_off(grid: Grid, cells: list[Finding]) -> Finding:
     """Every cell that the paper prints was compared, and no more are off than :func:`allowed_off`."""
-    printed = sum(cell.reference is not None for _, cell in _cells(grid))
+    printed = sum(cell.reference is not None for _, cell in named_cells(grid))
     compared = sum(bool(cell.verdict) for cell in cells)
     off = sum(cell.verdict == "off" for cell in cells)
     allowed = allowed_off(compared)
@@ -164,52 +189,59 @@ def allowed_off(cells: int) -> int:
     return cells
 
 
-def direction(grid: Grid, printed: paper.PaperTable) -> Iterator[Finding]:
-    """The paper's claim: the small evolver's data beat the large one's, or the other way about, as they do there.
+def direction(grid: Grid, claim: Claim) -> Finding:
+    """The view's claim: the cells at one point are above those at another, as the paper finds them.
 
-    The mean of (small - large) over all cells has the paper's sign and is more than :data:`Z` standard errors from 0.
-    With six base models, chance passes one table in twenty whose evolvers don't differ (Student's t, 5 degrees).
-    Which evolver is which the paper's file says (``evolver_role``); nothing to check where there is no such pair.
+    The mean difference over all cells is more than :data:`Z` standard errors above 0. With six base models, chance
+    passes one table in twenty whose evolvers don't differ (Student's t, 5 degrees).
     """
-    roles = {row.evolver: row.evolver_role for row in printed.row}
-    slm, llm = ([name for name in grid.table.evolvers if roles.get(name) == role] for role in ("slm", "llm"))
-    if len(slm) != 1 or len(llm) != 1:
-        return
-    here, there = leads(grid, slm[0], llm[0])
-    what = f"{grid.name}, {slm[0]} - {llm[0]}"
+    here, there = leads(grid, claim)
+    what = f"{grid.name}, {_values(claim.better)} - {_values(claim.worse)}"
     if len(here) < 2:
-        detail = f"{len(here)} base models have both evolvers' cells; a standard error takes two"
-        yield Finding(check="direction", what=what, passed=False, detail=detail)
-        return
+        detail = f"{len(here)} {claim.over}s have both sides' cells; a standard error takes two"
+        return Finding(check="direction", what=what, passed=False, detail=detail)
     (ours, spread), (theirs, their_spread) = mean_and_stderr(here), mean_and_stderr(there)
-    ahead = math.copysign(1, theirs) * ours
-    word = "as in the paper" if ahead > Z * spread else "reversed" if ahead < -Z * spread else "not clear of 0"
+    word = "as in the paper" if ours > Z * spread else "reversed" if ours < -Z * spread else "not clear of 0"
     detail = (
-        f"{word}: {ours:+.2f} ±{spread:.2f} points over {len(here)} base models, "
+        f"{word}: {ours:+.2f} ±{spread:.2f} points over {len(here)} {claim.over}s, "
         f"the paper's {theirs:+.2f} ±{their_spread:.2f}"
     )
-    yield Finding(check="direction", what=what, passed=ahead > Z * spread, detail=detail)
+    return Finding(check="direction", what=what, passed=ours > Z * spread, detail=detail)
 
 
-def leads(grid: Grid, slm: str, llm: str) -> tuple[list[float], list[float]]:
-    """How far ``slm``'s cells are above ``llm``'s on average, points, one value a base model: ours, and the paper's."""
-    rows = {(line.evolver, line.base): line.cells for line in grid.lines}
-    ours, theirs = [], []
-    for base in dict.fromkeys(line.base for line in grid.lines):
-        here, there = [], []
-        for one, other in zip(rows.get((slm, base), ()), rows.get((llm, base), ()), strict=False):
-            if one.percent is None or other.percent is None or one.reference is None or other.reference is None:
-                continue
-            here.append(one.percent - other.percent)
-            there.append(one.reference - other.reference)
-        if here:
-            ours.append(statistics.fmean(here))
-            theirs.append(statistics.fmean(there))
-    return ours, theirs
+def leads(grid: Grid, claim: Claim) -> tuple[list[float], list[float]]:
+    """Mean difference better minus worse, points, one value for each value of the claim's axis: ours, and the paper's.
+
+    Cells are paired that agree in everything but what the claim names.
+    """
+    cells = {place(cell.address.at, cell.address.column): cell for _, cell in named_cells(grid)}
+    ours: dict[str | float, list[float]] = {}
+    theirs: dict[str | float, list[float]] = {}
+    for _, one in named_cells(grid):
+        at = one.address.at
+        if any(at.get(axis) != value for axis, value in claim.better.items()) or claim.over not in at:
+            continue
+        other = cells.get(place({**at, **claim.worse}, one.address.column))
+        if other is None or one.percent is None or other.percent is None:
+            continue
+        if one.reference is not None and other.reference is not None:
+            ours.setdefault(at[claim.over], []).append(one.percent - other.percent)
+            theirs.setdefault(at[claim.over], []).append(one.reference - other.reference)
+    return [statistics.fmean(values) for values in ours.values()], [statistics.fmean(v) for v in theirs.values()]
+
+
+def place(at: Coordinates, column: str) -> Place:
+    """Return what tells a cell from all others of its table."""
+    return frozenset(at.items()), column
+
+
+def _values(at: Coordinates) -> str:
+    """Return the values of coordinates alone, for a message."""
+    return ", ".join(map(value_text, at.values()))
 
 
 def mean_and_stderr(values: list[float]) -> tuple[float, float]:
-    """The mean over base models and its standard error.
+    """The mean over the values of a claim's axis, base models as a rule, and its standard error.
 
     From the spread between base models, not between cells: the cells of one base model are answers of the same three
     tuned models, and IFEval's four columns count the same answers.
@@ -241,9 +273,9 @@ def against_expected(grid: Grid) -> Iterator[Finding]:
             detail=f"no values are recorded for scale {grid.scale}; `kit verify --record` writes them",
         )
         return
-    expected = read(Expected, path, f"manifests/expected/{grid.scale}/{path.name}").cells
-    for line, cell in _cells(grid):
-        wanted = expected.get(cell_name(cell))
+    expected = read(Expected, path, f"manifests/expected/{grid.scale}/{path.name}").by_place()
+    for line, cell in named_cells(grid):
+        wanted = expected.get(place(cell.address.at, cell.address.column))
         if cell.result is None or cell.percent is None:
             continue
         if wanted is None:
@@ -283,13 +315,20 @@ def record(plan: Plan, store: Store) -> list[Path]:
         lines = [
             f"# Written by `kit verify --record` at scale {grid.scale}; value in percent, units behind it.",
             "schema = 1",
+            "cells = [",
         ]
-        lines += ["", "[cells]"]
-        for what, cell in _cells(grid):
+        for what, cell in named_cells(grid):
+            if cell.is_blank:
+                continue
             if (result := cell.result) is None:
                 raise KitError(f"{what}: not computed yet; only a whole table can be recorded")
-            key = json.dumps(cell_name(cell), ensure_ascii=False)  # TOML's texts have the same escapes
-            lines.append(f"{key} = {{ percent = {100 * result.value:.4f}, n = {result.n} }}")
+            at = ", ".join(
+                f"{toml(axis) if '.' in axis else axis} = {toml(value)}" for axis, value in cell.address.at.items()
+            )
+            column = toml(cell.address.column)
+            numbers = f"percent = {100 * result.value:.4f}, n = {result.n}"
+            lines.append(f"  {{ at = {{ {at} }}, column = {column}, {numbers} }},")
+        lines.append("]")
         path = expected_path(grid)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -305,9 +344,9 @@ def expected_path(grid: Grid) -> Path:
     return manifests_folder() / "expected" / grid.scale / f"{grid.name}.toml"
 
 
-def cell_name(cell: Cell) -> str:
-    """A cell's name in the recorded file: ``evolver/base/column``."""
-    return f"{cell.address.evolver}/{cell.address.base}/{cell.address.column}"
+def toml(value: str | float) -> str:
+    """Return a value as TOML writes it; TOML's texts have the escapes of JSON's."""
+    return json.dumps(value, ensure_ascii=False)
 
 
 def as_json(plan: Plan, findings: list[Finding]) -> str:
@@ -355,16 +394,17 @@ def verdict(plan: Plan, findings: list[Finding]) -> str:
 
 
 def _grades(name: str, plan: Plan) -> list[str]:
-    return list(dict.fromkeys(address.key for address in plan.cells[name]))
+    return list(dict.fromkeys(key for address in plan.cells[name] for key in address.keys))
 
 
-def _cells(grid: Grid) -> Iterator[tuple[str, Cell]]:
+def named_cells(grid: Grid) -> Iterator[tuple[str, Cell]]:
+    """Yield each cell with its name in messages: table, row, column."""
     for line in grid.lines:
         for cell, column in zip(line.cells, grid.columns, strict=True):
-            yield f"{grid.name}, {line.evolver}, {line.base}, {column.name}", cell
+            yield ", ".join([grid.name, *line.names(), column.name]), cell
 
 
 def _left_blank(printed: paper.PaperTable, cell: Cell) -> bool:
     """The paper has this row, and prints no number in this column: the row's ``values`` lack it, or hold a word."""
-    rows = printed.rows(evolver=cell.address.evolver, model=cell.address.base)
-    return bool(rows) and not any(isinstance(row.values.get(cell.address.column), int | float) for row in rows)
+    row = printed.row_at(cell.address.at)
+    return row is not None and not isinstance(row.values.get(cell.address.column), int | float)

@@ -23,7 +23,10 @@ app = typer.Typer(
 
 Tables = Annotated[
     list[str],
-    typer.Argument(help="Tables by number: 2; or the path of a manifest of your own", autocompletion=complete_table),
+    typer.Argument(
+        help="Tables by number: 2; all of them: all; or the path of a manifest of your own",
+        autocompletion=complete_table,
+    ),
 ]
 ScaleName = Annotated[
     str,

@@ -56,7 +56,7 @@ def schema(
 
 def types() -> "dict[str, type[Strict]]":
     """The type of each kind of manifest."""
-    from kit.catalogue.manifest import DatasetsFile, ExperimentsFile, ModelsFile, Scale, Table, UserManifest
+    from kit.catalogue.manifest import DatasetsFile, ExperimentsFile, ModelsFile, Scale, UserManifest, ViewFile
     from kit.catalogue.paper import PaperTable, ScalarsFile
     from kit.check.settings import DeviationsFile
     from kit.plan.estimate import MachinesFile
@@ -67,7 +67,7 @@ def types() -> "dict[str, type[Strict]]":
         DatasetsFile,
         Scale,
         ExperimentsFile,
-        Table,
+        ViewFile,
         PaperTable,
         ScalarsFile,
         MachinesFile,

@@ -157,10 +157,16 @@ def read_pairs(path: Path) -> list[Pair]:
     return _pairs(path)[0]
 
 
-def read_training(path: Path) -> Reading[Pair]:
-    """Return training pairs fit for a tokenizer, and what was mended or left unread; see :func:`read_pairs`."""
+def read_training(path: Path, format: str = "alpaca", name: str | None = None) -> Reading[Pair]:
+    """Return training pairs fit for a tokenizer, and what was mended or left unread; see :func:`read_pairs`.
+
+    Args:
+        path: the file.
+        format: ``alpaca`` or ``gsm8k``.
+        name: what the ids of its rows begin with; the file's name by default.
+    """
     mended = Mended()
-    found, left = _pairs(path)
+    found, left = _pairs(path, format, name)
     return Reading(rows=mended.file_rows(found), unread=left, mended=mended)
 
 
@@ -170,9 +176,9 @@ def read_stored(path: Path, kind: type[Kind]) -> Reading[Kind]:
     return Reading(rows=mended.stored_rows(read_rows(path, kind)), mended=mended)
 
 
-def _pairs(path: Path) -> tuple[list[Pair], Counter[str]]:
+def _pairs(path: Path, format: str = "alpaca", name: str | None = None) -> tuple[list[Pair], Counter[str]]:
     """Return the file's pairs, and its fields that are not read."""
-    seeds, left = _read(path, "alpaca", path.stem, None, training=True)
+    seeds, left = _read(path, format, name or path.stem, None, training=True)
     if not any(row.output.strip() for row in seeds):
         raise RequestError(f"{one_line(str(path))}: every 'output' is empty; run `kit respond` first")
     names = ("id", "instruction", "input", "output", "system", "history")

@@ -4,7 +4,9 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from kit.catalogue.manifest import Hardware, Model, Table
+from kit.catalogue.axes import Coordinates
+from kit.catalogue.manifest import Hardware, Model
+from kit.catalogue.views import Table
 from kit.store import Job
 
 
@@ -12,14 +14,12 @@ from kit.store import Job
 class CellAddress:
     """Where a number of a table comes from."""
 
-    evolver: str
-    """By the paper's name."""
-    base: str
-    """By the paper's name."""
+    at: Coordinates
+    """axis -> value, all that the view says of the cell."""
     column: str
-    """The column's id, which is the metric's."""
-    key: str
-    """The grade job's."""
+    """The metric's id."""
+    keys: tuple[str, ...]
+    """The grade job's, or one for each seed; none where no experiment gives the cell."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -32,7 +32,7 @@ class Plan:
     jobs: dict[str, Job] = field(default_factory=dict)
     """key -> job; each stands after its inputs."""
     cells: dict[str, list[CellAddress]] = field(default_factory=dict)
-    """table -> its cells."""
+    """table -> its cells, row by row."""
     tables: dict[str, Table] = field(default_factory=dict)
     cast: dict[str, str] = field(default_factory=dict)
     """The paper's name -> the model that plays it here."""

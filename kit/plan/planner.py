@@ -8,7 +8,10 @@ from typing import Any
 
 from kit import registry
 from kit.catalogue import Catalogue, look_up
-from kit.catalogue.manifest import Column, Dataset, Experiment, Scale, Table
+from kit.catalogue.axes import Coordinates
+from kit.catalogue.manifest import Dataset, SamplingSpec, Scale, View
+from kit.catalogue.points import Point, product_of
+from kit.catalogue.views import Column, Picker, Table, blank_note
 from kit.engines import adapter_room
 from kit.errors import RequestError, did_you_mean
 from kit.files.seeds import FIELDS
@@ -33,92 +36,91 @@ class Planner:
 
     # tables and experiments
 
-    def add_table(self, name: str, table: Table) -> None:
-        """Every cell of a table that this scale has players for."""
-        self.plan.tables[name] = table
-        for column in table.column:
-            look_up(registry.load("benchmarks", column.benchmark).METRICS, column.id, f"{name}.toml: column", "metric")
-        experiments = [
-            look_up(self.catalogue.experiments, id, f"{name}.toml: experiments", "experiment")
-            for id in table.experiments
-        ]
-        bases = [base for base in table.bases if self.player(base, required=False)]
-        if not bases:
-            raise RequestError(f"{self.where}: cast: nobody plays a base model of {name} ({', '.join(table.bases)})")
-        if left_out := [base for base in table.bases if base not in bases]:
+    def add_table(self, name: str, view: View) -> None:
+        """Every cell of a view that this scale has players for."""
+        where = f"{self.where}: table {name}" if self.catalogue.user else f"{name}.toml"
+        picker = Picker(view, self.catalogue.experiments, where)
+        columns, rows = picker.columns(), self.played_rows(name, picker)
+        self.plan.tables[name] = Table(
+            title=view.title,
+            paper=view.paper,
+            series=view.series,
+            axes=tuple(view.rows),
+            rows=tuple(rows),
+            columns=tuple(columns),
+            claims=tuple(view.claim),
+        )
+        cells = [self.cell(picker, row, column) for row in rows for column in columns]
+        if blank := [(cell, column) for cell, column in zip(cells, columns * len(rows), strict=True) if not cell.keys]:
+            self.note(blank_note(name, [(cell.at, column) for cell, column in blank], picker.experiments))
+        if len(blank) == len(cells):
+            raise RequestError(f"{picker.where}: no experiment gives a cell of it: {self.plan.notes[-1]}")
+        self.plan.cells[name] = cells
+
+    def played_rows(self, name: str, picker: Picker) -> list[dict[str, Any]]:
+        """The view's rows, but for those of base models that nobody plays at this scale."""
+        bases = picker.rows.get("base", [])
+        left_out = [base for base in bases if not self.player(base, required=False)]
+        if bases and len(left_out) == len(bases):
+            raise RequestError(f"{self.where}: cast: nobody plays a base model of {name} ({', '.join(bases)})")
+        if left_out:
             self.note(
                 f"{name}: no player at scale {self.plan.scale} for {', '.join(left_out)}; these rows are left out"
             )
-        self.plan.cells[name] = [
-            self.cell(experiments, evolver, base, column, name)
-            for evolver in table.evolvers
-            for base in bases
-            for column in table.column
-        ]
+        return [row for row in product_of(picker.rows) if row.get("base") not in left_out]
 
-    def cell(self, experiments: list[Experiment], evolver: str, base: str, column: Column, table: str) -> CellAddress:
-        """The one experiment that gives a number, and the job that holds it."""
-        claims = [
-            experiment
-            for experiment in experiments
-            if evolver in experiment.evolver and base in experiment.base and column.benchmark in experiment.benchmarks
-        ]
-        if len(claims) != 1:
-            found = " and ".join(repr(claim.id) for claim in claims) or "none"
-            raise RequestError(
-                f"{table}.toml: column {column.id!r}: wanted one experiment of the table that evolves with "
-                f"{evolver!r}, trains {base!r} and tests on {column.benchmark!r}; found {found}"
-            )
-        key = self.grade(claims[0], evolver, base, column.benchmark)
-        return CellAddress(evolver=evolver, base=base, column=column.id, key=key)
+    def cell(self, picker: Picker, row: Coordinates, column: Column) -> CellAddress:
+        """A cell's coordinates, and the jobs that hold its number."""
+        keys = tuple(self.grade(point, column.benchmark) for point in picker.points(row, column))
+        return CellAddress(at=picker.coordinates(row, column), column=column.id, keys=keys)
 
     # the stages, last to first
 
-    def grade(self, experiment: Experiment, evolver: str, base: str, benchmark: str) -> str:
+    def grade(self, at: Point, benchmark: str) -> str:
         """Completions -> grades -> results."""
         rows = self.benchmark_rows(benchmark)
         module = registry.load("benchmarks", benchmark)
-        inputs = {"completions": self.answer(experiment, evolver, base, benchmark), "data": self.data(rows.dataset)}
+        inputs = {"completions": self.answer(at, benchmark), "data": self.data(rows.dataset)}
         params = {"benchmark": benchmark, "protocol": rows.protocol, "rows": rows.rows}
-        job_id = f"grade/{benchmark}/{self.trained_id(experiment, evolver, base)}"
+        job_id = f"grade/{benchmark}/{self.trained_id(at)}"
         return self.add("grade", job_id, params, inputs, plugins={benchmark: module.VERSION})
 
-    def answer(self, experiment: Experiment, evolver: str, base: str, benchmark: str) -> str:
+    def answer(self, at: Point, benchmark: str) -> str:
         """Tuned model + problems -> completions."""
         rows = self.benchmark_rows(benchmark)
-        name = self.required_player(base)
+        name = self.required_player(at.setting.base)
         module = registry.load("benchmarks", benchmark)
         params = {
             "benchmark": benchmark,
             "rows": rows.rows,
-            "seed": experiment.seed,
+            "seed": at.setting.seed,
             "sampling": {"temperature": 0.0, "top_p": 1.0, "max_tokens": rows.max_tokens},
             **self.wording(rows.prompts, module.PROMPTS),
-            **self.engine(name, self.lora_rank(experiment)),
+            **self.engine(name, self.lora_rank(at)),
         }
-        inputs = {**self.tuned(experiment, evolver, base), "data": self.data(rows.dataset)}
+        inputs = {**self.tuned(at), "data": self.data(rows.dataset)}
         plugins = {benchmark: module.ASKS, **self.engine_version()}
-        job_id = f"answer/{benchmark}/{self.trained_id(experiment, evolver, base)}"
+        job_id = f"answer/{benchmark}/{self.trained_id(at)}"
         count = self.count(rows.dataset, rows.rows)
         cost = costs.writing(self.catalogue, self.scale, name, count, rows.max_tokens)
         return self.add("answer", job_id, params, inputs, plugins=plugins, resources={**cost, "shape": name})
 
-    def tuned(self, experiment: Experiment, evolver: str, base: str) -> dict[str, str]:
-        """What answers: the tuned model, or the base and its adapter: jobs of one base then share an engine start."""
-        key = self.sft(experiment, evolver, base)
-        if experiment.sft.lora is None:
+    def tuned(self, at: Point) -> dict[str, str]:
+        """Return what answers: the tuned model, or base and adapter; jobs of one base share an engine start."""
+        key = self.sft(at)
+        if at.setting.sft.lora is None:
             return {"model": key}
-        return {"model": self.model(self.required_player(base)), "adapter": key}
+        return {"model": self.model(self.required_player(at.setting.base)), "adapter": key}
 
-    def lora_rank(self, experiment: Experiment) -> int | None:
-        """Room that an engine needs for the experiment's adapters; None after full tuning."""
-        lora = experiment.sft.lora
-        return adapter_room(lora.rank, f"experiment {experiment.id!r}: sft.lora.rank") if lora else None
+    def lora_rank(self, at: Point) -> int | None:
+        """Return the room that an engine needs for the point's adapter; None after full tuning."""
+        lora = at.setting.sft.lora
+        return adapter_room(lora.rank, f"experiment {at.experiment.id!r}: sft.lora.rank") if lora else None
 
-    def sft(self, experiment: Experiment, evolver: str, base: str) -> str:
+    def sft(self, at: Point) -> str:
         """Pairs + base -> tuned model."""
-        name = self.required_player(base)
-        spec, limits = experiment.sft, self.scale.limits
+        name = self.required_player(at.setting.base)
+        spec, limits = at.setting.sft, self.scale.limits
         params = {
             **spec.model_dump(exclude={"lora"}),
             "lora": spec.lora.model_dump() if spec.lora else None,
@@ -128,64 +130,65 @@ class Planner:
             "max_length_tokens": self.capped(
                 "sft.max_length_tokens", spec.max_length_tokens, limits.sft_max_length_tokens
             ),
-            "seed": experiment.seed,
+            "seed": at.setting.seed,
             **self.training(),
         }
-        inputs = {"pairs": self.respond(experiment, evolver), "base": self.model(name)}
-        count = self.seed_count(experiment)
+        inputs = {
+            "pairs": self.respond(at) if at.setting.round else self.data(self.seed_rows(at).dataset),
+            "base": self.model(name),
+        }
+        if at.setting.round == 0:
+            params |= self.seed_params(at)
+        count = self.seed_count(at)
         cost = costs.tuning(self.catalogue, self.scale, name, count, params)
-        return self.add("sft", f"sft/{self.trained_id(experiment, evolver, base)}", params, inputs, resources=cost)
+        return self.add("sft", f"sft/{self.trained_id(at)}", params, inputs, resources=cost)
 
-    def respond(self, experiment: Experiment, evolver: str) -> str:
+    def respond(self, at: Point) -> str:
         """Evolved instructions -> pairs."""
-        name = self.required_player(experiment.responder)
-        last = experiment.train_round or experiment.rounds
-        sampling = experiment.respond.model_dump()
+        name = self.required_player(at.setting.responder)
+        last = at.setting.round
+        sampling = decided(at.setting.respond).model_dump()
         sampling["max_tokens"] = self.capped(
             "respond.max_tokens", sampling["max_tokens"], self.scale.limits.respond_max_tokens
         )
         params = {
-            "seed": experiment.seed,
+            "seed": at.setting.seed,
             "sampling": sampling,
             **self.wording(self.scale.prompts, registry.load("stages", "respond").PROMPTS),
             **self.engine(name),
         }
-        inputs = {"instructions": self.evolve(experiment, evolver, last), "model": self.model(name, chat=True)}
+        inputs = {"instructions": self.evolve(at, last), "model": self.model(name, chat=True)}
         inputs |= self.wording_inputs(self.scale.prompts)
-        job_id = f"respond/{experiment.seeds}/{self.required_player(evolver)}/round-{last}"
-        cost = costs.writing(self.catalogue, self.scale, name, self.seed_count(experiment), sampling["max_tokens"])
+        job_id = f"respond/{at.setting.seeds}/{self.required_player(at.setting.evolver)}/round-{last}"
+        cost = costs.writing(self.catalogue, self.scale, name, self.seed_count(at), sampling["max_tokens"])
         return self.add("respond", job_id, params, inputs, plugins=self.engine_version(), resources=cost)
 
-    def evolve(self, experiment: Experiment, evolver: str, round: int) -> str:
+    def evolve(self, at: Point, round: int) -> str:
         """One round; each round is an artifact of its own."""
-        name = self.required_player(evolver)
-        scenario = registry.load("scenarios", experiment.scenario)
-        sampling = experiment.evolve.model_dump()
+        name = self.required_player(at.setting.evolver)
+        scenario = registry.load("scenarios", at.setting.scenario)
+        sampling = decided(at.setting.evolve).model_dump()
         sampling["max_tokens"] = self.capped(
             "evolve.max_tokens", sampling["max_tokens"], self.scale.limits.evolve_max_tokens
         )
         params: dict[str, Any] = {
-            "scenario": experiment.scenario,
+            "scenario": at.setting.scenario,
             "round": round,
-            "breadth": experiment.breadth,
-            "seed": experiment.seed,
+            "breadth": at.setting.breadth,
+            "seed": at.setting.seed,
             "sampling": sampling,
             **self.wording(self.scale.prompts, scenario.PROMPTS),
             **self.engine(name),
         }
         inputs = {"model": self.model(name, chat=True), **self.wording_inputs(self.scale.prompts)}
         if round == 1:
-            rows = self.seed_rows(experiment)
-            dataset = self.catalogue.dataset(rows.dataset, f"{self.where}: seeds.{experiment.seeds}")
-            formats = dict.fromkeys(FIELDS)
-            look_up(formats, dataset.format, f"{self.where}: datasets.{rows.dataset}.format", "seed format")
-            params |= {"seeds": experiment.seeds, "format": dataset.format, "rows": rows.rows}
-            inputs["seeds"] = self.data(rows.dataset)
+            params |= self.seed_params(at)
+            inputs["seeds"] = self.data(self.seed_rows(at).dataset)
         else:
-            inputs["instructions"] = self.evolve(experiment, evolver, round - 1)
-        plugins = {experiment.scenario: scenario.VERSION, **self.engine_version()}
-        job_id = f"evolve/{experiment.seeds}/{name}/round-{round}"
-        cost = costs.writing(self.catalogue, self.scale, name, self.seed_count(experiment), sampling["max_tokens"])
+            inputs["instructions"] = self.evolve(at, round - 1)
+        plugins = {at.setting.scenario: scenario.VERSION, **self.engine_version()}
+        job_id = f"evolve/{at.setting.seeds}/{name}/round-{round}"
+        cost = costs.writing(self.catalogue, self.scale, name, self.seed_count(at), sampling["max_tokens"])
         return self.add("evolve", job_id, params, inputs, plugins=plugins, resources=cost)
 
     def model(self, name: str, *, chat: bool = False) -> str:
@@ -346,23 +349,30 @@ class Planner:
         self.plan.cast[name] = found
         return found
 
-    def trained_id(self, experiment: Experiment, evolver: str, base: str) -> str:
+    def trained_id(self, at: Point) -> str:
         """How the ids of one trained model's jobs end."""
-        last = experiment.train_round or experiment.rounds
-        players = f"{self.required_player(evolver)}/{self.required_player(base)}"
-        return f"{experiment.seeds}/{players}/round-{last}"
+        evolver = [self.required_player(at.setting.evolver)] if at.setting.round else []
+        parts = [at.setting.seeds, *evolver, self.required_player(at.setting.base), f"round-{at.setting.round}"]
+        return "/".join(parts)
 
-    def seed_rows(self, experiment: Experiment) -> Any:
-        """Which rows play the experiment's seed set."""
-        return look_up(self.scale.seeds, experiment.seeds, f"{self.where}: seeds", "seed set")
+    def seed_rows(self, at: Point) -> Any:
+        """Which rows play the point's seed set."""
+        return look_up(self.scale.seeds, at.setting.seeds, f"{self.where}: seeds", "seed set")
+
+    def seed_params(self, at: Point) -> dict[str, Any]:
+        """What a job that reads the seed file must know of it."""
+        rows = self.seed_rows(at)
+        dataset = self.catalogue.dataset(rows.dataset, f"{self.where}: seeds.{at.setting.seeds}")
+        look_up(dict.fromkeys(FIELDS), dataset.format, f"{self.where}: datasets.{rows.dataset}.format", "seed format")
+        return {"seeds": at.setting.seeds, "format": dataset.format, "rows": rows.rows}
 
     def benchmark_rows(self, name: str) -> Any:
         """Which items play a benchmark."""
         return look_up(self.scale.benchmarks, name, f"{self.where}: benchmarks", "benchmark")
 
-    def seed_count(self, experiment: Experiment) -> int:
-        """Rows of the experiment's seed set at this scale."""
-        rows = self.seed_rows(experiment)
+    def seed_count(self, at: Point) -> int:
+        """Rows of the point's seed set at this scale."""
+        rows = self.seed_rows(at)
         return self.count(rows.dataset, rows.rows)
 
     def count(self, dataset: str, rows: int | None) -> int:
@@ -384,6 +394,12 @@ class Planner:
             self.plan.notes.append(text)
 
 
+def decided(sampling: SamplingSpec | None) -> SamplingSpec:
+    """Return what a setting says of sampling; one of a round after 0 always does."""
+    assert sampling is not None
+    return sampling
+
+
 def how_checked(dataset: Dataset) -> str:
     """Say how a file without a known sha256 is checked when it is fetched."""
     if dataset.git_blob is None:
@@ -392,17 +408,17 @@ def how_checked(dataset: Dataset) -> str:
 
 
 def make_plan(
-    catalogue: Catalogue, tables: Mapping[str, Table], scale: Scale, scale_name: str, locks: Mapping[str, str]
+    catalogue: Catalogue, views: Mapping[str, View], scale: Scale, scale_name: str, locks: Mapping[str, str]
 ) -> Plan:
     """The jobs of these tables at this scale.
 
     Raises:
-        RequestError: a name that no manifest knows, or a table that its experiments can't fill; nothing has run.
+        RequestError: a name that no manifest knows, or a view that leaves a point open; nothing has run.
     """
     planner = Planner(catalogue, scale, scale_name, locks)
     for key, names in (("cast", scale.cast.values()), ("tensor_parallel", scale.tensor_parallel)):
         for name in names:
             look_up(catalogue.models, name, f"{planner.where}: {key}", "model")
-    for name, table in tables.items():
-        planner.add_table(name, table)
+    for name, view in views.items():
+        planner.add_table(name, view)
     return planner.plan

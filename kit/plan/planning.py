@@ -1,13 +1,14 @@
 """From what a user names (tables, a scale, a manifest file) to a plan."""
 
-from collections import Counter
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 
 from kit import registry
 from kit.catalogue import Catalogue, lock_hash, look_up, manifests_folder
-from kit.catalogue.manifest import Column, Experiment, Scale, Table, UserManifest
+from kit.catalogue.manifest import Experiment, Scale, UserManifest, View
+from kit.catalogue.views import default_view, fills
 from kit.errors import RequestError, did_you_mean, one_line, shown
 from kit.plan import Plan
 from kit.plan.planner import make_plan
@@ -15,6 +16,8 @@ from kit.reading.documents import read
 from kit.reading.places import LONGEST_NAME
 
 LOCKS = ("cpu", "cuda", "grade")
+ALL = "all"
+"""Stands for every table that the kit can compute."""
 MOST_CELLS = 5000
 """Cells that one manifest may ask for; the paper's largest table has 96, and each takes hours of a GPU there."""
 
@@ -76,7 +79,7 @@ def plan_tables(names: list[str], scale: str) -> Plan:
     """The plan of some tables at one scale, or of a manifest of one's own.
 
     Args:
-        names: tables (``2``, ``table-2``), or one path that ends in ``.toml``.
+        names: tables (``2``, ``table-2``, ``all``), or one path that ends in ``.toml``.
         scale: a scale's name; ``auto`` is the largest that fits this machine, and a manifest's own.
 
     Raises:
@@ -92,8 +95,16 @@ def plan_tables(names: list[str], scale: str) -> Plan:
     catalogue = Catalogue(manifests_folder())
     if scale == "auto":
         scale = largest_scale(catalogue, this_machine())
-    tables = {table_name(catalogue, name): catalogue.table(name) for name in names}
-    return make_plan(catalogue, tables, catalogue.scale(scale), scale, locks())
+    every = sorted(catalogue.names("tables"), key=in_order)
+    found = every if ALL in names else [table_name(catalogue, name) for name in names]
+    views = {name: catalogue.table(name) for name in found}
+    return make_plan(catalogue, views, catalogue.scale(scale), scale, locks())
+
+
+def in_order(name: str) -> tuple[bool, str, int]:
+    """Return what sorts tables by their numbers, ``table-9`` before ``table-10``, and figures after them."""
+    kind, _, number = name.rpartition("-")
+    return (kind != "table", kind, int(number)) if number.isdigit() else (True, name, 0)
 
 
 def table_name(catalogue: Catalogue, name: str) -> str:
@@ -126,7 +137,7 @@ def plan_manifest(path: Path) -> Plan:
     update = {"cast": {**base.cast, **user.cast}, "seeds": {**base.seeds, **user.seeds}}
     scale: Scale = base.model_copy(update=update)
     check_names(catalogue, scale, user)
-    plan = make_plan(catalogue, own_tables(user, path.stem), scale, scale_name, locks())
+    plan = make_plan(catalogue, own_views(user, path.stem), scale, scale_name, locks())
     for role, player in sorted(plan.cast.items()):
         if role != player:
             plan.notes.append(f"{role} is played by {player}, as scale {scale_name} casts it")
@@ -170,64 +181,87 @@ def check_names(catalogue: Catalogue, scale: Scale, user: UserManifest) -> None:
     Raises:
         RequestError: it is not; the message has the key that names it.
     """
-    models = {**catalogue.models, **scale.cast}
-    scenarios, benchmarks = (dict.fromkeys(registry.names(kind)) for kind in ("scenarios", "benchmarks"))
+    models = dict.fromkeys([*catalogue.models, *scale.cast])
+    known: dict[str, tuple[Mapping[str, object], str]] = {
+        "scenario": (dict.fromkeys(registry.names("scenarios")), "scenario"),
+        "seeds": (scale.seeds, "seed set"),
+        **dict.fromkeys(("responder", "evolver", "base"), (models, "model")),
+        "benchmarks": (dict.fromkeys(registry.names("benchmarks")), "benchmark"),
+    }
     for index, experiment in enumerate(user.experiment):
-        key = f"{catalogue.where}: experiment[{index}]"
-        look_up(scenarios, experiment.scenario, f"{key}.scenario", "scenario")
-        look_up(scale.seeds, experiment.seeds, f"{key}.seeds", "seed set")
-        look_up(models, experiment.responder, f"{key}.responder", "model")
-        lists = {"evolver": experiment.evolver, "base": experiment.base, "benchmarks": experiment.benchmarks}
-        for field, names in lists.items():
-            known, noun = (benchmarks, "benchmark") if field == "benchmarks" else (models, "model")
-            for position, name in enumerate(names):
-                look_up(known, name, f"{key}.{field}[{position}]", noun)
+        for field, (names, noun) in known.items():
+            found = getattr(experiment, field)
+            key = f"{catalogue.where}: experiment[{index}].{field}"
+            for position, name in enumerate(found if isinstance(found, list) else [found]):
+                place = f"{key}[{position}]" if isinstance(found, list) else key
+                if name or experiment.values("round") != [0]:
+                    look_up(names, name, place, noun)
 
 
-def own_tables(user: UserManifest, name: str) -> dict[str, Table]:
-    """The tables of a user's manifest, which nobody has printed before.
+def own_views(user: UserManifest, name: str) -> dict[str, View]:
+    """The tables of a user's manifest, which nobody has printed before: its views, or a default one.
 
-    One, if the experiments share it out between them as the paper's do: every cell has one experiment. Else one each,
-    so that two may differ in rounds or temperature alone.
+    One, if the experiments share it out between them: every cell has one experiment. Else one each, so that two may
+    differ in rounds or temperature alone.
 
     Raises:
-        RequestError: there are more than :data:`MOST_CELLS` cells.
+        RequestError: there are more than :data:`MOST_CELLS` cells, nothing is measured, or two views have one name.
     """
-    cells = sum(len(one.evolver) * len(one.base) * len(one.benchmarks) for one in user.experiment)
+    if user.view:
+        return named_views(user, name)
+    for index, one in enumerate(user.experiment):
+        if not one.benchmarks:
+            raise RequestError(
+                f"{name}.toml: experiment[{index}].benchmarks: missing; without a view they are the table's columns"
+            )
+    combinations = "combinations of axes and benchmarks"
+    check_cells(sum(points(one) * len(one.benchmarks) for one in user.experiment), name, "experiment", combinations)
+    whole = default_view(user.title, user.experiment)
+    measures = whole.columns[0].measures
+    if math.prod(map(len, whole.rows.values())) * len(measures) <= MOST_CELLS and fills(whole, user.experiment):
+        return {name: whole}
+    return {f"{name}.{one.id}": default_view(f"{user.title}: {one.id}", [one]) for one in user.experiment}
+
+
+def named_views(user: UserManifest, name: str) -> dict[str, View]:
+    """The views that a user's manifest has, by the names of their tables; all its experiments where one names none."""
+    found: dict[str, View] = {}
+    ids = [experiment.id for experiment in user.experiment]
+    for index, view in enumerate(user.view):
+        full = name if len(user.view) == 1 else f"{name}.{view.id or index + 1}"
+        if full in found:
+            raise RequestError(f"{name}.toml: view[{index}].id: {shown(view.id)} stands twice; ids must differ")
+        rows = math.prod(map(len, view.rows.values()))
+        measures = sum(len(group.measures) for group in view.columns)
+        check_cells(rows * measures, name, f"view[{index}]", "combinations of rows and measures")
+        seeds = max(len(experiment.values("seed")) for experiment in user.experiment)
+        check_cells(rows * measures * seeds, name, f"view[{index}]", "combinations of rows, measures and seeds")
+        found[full] = view.model_copy(
+            update={
+                "experiment": view.experiment or ids,
+                "title": view.title or user.title,
+                "paper": None,
+                "series": "",
+            }
+        )
+    return found
+
+
+def points(experiment: Experiment) -> int:
+    """How many points an experiment has."""
+    return math.prod(len(experiment.values(axis)) for axis in experiment.axes())
+
+
+def check_cells(cells: int, name: str, key: str, what: str) -> None:
+    """Refuse a table that nobody could read or pay.
+
+    Raises:
+        RequestError: it has more than :data:`MOST_CELLS` cells.
+    """
     if cells > MOST_CELLS:
         raise RequestError(
-            f"{name}.toml: experiment: {cells:,} combinations of evolver, base and benchmark; {MOST_CELLS:,} are the "
-            "most, split it into several manifests"
+            f"{name}.toml: {key}: {cells:,} {what}; {MOST_CELLS:,} are the most, split it into several manifests"
         )
-    claims: Counter[tuple[str, str, str]] = Counter()
-    for experiment in user.experiment:
-        claims.update(product(experiment.evolver, experiment.base, experiment.benchmarks))
-    whole = own_table(user.title, user.experiment)
-    benchmarks = dict.fromkeys(column.benchmark for column in whole.column)
-    if all(claims[cell] == 1 for cell in product(whole.evolvers, whole.bases, benchmarks)):
-        return {name: whole}
-    return {
-        f"{name}.{experiment.id}": own_table(f"{user.title}: {experiment.id}", [experiment])
-        for experiment in user.experiment
-    }
-
-
-def own_table(title: str, experiments: list[Experiment]) -> Table:
-    """Every evolver by every base, every metric of every benchmark."""
-    benchmarks = dict.fromkeys(name for experiment in experiments for name in experiment.benchmarks)
-    columns = [
-        Column(id=metric, name=metric, benchmark=name)
-        for name in benchmarks
-        for metric in registry.load("benchmarks", name).METRICS
-    ]
-    return Table(
-        schema=1,
-        title=title,
-        experiments=[experiment.id for experiment in experiments],
-        evolvers=list(dict.fromkeys(name for experiment in experiments for name in experiment.evolver)),
-        bases=list(dict.fromkeys(name for experiment in experiments for name in experiment.base)),
-        column=columns,
-    )
 
 
 def locks() -> dict[str, str]:

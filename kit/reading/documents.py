@@ -4,7 +4,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -19,6 +19,8 @@ DEEPEST = 20
 """How deep tables and lists may stand in each other, and how many parts a key may have; a scale written out takes 4."""
 MOST_FAULTS = 20
 """Faults that one message tells."""
+ONE, LIST = "one value", "a list"
+"""How pydantic names the two that a field may hold which is one value or a list; no part of a key's path."""
 LONGEST_FAULT = 300
 """Characters of a parser's message that are shown."""
 _TOKEN = re.compile(
@@ -162,7 +164,8 @@ def key_path(location: tuple[int | str, ...]) -> str:
 
 
 def _explain(kind: type[Strict], fault: Mapping[str, Any]) -> str:
-    location = tuple(part for part in fault["loc"] if part not in ("Scale", "str", "[key]"))
+    inner = fault.get("ctx", {}).get("at", ())  # where in the table a fault lies that its own type found
+    location = tuple(part for part in (*fault["loc"], *inner) if part not in ("Scale", "str", "[key]", ONE, LIST))
     where = key_path(location)
     if fault["type"] == "extra_forbidden":
         known = _fields_at(kind, location[:-1])
@@ -187,19 +190,26 @@ def _fields_at(kind: type[Strict], location: tuple[int | str, ...]) -> list[str]
     """The keys that the table at ``location`` may have."""
     current: Any = kind
     for part in location:
-        if isinstance(part, int):
-            continue
-        if not (isinstance(current, type) and issubclass(current, BaseModel)):
-            continue
-        spec = current.model_fields.get(part)
-        current = _inner(spec.annotation) if spec else current
+        current = _table(current)
+        if isinstance(current, type) and issubclass(current, BaseModel):
+            spec = current.model_fields.get(str(part)) or current.model_fields.get(f"{part}_")
+            current = spec.annotation if spec else None
+        else:
+            current = _element(current)
+    current = _table(current)
     if isinstance(current, type) and issubclass(current, BaseModel):
         return [spec.alias or name for name, spec in current.model_fields.items()]
     return []
 
 
-def _inner(annotation: Any) -> Any:
-    """The table type within ``list[X]``, ``dict[str, X]`` or ``X | None``."""
-    arguments = getattr(annotation, "__args__", ())
+def _table(annotation: Any) -> Any:
+    """The table type of ``X`` or ``X | None``; anything else as it is."""
+    arguments = getattr(annotation, "__args__", ()) if get_origin(annotation) not in (list, dict) else ()
     models = [a for a in arguments if isinstance(a, type) and issubclass(a, BaseModel)]
     return models[0] if models else annotation
+
+
+def _element(annotation: Any) -> Any:
+    """What a list or a dictionary of tables holds."""
+    arguments = getattr(annotation, "__args__", ())
+    return _table(arguments[-1]) if arguments else None

@@ -4,16 +4,22 @@ import csv
 import io
 import json
 import os
-from collections.abc import Mapping
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from kit.catalogue import paper
-from kit.catalogue.manifest import Column, Table
+from kit.catalogue.axes import Coordinates, value_text
+from kit.catalogue.manifest import AXES
+from kit.catalogue.views import Column, Table
 from kit.errors import KitError
 from kit.plan import CellAddress, Plan
 from kit.records import Result, read_rows
 from kit.store import Store
+
+PLAYED = ("evolver", "responder", "base")
+"""Axes whose values are roles: a model plays each of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,9 +28,11 @@ class Cell:
 
     address: CellAddress
     result: Result | None
-    """``None`` while its job is not done."""
+    """``None`` while a job of it is not done; of several seeds, the mean of their values and of their errors."""
     reference: float | None
     """What the paper prints here, in the column's unit."""
+    spread: float | None = None
+    """Standard deviation between the runs of several seeds, 0-1; ``None`` where there is one run."""
 
     @property
     def percent(self) -> float | None:
@@ -33,17 +41,31 @@ class Cell:
 
     @property
     def stderr_percent(self) -> float | None:
-        """Its standard error, percentage points."""
+        """Its standard error over items, percentage points."""
         return None if self.result is None else 100 * self.result.stderr
+
+    @property
+    def spread_percent(self) -> float | None:
+        """Its standard deviation between runs, percentage points."""
+        return None if self.spread is None else 100 * self.spread
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether no experiment gives it."""
+        return not self.address.keys
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """One row of a table: an evolver and a base model."""
+    """One row of a table."""
 
-    evolver: str
-    base: str
+    at: Coordinates
+    """axis -> value, what names the row."""
     cells: tuple[Cell, ...]
+
+    def names(self) -> list[str]:
+        """The row's values as texts, in the order of the table's axes."""
+        return [value_text(value) for value in self.at.values()]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,14 +79,29 @@ class Grid:
     lines: tuple[Line, ...]
 
     @property
-    def columns(self) -> list[Column]:
+    def columns(self) -> Sequence[Column]:
         """The table's columns, in order."""
-        return self.table.column
+        return self.table.columns
+
+    def axes(self) -> list[str]:
+        """The axes of its cells' coordinates, in the order of a setting."""
+        named = {axis for line in self.lines for cell in line.cells for axis in cell.address.at}
+        return [axis for axis in AXES if axis in named]
 
     def players(self) -> dict[str, str]:
         """The paper's names in this table -> who plays them, where that is somebody else."""
-        names = [*self.table.evolvers, *(line.base for line in self.lines)]
+        names = [
+            str(cell.address.at[axis])
+            for axis in PLAYED
+            for line in self.lines
+            for cell in line.cells
+            if axis in cell.address.at
+        ]
         return {name: self.cast[name] for name in dict.fromkeys(names) if self.cast.get(name, name) != name}
+
+    def runs(self) -> int:
+        """How many runs a cell is the mean of, at most."""
+        return max((len(cell.address.keys) for line in self.lines for cell in line.cells), default=1)
 
     def sizes(self) -> str:
         """Units behind a cell, per column: ``IFEval P-S 12, ...``; what the standard errors rest on."""
@@ -78,26 +115,39 @@ class Grid:
 def make_grid(name: str, plan: Plan, store: Store) -> Grid:
     """Fill a table of a plan with what the store has."""
     table = plan.tables[name]
-    printed = paper.table(table.paper) if table.paper else None
-    cache: dict[str, dict[str, Result]] = {}
-    rows: dict[tuple[str, str], list[Cell]] = {}
+    printed = paper.table(table.paper).of_series(table.series) if table.paper else None
+    known: dict[str, dict[str, Result]] = {}
+    cells = []
     for address in plan.cells[name]:
-        if address.key not in cache and store.has(address.key):
-            cache[address.key] = stored_results(store, address.key)
-        rows.setdefault((address.evolver, address.base), []).append(
-            Cell(
-                address=address,
-                result=cache.get(address.key, {}).get(address.column),
-                reference=_number(printed.cell(address.evolver, address.base, address.column)) if printed else None,
-            )
-        )
-    return Grid(
-        name=name,
-        table=table,
-        scale=plan.scale,
-        cast=plan.cast,
-        lines=tuple(Line(evolver=e, base=b, cells=tuple(cells)) for (e, b), cells in rows.items()),
+        for key in address.keys:
+            if key not in known and store.has(key):
+                known[key] = stored_results(store, key)
+        runs = [known.get(key, {}).get(address.column) for key in address.keys]
+        result, spread = mean_of([run for run in runs if run]) if runs and all(runs) else (None, None)
+        reference = _number(printed.cell(address.at, address.column)) if printed else None
+        cells.append(Cell(address=address, result=result, reference=reference, spread=spread))
+    width = len(table.columns)
+    lines = tuple(
+        Line(at=row, cells=tuple(cells[index * width : (index + 1) * width])) for index, row in enumerate(table.rows)
     )
+    return Grid(name=name, table=table, scale=plan.scale, cast=plan.cast, lines=lines)
+
+
+def mean_of(runs: Sequence[Result]) -> tuple[Result, float | None]:
+    """Return the mean of one number's runs and the standard deviation between them; of one run, the run itself.
+
+    The runs answer the same items, so what the choice of items adds does not shrink with their number: the error over
+    items is the mean of theirs.
+    """
+    first = runs[0]
+    if len(runs) == 1:
+        return first, None
+    values = [run.value for run in runs]
+    error = statistics.fmean(run.stderr for run in runs)
+    whole = Result(
+        metric=first.metric, value=statistics.fmean(values), stderr=error, n=min(run.n for run in runs), unit=first.unit
+    )
+    return whole, statistics.stdev(values)
 
 
 def stored_results(store: Store, key: str) -> dict[str, Result]:
@@ -124,10 +174,13 @@ def _number(value: object) -> float | None:
 
 
 def ours(cell: Cell, column: Column) -> str:
-    """Our number as the table prints it: ``33.33 ±13.6``."""
+    """Our number as the table prints it: ``33.33 ±13.6``, with the spread between runs ``33.33 ±13.6 [2.10]``."""
+    if cell.is_blank:
+        return ""
     if cell.percent is None or cell.stderr_percent is None:
         return "missing"
-    return f"{cell.percent:.{column.digits}f}\N{NO-BREAK SPACE}±{cell.stderr_percent:.1f}"
+    spread = "" if cell.spread_percent is None else f"\N{NO-BREAK SPACE}[{cell.spread_percent:.{column.digits}f}]"
+    return f"{cell.percent:.{column.digits}f}\N{NO-BREAK SPACE}±{cell.stderr_percent:.1f}{spread}"
 
 
 def theirs(cell: Cell, column: Column) -> str:
@@ -147,15 +200,22 @@ def disclaimer(grid: Grid) -> str:
     )
 
 
+def how_to_read(grid: Grid) -> str:
+    """What the numbers of a cell are."""
+    if (runs := grid.runs()) > 1:
+        return f"Percent: mean of {runs} seeds ± standard error over items [standard deviation between seeds]"
+    return "Percent ± standard error"
+
+
 def markdown(grid: Grid) -> str:
     """The table as Markdown: ours, and the paper's in brackets."""
-    head = ["evolver", "base", *(one_line(column.name) for column in grid.columns)]
+    head = [*grid.table.axes, *(one_line(column.name) for column in grid.columns)]
     lines = [f"**{one_line(grid.table.title)}** (scale `{one_line(grid.scale)}`)", ""]
-    lines += ["| " + " | ".join(head) + " |", "| --- | --- |" + " ---: |" * len(grid.columns)]
+    lines += ["| " + " | ".join(head) + " |", "|" + " --- |" * len(grid.table.axes) + " ---: |" * len(grid.columns)]
     for line in grid.lines:
-        cells = [f"{ours(c, k)} ({theirs(c, k)})" for c, k in zip(line.cells, grid.columns, strict=True)]
-        lines.append("| " + " | ".join([one_line(line.evolver), one_line(line.base), *cells]) + " |")
-    lines += ["", "Percent ± standard error; in brackets what the paper prints. " + disclaimer(grid)]
+        cells = [_both(cell, column) for cell, column in zip(line.cells, grid.columns, strict=True)]
+        lines.append("| " + " | ".join([*map(one_line, line.names()), *cells]) + " |")
+    lines += ["", f"{how_to_read(grid)}; in brackets what the paper prints. " + disclaimer(grid)]
     if players := grid.players():
         played = ", ".join(f"{one_line(name)} = {one_line(player)}" for name, player in players.items())
         lines += ["", f"Played by: {played}."]
@@ -163,19 +223,75 @@ def markdown(grid: Grid) -> str:
     return "\n".join(lines)
 
 
-def as_csv(grid: Grid) -> str:
-    """One line a cell: table, scale, names, value, standard error, n, unit, the paper's value, the job's key."""
+def _both(cell: Cell, column: Column) -> str:
+    """Our number, and the paper's in brackets; nothing where no experiment gives the cell."""
+    return "" if cell.is_blank else f"{ours(cell, column)} ({theirs(cell, column)})"
+
+
+def as_csv(grids: Sequence[Grid]) -> str:
+    """One line a cell of some tables, with a column for each axis that one of them names.
+
+    Table, scale, coordinates and who plays them, value, standard error, runs and the spread between them, n, unit, the
+    paper's value, the jobs' keys.
+    """
+    axes = [axis for axis in AXES if any(axis in grid.axes() for grid in grids)]
+    names = [name for axis in axes for name in ([axis, f"{axis}_player"] if axis in PLAYED else [axis])]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    head = ["table", "scale", "evolver", "evolver_player", "base", "base_player", "column"]
-    writer.writerow([*head, "percent", "stderr", "n", "unit", "paper", "key"])
-    for line in grid.lines:
-        for cell, column in zip(line.cells, grid.columns, strict=True):
-            result = cell.result
-            players = [line.evolver, grid.cast.get(line.evolver), line.base, grid.cast.get(line.base)]
-            numbers = [cell.percent, cell.stderr_percent, result.n, result.unit] if result else [None] * 4
-            writer.writerow([grid.name, grid.scale, *players, column.id, *numbers, cell.reference, cell.address.key])
+    numbers = ["percent", "stderr", "runs", "spread", "n", "unit", "paper", "keys"]
+    writer.writerow(["table", "scale", *names, "column", *numbers])
+    for grid in grids:
+        for line in grid.lines:
+            for cell in line.cells:
+                place = [grid.name, grid.scale, *_place(cell, axes, grid.cast), cell.address.column]
+                writer.writerow([*place, *_numbers(cell).values()])
     return out.getvalue()
+
+
+def _place(cell: Cell, axes: Sequence[str], cast: Mapping[str, str]) -> Iterator[str | None]:
+    """Yield a cell's value on each axis, and who plays it where it is a model; none where it names none."""
+    for axis in axes:
+        value = cell.address.at.get(axis)
+        yield None if value is None else value_text(value)
+        if axis in PLAYED:
+            yield cast.get(str(value))
+
+
+def _numbers(cell: Cell) -> dict[str, Any]:
+    """What CSV and JSON say of a cell beside its place."""
+    result = cell.result
+    return {
+        "percent": cell.percent,
+        "stderr": cell.stderr_percent,
+        "runs": len(cell.address.keys),
+        "spread": cell.spread_percent,
+        "n": result.n if result else None,
+        "unit": result.unit if result else None,
+        "paper": cell.reference,
+        "keys": " ".join(cell.address.keys),
+    }
+
+
+def as_json(grids: Sequence[Grid]) -> dict[str, Any]:
+    """Tables as one JSON document: each cell with its coordinates, its numbers and the keys that it comes from."""
+    return {
+        "schema": 1,
+        "tables": [
+            {
+                "name": grid.name,
+                "title": grid.table.title,
+                "scale": grid.scale,
+                "players": grid.players(),
+                "cells": [
+                    {"at": cell.address.at, "column": cell.address.column, **_numbers(cell)}
+                    | {"keys": list(cell.address.keys)}
+                    for line in grid.lines
+                    for cell in line.cells
+                ],
+            }
+            for grid in grids
+        ],
+    }
 
 
 def one_line(text: str) -> str:

@@ -5,7 +5,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from kit.report import Grid, disclaimer, ours, plain, theirs
+from kit.report import Grid, disclaimer, how_to_read, ours, plain, theirs
 from kit.report.live import Live
 from kit.run.execute import Outcome
 
@@ -14,9 +14,10 @@ __all__ = ["Live", "console", "grid_table", "summary"]
 
 def grid_table(grid: Grid, width: int) -> Group:
     """Ours above the paper's, a pair of lines a row; one line a number where the terminal is too narrow for that."""
-    names = 2 * (max(len(name) for line in grid.lines for name in (line.evolver, line.base)) + 6)
-    table = wide(grid) if width >= names + 13 * len(grid.columns) else tall(grid)
-    notes = [f"Percent ± standard error over so many units: {grid.sizes()}.", disclaimer(grid)]
+    names = sum(max(map(len, column)) + 6 for column in zip(*(line.names() for line in grid.lines), strict=True))
+    number = 13 if grid.runs() == 1 else 21
+    table = wide(grid) if width >= names + number * len(grid.columns) else tall(grid)
+    notes = [f"{how_to_read(grid)} over so many units: {grid.sizes()}.", disclaimer(grid)]
     if players := grid.players():
         notes.append("Played by: " + ", ".join(f"{name} = {player}" for name, player in players.items()) + ".")
     return Group(table, Text(plain("\n".join(notes)), style="dim"))
@@ -29,9 +30,9 @@ def wide(grid: Grid) -> Table:
         table.add_column(_name(column.name), justify="right")
     for line in grid.lines:
         cells = list(zip(line.cells, grid.columns, strict=True))
-        table.add_row(_name(line.evolver), _name(line.base), *(ours(cell, column) for cell, column in cells))
+        table.add_row(*map(_name, line.names()), *(ours(cell, column) for cell, column in cells))
         paper = [Text(f"paper {theirs(cell, column)}", style="dim") for cell, column in cells]
-        table.add_row("", "", *paper, end_section=True)
+        table.add_row(*[""] * len(line.at), *paper, end_section=True)
     return table
 
 
@@ -42,7 +43,7 @@ def tall(grid: Grid) -> Table:
         table.add_column(name, justify="left" if name == "metric" else "right")
     for line in grid.lines:
         for index, (cell, column) in enumerate(zip(line.cells, grid.columns, strict=True)):
-            names = (line.evolver, line.base) if index == 0 else ("", "")
+            names = line.names() if index == 0 else [""] * len(line.at)
             last = index == len(grid.columns) - 1
             words = map(_name, (*names, column.name))
             table.add_row(*words, ours(cell, column), theirs(cell, column), end_section=last)
@@ -50,11 +51,11 @@ def tall(grid: Grid) -> Table:
 
 
 def _table(grid: Grid) -> Table:
-    """An empty table with the two columns that name a row."""
+    """An empty table with the columns that name a row."""
     title = _name(f"{grid.table.title} - scale {grid.scale}")
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("evolver", no_wrap=True)
-    table.add_column("base", no_wrap=True)
+    for axis in grid.table.axes:
+        table.add_column(axis, no_wrap=True)
     return table
 
 

@@ -85,11 +85,11 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, contex
 
 
 def _pairs(asked: SftParams, folder: Path) -> Reading[Pair]:
-    """As many pairs as asked for: of what ``respond`` wrote, or of a user's own Alpaca file."""
+    """As many pairs as asked for: of what ``respond`` wrote, of a seed file, or of a user's own Alpaca file."""
     path = folder / PAIRS
     if not path.exists():
         path = only_file(folder)
-    came = read_stored(path, Pair) if path.name == PAIRS else read_training(path)
+    came = read_stored(path, Pair) if path.name == PAIRS else read_training(path, asked.format or "alpaca", asked.seeds)
     if asked.rows is not None and asked.rows > len(came.rows):
         raise RequestError(
             f"sft.rows: {asked.rows:,} asked for, {path} has {len(came.rows):,}; lower it or make more pairs"

@@ -72,6 +72,10 @@ class SftParams(BaseModel):
     sums: a step's loss and gradient stay what they are but for rounding, bf16's under ``dtype = "bfloat16"``."""
     rows: Positive | None = None
     """Train on the first so many pairs; all when absent."""
+    format: str | None = None
+    """Of a seed file whose own answers are trained on (``alpaca``, ``gsm8k``); absent where the pairs are a model's."""
+    seeds: str | None = None
+    """The name of that seed set, for the ids of its rows."""
 
     @model_validator(mode="after")
     def _lora_where_asked(self) -> Self:

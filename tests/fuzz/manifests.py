@@ -164,7 +164,7 @@ LINES = (
         "cast.x = 'y'",
         "__class__ = 1",
         "seeds.mine.rows = 2",
-        "rounds = 1000000",
+        "round = 1000000",
     ),
 )
 BENIGN = {"licence", "note", "title", "paper", "id"}

@@ -182,19 +182,25 @@ def test_names_and_paths_that_are_taken():
     assert [inner_path_fault(path) for path in ("a/b/c.json", "*.json", "a b/c")] == 3 * [None]
 
 
+PLACE = 'at = { base = "b" }, column = "c"'
 EXPECTED = {
+    "by names joined with slashes": (
+        "schema = 1\n[cells]\n'a/b/c' = { percent = 1.0, n = 1 }",
+        "expected/x/y.toml: cells: recorded by an earlier version of the kit; `kit verify --record` writes the file "
+        "anew",
+    ),
     "no cells": ("schema = 1\n", "expected/x/y.toml: cells: missing; it has no default"),
     "no number": (
-        'schema = 1\n[cells]\na = { percent = "x", n = 1 }',
-        "expected/x/y.toml: cells.a.percent: input should be a valid number, found 'x'",
+        f'schema = 1\ncells = [{{ {PLACE}, percent = "x", n = 1 }}]',
+        "expected/x/y.toml: cells[0].percent: input should be a valid number, found 'x'",
     ),
     "beyond percent": (
-        "schema = 1\n[cells]\na = { percent = 1e3, n = 1 }",
-        "expected/x/y.toml: cells.a.percent: input should be less than or equal to 100, found 1000.0",
+        f"schema = 1\ncells = [{{ {PLACE}, percent = 1e3, n = 1 }}]",
+        "expected/x/y.toml: cells[0].percent: input should be less than or equal to 100, found 1000.0",
     ),
     "no units": (
-        "schema = 1\n[cells]\na = { percent = 1.0, n = 0 }",
-        "expected/x/y.toml: cells.a.n: input should be greater than 0, found 0",
+        f"schema = 1\ncells = [{{ {PLACE}, percent = 1.0, n = 0 }}]",
+        "expected/x/y.toml: cells[0].n: input should be greater than 0, found 0",
     ),
     "no TOML": (
         "schema = 1\n[cells",

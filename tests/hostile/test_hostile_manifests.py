@@ -87,12 +87,13 @@ NUMBERS = {
         "seeds.mine.rows",
         "input should be a valid integer, found inf",
     ),
-    "rounds": ("rounds = 2", "rounds = 1_000_000_000", "experiment[0].rounds", f"{LE} 100, found 1000000000"),
+    "rounds": ("round = 2", "round = 1_000_000_000", "experiment[0].round", f"{LE} 100, found 1000000000"),
+    "a round below 0": ("round = 2", "round = [2, -1]", "experiment[0].round[1]", f"{GE} 0, found -1"),
     "a round, hexadecimal": (
-        "rounds = 2",
-        "rounds = 2\ntrain_round = 0x" + 5000 * "f",
-        "experiment[0]",
-        "train_round = a whole number of about 6,021 digits, but there are rounds 1 to 2",
+        "round = 2",
+        "round = 0x" + 5000 * "f",
+        "experiment[0].round",
+        f"{LE} 100, found a whole number of about 6,021 digits",
     ),
     "seed below 0": ("seed = 42", "seed = -1", "experiment[0].seed", f"{GE} 0, found -1"),
     "seed": ("seed = 42", "seed = 4294967296", "experiment[0].seed", f"{LE} 4294967295, found 4294967296"),
@@ -411,7 +412,23 @@ def test_five_thousand_cells_are_the_most(refused: Callable[[str | bytes], str],
     monkeypatch.setattr("kit.plan.planning.MOST_CELLS", 3)
     text = change('benchmarks = ["gsm8k"]', 'benchmarks = ["gsm8k", "mbpp", "humaneval", "ifeval"]')
     assert refused(text) == (
-        "my.toml: experiment: 4 combinations of evolver, base and benchmark; 3 are the most, split it into several "
+        "my.toml: experiment: 4 combinations of axes and benchmarks; 3 are the most, split it into several manifests"
+    )
+    view = '\n[[view]]\nrows = { base = ["a", "b"], seed = [1, 2] }\ncolumns = [{ measures = ["gsm8k"] }]\n'
+    assert refused(MANIFEST + view) == (
+        "my.toml: view[0]: 4 combinations of rows and measures; 3 are the most, split it into several manifests"
+    )
+
+
+def test_a_hundred_lists_of_a_hundred_are_refused_at_once(refused: Callable[[str | bytes], str]):
+    """The product of the lists was never to be built."""
+    many = ", ".join(f"0.{n:03}" for n in range(1, 101))
+    text = change("temperature = 0.7", f"temperature = [{many}], top_p = [{many}]").replace(
+        "seed = 42", "seed = [1, 2]"
+    )
+    text = text.replace("learning_rate = 2e-5", f"learning_rate = [{many}]")
+    assert refused(text) == (
+        "my.toml: experiment: 2,000,000 combinations of axes and benchmarks; 5,000 are the most, split it into several "
         "manifests"
     )
 
