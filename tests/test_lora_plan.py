@@ -1,12 +1,14 @@
 """LoRA in a plan: the base answers with the adapter beside it, and the jobs of a base stand in a row."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kit.catalogue import Catalogue, manifests_folder
-from kit.catalogue.manifest import Experiment, Lora
+from kit.catalogue.manifest import Lora
+from kit.catalogue.points import Point, make_point, product_of
 from kit.engines import EngineSettings, fake
 from kit.errors import RequestError
 from kit.plan import Plan
@@ -18,28 +20,33 @@ from kit.run.worker import JobContext
 CATALOGUE = Catalogue(manifests_folder())
 
 
-def experiment(**changes: Any) -> Experiment:
-    """The experiment of Table 2 with one seed set, its tuning changed."""
-    found = next(one for one in CATALOGUE.experiments.values() if one.seeds == "gsm8k-train")
-    return found.model_copy(update={"sft": found.sft.model_copy(update=changes)})
+def points(**changes: Any) -> list[Point]:
+    """Table 2's points on one seed set, their tuning changed."""
+    experiment = CATALOGUE.experiments["qwen-2"]
+    axes = {axis: experiment.values(axis) for axis in experiment.axes()} | {"seeds": ["gsm8k-train"]}
+    found = [make_point(experiment, at) for at in product_of(axes)]
+    return [
+        replace(one, setting=one.setting.model_copy(update={"sft": one.setting.sft.model_copy(update=changes)}))
+        for one in found
+    ]
 
 
-def planned(changed: Experiment) -> Plan:
+def planned(where: list[Point]) -> Plan:
     planner = Planner(CATALOGUE, CATALOGUE.scale("paper"), "paper", locks())
-    for evolver in changed.evolver:
-        for base in changed.base:
-            for benchmark in changed.benchmarks:
-                planner.grade(changed, evolver, base, benchmark)
+    for point in where:
+        for benchmark in BENCHMARKS:
+            planner.grade(point, benchmark)
     return planner.plan
 
 
-LORA = experiment(tuning="lora", lora=Lora(rank=4, alpha=8))
+BENCHMARKS = ("gsm8k", "hendrycks_math")
+LORA = points(tuning="lora", lora=Lora(rank=4, alpha=8))
 
 
 def test_the_base_answers_with_the_adapter_beside_it():
     plan = planned(LORA)
     answers = [job for job in plan.jobs.values() if job.stage == "answer"]
-    assert len(answers) == len(LORA.evolver) * len(LORA.base) * len(LORA.benchmarks)
+    assert len(answers) == len(LORA) * len(BENCHMARKS)
     for job in answers:
         tuning = plan.jobs[job.inputs["adapter"]]
         assert (tuning.stage, tuning.params["save"]) == ("sft", "adapter")
@@ -52,26 +59,24 @@ def test_a_base_is_opened_once():
     answers = [key for key, job in plan.jobs.items() if job.stage == "answer"]
     order = [plan.jobs[key].inputs["model"] for key in run.by_model(answers, plan.jobs)]
     starts = [model for number, model in enumerate(order) if number == 0 or order[number - 1] != model]
-    assert len(starts) == len(set(order)) == len(LORA.base)
+    assert len(starts) == len(set(order)) == len({point.setting.base for point in LORA})
 
 
 def test_full_tuning_plans_as_before():
-    for job in planned(experiment()).jobs.values():
+    for job in planned(points()).jobs.values():
         assert "adapter" not in job.inputs
         assert "save" not in job.params
         assert "lora_rank" not in job.params.get("engine", {})
 
 
 def test_an_adapter_takes_its_own_room_on_disk():
-    full, lora = (next(job for job in planned(one).jobs.values() if job.stage == "sft") for one in (experiment(), LORA))
+    full, lora = (next(job for job in planned(one).jobs.values() if job.stage == "sft") for one in (points(), LORA))
     assert 0 < lora.resources["disk_bytes"] < full.resources["disk_bytes"] / 50
 
 
 def test_a_rank_that_no_engine_takes_is_refused_before_anything_runs():
-    with pytest.raises(
-        RequestError, match=r"^experiment '.*-gsm8k-train': sft.lora.rank: an adapter of rank 1,000, and"
-    ):
-        planned(experiment(tuning="lora", lora=Lora(rank=1000, alpha=8)))
+    with pytest.raises(RequestError, match=r"^experiment 'qwen-2': sft.lora.rank: an adapter of rank 1,000, and"):
+        planned(points(tuning="lora", lora=Lora(rank=1000, alpha=8)))
 
 
 def test_a_worker_opens_one_engine_for_all_adapters_of_a_base(monkeypatch: pytest.MonkeyPatch):
