@@ -59,13 +59,15 @@ def complete(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 
 MODELS = sorted(CATALOGUE.models)
 SCALES = ["auto", *CATALOGUE.names("scales")]
-TABLES = [*(name.removeprefix("table-") for name in CATALOGUE.names("tables")), *CATALOGUE.names("tables")]
+NAMES = CATALOGUE.names("tables")
+TABLES = [*dict.fromkeys([*(name.removeprefix("table-") for name in NAMES), *NAMES])]
+NAMED_TABLES = [name for name in NAMES if name.startswith("table-")]
 LINES = {
     "a command": ("kit repr", ["reproduce"]),
     "tables by number": ("kit plan ", TABLES),
-    "tables by name": ("kit report table-", CATALOGUE.names("tables")),
-    "tables to check": ("kit verify ta", CATALOGUE.names("tables")),
-    "tables to keep": ("kit store gc --keep t", CATALOGUE.names("tables")),
+    "tables by name": ("kit report table-", NAMED_TABLES),
+    "tables to check": ("kit verify ta", NAMED_TABLES),
+    "tables to keep": ("kit store gc --keep t", NAMED_TABLES),
     "scales": ("kit reproduce 2 --scale ", SCALES),
     "a scale": ("kit plan 2 --scale one", ["one-gpu"]),
     "the scale of one's own files": ("kit sft --scale sm", ["smoke"]),

@@ -112,7 +112,7 @@ def test_every_known_difference_is_one_and_is_explained():
 
 def test_a_changed_learning_rate_is_named_with_its_file(manifests: Path):
     change(manifests, EXPERIMENTS, "learning_rate = 2.0e-5", "learning_rate = 3.0e-5")
-    where = f"{EXPERIMENTS}: experiment 'llama31-alpaca', base "
+    where = f"{EXPERIMENTS}: experiment 'llama-3.1', base "
     wrong = "sft.learning_rate: found 3e-05, wanted 2e-05"
     bases = ("mistral-7b-v0.3", "deepseek-7b", "llama-3.2-3b")
     places = [f"{where}{base!r}: {wrong}" for base in bases]

@@ -73,7 +73,7 @@ class SftParams(BaseModel):
     rows: Positive | None = None
     """Train on the first so many pairs; all when absent."""
     format: str | None = None
-    """Of a seed file whose own answers are trained on (``alpaca``, ``gsm8k``); absent where the pairs are a model's."""
+    """Format of a seed file whose own answers are trained on (``alpaca``, ``gsm8k``); absent for a model's pairs."""
     seeds: str | None = None
     """The name of that seed set, for the ids of its rows."""
 
