@@ -120,7 +120,7 @@ def a_statement(kind: str, binds: str, now: str = "", later: str = "") -> statem
         binds=frozenset(binds.split()),
         now=frozenset(now.split()),
         later=frozenset(later.split()),
-        star=False,
+        star_import=False,
         setting=False,
         changes=frozenset(),
         asserts=False,
