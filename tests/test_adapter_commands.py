@@ -126,7 +126,10 @@ def test_an_adapter_answers_as_the_merged_model_does(kit: Callable[[str], None],
     settings = json.loads((tmp_path / "tuned" / "adapter_config.json").read_text())
     assert (settings["base_model_name_or_path"], settings["r"]) == (str(tmp_path / "base"), 4)
     # By the base that it names.
-    assert AutoPeftModelForCausalLM.from_pretrained(tmp_path / "tuned").peft_config["default"].r == 4
+    assert (
+        AutoPeftModelForCausalLM.from_pretrained(tmp_path / "tuned", trust_remote_code=False).peft_config["default"].r
+        == 4
+    )
     assert (tmp_path / "whole" / "config.json").is_file()
     for model in ("tuned", "whole"):
         kit(f"answer gsm8k --model {model} --data problems.jsonl --max-tokens 12 --out {model}.jsonl")

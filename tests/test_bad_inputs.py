@@ -17,6 +17,7 @@ MANIFEST = (Path(__file__).parent / "data" / "mine.toml").read_text(encoding="ut
 TWO_SEEDS = [{"instruction": "Name a colour."}, {"instruction": "Count to three."}]
 PROBLEMS = [{"question": f"What is {n} + 1?", "answer": f"#### {n + 1}"} for n in range(3)]
 SHA = "a41c1a8a" + 56 * "0"
+TABLES = "figure-1, figure-3, table-1, table-10, table-11, table-12, table-2, table-9"
 
 
 def lines(rows: list[dict[str, Any]]) -> str:
@@ -60,10 +61,13 @@ def refused(kit: Callable[[str], tuple[int, str]], words: str) -> str:
 
 NAMES = {
     "table": ("plan tabel-2", "no table named 'tabel-2'; did you mean 'table-2'?"),
-    "table, far off": ("plan results", "no table named 'results'; known: table-1, table-2"),
+    "table, far off": (
+        "plan results",
+        f"no table named 'results'; known: {TABLES}",
+    ),
     "table that is not computed yet": (
         "reproduce 4",
-        "table-4: the paper's numbers are here, the kit can't compute it yet; it computes table-1, table-2",
+        f"table-4: the paper's numbers are here, the kit can't compute it yet; it computes {TABLES}",
     ),
     "scale": ("reproduce 2 --scale smok", "no scale named 'smok'; did you mean 'smoke'?"),
     "mirror": ("reproduce 2 --scale smoke --mirror nowhere", "--mirror {folder}/nowhere: no such folder"),
@@ -101,7 +105,7 @@ NAMES = {
         "answer gsm8k --model smollm2-135m-instruct --prompts opencompas --out o.jsonl",
         "no prompt pack named 'opencompas'; did you mean 'opencompass'?",
     ),
-    "report format": ("report 2 --format html", "--format html: known: terminal, markdown, csv"),
+    "report format": ("report 2 --format html", "--format html: known: terminal, markdown, csv, json"),
     "manifest that is not there": (
         "run mine.toml",
         "mine.toml: No such file or directory",

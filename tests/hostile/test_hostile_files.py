@@ -298,8 +298,8 @@ def test_numbers_are_printed_before_the_file_that_cannot_be_written(
 
     monkeypatch.setattr(run, "command", launch.command)
     monkeypatch.setattr("kit.cli.files.place", full)
-    code, printed = kit("grade gsm8k --completions c.jsonl --data problems.jsonl --out g.jsonl")
-    assert (code, printed) == (1, "error: --out g.jsonl: No space left on device; nothing was written there\n")
+    code, message = kit("grade gsm8k --completions c.jsonl --data problems.jsonl --out g.jsonl")
+    assert (code, message) == (1, "error: --out g.jsonl: No space left on device; nothing was written there\n")
     assert printed[0].startswith("gsm8k                             3 of 3 items")
 
 
