@@ -43,6 +43,9 @@ def run(*words: str, cwd: Path = ROOT) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, text=True, capture_output=True, check=False, cwd=cwd, timeout=300)
 
 
+UNKNOWN_TABLE = (
+    "error: no table named '99'; known: figure-1, figure-3, table-1, table-10, table-11, table-12, table-2, table-9"
+)
 ROOMS = {"__main__.py", "gpu_bench.py", "gpu_tasks.py", "gpu_vllm.py", "speed.py"}
 SCRIPTS = sorted(path.stem for path in PERF.glob("*.py") if path.name not in ROOMS)
 
@@ -124,11 +127,15 @@ MISSING = {
         ["--completions", "no.jsonl"],
         "error: no.jsonl: no such file or folder; name another with --completions",
     ),
-    "table": ("cached_table", ["--table", "99"], "error: no table named '99'; known: table-1, table-2"),
+    "table": (
+        "cached_table",
+        ["--table", "99"],
+        UNKNOWN_TABLE,
+    ),
     "table of a store": (
         "cached_table",
         ["--store", "tests", "--table", "99"],
-        "error: no table named '99'; known: table-1, table-2",
+        UNKNOWN_TABLE,
     ),
 }
 
