@@ -107,7 +107,7 @@ def stage(name: str, real: ModuleType) -> ModuleType:
         return Summary(rows=1, facts={})
 
     module = ModuleType(name)
-    vars(module).update(VERSION=real.VERSION, run=run)
+    vars(module).update({**vars(real), "run": run})
     return module
 
 
