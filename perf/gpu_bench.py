@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 ONE_RANK = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29517"}
 """The variables that ``accelerate launch`` would set for one sharded rank."""
 LONGEST_S = 300
-"""Of one measurement; a card is lent by the minute."""
+"""Seconds that one measurement may take."""
 TINY = Model(
     folder="tiny", parameters=1, layers=2, hidden=128, intermediate=256, heads=2, kv_heads=1, vocab=512, context=2048,
     tied_embeddings=True, licence="none",
