@@ -244,8 +244,10 @@ def test_the_kit_says_what_a_full_disk_or_a_lost_permission_did(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     # an error of the system ended in a trace of Python's
-    def fail() -> None:
+    def fail(**_: str) -> None:
         raise OSError(28, "No space left on device", "store/jobs/x")
+
+    from kit.cli import files, jobs, new, schema, stores, tables  # noqa: F401  # the app has its commands by then
 
     monkeypatch.setattr(cli, "app", fail)
     with pytest.raises(SystemExit) as ended_with:
