@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from kit import cli
-from kit.cli import files, jobs, stores, tables  # noqa: F401  # the commands, before the app is put out of the way
+from kit.cli import files, jobs, new, schema, stores, tables  # noqa: F401  # the commands, before the app is put out of the way
 from kit.store import Store
 
 DRIVER = Path(__file__).resolve().parent / "faults_driver.py"
@@ -246,8 +246,6 @@ def test_the_kit_says_what_a_full_disk_or_a_lost_permission_did(
     # an error of the system ended in a trace of Python's
     def fail(**_: str) -> None:
         raise OSError(28, "No space left on device", "store/jobs/x")
-
-    from kit.cli import files, jobs, new, schema, stores, tables  # noqa: F401  # the app has its commands by then
 
     monkeypatch.setattr(cli, "app", fail)
     with pytest.raises(SystemExit) as ended_with:
