@@ -102,6 +102,7 @@ def _speeds(bench: Bench, report: Report) -> None:
         if bench.on_gpu:
             limit = 0.9 * bench.card()["memory, GiB"] * 2**30
             report.check(f"{name}: an open engine takes at most its share of the card", found["open_bytes"] <= limit)
+            report.check(f"{name}: scoring takes no memory beyond that", found["scored_bytes"] <= 1.02 * limit)
             report.check(f"{name}: a closed engine leaves less than 2 GB taken", found["closed_bytes"] < 2e9)
     columns = ["model", "rows", "start, s", "read, tokens/s", "of the peak", "written, tokens/s", "of the bandwidth"]
     columns += ["scored, tokens/s", "open, GB", "while scoring, GB", "closed, GB"]
