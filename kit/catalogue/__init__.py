@@ -50,7 +50,7 @@ class Catalogue:
 
     @cached_property
     def models(self) -> Mapping[str, Model]:
-        """``models.toml`` and the user's."""
+        """Models by name: those of ``models.toml``, and the user's own before them."""
         own = self.user.models if self.user else {}
         return {**read(ModelsFile, self.folder / "models.toml").models, **own}
 

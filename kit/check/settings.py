@@ -68,7 +68,7 @@ class Deviation(Strict):
 
 
 class DeviationsFile(Strict):
-    """``manifests/deviations.toml``."""
+    """File of the known differences from the paper, ``manifests/deviations.toml``."""
 
     schema_: int = Field(alias="schema")
     deviation: list[Deviation]

@@ -248,7 +248,7 @@ def named_views(user: UserManifest, name: str) -> dict[str, View]:
 
 
 def points(experiment: Experiment) -> int:
-    """How many points an experiment has."""
+    """Return the number of points that an experiment has."""
     return math.prod(len(experiment.values(axis)) for axis in experiment.axes())
 
 
