@@ -5,15 +5,46 @@ from pathlib import Path
 from typing import Any
 
 from kit import registry
+from kit.catalogue.points import Point
 from kit.engines import TOO_LONG, EngineSettings, Request, Sampling
 from kit.files.seeds import Reading, read_seeds, read_stored
 from kit.files.texts import broken
 from kit.machine.ranks import spread
 from kit.records import Completion, Instruction, write_rows
-from kit.stages import Context, Summary, only_file
+from kit.stages import Context, Planning, Summary, decided, only_file
 
 VERSION = 1
 WORKER = "text"
+
+
+def plan(at: Point, kit: Planning) -> str:
+    """Plan the point's round of evolution, after the rounds before it; each is an artifact of its own."""
+    setting, limits = at.setting, kit.scale.limits
+    scenario = registry.load("scenarios", setting.scenario)
+    name, sampling = kit.player(setting.evolver), decided(setting.evolve)
+    longest = kit.capped("evolve.max_tokens", sampling.max_tokens, limits.evolve_max_tokens)
+    model = kit.model(name, chat=True)
+    asked, prompts = kit.wording(kit.scale.prompts, scenario.PROMPTS)
+    origin = kit.instructions(at.after_round(setting.round - 1))
+    params = {
+        "scenario": setting.scenario,
+        "round": setting.round,
+        "breadth": setting.breadth,
+        "seed": setting.seed,
+        "sampling": {**sampling.model_dump(), "max_tokens": longest},
+        **origin.params,
+        **asked,
+        **kit.engine(name),
+    }
+    return kit.job(
+        "evolve",
+        kit.name(at, "seeds", "evolver", "round"),
+        params,
+        {"model": model, **prompts, origin.role: origin.key},
+        plugins={setting.scenario: scenario.VERSION, **kit.engine_version()},
+        resources=kit.writing(name, origin.rows, longest),
+        rows=origin.rows,
+    )
 
 
 def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, context: Context) -> Summary:
