@@ -7,11 +7,16 @@ from typing import Any, Protocol
 
 from kit.catalogue.manifest import BenchmarkRows, SamplingSpec, Scale
 from kit.catalogue.points import Point
-from kit.engines import Engine, EngineSettings
+from kit.engines import Engine, EngineSettings, Request, Sampling
 from kit.errors import KitError
 from kit.files.network import Unreachable
+from kit.files.seeds import Reading, read_seeds, read_stored
 from kit.prompts import Pack
+from kit.records import Completion, Instruction
 from kit.sandbox import Sandbox
+
+INSTRUCTIONS = "instructions.jsonl"
+"""The main file of what a round of evolution leaves."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +45,14 @@ class Context(Protocol):
 
     def engine(self, model: Path, settings: EngineSettings) -> Engine:
         """The engine of one model; kept open until another is asked for, so jobs of one model share a start."""
+        ...
+
+    def generate(self, requests: Sequence[Request], engine: Engine, sampling: Sampling) -> list[Completion]:
+        """Have an engine continue chats, a part of them on each rank, and say how far it is.
+
+        Returns:
+            One completion a request, in their order, all of them on every rank.
+        """
         ...
 
     def pack(self, name: str, ids: Sequence[str], folder: Path | None = None) -> Pack:
@@ -224,6 +237,13 @@ def decided(sampling: SamplingSpec | None) -> SamplingSpec:
     """Return what a setting says of sampling, which one with a round after 0 always does."""
     assert sampling is not None
     return sampling
+
+
+def incoming(params: Mapping[str, Any], inputs: Mapping[str, Path]) -> Reading[Instruction]:
+    """Return the instructions that a job starts from: those of an earlier round, or a seed file's first ``rows``."""
+    if "instructions" in inputs:
+        return read_stored(inputs["instructions"] / INSTRUCTIONS, Instruction)
+    return read_seeds(only_file(inputs["seeds"]), params["format"], params["seeds"], params["rows"])
 
 
 def only_file(folder: Path) -> Path:

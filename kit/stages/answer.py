@@ -1,14 +1,13 @@
 """A model, alone or with an adapter beside it, and a benchmark's problems -> completions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from kit import registry
 from kit.catalogue.points import Point
 from kit.engines import TOO_LONG, EngineSettings, Request, Sampling, adapter_room, request_seed
-from kit.machine.ranks import spread
-from kit.records import Completion, write_rows
+from kit.records import write_rows
 from kit.stages import Context, Planning, Summary, only_file
 
 VERSION = 1
@@ -61,13 +60,7 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, contex
     engine = context.engine(inputs["model"], EngineSettings(**params["engine"]))
     if "adapter" in inputs:
         engine = engine.with_adapter(inputs["adapter"])
-    sampling = Sampling(**params["sampling"])
-
-    def compute(part: Sequence[Request]) -> list[Completion]:
-        context.progress(0, len(part))
-        return engine.generate(part, sampling, lambda done, new: context.progress(done, len(part), new))
-
-    completions = spread(requests, context.world, compute)
+    completions = context.generate(requests, engine, Sampling(**params["sampling"]))
     if context.rank == 0:
         write_rows(out / "completions.jsonl", completions)
     return Summary(

@@ -7,11 +7,9 @@ from typing import Any
 from kit import registry
 from kit.catalogue.points import Point
 from kit.engines import TOO_LONG, EngineSettings, Request, Sampling
-from kit.files.seeds import Reading, read_seeds, read_stored
 from kit.files.texts import broken
-from kit.machine.ranks import spread
-from kit.records import Completion, Instruction, write_rows
-from kit.stages import Context, Planning, Summary, decided, only_file
+from kit.records import Completion, write_rows
+from kit.stages import INSTRUCTIONS, Context, Planning, Summary, decided, incoming
 
 VERSION = 1
 WORKER = "text"
@@ -60,18 +58,14 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, contex
     tokens = 0
 
     def generate(requests: Sequence[Request]) -> list[Completion]:
-        def compute(part: Sequence[Request]) -> list[Completion]:
-            context.progress(0, len(part))
-            return engine.generate(part, sampling, lambda done, new: context.progress(done, len(part), new))
-
         nonlocal tokens
-        found = spread(requests, context.world, compute)
+        found = context.generate(requests, engine, sampling)
         tokens += sum(completion.tokens for completion in found)
         return found
 
     evolved = scenario.evolve(came.rows, params, pack, generate)
     if context.rank == 0:
-        write_rows(out / "instructions.jsonl", evolved)
+        write_rows(out / INSTRUCTIONS, evolved)
     return Summary(
         rows=len(evolved),
         facts={
@@ -84,10 +78,3 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, contex
             "engine": engine.fingerprint,
         },
     )
-
-
-def incoming(params: Mapping[str, Any], inputs: Mapping[str, Path]) -> Reading[Instruction]:
-    """The rows to be evolved or answered: the seed file's first ``rows``, or the last round's."""
-    if "instructions" in inputs:
-        return read_stored(inputs["instructions"] / "instructions.jsonl", Instruction)
-    return read_seeds(only_file(inputs["seeds"]), params["format"], params["seeds"], params["rows"])

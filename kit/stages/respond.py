@@ -1,17 +1,15 @@
 """Instructions -> pairs of instruction and response."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from kit.catalogue.points import Point
 from kit.engines import TOO_LONG, EngineSettings, Request, Sampling, request_seed
 from kit.files.texts import broken
-from kit.machine.ranks import spread
 from kit.prompts import Pack, fill
-from kit.records import Completion, Instruction, Pair, Turn, write_rows
-from kit.stages import Context, Planning, Summary, decided
-from kit.stages.evolve import incoming
+from kit.records import Instruction, Pair, Turn, write_rows
+from kit.stages import Context, Planning, Summary, decided, incoming
 
 VERSION = 1
 WORKER = "text"
@@ -53,13 +51,7 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, contex
         Request(id=row.id, turns=ask(row, pack), seed=request_seed(params["seed"], "respond", row.id)) for row in rows
     ]
     engine = context.engine(inputs["model"], EngineSettings(**params["engine"]))
-    sampling = Sampling(**params["sampling"])
-
-    def compute(part: Sequence[Request]) -> list[Completion]:
-        context.progress(0, len(part))
-        return engine.generate(part, sampling, lambda done, new: context.progress(done, len(part), new))
-
-    replies = spread(requests, context.world, compute)
+    replies = context.generate(requests, engine, Sampling(**params["sampling"]))
     pairs = [
         Pair(
             id=row.id,
