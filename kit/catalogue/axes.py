@@ -14,6 +14,8 @@ from kit.reading.documents import LIST, ONE, Strict
 from kit.reading.values import MOST_NAMES
 
 _KINDS = (str, int, float, bool)
+MADE_FROM: dict[type[Strict], type[Strict]] = {}
+"""A type that was made -> the setting's type that it was made from, whose docstrings are its fields' too."""
 
 
 def _plain(value: Any, _: Any) -> Any:
@@ -47,7 +49,7 @@ def with_lists(setting: type[Strict], name: str) -> type[Strict]:
         table = _table_in(kind)
         wider = with_lists(table, f"{name}.{field}") if table else one_or_list(_whole(kind, info))
         fields[field] = (wider | None if table and type(None) in get_args(kind) else wider, _bare(info))
-    return create_model(name, __base__=Strict, __doc__=setting.__doc__, **fields)
+    return _made(setting, name, fields)
 
 
 def with_gaps(setting: type[Strict], name: str) -> type[Strict]:
@@ -56,8 +58,8 @@ def with_gaps(setting: type[Strict], name: str) -> type[Strict]:
     for field, kind, info in _fields(setting):
         table = _table_in(kind)
         narrow = with_gaps(table, f"{name}.{field}") if table else _whole(kind, info)
-        fields[field] = (narrow, Field(default=None, description=info.description))
-    return create_model(name, __base__=Strict, __doc__=setting.__doc__, **fields)
+        fields[field] = (narrow, None)
+    return _made(setting, name, fields)
 
 
 def axis_paths(setting: type[Strict]) -> dict[str, tuple[str, ...]]:
@@ -164,7 +166,12 @@ def _whole(kind: Any, info: Any) -> Any:
 
 
 def _bare(info: Any) -> Any:
-    """Return a field's default and description, without its bounds."""
-    if info.is_required():
-        return Field(description=info.description)
-    return Field(default=info.default, description=info.description)
+    """Return a field's default, without its bounds."""
+    return Field() if info.is_required() else Field(default=info.default)
+
+
+def _made(setting: type[Strict], name: str, fields: dict[str, Any]) -> type[Strict]:
+    """Make a type of other fields, which says of itself what the setting's type says."""
+    made = create_model(name, __base__=Strict, __doc__=setting.__doc__, **fields)
+    MADE_FROM[made] = setting
+    return made

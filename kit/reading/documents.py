@@ -38,9 +38,7 @@ _TOKEN = re.compile(
 class Strict(BaseModel):
     """No unknown key, no silent conversion, no change after reading."""
 
-    model_config = ConfigDict(
-        strict=True, frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
-    )
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 Document = TypeVar("Document", bound=Strict)

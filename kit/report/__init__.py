@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from kit.store import Store
 
 PLAYED = ("evolver", "responder", "base")
 """Axes whose values are roles: a model plays each of them."""
+NOT_ASCII = re.compile(r"[^\n -~]")
+"""Characters that may have to be escaped before they are shown; most texts have few, and are searched at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -301,10 +304,15 @@ def one_line(text: str) -> str:
 
 def plain(text: str) -> str:
     r"""Text of a model or a file made safe to show: control characters, and so terminal escapes, as ``\x1b``."""
-    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+    return NOT_ASCII.sub(lambda found: found[0] if found[0].isprintable() else escaped(found[0]), text)
+
+
+def escaped(character: str) -> str:
+    r"""Return a character as Python's texts write it: ``\x1b``."""
+    return character.encode("unicode_escape").decode("ascii")
 
 
 def plain_json(document: Any, indent: int | None = 1) -> str:
     r"""JSON that is safe to show: what :func:`plain` makes visible is written as JSON writes it, ``\u001b``."""
     text = json.dumps(document, ensure_ascii=False, indent=indent)
-    return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
+    return NOT_ASCII.sub(lambda found: found[0] if found[0].isprintable() else json.dumps(found[0])[1:-1], text)
