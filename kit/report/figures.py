@@ -109,8 +109,8 @@ def _line_panels(grid: Grid, draw: Draw) -> Iterator[Panel]:
         if not cell.is_blank
     ]
     places, ticks, x_title = x_axis(draw.x, [line.at[draw.x] for line in grid.lines])
-    for title in dict.fromkeys(_name(draw.panel, at, column) for at, _, column in cells):
-        inside = [one for one in cells if _name(draw.panel, one[0], one[2]) == title]
+    for title in dict.fromkeys(_name(draw.panel_axis, at, column) for at, _, column in cells):
+        inside = [one for one in cells if _name(draw.panel_axis, one[0], one[2]) == title]
         names = dict.fromkeys(_name(draw.line, at, column) for at, _, column in inside)
         series = [
             Series(
@@ -160,7 +160,7 @@ def _common_start(names: Sequence[str]) -> str:
 
 def _curve_panels(grid: Grid, draw: Draw) -> Iterator[Panel]:
     """Yield the panels of curves, a line for each group and each run."""
-    named = [(_name(draw.panel, cell.address.at, cell.column), cell) for cell in grid.curves if cell.runs]
+    named = [(_name(draw.panel_axis, cell.address.at, cell.column), cell) for cell in grid.curves if cell.runs]
     for title in dict.fromkeys(title for title, _ in named):
         cells = [cell for other, cell in named if other == title]
         series = [
