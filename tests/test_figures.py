@@ -177,6 +177,13 @@ def curve_grid() -> Grid:
     return Grid(name="c", table=table, scale="own", cast={}, lines=lines, curves=(cell(1, "a"), cell(2, "b", "c")))
 
 
+def test_curves_that_are_not_computed_are_said():
+    found = curve_grid()
+    figure = make_figure(replace(found, curves=tuple(replace(cell, runs=()) for cell in found.curves)))
+    assert (figure.panels, figure.notes[-1]) == ((), "2 of 2 curves are not computed yet.")
+    assert ElementTree.fromstring(svg(figure)).findtext(f"{SPACE}desc") == ""
+
+
 def test_curves():
     figure = make_figure(curve_grid())
     assert figure.names() == ["round 1, g", "round 2, g"]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from kit.catalogue import Catalogue, manifests_folder, paper
 from kit.catalogue.manifest import Claim
 from kit.catalogue.views import Column, Table
 from kit.check import verify
@@ -12,6 +13,7 @@ from kit.check.verify import Expected, ExpectedCell
 from kit.errors import RequestError
 from kit.measures import Measure
 from kit.plan import CellAddress
+from kit.plan.planning import plan_tables
 from kit.reading.documents import parse
 from kit.records import Result
 from kit.report import Cell, Grid, Line, mean_of
@@ -201,6 +203,14 @@ def test_kit_grade_prints_each_kind():
         "right                             3 of 12 items          25.00 % ±12.50",
         "rating                         over 12 rows             6.2 points ±0.5",
     ]
+
+
+@pytest.mark.parametrize("name", Catalogue(manifests_folder()).names("tables"))
+def test_the_paper_prints_in_the_units_of_the_measures(name: str):
+    table = plan_tables([name], "smoke").tables[name]
+    assert table.paper
+    printed = {column.id: column.unit for column in paper.table(table.paper).column}
+    assert [(column.id, column.measure.unit) for column in table.columns] == list(printed.items())
 
 
 def test_the_recorded_file_of_the_tree_is_read():

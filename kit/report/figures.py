@@ -85,19 +85,28 @@ def make_figure(grid: Grid) -> Figure:
     if draw is None:
         raise RequestError(f"{one_line(grid.name)}: its view has no draw, so it is a table alone")
     panels = _curve_panels(grid, draw) if draw.kind == "curves" else _line_panels(grid, draw)
-    players = ", ".join(f"{name} = {player}" for name, player in grid.players().items())
-    notes = [disclaimer(grid), f"Played by: {players}." if players else ""]
-    if draw.kind == "lines":
-        cells = [cell for line in grid.lines for cell in line.cells if not cell.is_blank]
-        missing = sum(cell.result is None for cell in cells)
-        notes.insert(0, f"{how_to_read(grid)} over so many units: {grid.sizes()}." if missing < len(cells) else "")
-        notes.append(f"{missing} of {len(cells)} numbers are not computed yet." if missing else "")
     return Figure(
         name=grid.name,
         title=f"{grid.table.title} (scale {grid.scale})",
         panels=tuple(panels),
-        notes=tuple(filter(None, notes)),
+        notes=tuple(filter(None, _notes(grid, draw))),
     )
+
+
+def _notes(grid: Grid, draw: Draw) -> Iterator[str]:
+    """Yield what stands below the panels: how to read them, who plays whom, what is missing."""
+    if draw.kind == "lines":
+        done = [cell.result is not None for line in grid.lines for cell in line.cells if not cell.is_blank]
+        if any(done):
+            yield f"{how_to_read(grid)} over so many units: {grid.sizes()}."
+    else:
+        done = [len(cell.runs) == len(cell.address.keys) for cell in grid.curves if cell.address.keys]
+    yield disclaimer(grid)
+    if players := grid.players():
+        yield f"Played by: {', '.join(f'{name} = {player}' for name, player in players.items())}."
+    if not all(done):
+        what = "numbers" if draw.kind == "lines" else "curves"
+        yield f"{done.count(False)} of {len(done)} {what} are not computed yet."
 
 
 def _line_panels(grid: Grid, draw: Draw) -> Iterator[Panel]:
