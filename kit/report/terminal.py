@@ -5,7 +5,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from kit.report import Grid, disclaimer, how_to_read, ours, plain, theirs
+from kit.report import Grid, curve_lines, disclaimer, how_to_read, ours, plain, theirs
 from kit.report.live import Live
 from kit.run.execute import Outcome
 
@@ -16,18 +16,23 @@ def grid_table(grid: Grid, width: int) -> Group:
     """Ours above the paper's, a pair of lines a row; one line a number where the terminal is too narrow for that."""
     names = sum(max(map(len, column)) + 6 for column in zip(*(line.names() for line in grid.lines), strict=True))
     number = 13 if grid.runs() == 1 else 21
-    table = wide(grid) if width >= names + number * len(grid.columns) else tall(grid)
-    notes = [f"{how_to_read(grid)} over so many units: {grid.sizes()}.", disclaimer(grid)]
+    notes = [f"{how_to_read(grid)} over so many units: {grid.sizes()}."] if grid.columns else []
+    notes += [*curve_lines(grid), disclaimer(grid)]
+    if grid.table.draw:
+        notes.append("`kit report` with --format svg draws it as a figure.")
     if players := grid.players():
         notes.append("Played by: " + ", ".join(f"{name} = {player}" for name, player in players.items()) + ".")
-    return Group(table, Text(plain("\n".join(notes)), style="dim"))
+    text = Text(plain("\n".join(notes)), style="dim")
+    if not grid.columns:
+        return Group(_name(f"{grid.table.title} - scale {grid.scale}"), text)
+    return Group(wide(grid) if width >= names + number * len(grid.columns) else tall(grid), text)
 
 
 def wide(grid: Grid) -> Table:
     """A column a metric."""
     table = _table(grid)
     for column in grid.columns:
-        table.add_column(_name(column.name), justify="right")
+        table.add_column(_name(grid.heading(column)), justify="right")
     for line in grid.lines:
         cells = list(zip(line.cells, grid.columns, strict=True))
         table.add_row(*map(_name, line.names()), *(ours(cell, column) for cell, column in cells))
@@ -45,7 +50,7 @@ def tall(grid: Grid) -> Table:
         for index, (cell, column) in enumerate(zip(line.cells, grid.columns, strict=True)):
             names = line.names() if index == 0 else [""] * len(line.at)
             last = index == len(grid.columns) - 1
-            words = map(_name, (*names, column.name))
+            words = map(_name, (*names, grid.heading(column)))
             table.add_row(*words, ours(cell, column), theirs(cell, column), end_section=last)
     return table
 
