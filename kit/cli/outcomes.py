@@ -1,5 +1,6 @@
 """What `kit evolve`, `respond`, `answer`, `sft` and `grade` say of the rows at their end, as the facts have it."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -34,8 +35,12 @@ def _from_facts(line: Callable[Given, Said]) -> Callable[Given, Said]:
 
 @_from_facts
 def cut(artifacts: Sequence["Artifact"], max_tokens: int) -> str:
-    """How many texts ran into the limit, a round after the other: they end in the middle of a sentence."""
-    counts = [int(artifact.facts.get("cut_at_limit", 0)) for artifact in artifacts]
+    """Say how many texts ran into the limit, a round after the other: they end in the middle of a sentence."""
+    rounds: dict[Any, int] = {}
+    for artifact in artifacts:  # a round of several steps has several
+        round = artifact.job.params.get("round")
+        rounds[round] = rounds.get(round, 0) + int(artifact.facts.get("cut_at_limit", 0))
+    counts = list(rounds.values())
     if not any(counts):
         return ""
     limit = f"cut at {max_tokens:,} tokens (--max-tokens)"
@@ -46,14 +51,17 @@ def cut(artifacts: Sequence["Artifact"], max_tokens: int) -> str:
 
 @_from_facts
 def written(artifacts: Sequence["Artifact"], rows: int, asked: int | None) -> str:
-    """What a model's texts were made from, and which of them are not whole; the first artifact read the file.
+    """Say what a model's texts were made from, and which are not whole or were left out; the first one read the file.
 
     Args:
-        artifacts: of each round.
+        artifacts: of each round, and of each step of a round.
         rows: texts that came out.
         asked: how many rows were asked for, if it was said.
     """
-    first, last = artifacts[0].facts, artifacts[-1].facts
+    first, last, dropped = artifacts[0].facts, dict[str, Any](), Counter[str]()
+    for artifact in artifacts:
+        last |= artifact.facts
+        dropped.update(artifact.facts.get("dropped", {}))
     read = dict(first) | {"half_characters": sum(artifact.facts.get("half_characters", 0) for artifact in artifacts)}
     parts = [f"of {asked:,} asked for (--rows)"] if asked is not None and rows < asked else []
     parts += as_read(read)
@@ -65,6 +73,7 @@ def written(artifacts: Sequence["Artifact"], rows: int, asked: int | None) -> st
     ):
         if count := last.get(name, 0):
             parts.append(f"{count:,} {sentence}")
+    parts += [f"{count:,} left out: {reason}" for reason, count in dropped.items()]
     return "".join(f", {part}" for part in parts)
 
 

@@ -49,14 +49,18 @@ class JobContext:
     unreachable: Unreachable = field(default_factory=Unreachable)
     _engine: tuple[Path, EngineSettings, Engine] | None = None
     _sandbox: Sandbox | None = None
+    _untrusted: bool = False
+    """Whether the job's worker is held to limits for model-written code."""
     _said: float = 0.0
     _unheard: bool = True
     """Whether the next count is to be said, however soon after the last one it comes."""
 
     def begin(self, job: Job) -> None:
         """Begin another job."""
+        kind = kind_of(job)
         self.key, self.source, self._unheard = job.key, job.resources.get("source", {}), True
-        if started := kind_of(job).starting:
+        self._untrusted = kind.untrusted
+        if started := kind.starting:
             self.phase(f"starting {started}")
 
     def engine(self, model: Path, settings: EngineSettings) -> Engine:
@@ -101,7 +105,13 @@ class JobContext:
         return prompts.only(prompts.load(name, folder), ids)
 
     def sandbox(self) -> Sandbox:
-        """The sandbox, started once."""
+        """Return the sandbox, started once.
+
+        Raises:
+            KitError: this job's worker is not of an untrusted kind: nothing would hold model-written code here.
+        """
+        if not self._untrusted:
+            raise KitError("the sandbox is for jobs whose kind of worker is untrusted; this one's is not")
         if self._sandbox is None:
             from kit.sandbox import open_sandbox
 
