@@ -227,7 +227,7 @@ def test_a_lead_by_hand():
         lead = leads.get((str(address.at["base"]), address.column))
         return None if lead is None else 10.0 + lead * (address.at["evolver"] == SMALL)
 
-    here, there = verify.leads(at_papers_scale("table-2", ours), CLAIM)
+    here, there = verify.mean_differences(at_papers_scale("table-2", ours), CLAIM)
     assert sorted(here) == pytest.approx([2, 6])
     assert verify.mean_and_stderr(here) == pytest.approx((4, 2))
     # the paper's, over the same cells
