@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from kit.report import live
-from kit.report.live import Work
+from kit.report.live import JobProgress
 from kit.report.terminal import Live
 from kit.store import Job
 
@@ -94,10 +94,10 @@ STATES: dict[str, tuple[Events, float, str]] = {
 
 @pytest.mark.parametrize("events, now, wanted", STATES.values(), ids=list(STATES))
 def test_state(events: Events, now: float, wanted: str):
-    work = Work(job=ANSWER, since=0.0)
+    progress = JobProgress(job=ANSWER, since=0.0)
     for second, fields in events:
-        work.hear(fields, second)
-    assert work.state(now) == wanted
+        progress.update(fields, second)
+    assert progress.state(now) == wanted
 
 
 def logged(total: int = 1) -> tuple[Live, Clock, io.StringIO]:
@@ -151,7 +151,7 @@ def test_a_settled_job_is_a_line_too_and_between_jobs_there_is_none():
 
 
 def test_the_thread_that_looks_ends_with_the_run(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(live, "LOOK_S", 0.001)
+    monkeypatch.setattr(live, "CHECK_S", 0.001)
     shown, clock, out = logged()
     with shown:
         shown("start", ANSWER, {})
@@ -170,7 +170,7 @@ class Closed(io.StringIO):
 
 
 def test_a_log_that_cant_be_written_ends_the_run_not_the_thread_alone(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(live, "LOOK_S", 0.001)
+    monkeypatch.setattr(live, "CHECK_S", 0.001)
     clock = Clock()
     shown = Live(Console(file=Closed(), width=200), 1, clock)
     with shown:

@@ -19,48 +19,48 @@ from kit.records import Result, read_rows
 from kit.store import Store
 
 PLAYED = ("evolver", "responder", "base")
-"""Axes whose values are roles: a model plays each of them."""
+"""Axes whose values are models of the paper; at a small scale another model plays each of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """One number of a table; rates are 0-1, and the column turns them into percent."""
+    """One number of a table; rates are 0-1, and are turned into percent where they are printed."""
 
     address: CellAddress
     result: Result | None
-    """``None`` while a job of it is not done; of several seeds, the mean of their values and of their errors."""
+    """``None`` while one of its jobs is not done; for several seeds, the mean of their values and of their errors."""
     reference: float | None
-    """What the paper prints here, in the column's unit."""
+    """The number that the paper prints here, in the column's unit."""
     spread: float | None = None
     """Standard deviation between the runs of several seeds, 0-1; ``None`` where there is one run."""
 
     @property
     def percent(self) -> float | None:
-        """The value, percent."""
+        """The cell's value in percent; ``None`` while it is not computed."""
         return None if self.result is None else 100 * self.result.value
 
     @property
     def stderr_percent(self) -> float | None:
-        """Its standard error over items, percentage points."""
+        """The value's standard error over items, percentage points."""
         return None if self.result is None else 100 * self.result.stderr
 
     @property
     def spread_percent(self) -> float | None:
-        """Its standard deviation between runs, percentage points."""
+        """The value's standard deviation between runs, percentage points."""
         return None if self.spread is None else 100 * self.spread
 
     @property
     def is_blank(self) -> bool:
-        """Whether no experiment gives it."""
+        """Whether no experiment gives this cell."""
         return not self.address.keys
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """One row of a table."""
+    """One row of a table, with its cells in the columns' order."""
 
     at: Coordinates
-    """axis -> value, what names the row."""
+    """axis -> value, by which the row is named."""
     cells: tuple[Cell, ...]
 
     def names(self) -> list[str]:
@@ -70,7 +70,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grid:
-    """A table with its numbers."""
+    """A table with its numbers, and with who plays the paper's models."""
 
     name: str
     table: Table
@@ -80,16 +80,16 @@ class Grid:
 
     @property
     def columns(self) -> Sequence[Column]:
-        """The table's columns, in order."""
+        """The columns of the table, in order."""
         return self.table.columns
 
     def axes(self) -> list[str]:
-        """The axes of its cells' coordinates, in the order of a setting."""
+        """Return the axes of the cells' coordinates, in the order of a setting."""
         named = {axis for line in self.lines for cell in line.cells for axis in cell.address.at}
         return [axis for axis in AXES if axis in named]
 
     def players(self) -> dict[str, str]:
-        """The paper's names in this table -> who plays them, where that is somebody else."""
+        """Return each model of the paper in this table that another model plays, with that model's name."""
         names = [
             str(cell.address.at[axis])
             for axis in PLAYED
@@ -100,11 +100,11 @@ class Grid:
         return {name: self.cast[name] for name in dict.fromkeys(names) if self.cast.get(name, name) != name}
 
     def runs(self) -> int:
-        """How many runs a cell is the mean of, at most."""
+        """Return the largest number of runs that a cell is the mean of."""
         return max((len(cell.address.keys) for line in self.lines for cell in line.cells), default=1)
 
     def sizes(self) -> str:
-        """Units behind a cell, per column: ``IFEval P-S 12, ...``; what the standard errors rest on."""
+        """Return the number of units behind a cell, per column: ``IFEval P-S 12, ...``."""
         first = self.lines[0].cells if self.lines else ()
         counts = [
             f"{column.name} {cell.result.n:,}" for column, cell in zip(self.columns, first, strict=True) if cell.result
@@ -113,7 +113,7 @@ class Grid:
 
 
 def make_grid(name: str, plan: Plan, store: Store) -> Grid:
-    """Fill a table of a plan with what the store has."""
+    """Return a table of a plan, filled with the results that the store has."""
     table = plan.tables[name]
     printed = paper.table(table.paper).of_series(table.series) if table.paper else None
     known: dict[str, dict[str, Result]] = {}
@@ -151,7 +151,7 @@ def mean_of(runs: Sequence[Result]) -> tuple[Result, float | None]:
 
 
 def stored_results(store: Store, key: str) -> dict[str, Result]:
-    """Return a grading's results by metric, of a file that is still as its head says.
+    """Return a grade job's results by metric, from a file whose sha256 is still the one that its head records.
 
     Raises:
         KitError: it is missing, was changed, or holds what no grading writes.
@@ -169,12 +169,12 @@ def stored_results(store: Store, key: str) -> dict[str, Result]:
 
 
 def _number(value: object) -> float | None:
-    """A printed cell as a number, if it is one."""
+    """Return a printed cell as a number; ``None`` if it is none."""
     return float(value) if isinstance(value, int | float) else None
 
 
-def ours(cell: Cell, column: Column) -> str:
-    """Our number as the table prints it: ``33.33 ±13.6``, with the spread between runs ``33.33 ±13.6 [2.10]``."""
+def computed_text(cell: Cell, column: Column) -> str:
+    """Return our number as the table prints it: ``33.33 ±13.6``; of several runs ``33.33 ±13.6 [spread]``."""
     if cell.is_blank:
         return ""
     if cell.percent is None or cell.stderr_percent is None:
@@ -183,13 +183,13 @@ def ours(cell: Cell, column: Column) -> str:
     return f"{cell.percent:.{column.digits}f}\N{NO-BREAK SPACE}±{cell.stderr_percent:.1f}{spread}"
 
 
-def theirs(cell: Cell, column: Column) -> str:
-    """The paper's number, or a dash."""
+def paper_text(cell: Cell, column: Column) -> str:
+    """Return the paper's number as the table prints it; a dash where there is none."""
     return "-" if cell.reference is None else f"{cell.reference:.{column.digits}f}"
 
 
 def disclaimer(grid: Grid) -> str:
-    """What the numbers beside the paper's mean at this scale."""
+    """Return a sentence on what the numbers mean at this scale, beside the paper's."""
     if grid.table.paper is None:
         return "A table of one's own: the paper prints nothing to compare it with."
     if grid.scale == "paper":
@@ -201,19 +201,19 @@ def disclaimer(grid: Grid) -> str:
 
 
 def how_to_read(grid: Grid) -> str:
-    """What the numbers of a cell are."""
+    """Return a phrase that says what each number of a cell is: value, error, spread."""
     if (runs := grid.runs()) > 1:
         return f"Percent: mean of {runs} seeds ± standard error over items [standard deviation between seeds]"
     return "Percent ± standard error"
 
 
 def markdown(grid: Grid) -> str:
-    """The table as Markdown: ours, and the paper's in brackets."""
+    """Return the table as Markdown: our numbers, with the paper's in brackets."""
     head = [*grid.table.axes, *(one_line(column.name) for column in grid.columns)]
     lines = [f"**{one_line(grid.table.title)}** (scale `{one_line(grid.scale)}`)", ""]
     lines += ["| " + " | ".join(head) + " |", "|" + " --- |" * len(grid.table.axes) + " ---: |" * len(grid.columns)]
     for line in grid.lines:
-        cells = [_both(cell, column) for cell, column in zip(line.cells, grid.columns, strict=True)]
+        cells = [_with_paper(cell, column) for cell, column in zip(line.cells, grid.columns, strict=True)]
         lines.append("| " + " | ".join([*map(one_line, line.names()), *cells]) + " |")
     lines += ["", f"{how_to_read(grid)}; in brackets what the paper prints. " + disclaimer(grid)]
     if players := grid.players():
@@ -223,16 +223,16 @@ def markdown(grid: Grid) -> str:
     return "\n".join(lines)
 
 
-def _both(cell: Cell, column: Column) -> str:
-    """Our number, and the paper's in brackets; nothing where no experiment gives the cell."""
-    return "" if cell.is_blank else f"{ours(cell, column)} ({theirs(cell, column)})"
+def _with_paper(cell: Cell, column: Column) -> str:
+    """Return our number with the paper's in brackets; an empty text where no experiment gives the cell."""
+    return "" if cell.is_blank else f"{computed_text(cell, column)} ({paper_text(cell, column)})"
 
 
 def as_csv(grids: Sequence[Grid]) -> str:
-    """One line a cell of some tables, with a column for each axis that one of them names.
+    """Return tables as CSV: one line a cell, with a column for each axis that one of the tables names.
 
-    Table, scale, coordinates and who plays them, value, standard error, runs and the spread between them, n, unit, the
-    paper's value, the jobs' keys.
+    The columns are table, scale, coordinates and who plays them, value, standard error, runs and the spread between
+    them, n, unit, the paper's value, the jobs' keys.
     """
     axes = [axis for axis in AXES if any(axis in grid.axes() for grid in grids)]
     names = [name for axis in axes for name in ([axis, f"{axis}_player"] if axis in PLAYED else [axis])]
@@ -243,13 +243,13 @@ def as_csv(grids: Sequence[Grid]) -> str:
     for grid in grids:
         for line in grid.lines:
             for cell in line.cells:
-                place = [grid.name, grid.scale, *_place(cell, axes, grid.cast), cell.address.column]
+                place = [grid.name, grid.scale, *_coordinates(cell, axes, grid.cast), cell.address.column]
                 writer.writerow([*place, *_numbers(cell).values()])
     return out.getvalue()
 
 
-def _place(cell: Cell, axes: Sequence[str], cast: Mapping[str, str]) -> Iterator[str | None]:
-    """Yield a cell's value on each axis, and who plays it where it is a model; none where it names none."""
+def _coordinates(cell: Cell, axes: Sequence[str], cast: Mapping[str, str]) -> Iterator[str | None]:
+    """Yield a cell's value on each axis, and who plays it where it is a model; ``None`` on an axis without one."""
     for axis in axes:
         value = cell.address.at.get(axis)
         yield None if value is None else value_text(value)
@@ -258,7 +258,7 @@ def _place(cell: Cell, axes: Sequence[str], cast: Mapping[str, str]) -> Iterator
 
 
 def _numbers(cell: Cell) -> dict[str, Any]:
-    """What CSV and JSON say of a cell beside its place."""
+    """Return the numbers of a cell that CSV and JSON give beside its coordinates."""
     result = cell.result
     return {
         "percent": cell.percent,
@@ -273,7 +273,7 @@ def _numbers(cell: Cell) -> dict[str, Any]:
 
 
 def as_json(grids: Sequence[Grid]) -> dict[str, Any]:
-    """Tables as one JSON document: each cell with its coordinates, its numbers and the keys that it comes from."""
+    """Return tables as one JSON document: each cell with its coordinates, numbers and the keys of its jobs."""
     return {
         "schema": 1,
         "tables": [
@@ -295,16 +295,16 @@ def as_json(grids: Sequence[Grid]) -> dict[str, Any]:
 
 
 def one_line(text: str) -> str:
-    """Text of a manifest as a cell of a Markdown table: no line break, no column bar, no control character."""
+    """Return a manifest's text as a cell of a Markdown table: no line break, no column bar, no control character."""
     return plain(text).replace("\n", " ").replace("|", "\\|")
 
 
 def plain(text: str) -> str:
-    r"""Text of a model or a file made safe to show: control characters, and so terminal escapes, as ``\x1b``."""
+    r"""Return a model's or file's text made safe to show: control characters, and so terminal escapes, as ``\x1b``."""
     return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
 
 
 def plain_json(document: Any, indent: int | None = 1) -> str:
-    r"""JSON that is safe to show: what :func:`plain` makes visible is written as JSON writes it, ``\u001b``."""
+    r"""Return a JSON text that is safe to show: control characters are escaped as JSON does, ``\u001b``."""
     text = json.dumps(document, ensure_ascii=False, indent=indent)
     return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
