@@ -139,7 +139,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
     monkeypatch.setattr(run, "exchange", exchange)
     monkeypatch.setattr(run, "_start", start)
-    monkeypatch.setattr(run, "end_left_over", lambda *_: [])
+    monkeypatch.setattr(run, "end_leftover_containers", lambda *_: [])
     return seen
 
 

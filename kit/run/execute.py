@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import IO, Any
 
 from kit.containers import Containers
-from kit.containers.client import client_environment, end_container, end_left_over
+from kit.containers.client import client_environment, end_container, end_leftover_containers
 from kit.errors import KitError
 from kit.machine.locks import check_installed
 from kit.run import events
@@ -109,7 +109,7 @@ class Run:
     def clear_left_overs(self) -> None:
         """End the containers of dead runs and remove what was half-written, in this order: they may be writing it."""
         if self.options.containers and any(not self.store.has(key) for key in self.jobs):
-            end_left_over(self.options.containers.runtime, self.store)
+            end_leftover_containers(self.options.containers.runtime, self.store)
         left = self.store.half_written(remove=True)
         self.outcome.interrupted = [key for key in left if key in self.jobs and not self.store.has(key)]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kit.containers import MIRROR, PYTHON, Containers, Request
-from kit.containers.client import KEY_LABEL, STORE_LABEL, store_mark
+from kit.containers.client import KEY_LABEL, STORE_LABEL, store_id
 from kit.containers.command_line import command as container_command
 from kit.errors import RequestError
 from kit.run.handover import Exchange
@@ -84,14 +84,14 @@ def command_in_container(
     request = Request(
         kind=shape.kind,
         image=image,
-        words=[PYTHON, *_words(shape, keys, options, places, cpu=cpu)],
+        command=[PYTHON, *_words(shape, keys, options, places, cpu=cpu)],
         readable=readable,
         writable=[(str(exchange.out), "/out")],
         environment=settings(shape, cpu=cpu) | {"KIT_IMAGE_DIGEST": image.digest, "KIT_COMMIT": image.revision},
         gpu=not cpu and shape.kind.accelerated,
         memory_cap=containers.memory_cap,
         name=exchange.name,
-        labels={STORE_LABEL: store_mark(exchange.store), KEY_LABEL: keys[0]},
+        labels={STORE_LABEL: store_id(exchange.store), KEY_LABEL: keys[0]},
         workdir=str(exchange.workdir),
         rootless=containers.rootless,
     )

@@ -26,7 +26,7 @@ def line(runtime: str, kind: str, **fields: Any) -> list[str]:
     request = Request(
         kind=KINDS[kind],
         image=IMAGE,
-        words=["/opt/venv/bin/python", "-u", "x"],
+        command=["/opt/venv/bin/python", "-u", "x"],
         readable=[("/s/artifacts", "/store/artifacts")],
         writable=[("/s/tmp/1/out", "/out")],
         environment={"A": "1"},

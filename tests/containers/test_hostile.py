@@ -95,11 +95,11 @@ def run_all(jobs: list[Job], store: Store, closed: Containers) -> Outcome:
 
 def alive(runtime: str, store: Store) -> list[str]:
     """The containers on a store."""
-    return client._ask(
+    return client._output_lines(
         runtime,
         "ps",
         "--all",
-        f"--filter=label={client.STORE_LABEL}={client.store_mark(store)}",
+        f"--filter=label={client.STORE_LABEL}={client.store_id(store)}",
         "--format={{.Names}}",
     )
 
@@ -292,7 +292,7 @@ def test_no_proxy_variable_gets_in(runtime: str, grade: containers.Image, monkey
     request = Request(
         kind=KINDS["sandbox"],
         image=grade,
-        words=[containers.PYTHON, "-c", "import os; print(dict(os.environ))"],
+        command=[containers.PYTHON, "-c", "import os; print(dict(os.environ))"],
         readable=[],
         writable=[],
     )

