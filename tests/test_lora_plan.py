@@ -57,7 +57,7 @@ def test_the_base_answers_with_the_adapter_beside_it():
 def test_a_base_is_opened_once():
     plan = planned(LORA)
     answers = [key for key, job in plan.jobs.items() if job.stage == "answer"]
-    order = [plan.jobs[key].inputs["model"] for key in run.by_model(answers, plan.jobs)]
+    order = [plan.jobs[key].inputs["model"] for key in run.order_by_model(answers, plan.jobs)]
     starts = [model for number, model in enumerate(order) if number == 0 or order[number - 1] != model]
     assert len(starts) == len(set(order)) == len({point.setting.base for point in LORA})
 

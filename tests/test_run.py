@@ -258,7 +258,7 @@ def test_a_plan_with_everything_cached_starts_no_worker(store: Store, monkeypatc
 def test_jobs_of_one_model_stand_together(order: tuple[int, ...]):
     made = [job("evolve", str(n), {"model": "ab"[n % 2]}) for n in range(4)]
     jobs = {made[n].key: made[n] for n in order}
-    models = [jobs[key].inputs["model"] for key in run.by_model(list(jobs), jobs)]
+    models = [jobs[key].inputs["model"] for key in run.order_by_model(list(jobs), jobs)]
     assert models in (["a", "a", "b", "b"], ["b", "b", "a", "a"])
 
 
@@ -267,7 +267,7 @@ def test_a_model_that_waits_for_another_comes_after_it():
     second = job("respond", "2", {"model": "b", "instructions": first.key})
     third = job("respond", "3", {"model": "b"})
     jobs = {made.key: made for made in (third, second, first)}
-    assert [jobs[key].id for key in run.by_model(list(jobs), jobs)] == ["evolve/1", "respond/3", "respond/2"]
+    assert [jobs[key].id for key in run.order_by_model(list(jobs), jobs)] == ["evolve/1", "respond/3", "respond/2"]
 
 
 def run_printed(
@@ -339,11 +339,11 @@ def test_a_client_that_is_gone_or_deaf_takes_its_container_along(monkeypatch: py
     monkeypatch.setattr(run, "end_container", lambda runtime, name: ended.append(name))
     process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], text=True, start_new_session=True)
     process.kill()
-    run._end(process, "podman", "kit-1")
+    run._end_process(process, "podman", "kit-1")
     assert (ended, process.returncode) == (["kit-1"], -9)
     process = subprocess.Popen([sys.executable, "-c", ""], text=True, start_new_session=True)
     process.wait()  # a busy machine may take more than the ten seconds to start and end a Python
-    run._end(process, "podman", "kit-2")
+    run._end_process(process, "podman", "kit-2")
     assert ended == ["kit-1"]
 
 

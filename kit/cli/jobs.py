@@ -22,14 +22,14 @@ def job(
     from kit.containers.preparing import prepare
     from kit.report import plain, terminal
     from kit.run.execute import execute
-    from kit.run.jobfiles import check_versions, check_words
+    from kit.run.jobfiles import check_fields, check_versions
     from kit.run.launch import Options
     from kit.store import Store
 
     check_mirror(mirror)
     opened = Store.existing(store)
     found = opened.job(opened.find(key))
-    check_words(found)
+    check_fields(found)
     if all(map(opened.has, found.inputs.values())):  # else it does not run, and what it waits for is said below
         check_versions(found)
     options = Options(

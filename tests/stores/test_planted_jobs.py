@@ -13,7 +13,7 @@ from kit.catalogue import lock_hash
 from kit.errors import KitError
 from kit.plan.planning import plan_tables
 from kit.run import execute as run
-from kit.run.jobfiles import check_versions, check_words
+from kit.run.jobfiles import check_fields, check_versions
 from kit.run.worker import JobContext, run_job
 from kit.stages import Summary, fetch
 from kit.store import Job, Store
@@ -67,7 +67,7 @@ def test_every_job_of_a_plan_passes(store: Store):
         for job in plan_tables(["2"], scale).jobs.values():
             store.plan(job)
             read = store.job(job.key)
-            check_words(read)
+            check_fields(read)
             check_versions(read)
             assert read == job
 
