@@ -21,7 +21,7 @@ from kit.store import Job, Store
 from kit.workers import KINDS, kind_of
 
 Listener = Callable[[str, Job, Mapping[str, Any]], None]
-"""Called with event (``cached``, ``start``, ``progress``, ``done``, ``failed``, ``blocked``), its job, its fields."""
+"""Callback (event, job, fields); events: ``cached``, ``start``, ``progress``, ``done``, ``failed``, ``blocked``."""
 START_S, ROW_S = 900.0, 120.0
 """Seconds that a container with model-written code may take: for each job to start, and for each completion (twice the
 time limit of a program)."""
