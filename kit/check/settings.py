@@ -170,7 +170,7 @@ class Manifests:
         return training.scenario == self.series.evolution and training.base in self.tuning_in_series
 
     def bases_of(self, scope: str | None) -> list[str] | None:
-        """Return the base models that a printed scope names; ``None`` for a table without scopes, on all other models."""
+        """Return the base models that a printed scope names; ``None`` for a table without scopes: all other models."""
         if scope is None:
             return None
         if scope == "all":
