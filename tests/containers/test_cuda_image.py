@@ -104,7 +104,9 @@ def run_inside(
         fields: more of the request.
     """
     readable = [(str(path), f"/lent/{path.name}") for path in lent]
-    request = Request(**({"kind": KINDS["text"], "writable": []} | fields), image=image, words=words, readable=readable)
+    request = Request(
+        **({"kind": KINDS["text"], "writable": []} | fields), image=image, command=words, readable=readable
+    )
     done = subprocess.run(
         command_line.command(the_runtime(), request),
         env=client.client_environment(the_runtime(), KINDS["text"]),
@@ -219,7 +221,7 @@ def test_the_entry_point_is_kit_job(cuda: containers.Image, tmp_path: Path) -> N
             shutil.chown(path, containers.UID, containers.UID)
     source = job.resources["source"]["path"]
     words = [the_runtime(), "run", "--rm", "--pull=never", "--read-only", "--cap-drop=all", "--network=none"]
-    words += ["--tmpfs=/tmp", "--security-opt=label=disable", *command_line._user(the_runtime())]
+    words += ["--tmpfs=/tmp", "--security-opt=label=disable", *command_line._user_options(the_runtime())]
     words += [f"--volume={store.root}:/store:rw", f"--volume={source}:{source}:ro", cuda.name, job.key[:16]]
     done = subprocess.run(
         builders.engine(words), env=client.engine_environment(), text=True, capture_output=True, check=False

@@ -78,8 +78,9 @@ def grade(runtime: str) -> containers.Image:
 def inside(runtime: str, image: containers.Image, code: str, **fields: Any) -> str:
     """What Python code prints in a container as the launcher starts one; it must run to its end."""
     # Tests that looked at the output alone passed where no container had started.
-    words = [containers.PYTHON, "-c", f"{code}\nprint({ENDED!r})"]
-    request = Request(**({"kind": KINDS["sandbox"], "readable": [], "writable": []} | fields), image=image, words=words)
+    program = [containers.PYTHON, "-c", f"{code}\nprint({ENDED!r})"]
+    mounts: dict[str, Any] = {"readable": [], "writable": []}
+    request = Request(**({"kind": KINDS["sandbox"]} | mounts | fields), image=image, command=program)
     done = subprocess.run(
         command_line.command(runtime, request),
         env=client.client_environment(runtime, request.kind),
@@ -313,7 +314,7 @@ def test_the_entry_point_is_kit_job(runtime: str, grade: containers.Image, tmp_p
             shutil.chown(path, containers.UID, containers.UID)
     source = fetched.resources["source"]["path"]
     words = [runtime, "run", "--rm", "--pull=never", "--read-only", "--cap-drop=all", "--network=none", "--tmpfs=/tmp"]
-    words += ["--security-opt=label=disable", *command_line._user(runtime)]
+    words += ["--security-opt=label=disable", *command_line._user_options(runtime)]
     words += [f"--volume={store.root}:/store:rw", f"--volume={source}:{source}:ro", grade.name, fetched.key[:16]]
     done = subprocess.run(
         engine(words),
