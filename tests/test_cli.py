@@ -292,7 +292,7 @@ def test_a_sha256_that_no_manifest_has_is_said_when_it_is_fetched(tmp_path: Path
         with store.scratch(made.key) as out:
             store.commit(made, out, rows=1, facts=facts, provenance={})
     out = io.StringIO()
-    listing.say_noted(Console(file=out, width=200), store, keys)
+    listing.print_unpinned_hashes(Console(file=out, width=200), store, keys)
     assert out.getvalue() == (f"note: noted\\x1b[5m: sha256 is {'b' * 64}; `kit pin` writes it into its manifest\n")
 
 

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 TESTS = ("tests/fuzz", "tests/hostile", "tests/models", "tests/sandbox", "tests/stores")
 """Folders of tests that keep to the rule; the kit's files all do, save those that are still to come."""
-TO_COME = ("catalogue", "cli", "plan", "stages")
+TO_COME = ("catalogue", "plan", "stages")
 """Files and folders of the kit that are still to come: each leaves this list when its docstrings keep to the rule."""
 QUESTION = re.compile(r"(?:What|Where|How|Why|Those|Who|Whose|When|Which|As|Of)\b")
 FEWEST_WORDS = 6

@@ -1,4 +1,4 @@
-"""What `kit grade` prints: a line for each metric and one that says how it was graded, or one JSON document."""
+"""The output of `kit grade`: a line for each metric and one on the grading, or one JSON document."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,22 +11,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Graded:
-    """The results of one completions file, and how they came about."""
+    """The results of one completions file, with the facts of their grading."""
 
     benchmark: str
-    """Its module's name."""
+    """Name of the benchmark's module."""
     version: int
-    """The grader's."""
+    """Version of the benchmark's grader."""
     protocol: str
     completions: "Completions"
     """The texts that were graded, and how they were found in the file."""
     tier: str | None
-    """How the sandbox was closed; None where no code ran."""
+    """The sandbox's kind of isolation; None where no code ran."""
     results: "list[Result]"
-    """One a metric, in the benchmark's order."""
+    """One result for each metric, in the benchmark's order."""
 
     def to_json(self) -> dict[str, Any]:
-        """Return the document of ``--json``."""
+        """Return the JSON document that ``--json`` prints."""
         return {
             "schema": 1,
             "benchmark": self.benchmark,
@@ -42,7 +42,7 @@ class Graded:
         }
 
     def lines(self) -> Iterator[str]:
-        """Yield what a reader sees: counts and shares in percent with their standard errors, then the last line."""
+        """Yield the printed lines: counts and shares in percent with their standard errors, then one on the grading."""
         for result in self.results:
             right = round(result.value * result.n)
             share = f"{100 * result.value:6.2f} % ±{100 * result.stderr:.2f}"

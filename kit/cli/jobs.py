@@ -30,7 +30,7 @@ def job(
     opened = Store.existing(store)
     found = opened.job(opened.find(key))
     check_fields(found)
-    if all(map(opened.has, found.inputs.values())):  # else it does not run, and what it waits for is said below
+    if all(map(opened.has, found.inputs.values())):  # else it does not run, and the missing inputs are named below
         check_versions(found)
     options = Options(
         store=opened.root,
@@ -63,7 +63,7 @@ def doctor(
 
 
 def list_unpinned(*, as_json: bool) -> None:
-    """One line for each thing without a pin."""
+    """Print one line for each revision, hash or digest that is not pinned."""
     from dataclasses import asdict
 
     from kit.check.pins import describe, pins, unpinned
