@@ -421,7 +421,7 @@ def test_what_is_made_of_an_event(
     whole = run.Run({made.key: made}, store, Options(store=store.root), lambda kind, *_: told.append(kind))
     whole.pending[made.key] = made
     worker = run.Worker(whole, [made.key], taken if contained else None, run.Limits())  # type: ignore[arg-type]
-    worker.act_on({**event, "key": made.key})
+    worker.handle({**event, "key": made.key})
     assert (len(taken.keys), worker.ended_one, told) == wanted
     assert store.has(made.key) == bool(wanted[0])
 
@@ -446,5 +446,5 @@ def test_which_job_fails_when_its_worker_ends(begun: list[str], ended: list[str]
     lines = [marked({"event": "start", "key": keys[name]}) for name in begun]
     list(worker.events(io.StringIO("".join(lines))))
     for name in ended:
-        worker.act_on({"event": "failed", "key": keys[name], "reason": "no"})
+        worker.handle({"event": "failed", "key": keys[name], "reason": "no"})
     assert worker.failed_key() == (keys[wanted] if wanted else None)

@@ -1,4 +1,4 @@
-"""The scales that need GPUs, checked without one: what vLLM, transformers and the formulas of kit.plan.estimate say."""
+"""Scales that need GPUs, checked without one: by vLLM, transformers and the formulas of kit.plan.estimate."""
 
 import json
 import subprocess
@@ -17,7 +17,7 @@ SCALES = ("one-gpu", "paper")
 
 
 def found(scale: str, folder: Path, *words: str) -> dict[str, dict[str, dict[str, Any]]]:
-    """What a process of its own says: vLLM reads its environment when it is imported."""
+    """Output of ``gpu_scales.py``, in a process of its own: vLLM reads its environment when it is imported."""
     done = subprocess.run(
         [sys.executable, str(DRIVER), scale, str(folder), *words], text=True, capture_output=True, check=True
     )
@@ -49,7 +49,7 @@ def test_vllm_and_transformers_accept_every_configuration(scale: str, tmp_path: 
 
 @pytest.mark.real
 def test_vllm_refuses_what_can_not_be_split(tmp_path: Path) -> None:
-    """Or its accepting the rest would say nothing."""
+    """Check that vLLM refuses one configuration: else its accepting the others would prove nothing."""
     (refused,) = found("paper", tmp_path, "--split-by-three")["engines"].values()
     assert "must be divisible by tensor parallel size" in refused["refused"]
 

@@ -1,4 +1,4 @@
-"""What containers need is looked up before the first one starts, and what is missing is said with its cure."""
+"""Checks before the first container starts: each missing thing is named, with the command that installs it."""
 
 import os
 from pathlib import Path
@@ -16,7 +16,7 @@ IMAGE = Image(
 
 
 def programs(folder: Path, monkeypatch: pytest.MonkeyPatch, **scripts: str) -> None:
-    """A PATH of made-up programs."""
+    """Set a PATH that has nothing but these scripts."""
     folder.mkdir(exist_ok=True)
     for name, script in scripts.items():
         path = folder / name
@@ -90,10 +90,10 @@ def test_local_looks_at_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     ids=[
         "unknown",
         "not installed",
-        "another is",
+        "another is installed",
         "no engine",
-        "no right to it",
-        "podman ails",
+        "no permission",
+        "podman fails",
         "no image",
         "stale image",
     ],
@@ -188,7 +188,7 @@ def test_an_image_that_only_fetches_is_checked_too(monkeypatch: pytest.MonkeyPat
             "(fatal: detected dubious ownership in repository); git config --global --add safe.directory ROOT",
         ),
     ],
-    ids=["it differs", "unknown", "not ours"],
+    ids=["it differs", "unknown commit", "another owner"],
 )
 def test_an_image_of_another_commit(git: str, message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     # each was said to differ
@@ -222,9 +222,9 @@ def test_apptainer_can_cap_where_groups_are_handed_over(monkeypatch: pytest.Monk
     monkeypatch.setattr(os, "geteuid", lambda: 1234)
     with pytest.raises(RequestError, match=r"^--runtime apptainer: this user can't cap memory and pids of a container"):
         preparing.check_delegation(tmp_path)
-    handed = tmp_path / "user.slice/user-1234.slice/user@1234.service/cgroup.controllers"
-    handed.parent.mkdir(parents=True)
-    handed.write_text("cpu memory pids\n")
+    controllers = tmp_path / "user.slice/user-1234.slice/user@1234.service/cgroup.controllers"
+    controllers.parent.mkdir(parents=True)
+    controllers.write_text("cpu memory pids\n")
     preparing.check_delegation(tmp_path)
 
 
@@ -269,9 +269,9 @@ def test_a_mirrors_links_lead_somewhere_in_a_container_too(tmp_path: Path) -> No
         folder.mkdir(parents=True)
     for name in ("test.jsonl", "mbpp/mbpp.jsonl", "prompts/a.py"):
         (data / name).write_text(name)
-    (mirror / "gsm8k" / "test.jsonl").symlink_to(data / "test.jsonl")  # a whole path
-    (mirror / "gsm8k" / "train.jsonl").symlink_to("../../data/test.jsonl")  # of a file beside
-    (mirror / "mbpp").symlink_to("../data/mbpp")  # a folder's
+    (mirror / "gsm8k" / "test.jsonl").symlink_to(data / "test.jsonl")  # an absolute path
+    (mirror / "gsm8k" / "train.jsonl").symlink_to("../../data/test.jsonl")  # a relative path to a file
+    (mirror / "mbpp").symlink_to("../data/mbpp")  # a relative path to a folder
     (mirror / "prompts").symlink_to(data / "prompts")
     (mirror / "plain.jsonl").write_text("plain")
     (mirror / "twice.jsonl").symlink_to("plain.jsonl")  # inside: the mirror's own mount has it
@@ -291,15 +291,15 @@ def test_a_runs_containers_see_its_mirrors_links(monkeypatch: pytest.MonkeyPatch
     programs(tmp_path / "bin", monkeypatch, podman=INSPECT % ("2" * 64))
     monkeypatch.setattr(preparing, "lock_hash", lambda name: "2" * 64)
     (tmp_path / "mirror").mkdir()
-    (tmp_path / "there").write_text("data")
-    (tmp_path / "mirror" / "x.jsonl").symlink_to(tmp_path / "there")
+    (tmp_path / "data").write_text("data")
+    (tmp_path / "mirror" / "x.jsonl").symlink_to(tmp_path / "data")
     jobs = [fetch_job({"url": "x", "mirror": "x.jsonl"}, kind="file", name="x")]
     found = preparing.prepare("podman", jobs, tmp_path / "mirror")
     assert found is not None
-    assert (str(tmp_path / "there"), str(tmp_path / "there")) in found.mounts
+    assert (str(tmp_path / "data"), str(tmp_path / "data")) in found.mounts
 
 
-LEFT = """
+CLIENT = """
 echo "$*" >> "$CALLS"
 case "$*" in
 ps*) echo kit-1;;
@@ -315,13 +315,13 @@ def test_what_a_dead_run_left_is_ended_and_a_live_one_left_alone(
     store = Store.open(tmp_path / "store")
     calls = tmp_path / "calls"
     monkeypatch.setenv("CALLS", str(calls))
-    programs(tmp_path / "bin", monkeypatch, docker=LEFT)
+    programs(tmp_path / "bin", monkeypatch, docker=CLIENT)
     with store.lock("k1"):
         assert client.end_leftover_containers("docker", store) == []
     assert client.end_leftover_containers("docker", store) == ["kit-1"]
-    mark = client.store_id(store)
+    store_id = client.store_id(store)
     assert calls.read_text().splitlines()[-4:] == [
-        f"ps --all --filter=label=org.evolkit.store={mark} --format={{{{.Names}}}}",
+        f"ps --all --filter=label=org.evolkit.store={store_id} --format={{{{.Names}}}}",
         "container inspect kit-1",
         "kill kit-1",
         "rm --force kit-1",
