@@ -296,7 +296,7 @@ def test_completions(text: str, message: str, folder: Path, kit: Callable[[str],
     assert refused(kit, "grade gsm8k --completions c.jsonl --data problems.jsonl") == message
 
 
-def test_a_field_that_is_not_there(folder: Path, kit: Callable[[str], tuple[int, str]]):
+def test_an_unknown_field_is_reported(folder: Path, kit: Callable[[str], tuple[int, str]]):
     (folder / "c.jsonl").write_text(lines([{"id": 0, "model": {"text": "1"}}]), encoding="utf-8")
     words = "grade gsm8k --completions c.jsonl --data problems.jsonl --field model.txt"
     assert refused(kit, words) == "c.jsonl:1: no field 'model.txt'; 'model' has text"
@@ -378,7 +378,7 @@ def test_kwargs_that_the_official_checker_cannot_take(
     assert "log of grade/ifeval: " in text
 
 
-def test_a_mirror_that_is_not_there_is_told_where_it_is_not_needed(folder: Path, kit: Callable[[str], tuple[int, str]]):
+def test_a_missing_mirror_is_reported_even_if_it_is_not_needed(folder: Path, kit: Callable[[str], tuple[int, str]]):
     # passed where the data were at hand
     (folder / "c.jsonl").write_text(lines([{"id": 0, "output": "1"}]), encoding="utf-8")
     words = "grade gsm8k --completions c.jsonl --data problems.jsonl --mirror nope"
@@ -409,7 +409,9 @@ ROWS = {
 
 
 @pytest.mark.parametrize("command", ROWS)
-def test_rows_that_would_be_changed_in_silence(command: str, folder: Path, kit: Callable[[str], tuple[int, str]]):
+def test_rows_that_would_be_changed_silently_are_refused(
+    command: str, folder: Path, kit: Callable[[str], tuple[int, str]]
+):
     # exit code 0, and nobody was told
     name, value = ROWS[command]
     rows = [{"instruction": "a", "output": "b"}, {"instruction": "a", "output": "b", name: value}]
@@ -425,7 +427,7 @@ def test_an_empty_chat_template(folder: Path, kit: Callable[[str], tuple[int, st
 
 
 @pytest.mark.parametrize("marks", ["", "\ufeff", "\ufeff\ufeff"], ids=["none", "one", "two"])
-def test_a_mark_in_front_of_a_chat_template_is_dropped(marks: str, tmp_path: Path):
+def test_a_byte_order_mark_of_a_chat_template_is_dropped(marks: str, tmp_path: Path):
     # it stood in every prompt, and was saved with the model
     (tmp_path / "t.jinja").write_text(marks + "{{ messages }}\ufeff", encoding="utf-8")
     assert chat_format(tmp_path / "t.jinja", "<|end|>") == {
@@ -434,7 +436,7 @@ def test_a_mark_in_front_of_a_chat_template_is_dropped(marks: str, tmp_path: Pat
     }
 
 
-def test_a_manifest_may_begin_with_a_mark(folder: Path, kit: Callable[[str], tuple[int, str]]):
+def test_a_manifest_may_begin_with_a_byte_order_mark(folder: Path, kit: Callable[[str], tuple[int, str]]):
     # "not TOML: Invalid statement (at line 1, column 1)"
     (folder / "my.toml").write_text("\ufeff" + MANIFEST.replace("schema", "shcema", 1), encoding="utf-8")
     assert refused(kit, "run my.toml") == "my.toml: schema: found None, this kit reads schema = 1"
@@ -462,7 +464,7 @@ STORES = {
 
 
 @pytest.mark.parametrize("words", STORES.values(), ids=list(STORES))
-def test_stores_that_are_none(words: str, folder: Path, kit: Callable[[str], tuple[int, str]]):
+def test_folders_that_are_not_stores_are_refused(words: str, folder: Path, kit: Callable[[str], tuple[int, str]]):
     (folder / "base" / "config.json").write_text("{}")
     name = folder / words.rpartition(" ")[2]
     messages = {
@@ -472,8 +474,6 @@ def test_stores_that_are_none(words: str, folder: Path, kit: Callable[[str], tup
     assert refused(kit, words) == messages[words.startswith(("report", "verify"))]
 
 
-def test_completions_that_are_not_there_are_told_before_the_data_are_fetched(
-    folder: Path, kit: Callable[[str], tuple[int, str]]
-):
+def test_missing_completions_are_reported_before_data_are_fetched(folder: Path, kit: Callable[[str], tuple[int, str]]):
     # the benchmark's file was fetched first; the missing completions were told minutes later
     assert refused(kit, "grade gsm8k --completions c.jsonl") == "c.jsonl: No such file or directory"

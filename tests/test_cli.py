@@ -84,7 +84,7 @@ USAGE = {
 
 
 @pytest.mark.parametrize("words, part", USAGE.values(), ids=list(USAGE))
-def test_a_request_that_is_no_command_line(words: tuple[str, ...], part: str, kit: Kit):
+def test_an_invalid_command_line_ends_with_exit_code_2(words: tuple[str, ...], part: str, kit: Kit):
     code, _, err = kit(*words)
     assert (code, part in err) == (2, True)
 
@@ -136,7 +136,7 @@ def eight_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("eight_gpus")
-def test_more_than_a_gpu_hour_is_asked_for(kit: Kit, monkeypatch: pytest.MonkeyPatch):
+def test_more_than_a_gpu_hour_needs_confirmation(kit: Kit, monkeypatch: pytest.MonkeyPatch):
     from kit.run import execute as run
 
     monkeypatch.setattr(run, "command", lambda *_, **__: pytest.fail("a worker was started"))
@@ -148,7 +148,7 @@ def test_more_than_a_gpu_hour_is_asked_for(kit: Kit, monkeypatch: pytest.MonkeyP
     assert err.endswith(" GPU-hours at scale paper; say --yes (make: YES=1) to begin\n")
 
 
-def test_gpus_are_looked_for_before_anything_is_fetched(kit: Kit, monkeypatch: pytest.MonkeyPatch):
+def test_gpus_are_checked_before_anything_is_fetched(kit: Kit, monkeypatch: pytest.MonkeyPatch):
     from kit.run import execute as run
 
     monkeypatch.setattr(run, "command", lambda *_, **__: pytest.fail("a worker was started"))
@@ -159,7 +159,7 @@ def test_gpus_are_looked_for_before_anything_is_fetched(kit: Kit, monkeypatch: p
 
 
 @pytest.mark.usefixtures("eight_gpus")
-def test_too_little_disk_is_told_before(kit: Kit, monkeypatch: pytest.MonkeyPatch):
+def test_too_little_disk_is_reported_before_the_run(kit: Kit, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 10**9}))
     code, _, err = kit("reproduce", "2", "--scale", "paper", "--yes")
     assert code == 2
@@ -279,7 +279,7 @@ def test_a_damaged_file_of_the_mirror_fails_its_job(kit: Kit, tmp_path: Path):
     assert list(Store(tmp_path / "store").artifacts()) == []
 
 
-def test_a_sha256_that_no_manifest_has_is_said_when_it_is_fetched(tmp_path: Path):
+def test_a_sha256_that_is_not_pinned_is_printed_after_the_fetch(tmp_path: Path):
     store = Store.open(tmp_path / "store")
     known = {"sha256": "a" * 64, "sha256_was_pinned": True}
     noted = {"sha256": "b" * 64, "sha256_was_pinned": False, "git_blob": "c" * 40}
@@ -296,7 +296,7 @@ def test_a_sha256_that_no_manifest_has_is_said_when_it_is_fetched(tmp_path: Path
     assert out.getvalue() == (f"note: noted\\x1b[5m: sha256 is {'b' * 64}; `kit pin` writes it into its manifest\n")
 
 
-def test_what_is_not_pinned_is_counted_apart_from_what_a_blob_checks(kit: Kit):
+def test_files_without_a_pin_and_files_pinned_by_a_blob_are_counted_apart(kit: Kit):
     code, out, _ = kit("doctor", "--pins")
     lines = out.splitlines()
     assert (code, len(lines)) == (0, 4)
@@ -304,7 +304,7 @@ def test_what_is_not_pinned_is_counted_apart_from_what_a_blob_checks(kit: Kit):
     assert lines[-1].endswith(" are not pinned, 2 by a git blob id alone; a networked machine finds them: kit pin")
 
 
-def test_own_files_say_what_was_cut(kit: Kit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_commands_on_own_files_count_texts_that_were_cut(kit: Kit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     # "2 instructions after 2 round(s)": that 7 of them end in the middle of a sentence stood in the store alone
     store = Store.open(tmp_path / "store")
 
@@ -375,13 +375,11 @@ LAST_LINES: dict[str, tuple[list[dict[str, Any]], int, int | None, str]] = {
 
 
 @pytest.mark.parametrize("facts, rows, asked, line", LAST_LINES.values(), ids=list(LAST_LINES))
-def test_the_last_line_says_what_became_of_the_rows(
-    facts: list[dict[str, Any]], rows: int, asked: int | None, line: str
-):
+def test_the_last_line_counts_the_rows(facts: list[dict[str, Any]], rows: int, asked: int | None, line: str):
     assert outcomes.written([Written(one) for one in facts], rows, asked) == line  # type: ignore[misc]
 
 
-def test_a_disk_that_fills_up_under_out(tmp_path: Path):
+def test_a_full_disk_while_out_is_written(tmp_path: Path):
     # "the same command goes on from there", and the name of a hidden file
     def full(path: Path) -> None:
         path.write_text("half")
@@ -439,7 +437,7 @@ FOLDERS = {
 
 @pytest.mark.parametrize(("written", "meant"), FOLDERS.values(), ids=list(FOLDERS))
 @pytest.mark.parametrize("how", ["--store", "--store=", "KIT_STORE"])
-def test_a_store_is_found_however_it_is_written(
+def test_every_spelling_of_a_stores_path_is_found(
     how: str, written: str, meant: str, kit: Kit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     # A relative one was a volume's name to podman; `~` of a variable was a folder of that name.
@@ -474,13 +472,13 @@ NO_FOLDERS = {
 
 
 @pytest.mark.parametrize(("words", "message"), NO_FOLDERS.values(), ids=list(NO_FOLDERS))
-def test_a_folder_that_can_not_be(words: str, message: str, kit: Kit, tmp_path: Path):
+def test_a_path_that_can_not_be_a_folder_is_refused(words: str, message: str, kit: Kit, tmp_path: Path):
     (tmp_path / "loop").symlink_to("loop")
     code, _, err = kit(*words.split())
     assert (code, err.splitlines()[-1]) == (2, f"Error: Invalid value for '{message}")
 
 
-def test_a_stores_root_is_whole_whoever_opens_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_stores_path_is_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     opened = Store.open(Path("store"))
     monkeypatch.chdir("/")

@@ -88,12 +88,12 @@ LINES = {
 
 @pytest.mark.parametrize("shell", SHELLS)
 @pytest.mark.parametrize(("line", "wanted"), LINES.values(), ids=list(LINES))
-def test_what_is_completed(shell: str, line: str, wanted: list[str], complete: Complete):
+def test_names_that_are_completed(shell: str, line: str, wanted: list[str], complete: Complete):
     assert sorted(complete(shell, line)) == sorted(wanted)
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_a_file_is_left_to_the_shell(shell: str, complete: Complete):
+def test_file_names_are_completed_by_the_shell(shell: str, complete: Complete):
     # a manifest of one's own stands where a table does
     for line in ("kit run mi", "kit plan ./mi", "kit sft --base ./tu"):
         assert complete(shell, line) == []

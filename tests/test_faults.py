@@ -123,7 +123,7 @@ def test_kills_at_random_moments(tmp_path: Path, undisturbed: dict[str, str]):
 
 
 @pytest.mark.parametrize("job", ["fetch/a", "convert/c", "grade/all"])
-def test_an_interrupted_job_is_named_and_the_others_are_not_done_again(
+def test_an_interrupted_job_is_named_and_finished_jobs_are_not_run_again(
     job: str, tmp_path: Path, undisturbed: dict[str, str]
 ):
     store = tmp_path / "store"
@@ -240,7 +240,7 @@ def test_a_lost_permission(lost: str, tmp_path: Path, undisturbed: dict[str, str
     assert hashes(store) == undisturbed
 
 
-def test_the_kit_says_what_a_full_disk_or_a_lost_permission_did(
+def test_a_full_disk_or_a_lost_permission_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     # an error of the system ended in a trace of Python's

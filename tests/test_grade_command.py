@@ -39,7 +39,7 @@ def graded() -> list[Artifact]:
     return [artifact for artifact in Store(Path("store")).artifacts() if artifact.job.stage == "grade"]
 
 
-def test_a_grading_is_in_the_store_and_is_not_done_twice(kit: Kit, monkeypatch: pytest.MonkeyPatch):
+def test_a_grading_is_stored_and_not_repeated(kit: Kit, monkeypatch: pytest.MonkeyPatch):
     code, printed, _ = kit("grade gsm8k --completions c.jsonl --data problems.jsonl --out g.jsonl")
     assert (code, printed.split()[:5]) == (0, ["gsm8k", "2", "of", "3", "items"])
     (artifact,) = graded()
@@ -75,7 +75,7 @@ def test_code_is_run_in_the_workers_sandbox(kit: Kit):
     assert (document["results"][0]["value"], document["sandbox"]) == (1.0, artifact.facts["sandbox"])
 
 
-def test_a_grading_that_an_end_of_the_run_cut_off_goes_on(kit: Kit, monkeypatch: pytest.MonkeyPatch):
+def test_an_interrupted_grading_is_continued(kit: Kit, monkeypatch: pytest.MonkeyPatch):
     """The data and the completions are in the store by then; the same command does the rest."""
     real = run.command
 

@@ -125,7 +125,7 @@ PLAIN = "is no plain file with one name; an artifact holds nothing else"
         "a name that is no text",
     ],
 )
-def test_what_the_host_refuses_is_told_and_not_kept(
+def test_refused_output_is_reported_and_not_committed(
     store: Store, fill: Callable[[Path], Any], reason: str, copies: bool
 ) -> None:
     with exchange(store, [JOB.key], other_user=False, copies=copies) as host:
@@ -143,7 +143,7 @@ def test_what_the_host_refuses_is_told_and_not_kept(
     ],
     ids=["nothing", "no time", "no time but an escape"],
 )
-def test_an_event_that_lacks_a_part_is_refused(store: Store, fields: dict[str, Any], reason: str) -> None:
+def test_an_event_that_lacks_a_field_is_refused(store: Store, fields: dict[str, Any], reason: str) -> None:
     with exchange(store, [JOB.key], other_user=False) as host:
         (host.out / JOB.key).mkdir()
         host.take(JOB, {"event": "computed", "key": JOB.key, "rows": 1, "facts": {}} | fields)
@@ -151,7 +151,7 @@ def test_an_event_that_lacks_a_part_is_refused(store: Store, fields: dict[str, A
     assert not store.has(JOB.key)
 
 
-def test_a_folder_that_is_changed_while_it_is_taken_leads_nowhere(store: Store, tmp_path: Path) -> None:
+def test_a_folder_that_is_replaced_by_a_link_during_the_copy_is_not_followed(store: Store, tmp_path: Path) -> None:
     # a link in place of the folder, put there while files were hashed: what it led to was chmodded, renamed, written to
     victim = tmp_path / "victim"
     victim.mkdir(mode=0o700)
@@ -176,7 +176,7 @@ def test_a_folder_that_is_changed_while_it_is_taken_leads_nowhere(store: Store, 
     assert ([path.name for path in victim.iterdir()], oct(victim.stat().st_mode & 0o777)) == (["zz"], "0o700")
 
 
-def test_what_was_taken_of_a_model_s_code_stays_as_it_is(store: Store) -> None:
+def test_output_of_model_written_code_can_not_be_changed_after_the_copy(store: Store) -> None:
     # a held descriptor of the folder put another head into the artifact, one of a file another text
     with exchange(store, [JOB.key], other_user=False) as host:
         out = host.out / JOB.key
@@ -206,7 +206,7 @@ def test_a_job_whose_process_was_killed_for_memory_fails(store: Store, monkeypat
         seen.commit(JOB, store.root, rows=1, facts={}, provenance={})
 
 
-def test_whatever_the_umask_another_user_may_read(store: Store) -> None:
+def test_another_user_may_read_under_any_umask(store: Store) -> None:
     # umask 077 closed every folder that the container was to read
     if os.geteuid() != 0:
         pytest.skip("root alone gives folders away")

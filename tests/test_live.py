@@ -135,7 +135,7 @@ def test_a_log_file_has_a_line_a_minute():
     assert out.getvalue() == wanted + line("done", ANSWER, "541 rows in 241.0 s")
 
 
-def test_a_settled_job_is_a_line_too_and_between_jobs_there_is_none():
+def test_an_ended_job_has_a_line_and_there_is_none_between_jobs():
     shown, clock, out = logged(total=3)
     shown("start", SFT, {})
     clock.now += 59
@@ -150,7 +150,7 @@ def test_a_settled_job_is_a_line_too_and_between_jobs_there_is_none():
     assert out.getvalue() == settled + line("running", ANSWER, "starting a worker, 1 s; 1 of 3 jobs settled")
 
 
-def test_the_thread_that_looks_ends_with_the_run(monkeypatch: pytest.MonkeyPatch):
+def test_the_thread_ends_with_the_run(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(live, "CHECK_S", 0.001)
     shown, clock, out = logged()
     with shown:
@@ -226,7 +226,7 @@ def test_jobs_are_counted_where_there_is_more_than_one():
 
 
 @pytest.mark.parametrize("width", [80, 100, 160])
-def test_how_far_it_is_is_not_cut_for_a_long_name(width: int):
+def test_a_long_job_name_does_not_cut_the_progress(width: int):
     shown, clock, out = terminal(total=1, width=width)
     long = job("answer/hendrycks_math/gsm8k-train/smollm2-135m-instruct/smollm2-29l/round-1")
     shown("start", long, {})

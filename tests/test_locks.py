@@ -29,7 +29,7 @@ def pins(name: str) -> dict[str, tuple[str, str]]:
 
 
 @pytest.mark.parametrize("name", [*LOCKS, "uv"])
-def test_nothing_but_pins_with_hashes(name: str) -> None:
+def test_a_lock_has_only_pins_with_hashes(name: str) -> None:
     rest = [line for line in PIN.sub("", text(name)).splitlines() if not line.startswith("#")]
     assert rest == []
 
@@ -77,7 +77,7 @@ CUDA_ALONE = {
 }
 
 
-def test_cuda_differs_from_cpu_where_it_must_alone() -> None:
+def test_cuda_differs_from_cpu_only_where_it_must() -> None:
     # What cuda has on top was not looked at: anything at all could have come in.
     cpu, cuda = pins("cpu"), pins("cuda")
     assert {name for name in cpu.keys() & cuda.keys() if cpu[name] != cuda[name]} == set(CUDA_DIFFERS)
@@ -111,7 +111,7 @@ def complaints(lock: dict[str, str], known: set[str]) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("name", ["cpu", "grade", "cuda"])
-def test_pip_check_would_find_known_exceptions_alone(name: str) -> None:
+def test_pip_check_would_find_only_known_exceptions(name: str) -> None:
     """Of cuda's own packages there is no metadata here; they were resolved together, with no package left out."""
     lock = {package: version for package, (version, _) in pins(name).items()}
     if "setuptools" not in lock:
@@ -170,7 +170,7 @@ def uv(folder: Path, monkeypatch: pytest.MonkeyPatch, printed: str) -> Path:
     return folder / "log"
 
 
-def test_what_moved_is_printed_from_what_to_what(
+def test_changed_versions_are_printed_with_old_and_new_version(
     lock: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # It printed how many packages there are.
@@ -209,7 +209,7 @@ def test_torchs_cpu_build_is_found_and_hashed_and_no_address_gets_into_the_lock(
     assert not re.search(r"--(extra-)?index", log.read_text())  # another index would change other packages' hashes
 
 
-def test_a_package_without_a_hash_is_no_lock(
+def test_a_package_without_a_hash_is_refused(
     lock: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["lock.py", "cpu", "--find-links", str(tmp_path)])

@@ -62,19 +62,19 @@ def test_a_base_is_opened_once():
     assert len(starts) == len(set(order)) == len({point.setting.base for point in LORA})
 
 
-def test_full_tuning_plans_as_before():
+def test_full_tuning_has_the_same_plan_as_before():
     for job in planned(points()).jobs.values():
         assert "adapter" not in job.inputs
         assert "save" not in job.params
         assert "lora_rank" not in job.params.get("engine", {})
 
 
-def test_an_adapter_takes_its_own_room_on_disk():
+def test_an_adapters_disk_space_is_estimated():
     full, lora = (next(job for job in planned(one).jobs.values() if job.stage == "sft") for one in (points(), LORA))
     assert 0 < lora.resources["disk_bytes"] < full.resources["disk_bytes"] / 50
 
 
-def test_a_rank_that_no_engine_takes_is_refused_before_anything_runs():
+def test_a_rank_that_no_engine_accepts_is_refused_before_the_run():
     with pytest.raises(RequestError, match=r"^experiment 'qwen-2': sft.lora.rank: an adapter of rank 1,000, and"):
         planned(points(tuning="lora", lora=Lora(rank=1000, alpha=8)))
 

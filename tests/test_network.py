@@ -51,7 +51,7 @@ UNREACHABLE = {
 
 
 @pytest.mark.parametrize("error, fault, everywhere", UNREACHABLE.values(), ids=list(UNREACHABLE))
-def test_no_network_reaches_the_host(error: Exception, fault: OSError, everywhere: bool):
+def test_errors_of_a_host_that_no_network_reaches(error: Exception, fault: OSError, everywhere: bool):
     assert network_fault(error) is fault
     found = Unreachable()
     with pytest.raises(UnreachableError) as raised:
@@ -76,7 +76,7 @@ REACHED = {
 
 
 @pytest.mark.parametrize("error", REACHED.values(), ids=list(REACHED))
-def test_the_host_was_reached(error: Exception):
+def test_errors_of_a_host_that_was_reached(error: Exception):
     found = Unreachable()
     found.note("https://a.example/x", error)
     found.check("https://a.example/y")
@@ -97,7 +97,7 @@ def fail(found: Unreachable, url: str, error: OSError) -> None:
         found.note(url, urllib.error.URLError(error))
 
 
-def test_one_host_speaks_for_its_files_two_for_all():
+def test_one_unreachable_host_ends_its_own_requests_and_two_end_all():
     # each fetch found out for itself: 120 s for fourteen
     found = Unreachable()
     assert said(found, "https://a.example/1") == ""
@@ -114,7 +114,7 @@ def test_one_host_speaks_for_its_files_two_for_all():
 
 
 @pytest.mark.parametrize("error", [NO_SERVER, NO_ROUTE], ids=["no name server", "no route"])
-def test_a_machine_without_a_way_out_speaks_for_all_at_once(error: OSError):
+def test_a_machine_without_a_network_ends_all_requests_at_once(error: OSError):
     found = Unreachable()
     fail(found, "https://a.example/1", error)
     assert said(found, "https://b.example/1") == (

@@ -79,7 +79,7 @@ def test_cells_keep_their_printed_digits(name: str, carry: ModuleType, digests: 
 @pytest.mark.parametrize(
     "change", [("41.59", "41.58"), ("6.0,", "6,"), ("model", "modell")], ids=["last digit", "zero", "key"]
 )
-def test_a_digest_tells_a_change(change: tuple[str, str], carry: ModuleType):
+def test_a_digest_changes_with_a_number(change: tuple[str, str], carry: ModuleType):
     text = '{"model": "m", "a": 41.59, "b": 6.0, "c": null}'
     changed = json.loads(text.replace(*change))
     assert (carry.digest(changed) == carry.digest(json.loads(text))) is (change == ("6.0,", "6,"))
@@ -135,7 +135,7 @@ def test_a_missing_column_is_named():
     )
 
 
-def test_several_rows_ask_for_what_tells_them_apart():
+def test_several_matching_rows_name_the_axes_that_differ():
     with pytest.raises(RequestError) as error:
         paper.table(10).cell({"evolver": SLM, "base": "llama-3-8b"}, "gsm8k")
     assert str(error.value) == (

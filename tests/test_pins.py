@@ -56,7 +56,7 @@ def texts(root: Path) -> dict[str, str]:
     return {str(path.relative_to(root)): path.read_text() for path in root.rglob("*") if path.is_file()}
 
 
-def test_what_is_missing_is_filled_and_nothing_else_changes(tree: Path) -> None:
+def test_missing_pins_are_filled_and_nothing_else_changes(tree: Path) -> None:
     before, missing = texts(tree), pins.unpinned(tree)
     assert missing, "everything is pinned: test with an entry made up for it"
     lines = list(pins.refresh(Same(tree), move=False, root=tree))
@@ -65,7 +65,7 @@ def test_what_is_missing_is_filled_and_nothing_else_changes(tree: Path) -> None:
     assert pins.unpinned(tree) == []
 
 
-def test_what_has_moved_is_said_and_left_unless_asked(tree: Path) -> None:
+def test_moved_pins_are_printed_and_kept_without_the_option(tree: Path) -> None:
     list(pins.refresh(Same(tree), move=False, root=tree))
     before = texts(tree)
     moved = Same(tree, **{"Qwen/Qwen2.5-0.5B": "d" * 40})
@@ -95,7 +95,7 @@ def test_other_bytes_at_a_pinned_address_are_an_error(tree: Path) -> None:
         list(pins.refresh(Same(tree, **{pin.source: "f" * 64}), move=True, root=tree))
 
 
-def test_a_sha256_is_written_of_the_pinned_blobs_bytes_alone(tree: Path) -> None:
+def test_a_sha256_is_written_only_for_the_bytes_of_the_pinned_blob(tree: Path) -> None:
     # whatever stood at the address, a proxy's error page too, was written down as the right file's hash
     network = Same(tree)
     url = Catalogue(tree / "manifests").datasets["alpaca-52k"].url
@@ -116,7 +116,7 @@ def test_a_blob_is_compared_where_the_sha256_is_known_too(tree: Path) -> None:
         list(pins.refresh(network, move=False, root=tree))
 
 
-def test_what_a_git_blob_checks_is_listed_as_that() -> None:
+def test_files_pinned_by_a_git_blob_are_listed_as_such() -> None:
     lines = {pin.name: pins.describe(pin) for pin in pins.unpinned()}
     for name, blob in (("alpaca-52k", ALPACA), ("code-alpaca-20k", CODE_ALPACA)):
         url = Catalogue(ROOT / "manifests").datasets[name].url
@@ -151,7 +151,7 @@ def test_both_hashes_of_the_bytes_at_an_address() -> None:
     )
 
 
-def test_a_file_of_this_machine_is_no_address(tmp_path: Path) -> None:
+def test_a_local_file_is_not_accepted_as_an_address(tmp_path: Path) -> None:
     """``file:///etc/passwd`` was read and hashed."""
     (tmp_path / "hello.txt").write_bytes(b"hello\n")
     with pytest.raises(KitError, match=r"hello\.txt: wanted an address that begins with https://; a file of this"):
@@ -185,7 +185,7 @@ def test_a_name_with_a_plus_is_written_to_its_own_line(tree: Path) -> None:
     assert [line for line in changes(before, tree) if line[0] == "+"] == [new]
 
 
-def test_debians_newest_build_is_what_apt_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_debians_newest_build_is_the_one_that_apt_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "os-release").write_text("VERSION_CODENAME=bookworm\n")
     for name, script in (
         ("apt-get", ""),
@@ -203,6 +203,6 @@ def test_debians_newest_build_is_what_apt_says(tmp_path: Path, monkeypatch: pyte
         pins.Online().package("a")
 
 
-def test_without_a_network_it_says_so() -> None:
+def test_a_missing_network_is_reported() -> None:
     with pytest.raises(KitError, match=r"could not be read .* wants a machine with a network"):
         pins.Online().hashes("http://127.0.0.1:9/x")

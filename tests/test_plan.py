@@ -120,7 +120,7 @@ def test_rounds_and_temperatures_are_the_protocols(shared: Path):
 
 @pytest.mark.parametrize("scale", ["smoke", "mini", "one-gpu", "paper"])
 @pytest.mark.parametrize("table", ["1", "2", "9", "10", "11", "12", "figure-1", "figure-3", "all"])
-def test_a_plan_is_whole(table: str, scale: str):
+def test_every_input_of_a_plan_is_in_it(table: str, scale: str):
     plan = planned(table, scale)
     seen: set[str] = set()
     for key, job in plan.jobs.items():
@@ -249,7 +249,7 @@ def test_experiments_that_fill_the_same_cells_have_a_table_each(tmp_path: Path):
     }
 
 
-def test_experiments_that_share_the_cells_out_have_one_table(tmp_path: Path):
+def test_experiments_with_different_cells_share_one_table(tmp_path: Path):
     edit = ('benchmarks = ["ifeval", "gsm8k"]', 'benchmarks = ["mbpp"]')
     plan = own_plan(tmp_path, edit, more='id = "the-rest"')
     assert list(plan.tables) == ["own"]
@@ -257,14 +257,14 @@ def test_experiments_that_share_the_cells_out_have_one_table(tmp_path: Path):
     assert all(len(cell.keys) == 1 for cell in plan.cells["own"])
 
 
-def test_experiments_that_leave_cells_open_have_a_table_each(tmp_path: Path):
+def test_experiments_that_leave_cells_blank_have_a_table_each(tmp_path: Path):
     # refused before: "no experiment of the table evolves with …"
     edit = ('evolver = ["smollm2-135m-instruct", "smollm2-36l"]', 'evolver = ["smollm2-36l"]')
     plan = own_plan(tmp_path, edit, ('["ifeval", "gsm8k"]', '["mbpp"]'), more='id = "the-rest"')
     assert {name: len(cells) for name, cells in plan.cells.items()} == {"own.which-evolver": 1, "own.the-rest": 10}
 
 
-def test_what_a_scale_takes_less_of_than_was_asked_is_said(tmp_path: Path):
+def test_a_limit_of_the_scale_that_lowers_a_number_is_noted(tmp_path: Path):
     plan = own_plan(tmp_path, ("epochs = 1", "epochs = 5"), ('base = ["smollm2-29l"]', 'base = ["llama-3.2-3b"]'))
     (tuned,) = {job.params["epochs"] for job in stage(plan, "sft")}
     assert f"sft.epochs: 5 asked for, scale smoke takes {tuned} at most" in plan.notes
@@ -272,7 +272,7 @@ def test_what_a_scale_takes_less_of_than_was_asked_is_said(tmp_path: Path):
     assert planned("2", "smoke").notes == [note for note in planned("2", "smoke").notes if "asked for" not in note]
 
 
-def test_a_manifest_is_planned_wherever_a_table_is(tmp_path: Path):
+def test_a_manifest_is_accepted_wherever_a_table_is(tmp_path: Path):
     # `kit plan own.toml`, `kit report own.toml`: "no table named"
     plan = own_plan(tmp_path)
     path = str(tmp_path / "own.toml")
@@ -293,7 +293,7 @@ def test_a_base_model_neither_evolves_nor_responds(tmp_path: Path):
     assert str(error.value).startswith("qwen-2-7b is a base model, without a chat template of its own; what evolves")
 
 
-def test_a_model_of_ones_own_is_asked_for_its_chat_template(tmp_path: Path):
+def test_a_users_model_needs_a_chat_template(tmp_path: Path):
     # it was called a base model, whatever its folder holds
     sizes = "parameters = 1\nlayers = 1\nhidden = 1\nintermediate = 1\nheads = 1\nkv_heads = 1\nvocab = 1\ncontext = 9"
     hub = 'hub = { repo = "me/mine", revision = "' + "0" * 40 + '" }'
@@ -371,7 +371,7 @@ def test_a_view_that_can_not_be_planned(changes: dict[str, Any], message: str):
     assert str(error.value).startswith(message)
 
 
-def test_a_cell_that_no_experiment_gives_is_left_blank_and_said_so():
+def test_a_cell_that_no_experiment_gives_is_blank_and_noted():
     plan = table_2(rows={"evolver": [*QWEN, "qwen-2.5-72b-instruct"], "base": BASE}, columns=ALPACA_COLUMN)
     assert [len(cell.keys) for cell in plan.cells["table-2"]] == [1] * 8 + [0] * 4
     assert (
@@ -423,7 +423,7 @@ def test_auto_takes_the_largest_scale_that_fits(gpus: int, memory: int, scale: s
 
 
 @pytest.mark.parametrize("scale", ["smoke", "paper"])
-def test_a_worker_opens_each_model_as_rarely_as_can_be(scale: str, tmp_path: Path):
+def test_a_worker_opens_each_model_as_few_times_as_possible(scale: str, tmp_path: Path):
     store = Store.open(tmp_path)
     plan = planned("2", scale)
     pending = dict(plan.jobs)
@@ -459,7 +459,7 @@ def data_notes(plan: Plan) -> list[str]:
     return [note for note in plan.notes if "sha256" in note]
 
 
-def test_what_has_no_sha256_is_noted_with_how_it_is_checked():
+def test_a_file_without_a_sha256_is_noted_with_its_check():
     assert data_notes(planned("2", "paper")) == [
         f"alpaca-52k: the sha256 of {ALPACA} is not known; the bytes are checked by their git blob id "
         "3779ddbc040543ab1834ef216c983d6fcc06cc9a, the sha256 is noted when they are fetched",
@@ -499,7 +499,7 @@ HASHES = {
 
 
 @pytest.mark.parametrize("hashes, notes", HASHES.values(), ids=list(HASHES))
-def test_notes_on_a_file_of_ones_own_manifest(hashes: str, notes: list[str], tmp_path: Path):
+def test_notes_on_a_data_file_of_a_users_manifest(hashes: str, notes: list[str], tmp_path: Path):
     url = "https://a.example/c/seeds.json"
     text = (ROOT / "tests" / "data" / "tiny.toml").read_text(encoding="utf-8").replace('"mini-alpaca"', '"d"')
     data = f'[datasets.d]\nformat = "alpaca"\nurl = "{url}"\nrows = 9\nlicence = "mine"\n{hashes}\n'

@@ -58,7 +58,7 @@ def newer(code: str) -> Iterator[str]:
     ],
     ids=["a filter", "another", "the class's", "an import", "an address", "what 3.11.0 has"],
 )
-def test_what_is_newer_is_seen(code: str, found: list[str]) -> None:
+def test_uses_of_newer_features_are_found(code: str, found: list[str]) -> None:
     assert sorted(newer(code)) == sorted(found)
 
 

@@ -79,7 +79,7 @@ def test_two_ranks_give_the_rows_of_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.real
-def test_fewer_processes_than_planned_is_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fewer_processes_than_planned_fail_the_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # `accelerate launch --cpu --num_processes 2` used to start one process and say nothing
     monkeypatch.setattr("kit.run.launch._accelerate_options", lambda shape, cpu: ["--num_processes", "1", "--cpu"])
     _, work, outcome = run(tmp_path, 2)

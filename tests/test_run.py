@@ -127,7 +127,7 @@ def test_a_job_without_its_inputs_is_blocked_not_failed(
     assert (said.lines, stage.runs, store.failure(made.key)) == ([("blocked", {"key": made.key})], 0, None)
 
 
-def test_what_starts_is_said_and_the_first_count_after_it_too(context: JobContext, said: Said):
+def test_a_start_and_the_first_count_after_it_are_reported(context: JobContext, said: Said):
     # 0/1 was all that was seen while an engine started
     context.key = "k"
     settings = EngineSettings(name="fake")
@@ -146,14 +146,16 @@ def test_what_starts_is_said_and_the_first_count_after_it_too(context: JobContex
     assert all(events.parse(marked({"event": kind, **fields})) for kind, fields in said.lines)
 
 
-def test_other_ranks_say_nothing(said: Said):
+def test_ranks_other_than_0_report_nothing(said: Said):
     silent = JobContext(rank=1, world=2, mirror=None, unsafe_exec=False, emit=said)
     silent.engine(Path("a"), EngineSettings(name="fake"))
     silent.progress(1, 1)
     assert said.lines == []
 
 
-def test_a_trainer_starts(store: Store, said: Said, context: JobContext, monkeypatch: pytest.MonkeyPatch):
+def test_the_start_of_a_trainer_is_reported(
+    store: Store, said: Said, context: JobContext, monkeypatch: pytest.MonkeyPatch
+):
     for worker in ("train", "convert"):
         use(Stage(worker=worker), monkeypatch)
         store.plan(made := job("a stage", worker))
@@ -162,7 +164,7 @@ def test_a_trainer_starts(store: Store, said: Said, context: JobContext, monkeyp
     assert phases == ["starting the trainer", None, None]
 
 
-def test_a_worker_that_starts_is_said_before_it_says_anything(store: Store, monkeypatch: pytest.MonkeyPatch):
+def test_the_start_of_a_worker_is_reported_before_its_first_event(store: Store, monkeypatch: pytest.MonkeyPatch):
     heard: list[tuple[str, str, Any]] = []
     first, second = job("fetch", "x"), job("grade", "y")
     text = marked({"event": "start", "key": first.key})
@@ -230,11 +232,11 @@ LINES = {
 
 
 @pytest.mark.parametrize("line, event", LINES.values(), ids=list(LINES))
-def test_events_are_told_from_log_lines(line: str, event: dict[str, Any] | None):
+def test_events_are_distinguished_from_log_lines(line: str, event: dict[str, Any] | None):
     assert events.parse(line) == event
 
 
-def test_what_is_sent_is_parsed_back():
+def test_a_sent_event_is_parsed_back():
     stream = io.StringIO()
     events.sender(stream)("failed", key="k", reason="two\nlines \x1b[0m \ud800")
     assert stream.getvalue().count("\n") == 1
@@ -285,7 +287,7 @@ def run_printed(
     return run.execute({made.key: made for made in jobs}, store, Options(store=store.root), listen)
 
 
-def test_done_is_believed_of_what_the_store_has(store: Store, monkeypatch: pytest.MonkeyPatch):
+def test_done_counts_only_if_the_store_has_the_artifact(store: Store, monkeypatch: pytest.MonkeyPatch):
     # the run ended well without an artifact
     made = job("grade", "x")
     outcome = run_printed(marked(DONE | {"key": made.key}), [made], store, monkeypatch)
@@ -293,7 +295,7 @@ def test_done_is_believed_of_what_the_store_has(store: Store, monkeypatch: pytes
     assert outcome.failed[made.key].startswith("the worker ended with exit code 0: it printed nothing")
 
 
-def test_a_worker_speaks_of_its_own_jobs_alone(store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def test_events_on_other_workers_jobs_are_ignored(store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     # its log went to whatever file a key named; and it failed, or finished, jobs that others were to do
     first, second = job("fetch", "x"), job("grade", "y")
     outside = tmp_path / "outside"
@@ -307,7 +309,7 @@ def test_a_worker_speaks_of_its_own_jobs_alone(store: Store, monkeypatch: pytest
     assert outcome.failed[first.key].startswith("the worker ended with exit code 0: ")
 
 
-def test_a_reason_that_is_no_text_ends_nothing(store: Store, monkeypatch: pytest.MonkeyPatch):
+def test_a_reason_that_can_not_be_encoded_does_not_end_the_run(store: Store, monkeypatch: pytest.MonkeyPatch):
     made = job("grade", "x")
     text = marked({"event": "failed", "key": made.key, "reason": "half a \ud800" + "x" * 9000})
     outcome = run_printed(text, [made], store, monkeypatch)
@@ -322,7 +324,7 @@ IMAGE = Image(name="localhost/kit-grade", digest="sha256:1", revision="", lock="
     ("runtime", "name", "sign"),
     [("podman", "a:b", "colon"), ("docker", "a:b", "colon"), ("apptainer", "a,b", "colon or a comma")],
 )
-def test_a_folder_that_no_container_can_be_given(runtime: str, name: str, sign: str, tmp_path: Path):
+def test_a_folder_name_that_a_runtime_can_not_take_is_refused(runtime: str, name: str, sign: str, tmp_path: Path):
     store = Store.open(tmp_path / name)
     options = Options(store=store.root, containers=Containers(runtime=runtime, images={"grade": IMAGE}))
     with pytest.raises(RequestError) as error:
@@ -333,7 +335,7 @@ def test_a_folder_that_no_container_can_be_given(runtime: str, name: str, sign: 
     )
 
 
-def test_a_client_that_is_gone_or_deaf_takes_its_container_along(monkeypatch: pytest.MonkeyPatch):
+def test_a_container_ends_with_a_client_that_is_killed_or_hangs(monkeypatch: pytest.MonkeyPatch):
     # a container went on after kill -9 of its client, and after the ten seconds that a deaf one was given
     ended: list[str] = []
     monkeypatch.setattr(run, "end_container", lambda runtime, name: ended.append(name))
@@ -347,7 +349,7 @@ def test_a_client_that_is_gone_or_deaf_takes_its_container_along(monkeypatch: py
     assert ended == ["kit-1"]
 
 
-def test_grading_in_a_container_has_a_time_that_grows_with_its_rows(tmp_path: Path):
+def test_the_time_limit_of_grading_grows_with_its_rows(tmp_path: Path):
     shape = run.Shape(kind=KINDS["sandbox"], environment="grade", world=1)
     options = Options(store=Path("store"), containers=Containers(runtime="docker", images={"grade": IMAGE}))
     store = Store.open(tmp_path)
@@ -376,7 +378,7 @@ CAPPED = {
 
 
 @pytest.mark.parametrize("kind, contained, wanted", CAPPED.values(), ids=list(CAPPED))
-def test_what_a_worker_is_held_to(kind: str, contained: bool, wanted: tuple[str, float, int], store: Store):
+def test_limits_of_a_worker(kind: str, contained: bool, wanted: tuple[str, float, int], store: Store):
     answers = job("answer", "x")
     with store.scratch(answers.key) as out:
         store.commit(answers, out, rows=164, facts={}, provenance={})
@@ -413,7 +415,7 @@ HEARD = {
 
 
 @pytest.mark.parametrize("event, contained, wanted", HEARD.values(), ids=list(HEARD))
-def test_what_is_made_of_an_event(
+def test_handling_of_an_event(
     event: dict[str, Any], contained: bool, wanted: tuple[int, bool, list[str]], store: Store
 ):
     made, told = job("grade", "x"), list[str]()
@@ -437,7 +439,7 @@ BLAMED = {
 
 
 @pytest.mark.parametrize("begun, ended, wanted", BLAMED.values(), ids=list(BLAMED))
-def test_which_job_fails_when_its_worker_ends(begun: list[str], ended: list[str], wanted: str | None, store: Store):
+def test_the_job_that_fails_when_its_worker_ends(begun: list[str], ended: list[str], wanted: str | None, store: Store):
     jobs = {name: job("fetch", name) for name in "abc"}
     keys = {name: made.key for name, made in jobs.items()}
     whole = run.Run({made.key: made for made in jobs.values()}, store, Options(store=store.root), lambda *_: None)

@@ -49,7 +49,7 @@ def test_operators_are_assigned(round: int, breadth: bool, wanted: list[str]):
     assert [row.operator for row in evolved] == wanted
 
 
-def test_the_trimmed_reply_takes_the_instructions_place_and_the_input_is_carried_over():
+def test_the_trimmed_reply_replaces_the_instruction_and_the_input_is_kept():
     evolved, _ = one_round(1, True)
     assert evolved[4] == Instruction(
         id="s/4", instruction="reply to s/4", input="material 4", operator=B, finish_reason="stop"
@@ -73,7 +73,7 @@ def test_the_evolver_sees_the_instruction_and_not_the_input():
         assert row.input not in request.turns[0].content
 
 
-def test_each_request_has_a_seed_of_its_own_that_no_neighbour_moves():
+def test_the_seed_of_a_request_does_not_depend_on_other_requests():
     _, all_rows = one_round(1, True)
     _, last_alone = one_round(1, True, ROWS[5:])
     _, next_round = one_round(2, True)

@@ -43,17 +43,17 @@ def document(path: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("kind", schema.KINDS)
-def test_the_file_is_what_the_types_give(kind: str):
+def test_the_schema_file_is_up_to_date_with_the_types(kind: str):
     # `kit schema --write` writes them all again
     assert (FOLDER / f"{kind}.json").read_text(encoding="utf-8") == schema.schema_text(kind)
 
 
-def test_there_are_no_other_files():
+def test_there_are_no_other_schema_files():
     assert {path.name for path in FOLDER.iterdir()} == {f"{kind}.json" for kind in schema.KINDS}
 
 
 @pytest.mark.parametrize("kind", schema.KINDS)
-def test_it_is_a_schema_of_the_draft_that_it_names(kind: str):
+def test_the_schema_is_valid_for_its_draft(kind: str):
     found = validator(kind).schema
     Draft202012Validator.check_schema(found)
     assert found["$schema"] == "https://json-schema.org/draft/2020-12/schema"

@@ -68,7 +68,7 @@ def verdicts(found: list[Setting]) -> dict[str, str]:
 # the tree as it is
 
 
-def test_table_6_is_held_by_every_experiment():
+def test_every_experiment_has_the_settings_of_table_6():
     found = check(["table-6"])
     names = ["learning_rate", "epochs", "devices", "per_device_batch_size", "gradient_accumulation_steps"]
     names += ["lr_scheduler", "warmup_ratio", "max_sequence_length"]
@@ -80,7 +80,7 @@ def test_table_6_is_held_by_every_experiment():
     assert found[3].detail == "64, the paper prints 1; global_batch_size holds the product, 8 x 1 x 8"
 
 
-def test_table_8_differs_in_alpaca_alone_and_says_why():
+def test_table_8_differs_only_in_alpaca_with_a_reason():
     found = check(["table-8"])
     assert verdicts(found) == {"alpaca": "off", "gsm8k-train": "match", "code-alpaca": "match"}
     assert failed(found) == {}
@@ -96,7 +96,7 @@ def test_every_printed_value_of_a_table_is_compared():
         assert len(check([name])) == len(printed.row) + more
 
 
-def test_every_known_difference_is_one_and_is_explained():
+def test_every_known_difference_exists_and_is_explained():
     known = Manifests(manifests_folder()).deviations
     page = (ROOT / "docs" / "deviations.md").read_text(encoding="utf-8")
     found = {setting.what: setting for table, _ in known for setting in check([table])}
@@ -194,7 +194,7 @@ def table_7(trainings: list[Training]) -> list[Setting]:
     return list(settings_check.check_table("table-7", manifests))
 
 
-def test_the_size_series_as_printed_passes():
+def test_the_size_series_passes_as_printed():
     found = table_7([training(base) for base in RATES])
     assert (failed(found), set(verdicts(found).values()), len(found)) == ({}, {"match"}, 15)
     shown = {setting.what.partition(", ")[2]: setting.detail for setting in found}
@@ -240,7 +240,7 @@ def test_a_size_that_no_experiment_trains_fails():
     assert "table-7, learning_rate of qwen-2.5-0.5b, qwen-2.5-1.5b" not in found
 
 
-def test_a_base_of_two_tables_goes_by_its_scenario():
+def test_a_base_in_two_tables_belongs_to_the_one_of_its_scenario():
     # AutoIF trains Qwen-2.5-7B too, with the settings of Table 6
     series, autoif = training("qwen-2.5-7b"), training("qwen-2.5-7b", scenario="autoif", learning_rate=2e-5, epochs=3)
     manifests = Manifests(manifests_folder())
@@ -260,7 +260,7 @@ def test_a_printed_parameter_that_the_kit_does_not_know_is_named(manifests: Path
 # the command line
 
 
-def test_settings_take_no_job_and_no_store(kit: Kit, monkeypatch: pytest.MonkeyPatch):
+def test_settings_need_no_job_and_no_store(kit: Kit, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(planning, "plan_tables", lambda *_: pytest.fail("a table was planned"))
     code, out, err = kit("verify", "6", "table-8", "6")
     assert (code, err, list(Path.cwd().iterdir())) == (0, "", [])

@@ -66,7 +66,7 @@ def table(said: str) -> str:
     return said.rpartition("\n\n")[2] if "\n\n" in said else re.sub(r"^(done|cached).*\n", "", said, flags=re.MULTILINE)
 
 
-def test_killed_at_every_stage_and_at_random(tmp_path: Path):
+def test_a_run_killed_at_every_stage_and_at_random_gives_the_same_rows(tmp_path: Path):
     given = os.environ.get("KIT_REFERENCE_STORE")
     reference = Path(given) if given else tmp_path / "reference"
     undisturbed = finished(reference)

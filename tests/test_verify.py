@@ -53,7 +53,7 @@ def test_cells_that_may_be_off(cells: int, allowed: int):
 
 
 @pytest.mark.parametrize("n, flips", {1: 1, 12: 1, 16: 1, 99: 1, 100: 2, 350: 7, 541: 10}.items())
-def test_units_that_another_cpu_may_flip(n: int, flips: int):
+def test_units_that_may_differ_on_another_cpu(n: int, flips: int):
     # one binomial standard error was allowed: two units of 16, in each cell
     assert verify.allowed_flips(n) == flips
 
@@ -71,13 +71,13 @@ VERDICTS = {
 
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("findings, other, papers", VERDICTS.values(), ids=list(VERDICTS))
-def test_reproduced_is_said_of_the_papers_scale_alone(scale: str, findings: list[Finding], other: str, papers: str):
+def test_only_the_papers_scale_is_called_reproduced(scale: str, findings: list[Finding], other: str, papers: str):
     text = verify.verdict(plan_tables(["2"], scale), findings)
     assert (papers if scale == "paper" else other) in text
     assert scale == "paper" or "reproduced" not in text
 
 
-def test_nothing_recorded_is_not_taken_for_something(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_scale_without_recorded_values_is_not_called_equal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     # "no values are recorded for scale mini" was read as a value that was recorded, and the scale said to give it
     monkeypatch.setattr(verify, "expected_path", lambda grid: tmp_path / "none.toml")
     plan = plan_tables(["2"], "mini")
@@ -208,7 +208,7 @@ def test_a_reversed_result_fails_with_its_cells_within():
     assert "are not reproduced" in verify.verdict(plan_tables(["2"], "paper"), found)
 
 
-def test_no_difference_is_not_the_papers():
+def test_no_difference_does_not_confirm_the_papers():
     grid = at_papers_scale("table-2", lambda address, reference: printed_at("table-2", address, SMALL))
     assert judged(grid)[1][1] == (
         "False: direction: not clear of 0: +0.00 ±0.00 points over 6 bases, the paper's +2.03 ±0.58"
@@ -218,7 +218,7 @@ def test_no_difference_is_not_the_papers():
 CLAIM = Claim(better={"evolver": SMALL}, worse={"evolver": LARGE}, over="base")
 
 
-def test_a_lead_by_hand():
+def test_a_mean_difference_by_hand():
     # leads 1 and 3 of one base model, 6 of the other: means 2 and 6, mean 4, standard error sqrt(8) / sqrt(2) = 2
     grid = at_papers_scale("table-2", as_printed)
     leads = {("mistral-7b-v0.3", "gsm8k"): 1, ("mistral-7b-v0.3", "math"): 3, ("deepseek-7b", "gsm8k"): 6}
@@ -253,7 +253,7 @@ def test_a_table_whose_names_drifted_is_not_reproduced(monkeypatch: pytest.Monke
     assert verify.verdict(plan, found) == "No cell was compared with the paper's."
 
 
-def test_what_the_paper_leaves_blank_is_not_asked_for(monkeypatch: pytest.MonkeyPatch):
+def test_cells_that_the_paper_leaves_blank_are_not_required(monkeypatch: pytest.MonkeyPatch):
     printed = paper.table("table-2")
     first = {name: value for name, value in printed.row[0].values.items() if name != "mbpp"} | {"math": "-"}
     rows = [printed.row[0].model_copy(update={"values": first}), *printed.row[1:]]
@@ -280,19 +280,19 @@ def test_tables_without_a_claim_have_no_direction():
 @pytest.mark.parametrize(
     "name, over", [("table-10", "3 rounds"), ("table-11", "7 bases"), ("table-12", "6 temperatures")]
 )
-def test_the_papers_own_numbers_hold_where_rows_are_no_bases(name: str, over: str):
+def test_the_papers_own_numbers_are_reproduced_where_rows_are_not_bases(name: str, over: str):
     _, lines = judged(at_papers_scale(name, as_printed))
     assert lines[0].startswith("True: paper: 0 of ")
     assert f"points over {over}, the paper's +" in lines[1]
 
 
-def test_a_table_of_ones_own_is_compared_with_nothing():
+def test_a_users_own_table_is_compared_with_nothing():
     grid = at_papers_scale("table-2", as_printed)
     own = dataclasses.replace(grid, name="own", table=dataclasses.replace(grid.table, paper=None))
     assert list(verify.against_paper(own)) == []
 
 
-def test_what_is_printed_at_the_papers_scale(tmp_path: Path):
+def test_the_printed_lines_at_the_papers_scale(tmp_path: Path):
     plan = plan_tables(["2"], "paper")
     store = fill(tmp_path / "store", "paper", papers_numbers(moved(2)))
     out = io.StringIO()
@@ -360,7 +360,7 @@ def manifests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "expected"
 
 
-def test_what_was_recorded_is_met(store: Store, manifests: Path):
+def test_recorded_values_are_matched(store: Store, manifests: Path):
     plan = plan_tables(["2"], "smoke")
     assert verify.record(plan, store) == [manifests / "table-2.toml"]
     assert failures(store) == []
@@ -369,7 +369,7 @@ def test_what_was_recorded_is_met(store: Store, manifests: Path):
     assert "reproduced" not in json.dumps(document)
 
 
-def test_a_number_off_its_tolerance(store: Store, manifests: Path):
+def test_a_number_outside_its_tolerance(store: Store, manifests: Path):
     verify.record(plan_tables(["2"], "smoke"), store)
     path = manifests / "table-2.toml"
     at = 'at = { seeds = "gsm8k-train", evolver = "qwen-2-7b-instruct", base = "llama-3-8b" }'
@@ -392,7 +392,7 @@ def test_an_artifact_that_was_changed(store: Store, manifests: Path):
     assert failures(store) == [f"unharmed: table-2: {job.id}: results.jsonl: changed (sha256 differs from the head's)"]
 
 
-def test_a_table_with_a_hole(store: Store, manifests: Path):
+def test_a_table_with_a_missing_cell(store: Store, manifests: Path):
     plan = plan_tables(["2"], "smoke")
     verify.record(plan, store)
     job = next(job for job in plan.jobs.values() if job.stage == "grade")
@@ -412,7 +412,7 @@ def hole(plan: Plan, key: str) -> str:
     return f"table-2, {cell.at['evolver']}, {cell.at['base']}, {column.name}"
 
 
-def test_what_is_recorded_by_hand(store: Store, manifests: Path):
+def test_recorded_values_by_hand(store: Store, manifests: Path):
     # every cell is 3 of 12: 25 percent
     plan = plan_tables(["2"], "smoke")
     verify.record(plan, store)

@@ -59,11 +59,11 @@ def is_to_come(file: Path) -> bool:
         ('"""Whatever is asked, the answer is the same."""', 0),
     ],
 )
-def test_the_rule_finds_a_riddle_and_nothing_else(source: str, count: int) -> None:
+def test_the_rule_finds_riddles_and_nothing_else(source: str, count: int) -> None:
     assert len(riddles(source)) == count
 
 
-def test_what_is_to_come_is_there() -> None:
+def test_the_files_that_are_to_come_exist() -> None:
     kit = ROOT / "kit"
     assert [name for name in TO_COME if not (kit / name).exists()] == []
 

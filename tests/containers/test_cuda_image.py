@@ -205,7 +205,7 @@ def test_a_tiny_model_trains_and_scores_as_outside(cuda: containers.Image, tmp_p
     assert inside["loglikelihood"] == [pytest.approx(row, rel=1e-2) for row in outside["loglikelihood"]]
 
 
-def test_the_gpu_script_runs_on_the_cpu_inside(cuda: containers.Image) -> None:
+def test_the_gpu_script_runs_on_the_cpu_in_the_image(cuda: containers.Image) -> None:
     folders = (ROOT / "perf", ROOT / "tests")  # the engines' contract is a script of the tests
     run_inside(cuda, containers.PYTHON, "/mounted/perf/gpu.py", "--device", "cpu", mounted=folders)
 
@@ -240,9 +240,7 @@ def test_the_entry_point_is_kit_job(cuda: containers.Image, tmp_path: Path) -> N
         (40, "", ""),
     ],
 )
-def test_what_is_missing_to_build_it_is_said(
-    free_gb: int, deadline: str, reason: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_builder_is_named(free_gb: int, deadline: str, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(0, 0, int(free_gb * 1e9)))
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 0))
     monkeypatch.setattr(time, "time", lambda: 1000.0)

@@ -48,7 +48,7 @@ def test_vllm_and_transformers_accept_every_configuration(scale: str, tmp_path: 
 
 
 @pytest.mark.real
-def test_vllm_refuses_what_can_not_be_split(tmp_path: Path) -> None:
+def test_vllm_refuses_a_model_that_can_not_be_split(tmp_path: Path) -> None:
     """Check that vLLM refuses one configuration: else its accepting the others would prove nothing."""
     (refused,) = found("paper", tmp_path, "--split-by-three")["engines"].values()
     assert "must be divisible by tensor parallel size" in refused["refused"]

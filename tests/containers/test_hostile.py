@@ -112,7 +112,7 @@ def wait_for(check: Callable[[], object], seconds: float = 600.0) -> None:
         time.sleep(0.05)
 
 
-def test_what_is_committed_stays_as_it_was(grade_containers: Containers, store: Store) -> None:
+def test_a_committed_artifact_can_not_be_changed(grade_containers: Containers, store: Store) -> None:
     # a hard link, a held descriptor and a held folder rewrote the artifact after the commit
     outcome = run_all(
         [first := grade_job("keep a file open"), second := grade_job("write to the open file")], store, grade_containers
@@ -126,7 +126,7 @@ def test_what_is_committed_stays_as_it_was(grade_containers: Containers, store: 
     assert {path.stat().st_uid for path in paths} == {os.geteuid()}
 
 
-def test_nothing_but_plain_files_with_one_name_is_taken(grade_containers: Containers, store: Store) -> None:
+def test_output_with_links_or_pipes_is_refused(grade_containers: Containers, store: Store) -> None:
     plain = "is no plain file with one name; an artifact holds nothing else"
     wanted = {
         "leave a hard link": f"leave a hard link: rows.jsonl {plain}",
@@ -137,7 +137,7 @@ def test_nothing_but_plain_files_with_one_name_is_taken(grade_containers: Contai
     assert sorted(outcome.failed.values()) == sorted(wanted.values())
 
 
-def test_files_of_trusted_stages_are_moved_and_ours(grade_containers: Containers, store: Store) -> None:
+def test_files_of_trusted_stages_are_moved_and_belong_to_the_host(grade_containers: Containers, store: Store) -> None:
     good, bad = (dataclasses.replace(grade_job(what), stage="convert") for what in ("behave", "leave a hard link"))
     outcome = run_all([good, bad], store, grade_containers)
     assert (outcome.done, list(outcome.failed)) == ([good.key], [bad.key])
@@ -146,7 +146,7 @@ def test_files_of_trusted_stages_are_moved_and_ours(grade_containers: Containers
     assert {(path.stat().st_uid, path.stat().st_mode & 0o777) for path in folder.iterdir()} == {(os.geteuid(), 0o644)}
 
 
-def test_words_of_a_container_are_text(grade_containers: Containers, store: Store, tmp_path: Path) -> None:
+def test_invalid_events_of_a_container_are_log_text(grade_containers: Containers, store: Store, tmp_path: Path) -> None:
     # each of them ended the run, or was believed
     outcome = run_all(
         [sender := grade_job("send invalid events"), other := grade_job("behave")], store, grade_containers
@@ -158,7 +158,7 @@ def test_words_of_a_container_are_text(grade_containers: Containers, store: Stor
     assert "sabotage" in store.log_path(sender.key).read_text()
 
 
-def test_a_container_that_says_done_and_is_not(grade_containers: Containers, store: Store) -> None:
+def test_done_without_an_artifact_is_a_failure(grade_containers: Containers, store: Store) -> None:
     outcome = run_all([made := grade_job("send done")], store, grade_containers)
     assert outcome.done == []
     assert outcome.failed[made.key].startswith("the worker ended with exit code 0")
@@ -173,7 +173,7 @@ def test_a_job_fails_if_one_of_its_processes_was_killed_for_memory(grade_contain
     assert outcome.done == [small.key]
 
 
-def test_a_container_that_never_ends_is_ended(
+def test_a_container_is_killed_at_its_time_limit(
     grade_containers: Containers, store: Store, runtime: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(kit.run.execute, "START_S", 6.0)
@@ -252,7 +252,7 @@ def start_run(job: Job, store: Store, grade: containers.Image, runtime: str) -> 
     return run
 
 
-def test_the_next_run_ends_what_a_killed_one_left(
+def test_the_next_run_kills_the_containers_of_a_killed_run(
     grade_containers: Containers, store: Store, runtime: str, grade: containers.Image
 ) -> None:
     # it went on for ever, and wrote into a folder that was being cleared away
@@ -271,9 +271,7 @@ def test_the_next_run_ends_what_a_killed_one_left(
     assert list((store.root / "tmp").iterdir()) == []
 
 
-def test_a_run_that_is_interrupted_takes_its_container_along(
-    store: Store, runtime: str, grade: containers.Image
-) -> None:
+def test_an_interrupted_run_ends_its_container(store: Store, runtime: str, grade: containers.Image) -> None:
     run = start_run(grade_job("hold the interpreter"), store, grade, runtime)
     run.send_signal(signal.SIGINT)
     run.wait()
@@ -281,7 +279,7 @@ def test_a_run_that_is_interrupted_takes_its_container_along(
     assert list((store.root / "tmp").iterdir()) == []
 
 
-def test_whatever_the_umask(grade_containers: Containers, store: Store) -> None:
+def test_a_container_can_read_its_job_under_any_umask(grade_containers: Containers, store: Store) -> None:
     # with 077 the container could read neither its job nor its input nor the reason of a refusal
     before = os.umask(0o077)
     try:
@@ -294,7 +292,9 @@ def test_whatever_the_umask(grade_containers: Containers, store: Store) -> None:
     assert outcome.failed == {third.key: "leave a link: link is a link; an artifact holds plain files"}
 
 
-def test_no_proxy_variable_gets_in(runtime: str, grade: containers.Image, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_proxy_variable_is_set_in_a_container(
+    runtime: str, grade: containers.Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("https_proxy", "http://user:secret@192.0.2.1:1")
     request = Request(
         kind=KINDS["sandbox"],

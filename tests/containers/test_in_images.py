@@ -93,7 +93,7 @@ def output_in_container(runtime: str, image: containers.Image, code: str, **fiel
     return done.stdout.removesuffix(f"{ENDED}\n")
 
 
-def test_code_that_does_not_end_well_inside_is_an_error(runtime: str, grade: containers.Image) -> None:
+def test_code_that_fails_in_a_container_fails_the_test(runtime: str, grade: containers.Image) -> None:
     assert output_in_container(runtime, grade, "print(1)") == "1\n"
     for code in ("raise SystemExit(0)", "raise ValueError", "import os; os._exit(0)"):
         with pytest.raises(AssertionError):
@@ -133,7 +133,9 @@ def run_all(jobs: list[Job], store: Store, grade_containers: Containers) -> Outc
     return execute({job.key: job for job in jobs}, store, options, lambda *_: None)
 
 
-def test_each_misdeed_fails_with_its_reason_and_the_rest_goes_on(grade_containers: Containers, tmp_path: Path) -> None:
+def test_each_forbidden_action_fails_with_its_reason_and_other_jobs_run(
+    grade_containers: Containers, tmp_path: Path
+) -> None:
     store = Store.open(tmp_path / "store")
     before, after = grade_job("behave"), grade_job("behave after all that")
     wanted = {
@@ -166,7 +168,7 @@ def test_a_second_run_computes_nothing(grade_containers: Containers, tmp_path: P
     assert run_all([job], store, grade_containers).cached == [job.key]
 
 
-def test_it_is_a_plain_user_with_nothing_to_gain(runtime: str, grade: containers.Image) -> None:
+def test_the_container_runs_as_a_plain_user_without_capabilities(runtime: str, grade: containers.Image) -> None:
     code = (
         "import json, os\n"
         "lines = open('/proc/self/status').read().splitlines()\n"
@@ -195,7 +197,7 @@ def test_the_sandbox_holds_under_the_containers_own_limits(runtime: str, grade: 
     assert output_in_container(runtime, grade, code).strip().endswith("seccomp []")
 
 
-def test_programs_that_fill_candidate_and_tester_stay_within_the_cap(runtime: str, grade: containers.Image) -> None:
+def test_programs_that_fill_both_processes_stay_within_the_memory_limit(runtime: str, grade: containers.Image) -> None:
     # Two programs on two cores reached 4,014 of a container's 4,096 MiB: only 1 GiB was kept for two processes.
     candidate = (
         "held = []\ndef f():\n    while len(held) < 800: held.append(bytes(range(256)) * 4096)\n"
@@ -223,7 +225,7 @@ def test_programs_that_fill_candidate_and_tester_stay_within_the_cap(runtime: st
 INSIDE_SKIPS = {"this kernel has no Landlock", "the numbers of the calls are those of x86-64"}
 
 
-def test_the_sandboxs_escape_tests_pass_inside(runtime: str, grade: containers.Image) -> None:
+def test_the_sandboxs_escape_tests_pass_in_a_container(runtime: str, grade: containers.Image) -> None:
     """Run them with this machine's pytest, mounted read-only (it is pure Python), as the image has none."""
     site = Path(str(importlib.metadata.distribution("pytest").locate_file("")))
     names = ("pytest", "_pytest", "pluggy", "iniconfig", "packaging", "pygments", "py.py")
@@ -251,7 +253,7 @@ def test_the_sandboxs_escape_tests_pass_inside(runtime: str, grade: containers.I
 
 
 @pytest.mark.parametrize("environment", ["cpu", "grade"])
-def test_what_is_installed_is_the_lock_and_nothing_else(runtime: str, environment: str) -> None:
+def test_the_image_has_the_packages_of_its_lock_and_no_others(runtime: str, environment: str) -> None:
     code = (
         "import importlib.metadata as m, json\n"
         "print(json.dumps({found.name: found.version for found in m.distributions()}))\n"
@@ -265,7 +267,7 @@ def test_what_is_installed_is_the_lock_and_nothing_else(runtime: str, environmen
 
 
 @pytest.mark.parametrize("environment", ["cpu", "grade"])
-def test_pip_check_says_what_the_table_says(runtime: str, environment: str) -> None:
+def test_pip_check_reports_only_the_known_exceptions(runtime: str, environment: str) -> None:
     table = tomllib.loads((Path(__file__).parent / "pip_check.toml").read_text(encoding="utf-8"))
     versions = pins((ROOT / "requirements" / f"{environment}.txt").read_text(encoding="utf-8"))
     wanted = [
@@ -280,7 +282,7 @@ def test_pip_check_says_what_the_table_says(runtime: str, environment: str) -> N
 
 
 @pytest.mark.parametrize("environment", ["cpu", "grade"])
-def test_no_weights_no_data_no_secret_no_tree_of_git(runtime: str, environment: str) -> None:
+def test_the_image_has_no_weights_data_secrets_or_git_folder(runtime: str, environment: str) -> None:
     # Libraries carry tables of up to 1.5 MB under such names; the smallest model of the kit has 90 MB.
     code = (
         "import json, os\n"
@@ -377,7 +379,7 @@ def run_tiny(runtime: str, folder: Path) -> Path:
     return folder / "store"
 
 
-def test_in_containers_every_stage_gives_the_local_keys_and_bytes(
+def test_every_stage_gives_the_same_keys_and_bytes_in_containers(
     runtime: str, grade: containers.Image, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     images_of = {"cpu": built_image(runtime, "cpu"), "grade": grade}
@@ -451,7 +453,7 @@ def test_the_same_commit_gives_the_same_digest_twice() -> None:
 
 
 @pytest.mark.parametrize("builder", builders.BUILDERS)
-def test_images_that_differ_are_told_apart_by_whoever_built_them(builder: str) -> None:
+def test_differing_images_are_found_with_each_builder(builder: str) -> None:
     """Compare the grade image with one made from it, with another label and one more file."""
     try:
         images.find_builder(builder)

@@ -77,7 +77,7 @@ def site() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("lead", LEADS)
-def test_where_a_host_may_not_lead(lead: str, site: str, tmp_path: Path):
+def test_redirects_that_are_refused(lead: str, site: str, tmp_path: Path):
     """ftp and plain http of any host were followed, and the password went along."""
     url = f"{site}/{list(LEADS).index(lead)}"
     with pytest.raises(KitError) as error:
@@ -87,12 +87,12 @@ def test_where_a_host_may_not_lead(lead: str, site: str, tmp_path: Path):
     assert "secret" not in str(error.value)
 
 
-def test_what_a_host_may_lead_to(site: str, tmp_path: Path):
+def test_redirects_that_are_followed(site: str, tmp_path: Path):
     params = {"kind": "file", "name": "x", "sha256": SHA256}
     assert fetch.run(params, {}, tmp_path, context({"url": f"{site}/local", "mirror": None})).rows == 1
 
 
-def test_https_leads_on_to_https_alone():
+def test_https_redirects_to_https_only():
     """A host that was asked safely could send the request on to this machine's own servers, in the clear."""
     asked = urllib.request.Request("https://a.example/x")  # nothing is asked
     with pytest.raises(urllib.error.URLError, match=r"http://127.0.0.1/x: https leads on to https alone"):
@@ -105,7 +105,7 @@ def test_https_leads_on_to_https_alone():
 @pytest.mark.parametrize(
     "url", ["file:///etc/passwd", "http://192.0.2.1/x", "data:,x", "//x", "https://u:p@a.example/"]
 )
-def test_a_planted_job_asks_no_other_address(url: str, tmp_path: Path):
+def test_a_planted_job_reads_no_other_address(url: str, tmp_path: Path):
     """The worker asked whatever the job's file named, files of this machine too."""
     with pytest.raises(KitError, match=r"wanted (an address that begins with )?https://|no user and no password"):
         params = {"kind": "file", "name": "x", "sha256": None, "url": url}
@@ -113,7 +113,7 @@ def test_a_planted_job_asks_no_other_address(url: str, tmp_path: Path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_answer_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_an_endless_answer_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """It was written until the disk was full."""
 
     class Endless(io.RawIOBase):
@@ -151,7 +151,7 @@ def test_a_job_writes_inside_its_folder(kind: str, name: str, tmp_path: Path):
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["from", "out", "put"]
 
 
-def test_a_mirror_s_place_is_inside_the_mirror(tmp_path: Path):
+def test_a_mirror_path_must_be_inside_the_mirror(tmp_path: Path):
     (tmp_path / "mirror").mkdir()
     (tmp_path / "secret").write_bytes(HELLO)
     source = {"url": "https://a.example/x", "mirror": "../secret"}
@@ -161,7 +161,7 @@ def test_a_mirror_s_place_is_inside_the_mirror(tmp_path: Path):
 
 
 @pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
-def test_a_mirror_with_something_else_than_a_file(kind: str, tmp_path: Path):
+def test_a_mirror_entry_that_is_not_a_file_is_reported(kind: str, tmp_path: Path):
     """A pipe was passed by in silence, and the network asked."""
     (tmp_path / "mirror").mkdir()
     (tmp_path / "out").mkdir()
@@ -174,7 +174,7 @@ def test_a_mirror_with_something_else_than_a_file(kind: str, tmp_path: Path):
     assert str(error.value) == f"{place}: a {kind}, wanted a plain file"
 
 
-def test_names_and_paths_that_are_taken():
+def test_names_and_paths_that_are_accepted():
     assert [file_name_fault(name) for name in ("x", "x.json?download=true", ".x", "-x", "con", 255 * "x", "é")] == 7 * [
         None
     ]
@@ -210,7 +210,7 @@ EXPECTED = {
 
 
 @pytest.mark.parametrize("text, message", EXPECTED.values(), ids=list(EXPECTED))
-def test_recorded_values_that_were_changed(text: str, message: str):
+def test_changed_recorded_values_are_reported(text: str, message: str):
     """`kit verify` ended in a KeyError or a TypeError."""
     from kit.reading.documents import parse
 
@@ -232,7 +232,7 @@ def test_recorded_values_that_were_changed(text: str, message: str):
         ),
     ],
 )
-def test_pins_that_were_changed(name: str, text: str, message: str, tmp_path: Path):
+def test_changed_pins_are_reported(name: str, text: str, message: str, tmp_path: Path):
     """`kit pin` and `kit doctor` ended in a KeyError or a TypeError."""
     import shutil
 

@@ -159,7 +159,7 @@ MOST = {"manifest": "1,048,576", "template": "1,048,576"}
 
 @pytest.mark.parametrize("name", ODD)
 @pytest.mark.parametrize("command", COMMANDS)
-def test_what_is_no_plain_file(command: str, name: str, folder: Path, kit: Kit):
+def test_inputs_that_are_not_plain_files_are_refused(command: str, name: str, folder: Path, kit: Kit):
     import socket
 
     (folder / "pairs.json").write_text(json.dumps([{"instruction": "a", "output": "b"}]))
@@ -181,7 +181,7 @@ def test_a_folder_in_place_of_a_file(command: str, folder: Path, kit: Kit):
     assert refused(kit, COMMANDS[command][0].format(name="base")) == "base: a folder, wanted a plain file"
 
 
-def test_a_name_that_is_no_utf8(folder: Path, kit: Kit):
+def test_a_file_name_that_is_not_utf8(folder: Path, kit: Kit):
     """Ended in a traceback: pydantic and JSON take whole characters alone."""
     name = os.fsdecode(b"caf\xe9.json")
     (folder / name).write_text('[{"instruction": "a"}]')
@@ -189,7 +189,7 @@ def test_a_name_that_is_no_utf8(folder: Path, kit: Kit):
     assert printed == "caf\\udce9.json: a file's name is UTF-8 text; rename the file"
 
 
-def test_a_name_that_turns_the_terminal_around(folder: Path):
+def test_a_file_name_with_terminal_escapes(folder: Path):
     path = folder / "a\n\x1b[31m\u202eb.json"
     path.write_text("[1]")
     with pytest.raises(RequestError) as error:
@@ -266,7 +266,7 @@ def test_a_half_written_file_that_is_a_link_is_removed_and_not_followed(folder: 
     assert ((folder / "there" / "kept").read_text(), (folder / ".o.json.partial").is_symlink()) == ("x", False)
 
 
-def test_what_somebody_made_meanwhile_is_not_written_over(folder: Path):
+def test_an_output_that_appears_during_the_run_is_not_overwritten(folder: Path):
     """It was replaced; and a folder that came to be there lost what had been computed."""
     from kit.cli.files import place
 
@@ -321,7 +321,7 @@ def message(path: Path) -> str:
     return str(error.value)
 
 
-def test_archives_in_archives_end_somewhere(tmp_path: Path):
+def test_archives_nested_too_deep_are_refused(tmp_path: Path):
     """One that holds itself was unpacked without end."""
     inner = zipped(tmp_path / "a.zip", {"c.jsonl": b"{}"}).read_bytes()
     middle = zipped(tmp_path / "b.zip", {"a.zip": inner}).read_bytes()
@@ -340,7 +340,7 @@ def test_a_file_numbered_by_five_thousand_digits(tmp_path: Path):
     ]
 
 
-def test_more_files_than_any_run_leaves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_folder_with_too_many_files_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("kit.files.completions.opening.MOST_FILES", 2)
     path = zipped(tmp_path / "c.zip", {f"{n}.json": b"" for n in range(3)})
     assert message(path) == f"{path}: more than 2 files; pack the run's own folder"
@@ -349,7 +349,7 @@ def test_more_files_than_any_run_leaves(tmp_path: Path, monkeypatch: pytest.Monk
     assert message(tmp_path) == f"{tmp_path}: more than 2 files; name the run's own folder"
 
 
-def test_a_damaged_archive_is_a_sentence_wherever_it_is_damaged(tmp_path: Path):
+def test_any_damage_of_an_archive_is_reported_in_a_sentence(tmp_path: Path):
     """The library's own errors came through for some bytes: zlib.error, NotImplementedError, UnicodeDecodeError."""
     good = zipped(tmp_path / "c.zip", {"c\u00e9.jsonl": b'{"id": "0", "text": "2"}' * 3}).read_bytes()
     problems = [Problem(id="0", data={"question": "1 + 1?"})]
@@ -444,13 +444,13 @@ def test_the_order_of_texts_is_checked_in_time_that_grows_with_them():
     assert_linear(check, lambda n: n * "a", 50_000)
 
 
-def test_texts_in_another_order_are_still_told():
+def test_texts_in_another_order_are_still_reported():
     texts = [f"Let us see.\nProblem {n} asks for the  sum of {n} and {n}. It is {2 * n}." for n in (1, 2, 0)]
     with pytest.raises(RequestError, match=r"^x\[0\]: its prompt does not hold the text of problem 0, whose position"):
         check_order(sums(range(3)), in_order(texts), texts)
 
 
-def test_what_stands_before_a_number_still_names_the_benchmark():
+def test_an_id_with_a_prefix_still_names_the_benchmark():
     find = id_lookup([Problem(id="HumanEval/3", data={}), Problem(id="HumanEval/4", data={})], "humaneval")
     assert [find(id) for id in ("3", "openai_humaneval/3", "humanevalx/4", "mbpp/3", "human/3")] == [
         *(("HumanEval/3",), ("HumanEval/3",), ("HumanEval/4",), (), ())

@@ -61,7 +61,7 @@ NESTS = {
 
 
 @pytest.mark.parametrize("line, message", NESTS.values(), ids=list(NESTS))
-def test_nests(line: str, message: str, refused: Callable[[str | bytes], str]):
+def test_nested_tables_and_lists(line: str, message: str, refused: Callable[[str | bytes], str]):
     assert refused(f"{MANIFEST}\n{line}\n") == f"my.toml: {message}"
 
 
@@ -267,7 +267,7 @@ PLACES = {
 
 
 @pytest.mark.parametrize("bad, key, message", PLACES.values(), ids=list(PLACES))
-def test_places(bad: str, key: str, message: str, refused: Callable[[str | bytes], str]):
+def test_paths_that_lead_elsewhere(bad: str, key: str, message: str, refused: Callable[[str | bytes], str]):
     assert refused(change(FILE, bad)) == f"my.toml: datasets.mine.{key}: {message}"
 
 
@@ -390,11 +390,11 @@ WHOLE = {
 
 
 @pytest.mark.parametrize("text, message", WHOLE.values(), ids=list(WHOLE))
-def test_what_else_is_refused(text: str | bytes, message: str, refused: Callable[[str | bytes], str]):
+def test_other_values_that_are_refused(text: str | bytes, message: str, refused: Callable[[str | bytes], str]):
     assert refused(text) == f"my.toml: {message}"
 
 
-def test_of_many_faults_twenty_are_told(refused: Callable[[str | bytes], str]):
+def test_twenty_of_many_faults_are_reported(refused: Callable[[str | bytes], str]):
     """Each was a line, and each looked for the closest of all keys."""
     lines = refused(MANIFEST + "".join(f"\nkey{n} = 1" for n in range(5000)) + "\n").splitlines()
     assert lines[0].startswith("my.toml: experiment[0].sft.key0: no such key; known: epochs, ")
@@ -408,7 +408,9 @@ def test_a_model_with_a_name_of_90_characters_is_not_compared_letter_by_letter(r
     assert refused(text).startswith(start)
 
 
-def test_five_thousand_cells_are_the_most(refused: Callable[[str | bytes], str], monkeypatch: pytest.MonkeyPatch):
+def test_a_table_has_at_most_five_thousand_cells(
+    refused: Callable[[str | bytes], str], monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr("kit.plan.planning.MOST_CELLS", 3)
     text = change('benchmarks = ["gsm8k"]', 'benchmarks = ["gsm8k", "mbpp", "humaneval", "ifeval"]')
     assert refused(text) == (
@@ -420,7 +422,7 @@ def test_five_thousand_cells_are_the_most(refused: Callable[[str | bytes], str],
     )
 
 
-def test_a_hundred_lists_of_a_hundred_are_refused_at_once(refused: Callable[[str | bytes], str]):
+def test_a_product_of_a_hundred_lists_is_refused_at_once(refused: Callable[[str | bytes], str]):
     """The product of the lists was never to be built."""
     many = ", ".join(f"0.{n:03}" for n in range(1, 101))
     text = change("temperature = 0.7", f"temperature = [{many}], top_p = [{many}]").replace(
@@ -442,7 +444,7 @@ OWN = {
 
 
 @pytest.mark.parametrize("name", OWN)
-def test_a_manifest_does_not_take_the_name_of_the_kits_own(name: str, tmp_path: Path):
+def test_a_manifest_can_not_have_the_name_of_one_of_the_kits(name: str, tmp_path: Path):
     """``kit verify --record`` of a user's table-2.toml wrote over the values of the kit's own Table 2."""
     from kit.errors import RequestError
     from kit.plan.planning import plan_manifest
