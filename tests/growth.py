@@ -1,4 +1,4 @@
-"""How the CPU time of reading a text grows with its length: the time at n, 2n and 4n characters, judged by ratio.
+"""Growth of the CPU time of reading a text with its length: the time at n, 2n and 4n characters, judged by ratio.
 
 A text that no longer fits into the processor's caches costs more per character, and much more while the machine is
 busy: at 40,000 characters seven times as much as at 20,000 was seen. That is one step; what grows with the square is

@@ -1,4 +1,4 @@
-"""What a job of a plan is said to cost, against arithmetic done by hand."""
+"""Estimated costs of a plan's jobs, against arithmetic done by hand."""
 
 from types import SimpleNamespace
 from typing import Any

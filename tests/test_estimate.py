@@ -1,4 +1,4 @@
-"""Costs, against arithmetic done by hand."""
+"""Formulas of costs and memory, against arithmetic done by hand."""
 
 import pytest
 
@@ -23,7 +23,7 @@ GB = 10**9
 
 
 def tiny(**changes: object) -> Model:
-    """1,000 weights; 2 layers of width 8 with heads of 4, one of them with keys and values."""
+    """Return a model of 1,000 weights: 2 layers of width 8 with heads of 4, one of them with keys and values."""
     sizes = {
         "folder": "tiny",
         "parameters": 1000,
@@ -40,7 +40,7 @@ def tiny(**changes: object) -> Model:
 
 
 def plain(**changes: object) -> Machine:
-    """A machine of round numbers."""
+    """Return a machine whose figures are round numbers."""
     figures = {
         "flops": 1e6,
         "bandwidth": 1e5,

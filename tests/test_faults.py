@@ -1,4 +1,4 @@
-"""Whatever ends a run, the next one goes on: nothing half-written is seen, nothing committed is computed again."""
+"""Runs that are ended in any way: the next run continues, sees no half-written output and repeats no finished job."""
 
 import ctypes
 import os
@@ -33,7 +33,7 @@ def start(store: Path, **variables: str) -> subprocess.Popen[str]:
 
 
 def finish(store: Path, **variables: str) -> tuple[int, list[str]]:
-    """Run to the end: exit code and the lines it said."""
+    """Wait for the end of a run; return its exit code and the lines that it printed."""
     with start(store, **variables) as process:
         said, _ = process.communicate()
     return process.returncode, said.splitlines()
@@ -44,13 +44,13 @@ def kinds(said: list[str]) -> dict[str, int]:
 
 
 def computed(store: Path) -> Counter[str]:
-    """How often each job was computed to its end."""
+    """Return how often each job was computed to its end."""
     lines = (store / "computed").read_text().splitlines()
     return Counter(line.split()[0] for line in lines)
 
 
 def hashes(store: Path) -> dict[str, str]:
-    """id -> hash of its rows; every artifact passes its check, and nothing else lies there."""
+    """Return id -> hash of its rows; check that every artifact is whole and nothing else is in the store."""
     opened = Store(store)
     found = list(opened.artifacts())
     assert [fault for artifact in found for fault in opened.check(artifact.key)] == []
@@ -59,7 +59,7 @@ def hashes(store: Path) -> dict[str, str]:
 
 
 def ended(pid: int) -> bool:
-    """Whether a process is gone (or a zombie that nobody has waited for)."""
+    """Return whether a process has ended (a zombie has, too)."""
     try:
         return "Z" in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except FileNotFoundError:
@@ -67,7 +67,7 @@ def ended(pid: int) -> bool:
 
 
 def workers(store: Path) -> list[int]:
-    """The workers on a store, by what the kernel says of each process."""
+    """Return the workers on a store, by the command lines of all processes."""
     found = []
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
@@ -190,7 +190,7 @@ def test_two_runs_at_once_compute_each_job_once(tmp_path: Path, undisturbed: dic
 
 @pytest.fixture
 def tiny_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 400 kB."""
+    """Mount a file system of 400 kB."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(folder)]
@@ -215,7 +215,7 @@ def test_a_full_disk(tiny_disk: Path, undisturbed: dict[str, str]):
 
 
 def heed_permissions() -> None:
-    """Take from root, for this process and what it starts, the right to write where nobody may."""
+    """Drop root's right to ignore permissions, for this process and its children."""
     if os.getuid() == 0:
         cap_dac_override, pr_capbset_drop = 1, 24
         assert ctypes.CDLL(None).prctl(pr_capbset_drop, cap_dac_override, 0, 0, 0) == 0

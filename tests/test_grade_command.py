@@ -1,4 +1,4 @@
-"""``kit grade`` is a job like any other: in the store, logged, and not done twice, whatever its file is called."""
+"""Jobs of ``kit grade``: stored, logged, and not repeated, whatever the name of the completions file."""
 
 import json
 import shutil
@@ -76,7 +76,7 @@ def test_code_is_run_in_the_workers_sandbox(kit: Kit):
 
 
 def test_an_interrupted_grading_is_continued(kit: Kit, monkeypatch: pytest.MonkeyPatch):
-    """The data and the completions are in the store by then; the same command does the rest."""
+    """By then the data and the completions are stored; the same command does the rest."""
     real = run.command
 
     def until_graded(shape: run.Shape, *args: object, **fields: object) -> list[str]:

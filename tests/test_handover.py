@@ -1,4 +1,4 @@
-"""A worker that may not commit and a host that does: whatever the worker's side leaves, the store stays sound."""
+"""Output of a worker in a container, committed by the host: whatever the worker leaves, the store stays sound."""
 
 import os
 import threading
@@ -30,7 +30,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def worker(store: Store, host: Exchange, fill: Callable[[Path], Any]) -> list[str]:
-    """The worker's side of one job; returns why it failed, if it did. The host answers in this thread."""
+    """Run the worker's side of one job in a thread and the host's in this one; return the reasons of failures."""
     events: list[dict[str, Any]] = []
     computed, failures = threading.Event(), []
 

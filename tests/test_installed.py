@@ -1,4 +1,4 @@
-"""Locks beside what is installed: a job runs with the packages that its key names, or not at all."""
+"""Locks against the installed packages: a job runs with the packages that its key stands for, or not at all."""
 
 import dataclasses
 

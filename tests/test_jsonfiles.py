@@ -1,4 +1,4 @@
-"""JSON and plain files that somebody else wrote: what is refused, in which words, and how fast."""
+"""Reading of JSON and plain files from other users: the refusals, their messages, and their time."""
 
 import os
 import re

@@ -24,7 +24,7 @@ Change = Callable[["Setting"], None]
 
 
 class Setting:
-    """What a plan is made from, before it is made."""
+    """Parts that a plan is made from, each of which a test may change."""
 
     def __init__(self) -> None:
         self.catalogue = Catalogue(FOLDER)
@@ -56,14 +56,14 @@ class Setting:
 
 
 def keys(change: Change) -> dict[str, str]:
-    """id -> key, with something changed."""
+    """Return id -> key of a plan whose parts are changed."""
     setting = Setting()
     change(setting)
     return {job.id: key for key, job in setting.plan().jobs.items()}
 
 
 def changed(change: Change) -> set[str]:
-    """The stages whose keys all change, written in capitals where only some do."""
+    """Return the stages whose keys change; in capitals those of which only some keys do."""
     before, after = keys(lambda _: None), keys(change)
     assert before.keys() == after.keys()
     moved = {id for id in before if before[id] != after[id]}

@@ -1,4 +1,4 @@
-"""The line of the job at work: what it says on a terminal and in a log file, by a clock that the test turns."""
+"""The line of the job at work, on a terminal and in a log file, by a clock that the test sets."""
 
 import io
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ ANSWER, SFT = job("answer/ifeval"), job("sft/alpaca")
 
 
 class Clock:
-    """Seconds as the test sets them."""
+    """A clock whose seconds the test sets."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -101,7 +101,7 @@ def test_state(events: Events, now: float, wanted: str):
 
 
 def logged(total: int = 1) -> tuple[Live, Clock, io.StringIO]:
-    """A run whose output is a file."""
+    """Return the display of a run whose output is a file."""
     clock, out = Clock(), io.StringIO()
     return Live(Console(file=out, width=200), total, clock), clock, out
 
@@ -163,7 +163,7 @@ def test_the_thread_ends_with_the_run(monkeypatch: pytest.MonkeyPatch):
 
 
 class Closed(io.StringIO):
-    """A pipe that nobody reads any more."""
+    """A pipe whose reader is gone."""
 
     def write(self, text: str) -> int:
         raise OSError(28, "No space left on device")
@@ -182,7 +182,7 @@ def test_a_log_that_cant_be_written_ends_the_run_not_the_thread_alone(monkeypatc
 
 
 def on_terminal(shown: Live, out: io.StringIO) -> list[str]:
-    """The changing lines as they stand now, without the bar's own signs."""
+    """Return the changing lines as they are now, without the characters of the bar."""
     out.truncate(0)
     shown.console.print(shown.bar.get_renderable())
     return [" ".join(line.split()).strip("\0 ") for line in out.getvalue().splitlines()]

@@ -21,7 +21,7 @@ CATALOGUE = Catalogue(manifests_folder())
 
 
 def points(**changes: Any) -> list[Point]:
-    """Table 2's points on one seed set, their tuning changed."""
+    """Return Table 2's points on one seed set, with another tuning."""
     experiment = CATALOGUE.experiments["qwen-2"]
     axes = {axis: experiment.values(axis) for axis in experiment.axes()} | {"seeds": ["gsm8k-train"]}
     found = [make_point(experiment, at) for at in product_of(axes)]

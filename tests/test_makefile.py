@@ -1,4 +1,4 @@
-"""The front doors, in a copy of the checkout with made-up machines: fake uname, nvidia-smi, uv, kit on the PATH."""
+"""The Makefile's targets in a copy of the checkout, with scripts named uname, nvidia-smi, uv and kit on the PATH."""
 
 import hashlib
 import os
@@ -38,14 +38,14 @@ class Checkout:
             (self.bin / name).symlink_to(found)
 
     def fake(self, name: str, script: str) -> Path:
-        """Put a program made up for the test on the PATH."""
+        """Put a script of the test on the PATH."""
         path = self.bin / name
         path.unlink(missing_ok=True)
         write_program(path, script)
         return path
 
     def finish(self, environment: str = "cpu", folder: str = ".venv", place: Path | None = None) -> None:
-        """What a finished set-up leaves: a Python, a kit that says what it is told, and the stamp."""
+        """Write the files of a finished set-up: a Python, a kit that prints its arguments, and the stamp."""
         programs = self.root / folder / "bin"
         programs.mkdir(parents=True)
         (programs / "python").symlink_to(sys.executable)
@@ -97,7 +97,7 @@ def test_reproduce_passes_its_variables_on_and_prints_nothing_of_its_own(checkou
 
 
 def test_jobs_in_images_are_planned_from_the_smallest_environment(checkout: Checkout) -> None:
-    """Or a GPU machine would install the cuda lock beside the cuda image."""
+    """Else a GPU machine would install the cuda lock beside the cuda image."""
     checkout.finish()
     checkout.fake("nvidia-smi", "echo 24564")
     done = checkout.make("reproduce", "SCALE=one-gpu", "RUNTIME=docker")

@@ -1,4 +1,4 @@
-"""The manifests themselves: what they name exists, what they state can be computed, what they pin is what is there."""
+"""The kit's manifests: every name exists, computed values are right, and pinned files have their hashes."""
 
 import gzip
 import hashlib

@@ -11,7 +11,7 @@ save_file = pytest.importorskip("safetensors.torch").save_file
 
 
 def tiny(folder, layers=3):
-    """A whole Qwen2 in small, whose layers' kinds and weights say which layer they are."""
+    """A small Qwen2 whose weights tell the number of each layer."""
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
     config = Qwen2Config(
@@ -87,7 +87,7 @@ def test_check_names_missing_files(tmp_path):
 
 
 def internlm2(folder, hidden=128, heads=4, groups=2, layers=2, vocabulary=96):
-    """A random InternLM2 checkpoint, weights drawn from one seed."""
+    """A small InternLM2 checkpoint with random weights from one seed."""
     folder.mkdir()
     draw = torch.Generator().manual_seed(0)
     matrix = lambda *shape: torch.randn(shape, generator=draw) * 0.2  # noqa: E731

@@ -1,4 +1,4 @@
-"""An error of a request: whether a network reached the host, and for whom that speaks."""
+"""Errors of a request: whether a network reached the host, and which other requests are given up."""
 
 import errno
 import socket
@@ -12,11 +12,11 @@ from kit.files.network import Unreachable, UnreachableError, host_of, network_fa
 
 
 class ClientError(Exception):
-    """In place of httpx's, which is no OSError."""
+    """A replacement for httpx's error, which is no OSError."""
 
 
 def caused(by: BaseException) -> Exception:
-    """An error of a client that has another behind it, twice removed."""
+    """Return a client's error with another error as the cause of its cause."""
     middle, outer = ClientError("middle"), ClientError("outer")
     middle.__cause__, outer.__context__ = by, middle
     return outer
@@ -27,7 +27,7 @@ def answered(code: int) -> urllib.error.HTTPError:
 
 
 def after(error: Exception, earlier: Exception) -> Exception:
-    """An error raised while an earlier one was handled."""
+    """Return an error that was raised while an earlier one was handled."""
     error.__context__ = earlier
     return error
 
@@ -84,7 +84,7 @@ def test_errors_of_a_host_that_was_reached(error: Exception):
 
 
 def said(found: Unreachable, url: str) -> str:
-    """Why an address is not asked for; empty if it is."""
+    """Return the reason why an address is not requested; empty if it is."""
     try:
         found.check(url)
     except UnreachableError as error:

@@ -1,4 +1,4 @@
-"""The manifest that `kit new` writes: fit for this machine, planned as it stands, never over another file."""
+"""The manifest that `kit new` writes: it fits this machine, can be planned as it is, and replaces no file."""
 
 import re
 import shlex
@@ -151,7 +151,7 @@ def test_a_file_name_with_a_space_is_printed_quoted(kit: Kit, tmp_path: Path):
 
 def test_a_full_disk_leaves_no_half_of_a_file(tmp_path: Path):
     class Full(type(tmp_path)):  # type: ignore[misc]
-        """A path whose file takes no byte."""
+        """A path whose file can not be written to."""
 
         def open(self, *words: str, **options: str):
             file = super().open(*words, **options)

@@ -1,4 +1,4 @@
-"""The last line of a command: facts that no stage writes end in a sentence."""
+"""The last line of a command; facts that no stage writes are reported in a sentence."""
 
 import re
 from typing import Any

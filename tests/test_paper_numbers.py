@@ -23,7 +23,7 @@ NAMES = [f"table-{number}" for number in range(1, 16)] + [f"figure-{number}" for
 
 @pytest.fixture(scope="module")
 def carry() -> ModuleType:
-    """The script that made the sample, for its ways to read the transcription."""
+    """The script that made the sample; it can read the transcription."""
     spec = importlib.util.spec_from_file_location("carry", ROOT / "tests/data/carry.py")
     assert spec is not None
     assert spec.loader is not None
@@ -34,7 +34,7 @@ def carry() -> ModuleType:
 
 @pytest.fixture(scope="module")
 def digests() -> dict[str, Any]:
-    """sha256 of what was transcribed, table by table: numbers can be checked by them where the transcription is not."""
+    """Return the sha256 of each transcribed table, by which numbers are checked where the transcription is missing."""
     return json.loads((ROOT / "tests/data/sample/paper/reported.json").read_text(encoding="utf-8"))
 
 
@@ -45,7 +45,7 @@ def ours(name: str) -> dict[str, Any]:
 
 
 def cells(name: str) -> str:
-    """The lines that hold a table's cells, as they stand in its file."""
+    """Return the lines of a table's file that hold its cells."""
     printed = (FOLDER / f"{name}.toml").read_text(encoding="utf-8")
     return " ".join(re.findall(r"^values(?:\.\w+)? = (.*)$", printed, flags=re.MULTILINE))
 

@@ -1,4 +1,4 @@
-"""``kit pin``: what is missing is found, what moved is said, and not a byte more of a manifest changes."""
+"""``kit pin``: missing pins are found, moved ones printed, and no other byte of a manifest changes."""
 
 import difflib
 import http.server
@@ -21,7 +21,7 @@ CODE_ALPACA = "4599591b17572755907bd945e34d25a956dcab09"
 
 
 class Same:
-    """A network on which nothing has moved."""
+    """A network on which every pin is unchanged."""
 
     def __init__(self, root: Path, **changed: str) -> None:
         self.known = {pin.source: pin.found or NEW[pin.kind] for pin in pins.pins(root)} | changed
@@ -44,7 +44,7 @@ def tree(tmp_path: Path) -> Path:
 
 
 def changes(before: dict[str, str], root: Path) -> list[str]:
-    """Lines added and taken away, over all files."""
+    """Return the added and the removed lines of all files."""
     found = []
     for name, text in before.items():
         now = (root / name).read_text().splitlines()
@@ -127,7 +127,7 @@ def test_files_pinned_by_a_git_blob_are_listed_as_such() -> None:
 
 
 class Hello(http.server.BaseHTTPRequestHandler):
-    """A host that says hello."""
+    """A web server that answers every request with hello."""
 
     def do_GET(self) -> None:
         self.send_response(200)
@@ -135,7 +135,7 @@ class Hello(http.server.BaseHTTPRequestHandler):
         self.wfile.write(b"hello\n")
 
     def log_message(self, *_: object) -> None:
-        """Print nothing."""
+        """Print no line for a request."""
 
 
 def test_both_hashes_of_the_bytes_at_an_address() -> None:
@@ -152,7 +152,7 @@ def test_both_hashes_of_the_bytes_at_an_address() -> None:
 
 
 def test_a_local_file_is_not_accepted_as_an_address(tmp_path: Path) -> None:
-    """``file:///etc/passwd`` was read and hashed."""
+    """The address ``file:///etc/passwd`` was read and hashed."""
     (tmp_path / "hello.txt").write_bytes(b"hello\n")
     with pytest.raises(KitError, match=r"hello\.txt: wanted an address that begins with https://; a file of this"):
         pins.Online().hashes((tmp_path / "hello.txt").as_uri())

@@ -1,4 +1,4 @@
-"""Rows over ranks: two processes under ``accelerate launch`` give what one gives, in the same order."""
+"""Rows spread over ranks: two processes under ``accelerate launch`` give the rows of one, in the same order."""
 
 import json
 from dataclasses import asdict

@@ -1,4 +1,4 @@
-"""Running a plan with a worker in this process: what is skipped, what is said, what goes into a log."""
+"""Runs of a plan with a worker in this process: skipped jobs, events and logs."""
 
 import dataclasses
 import io
@@ -36,7 +36,7 @@ def job(stage: str, name: str, inputs: dict[str, str] | None = None, **params: A
 
 
 class Said:
-    """What a worker emits."""
+    """A list of the events that a worker sends."""
 
     def __init__(self) -> None:
         self.lines: list[tuple[str, dict[str, Any]]] = []
@@ -64,7 +64,7 @@ def context(said: Said) -> JobContext:
 
 
 class Stage:
-    """In place of a stage's module: writes one file, or raises."""
+    """A replacement for a stage's module that writes one file or raises an error."""
 
     VERSION = 1
 
@@ -279,7 +279,7 @@ def run_printed(
     monkeypatch: pytest.MonkeyPatch,
     listen: run.Listener = lambda *_: None,
 ) -> run.Outcome:
-    """A run whose workers print this text and end."""
+    """Run jobs with workers that print this text and end."""
     (store.root / "text").write_text(text, errors="surrogateescape")
     script = "import sys; sys.stdout.buffer.write(open(sys.argv[1], 'rb').read())"
     monkeypatch.setattr(run, "command", lambda *_, **__: [sys.executable, "-c", script, str(store.root / "text")])
@@ -390,7 +390,7 @@ def test_limits_of_a_worker(kind: str, contained: bool, wanted: tuple[str, float
 
 
 class Taken:
-    """In place of the host's side of a container: commits what it is asked to take, and keeps count."""
+    """A replacement for the host's side of a container: commits each output, and keeps the keys."""
 
     def __init__(self, store: Store) -> None:
         self.store, self.keys = store, list[str]()

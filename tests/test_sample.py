@@ -1,4 +1,4 @@
-"""The carried sample: what SOURCES.md says of it, and that every row is the reference data's own."""
+"""The sample in the project: SOURCES.md describes it, and every row is from the reference data."""
 
 import hashlib
 import importlib.util

@@ -1,4 +1,4 @@
-"""Evol-Instruct: which operator meets which item, what the evolver is shown, and what becomes of its reply."""
+"""Evol-Instruct: assignment of operators, requests to the evolver, and the use of its replies."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,7 +27,7 @@ ROWS = [Instruction(id=f"s/{n}", instruction=f"Task {n}.", input=f"material {n}"
 
 
 class Model:
-    """Answers ``  reply to ID \\n``, and keeps what it was asked."""
+    """A model that answers ``  reply to ID \\n`` and keeps its requests."""
 
     def __init__(self) -> None:
         self.asked: list[Request] = []
@@ -84,7 +84,7 @@ def test_the_seed_of_a_request_does_not_depend_on_other_requests():
 
 
 class Context:
-    """What a stage may use: the fake engine and the kit's wording."""
+    """A stage's context with the fake engine and the kit's wording."""
 
     rank, world, source, mirror = 0, 1, {}, None
 

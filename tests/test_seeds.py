@@ -1,4 +1,4 @@
-"""Instruction files as people have them."""
+"""Reading of instruction files in the layouts that people use."""
 
 import json
 from pathlib import Path

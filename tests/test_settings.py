@@ -1,4 +1,4 @@
-"""Tables 6, 7 and 8: what the paper prints of training and seed sets, against manifests/ and changed copies of them."""
+"""Tables 6, 7 and 8: printed settings of training and seed sets, against manifests/ and changed copies of them."""
 
 import json
 import re
@@ -50,14 +50,14 @@ def kit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 
 
 def change(folder: Path, name: str, old: str, new: str) -> None:
-    """Replace the first place of a manifest that reads ``old``."""
+    """Replace the first ``old`` in a manifest by another text."""
     text = (folder / name).read_text(encoding="utf-8")
     assert old in text
     (folder / name).write_text(text.replace(old, new, 1), encoding="utf-8")
 
 
 def failed(found: list[Setting]) -> dict[str, str]:
-    """What failed -> why."""
+    """Return the failed settings, each with its reason."""
     return {setting.what: setting.detail for setting in found if not setting.passed}
 
 
@@ -179,7 +179,7 @@ def test_a_changed_batch_fails_both_its_factors(manifests: Path):
 
 
 def training(base: str, scenario: str = "evol_instruct", **changes: Any) -> Training:
-    """A base model of the size series, trained as Table 7 prints it but for the changes."""
+    """Return a training of the size series as Table 7 prints it, with changes."""
     adapter = {"tuning": "lora", "lora": Lora(rank=8, alpha=8)} if base in LORA else {}
     printed = {"epochs": 2, "global_batch_size": 64, "warmup_ratio": 0.03, "max_length_tokens": 2048}
     sft = Sft(**{"learning_rate": RATES.get(base, 2e-5), **printed, **adapter, **changes})
@@ -188,7 +188,7 @@ def training(base: str, scenario: str = "evol_instruct", **changes: Any) -> Trai
 
 
 def table_7(trainings: list[Training]) -> list[Setting]:
-    """The findings on Table 7 where these are the trainings of the size series."""
+    """Return the findings on Table 7 if the size series has these trainings."""
     manifests = Manifests(manifests_folder())
     vars(manifests)["trainings"] = trainings
     return list(settings_check.check_table("table-7", manifests))

@@ -1,4 +1,4 @@
-"""The real thing, killed at every stage's first commit and at random moments: the same rows as an undisturbed run.
+"""A real run, killed at every stage's first commit and at random: it gives the rows of an undisturbed run.
 
 By default the two rows of data/tiny.toml; with KIT_FULL=1 the whole of Table 2 at scale smoke, for which
 KIT_REFERENCE_STORE may name the store of an undisturbed run.
@@ -26,7 +26,7 @@ CALL = "from kit.cli import main; main()"
 
 
 def kit(store: Path) -> subprocess.Popen[str]:
-    """A run of its own session, as a terminal would give it."""
+    """Start a run in a session of its own, as a terminal does."""
     return subprocess.Popen(
         [sys.executable, "-u", "-c", CALL, *WORDS, "--store", str(store)],
         stdout=subprocess.PIPE,
@@ -44,7 +44,7 @@ def finished(store: Path) -> str:
 
 
 def settled(said: str) -> dict[str, set[str]]:
-    """``done`` and ``cached`` -> ids of jobs."""
+    """Return the ids of the jobs that are done or cached."""
     found: dict[str, set[str]] = {"done": set(), "cached": set()}
     for state, id in re.findall(r"^(done|cached) +[0-9a-f]{10} +(\S+)", said, re.MULTILINE):
         found[state].add(id)
@@ -52,7 +52,7 @@ def settled(said: str) -> dict[str, set[str]]:
 
 
 def rows(store: Path) -> dict[str, dict[str, str]]:
-    """key -> file -> sha256; every artifact passes its check."""
+    """Return key -> file -> sha256, after a check of every artifact."""
     opened = Store(store)
     found = {}
     for artifact in opened.artifacts():
@@ -62,7 +62,7 @@ def rows(store: Path) -> dict[str, dict[str, str]]:
 
 
 def table(said: str) -> str:
-    """What is printed below the jobs, without the last line's seconds."""
+    """Return the lines printed below the jobs, without the seconds of the last line."""
     return said.rpartition("\n\n")[2] if "\n\n" in said else re.sub(r"^(done|cached).*\n", "", said, flags=re.MULTILINE)
 
 

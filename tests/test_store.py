@@ -33,7 +33,7 @@ def job(name: str = "one", **changes: Any) -> Job:
 
 
 def put(store: Store, made: Job, files: dict[str, str]) -> None:
-    """Commit an artifact of these files."""
+    """Commit an artifact that has these files."""
     store.plan(made)
     with store.lock(made.key), store.scratch(made.key) as out:
         for name, text in files.items():

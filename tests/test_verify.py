@@ -33,9 +33,9 @@ PAPER = {
 }
 
 
-@pytest.mark.parametrize("reference, ours, n, tolerance", PAPER.values(), ids=list(PAPER))
-def test_tolerance_to_the_paper(reference: float, ours: float, n: int, tolerance: float):
-    assert verify.paper_tolerance(reference, ours, n) == pytest.approx(tolerance)
+@pytest.mark.parametrize("reference, value, n, tolerance", PAPER.values(), ids=list(PAPER))
+def test_tolerance_to_the_paper(reference: float, value: float, n: int, tolerance: float):
+    assert verify.paper_tolerance(reference, value, n) == pytest.approx(tolerance)
 
 
 # P(more than k of n are off) at 0.05 a cell; from 96 on k = 10: 0.0086, k = 9: 0.0219
@@ -94,8 +94,8 @@ SMALL, LARGE = "qwen-2-7b-instruct", "qwen-2-72b-instruct"
 Numbers = Callable[[CellAddress, float], float | None]
 
 
-def at_papers_scale(name: str, ours: Numbers) -> Grid:
-    """A table of the paper's scale: ``ours`` gives each cell's percent from the paper's, or none: not done."""
+def at_papers_scale(name: str, numbers: Numbers) -> Grid:
+    """Return a table of the paper's scale; ``numbers`` gives each cell's percent from the paper's, or None."""
     plan = plan_tables([name], "paper")
     printed = paper.table(name)
     n = {column.id: column.n or 0 for column in printed.column}
@@ -103,7 +103,7 @@ def at_papers_scale(name: str, ours: Numbers) -> Grid:
     for address in plan.cells[name]:
         reference = printed.cell(address.at, address.column)
         assert isinstance(reference, float)
-        percent = ours(address, reference)
+        percent = numbers(address, reference)
         result = None
         if percent is not None:
             result = Result(metric=address.column, value=percent / 100, stderr=0.01, n=n[address.column], unit="items")
@@ -116,7 +116,7 @@ def at_papers_scale(name: str, ours: Numbers) -> Grid:
 
 
 def printed_at(name: str, address: CellAddress, evolver: str) -> float:
-    """What the paper prints in a cell's place for another evolver."""
+    """Return the number that the paper prints for a cell with another evolver."""
     found = paper.table(name).cell({**address.at, "evolver": evolver}, address.column)
     assert isinstance(found, float)
     return found
@@ -127,29 +127,29 @@ def as_printed(address: CellAddress, reference: float) -> float:
 
 
 def moved(cells: int) -> Numbers:
-    """The paper's numbers, of which so many GSM8K and IFEval cells are 12 points up: both evolvers', base by base."""
+    """Return the paper's numbers with 12 points added to so many GSM8K and IFEval cells, base by base."""
     columns = ["gsm8k", "ifeval_prompt_strict"]
     bases = list(dict.fromkeys(row["base"] for row in plan_tables(["2"], "paper").tables["table-2"].rows))
     chosen = [(evolver, base, column) for column in columns for base in bases for evolver in (SMALL, LARGE)][:cells]
 
-    def ours(address: CellAddress, reference: float) -> float:
+    def numbers(address: CellAddress, reference: float) -> float:
         return reference + 12 * ((address.at["evolver"], address.at["base"], address.column) in chosen)
 
-    return ours
+    return numbers
 
 
 def swapped(name: str) -> Numbers:
-    """Each evolver has the other's numbers."""
+    """Return the paper's numbers with the evolvers exchanged."""
     one, two = dict.fromkeys(row["evolver"] for row in plan_tables([name], "paper").tables[name].rows)
 
-    def ours(address: CellAddress, reference: float) -> float:
+    def numbers(address: CellAddress, reference: float) -> float:
         return printed_at(name, address, str(two if address.at["evolver"] == one else one))
 
-    return ours
+    return numbers
 
 
 def judged(grid: Grid) -> tuple[list[Finding], list[str]]:
-    """Every finding, and the lines of those on the whole table."""
+    """Return every finding, and the lines of those on the whole table."""
     found = list(verify.against_paper(grid))
     lines = [f"{finding.passed}: {finding.check}: {finding.detail}" for finding in found if finding.check != "cell"]
     return found, lines
@@ -196,11 +196,11 @@ def test_a_reversed_result_is_not_reproduced(name: str, lines: list[str]):
 
 def test_a_reversed_result_fails_with_its_cells_within():
     # six tenths of the way to the other evolver's number: every lead is a fifth of the paper's, and reversed
-    def ours(address: CellAddress, reference: float) -> float:
+    def numbers(address: CellAddress, reference: float) -> float:
         other = printed_at("table-2", address, LARGE if address.at["evolver"] == SMALL else SMALL)
         return reference + 0.6 * (other - reference)
 
-    found, lines = judged(at_papers_scale("table-2", ours))
+    found, lines = judged(at_papers_scale("table-2", numbers))
     assert lines == [
         "True: paper: 5 of 96 cells are off, chance allows 10",
         "False: direction: reversed: -0.41 ±0.12 points over 6 bases, the paper's +2.03 ±0.58",
@@ -223,18 +223,18 @@ def test_a_mean_difference_by_hand():
     grid = at_papers_scale("table-2", as_printed)
     leads = {("mistral-7b-v0.3", "gsm8k"): 1, ("mistral-7b-v0.3", "math"): 3, ("deepseek-7b", "gsm8k"): 6}
 
-    def ours(address: CellAddress, reference: float) -> float | None:
+    def numbers(address: CellAddress, reference: float) -> float | None:
         lead = leads.get((str(address.at["base"]), address.column))
         return None if lead is None else 10.0 + lead * (address.at["evolver"] == SMALL)
 
-    here, there = verify.mean_differences(at_papers_scale("table-2", ours), CLAIM)
-    assert sorted(here) == pytest.approx([2, 6])
-    assert verify.mean_and_stderr(here) == pytest.approx((4, 2))
+    differences, paper_differences = verify.mean_differences(at_papers_scale("table-2", numbers), CLAIM)
+    assert sorted(differences) == pytest.approx([2, 6])
+    assert verify.mean_and_stderr(differences) == pytest.approx((4, 2))
     # the paper's, over the same cells
     addresses = {(c.address.at["evolver"], c.address.at["base"], c.address.column): c for _, c in named_cells(grid)}
     gaps = {key: (addresses[SMALL, *key].reference or 0) - (addresses[LARGE, *key].reference or 0) for key in leads}
     first, second, third = gaps.values()
-    assert sorted(there) == pytest.approx(sorted([(first + second) / 2, third]))
+    assert sorted(paper_differences) == pytest.approx(sorted([(first + second) / 2, third]))
 
 
 def test_a_table_whose_names_drifted_is_not_reproduced(monkeypatch: pytest.MonkeyPatch):
@@ -315,7 +315,7 @@ def test_the_printed_lines_at_the_papers_scale(tmp_path: Path):
 
 
 def fill(folder: Path, scale: str, number: Callable[[str, str], tuple[float, int]]) -> Store:
-    """Table 2 as a run leaves it; ``number`` gives a share and its units for a grade job's key and a metric."""
+    """Commit Table 2's artifacts; ``number`` gives a share and its units for a grade job's key and a metric."""
     store = Store.open(folder)
     for job in plan_tables(["2"], scale).jobs.values():
         store.plan(job)
@@ -332,11 +332,11 @@ def fill(folder: Path, scale: str, number: Callable[[str, str], tuple[float, int
     return store
 
 
-def papers_numbers(ours: Numbers) -> Callable[[str, str], tuple[float, int]]:
-    """What :func:`fill` asks for, from the paper's cells."""
+def papers_numbers(numbers: Numbers) -> Callable[[str, str], tuple[float, int]]:
+    """Return the function that :func:`fill` needs, out of the paper's cells."""
     cells = {
         (cell.address.keys[0], cell.address.column): cell.result
-        for _, cell in named_cells(at_papers_scale("table-2", ours))
+        for _, cell in named_cells(at_papers_scale("table-2", numbers))
         if cell.result
     }
     return lambda key, metric: (cells[key, metric].value, cells[key, metric].n)
@@ -344,7 +344,7 @@ def papers_numbers(ours: Numbers) -> Callable[[str, str], tuple[float, int]]:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    """Table 2 at smoke scale, every metric at 3 of 12; nothing was computed."""
+    """A store with Table 2 at smoke scale, every metric at 3 of 12, none of them computed."""
     return fill(tmp_path / "store", "smoke", lambda key, metric: (0.25, 12))
 
 
@@ -355,7 +355,7 @@ def failures(store: Store) -> list[str]:
 
 @pytest.fixture
 def manifests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A place of its own for recorded values."""
+    """A folder for recorded values, used instead of the kit's."""
     monkeypatch.setattr(verify, "expected_path", lambda grid: tmp_path / "expected" / f"{grid.name}.toml")
     return tmp_path / "expected"
 
@@ -406,7 +406,7 @@ def test_a_table_with_a_missing_cell(store: Store, manifests: Path):
 
 
 def hole(plan: Plan, key: str) -> str:
-    """The first cell that a grade job fills, as messages name it."""
+    """Return the first cell that a grade job fills, as messages name it."""
     cell = next(cell for cell in plan.cells["table-2"] if key in cell.keys)
     column = next(column for column in plan.tables["table-2"].columns if column.id == cell.column)
     return f"table-2, {cell.at['evolver']}, {cell.at['base']}, {column.name}"

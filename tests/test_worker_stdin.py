@@ -1,4 +1,4 @@
-"""A worker's standard input: watched by the worker itself, and empty for every library that asks something."""
+"""A worker's standard input: the worker itself watches it, and libraries find it empty."""
 
 import os
 import subprocess

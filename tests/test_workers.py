@@ -121,7 +121,7 @@ def test_an_untrusted_kind_has_no_network_and_no_gpu():
 
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """Stop where the process of a worker in a container would start; what it would have been started with."""
+    """Stop where the process of a worker in a container would start; return its command and environment."""
     seen: dict[str, Any] = {}
 
     @contextmanager

@@ -12,7 +12,7 @@ from kit.images.archives import unpack
 
 
 def archive(*members: tuple[str, str, str]) -> tarfile.TarFile:
-    """An archive of (kind, name, content or target)."""
+    """Return an archive with these members: (kind, name, content or target)."""
     kinds = {
         "file": tarfile.REGTYPE,
         "folder": tarfile.DIRTYPE,
@@ -92,7 +92,7 @@ def test_links_and_names_that_lead_out_of_the_folder_are_refused(
 
 
 def test_a_chain_of_links_that_leads_out_is_refused(tmp_path: Path) -> None:
-    """Each link stays inside by its letters; one through the other does not."""
+    """Refuse two links that stay inside by their own paths, but lead out one through the other."""
     folder = tmp_path / "folder"
     folder.mkdir()
     members = (("folder", "a", ""), ("link", "b", "a"), ("link", "b/up", ".."), ("link", "c", "b/up/.."))

@@ -56,7 +56,7 @@ def test_vllm_refuses_a_model_that_can_not_be_split(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("scale", SCALES)
 def test_weights_and_cache_fit_the_cards(scale: str) -> None:
-    """``(weights + cache of one text of max_model_len) / tensor_parallel`` in the share that the engine may take."""
+    """Check ``(weights + cache of one text of max_model_len) / tensor_parallel`` against the engine's memory share."""
     plan, hardware = plan_tables(["2"], scale), Catalogue(manifests_folder()).scale(scale).hardware
     card = estimate.machine(hardware.machine)
     checked = 0

@@ -22,7 +22,7 @@ Layout = Callable[[Path, bytes, bytes], None]
 
 
 def by_digest(folder: Path, layer: bytes, config: bytes) -> None:
-    """As podman and buildah push to ``dir:``."""
+    """Write the files of an image as podman and buildah push it to ``dir:``."""
     names = []
     for data in (config, layer):
         names.append(hashlib.sha256(data).hexdigest())
@@ -32,7 +32,7 @@ def by_digest(folder: Path, layer: bytes, config: bytes) -> None:
 
 
 def by_path(folder: Path, layer: bytes, config: bytes) -> None:
-    """As docker saves."""
+    """Write the files of an image as docker saves it."""
     (folder / "blobs").mkdir()
     (folder / "blobs" / "1").write_bytes(config)
     (folder / "blobs" / "2").write_bytes(layer)
@@ -40,7 +40,7 @@ def by_path(folder: Path, layer: bytes, config: bytes) -> None:
 
 
 def image(folder: Path, layout: Layout, files: dict[str, tuple[bytes, int]], **config: str) -> Path:
-    """An image of one layer, laid out in a folder: path -> (content, time)."""
+    """Write an image of one layer into a folder; ``files``: path -> (content, time)."""
     folder.mkdir()
     layer = io.BytesIO()
     with tarfile.open(fileobj=layer, mode="w") as tar:
@@ -98,7 +98,7 @@ def test_a_lock_is_split_into_blocks_without_loss() -> None:
 
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A repository of one commit, in kit's place."""
+    """A repository of one commit that replaces the kit's checkout."""
     root = tmp_path / "checkout"
     files = {
         "docker/images.toml": '[base]\ngrade = "here.example/base@sha256:1"\n',
@@ -147,7 +147,7 @@ def test_uncommitted_files_do_not_change_label_wheels_debs_or_base(
 
 
 def record(folder: Path, monkeypatch: pytest.MonkeyPatch, **scripts: str) -> Path:
-    """Put made-up programs before the PATH's: they note what they are told, then run a script. Returns their notes."""
+    """Put programs in front of the PATH that log their arguments and run a script; return the log file."""
     folder.mkdir()
     log = folder / "log"
     log.touch()

@@ -1,4 +1,4 @@
-"""What linters don't ask of the recipes under docker/: digests, hashes, users, no address and no secret."""
+"""Rules for the recipes under docker/ that no linter checks: digests, hashes, users, no address, no secret."""
 
 import re
 import tomllib
@@ -16,7 +16,7 @@ def text(target: str) -> str:
 
 
 def instructions(target: str) -> list[tuple[str, str]]:
-    """(instruction, the rest), continued lines joined, comments left out."""
+    """Return (instruction, arguments) pairs of a recipe, continued lines joined, comments left out."""
     lines = [line for line in text(target).splitlines() if not line.lstrip().startswith("#")]
     joined = re.sub(r"\\\n\s*", " ", "\n".join(lines))
     return [
@@ -88,7 +88,7 @@ CPU = {
     'environment="cpu"': 'environment="{name}"',
     "KIT_IMAGE=cpu": "KIT_IMAGE={name}",
 }
-"""What the cpu recipe says of itself."""
+"""Places where the cpu recipe has its own name -> the place in another recipe."""
 DIFFERS = {
     "cuda": {
         '"Engine and trainer of the kit, without a GPU"': '"Engine and trainer of the kit, CUDA 13"',
@@ -104,7 +104,7 @@ DIFFERS = {
         "inside' /lock.txt >/tmp/setuptools.txt": "inside' /tools.txt >/tmp/setuptools.txt",
     },
 }
-"""Where another recipe differs from that, and how: in nothing else."""
+"""Recipe -> its only other differences from the cpu recipe: text there -> text here."""
 
 
 @pytest.mark.parametrize("target", ["cuda", "grade"])
@@ -139,7 +139,7 @@ def test_a_recipe_has_no_address_secret_or_time(target: str) -> None:
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_the_source_comes_after_the_packages(target: str) -> None:
-    """Or a change to a source file would install every package anew."""
+    """Else a change to a source file would install every package again."""
     words = [(word, rest) for word, rest in instructions(target) if word in ("RUN", "COPY")]
     first_copy = next(index for index, (word, _) in enumerate(words) if word == "COPY")
     assert any("--require-hashes" in rest for _, rest in words[:first_copy])

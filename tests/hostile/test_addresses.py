@@ -1,4 +1,4 @@
-"""Hosts that lead elsewhere, answer without end or name files outside: a fetch takes https, plain names and no more."""
+"""Hosts that redirect, answer without end or name files outside: a fetch accepts https and plain names only."""
 
 import hashlib
 import http.server
@@ -24,7 +24,7 @@ SHA256 = hashlib.sha256(HELLO).hexdigest()
 
 
 def silent(kind: str, **fields: Any) -> None:
-    """Ignore the worker's events, which are not looked at here."""
+    """Ignore the worker's events, which these tests do not check."""
 
 
 def context(source: dict[str, Any], mirror: Path | None = None) -> JobContext:
@@ -53,7 +53,7 @@ LEADS = {
 
 @pytest.fixture
 def site() -> Iterator[str]:
-    """A web server whose ``/<number>`` leads to the number's address of LEADS, ``/local`` to ``/hello``."""
+    """A web server that redirects ``/<number>`` to that address of LEADS, and ``/local`` to ``/hello``."""
     addresses = [address for address, _ in LEADS.values()]
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -78,7 +78,7 @@ def site() -> Iterator[str]:
 
 @pytest.mark.parametrize("lead", LEADS)
 def test_redirects_that_are_refused(lead: str, site: str, tmp_path: Path):
-    """ftp and plain http of any host were followed, and the password went along."""
+    """Redirects to ftp and to plain http of any host were followed, with the password."""
     url = f"{site}/{list(LEADS).index(lead)}"
     with pytest.raises(KitError) as error:
         params = {"kind": "file", "name": "x", "sha256": SHA256}
@@ -93,7 +93,7 @@ def test_redirects_that_are_followed(site: str, tmp_path: Path):
 
 
 def test_https_redirects_to_https_only():
-    """A host that was asked safely could send the request on to this machine's own servers, in the clear."""
+    """A host that was asked by https could redirect to this machine's own servers by plain http."""
     asked = urllib.request.Request("https://a.example/x")  # nothing is asked
     with pytest.raises(urllib.error.URLError, match=r"http://127.0.0.1/x: https leads on to https alone"):
         network._Redirects().redirect_request(asked, io.BytesIO(), 302, "Found", {}, "http://127.0.0.1/x")
@@ -106,7 +106,7 @@ def test_https_redirects_to_https_only():
     "url", ["file:///etc/passwd", "http://192.0.2.1/x", "data:,x", "//x", "https://u:p@a.example/"]
 )
 def test_a_planted_job_reads_no_other_address(url: str, tmp_path: Path):
-    """The worker asked whatever the job's file named, files of this machine too."""
+    """The worker read any address in a job's file, also files of this machine."""
     with pytest.raises(KitError, match=r"wanted (an address that begins with )?https://|no user and no password"):
         params = {"kind": "file", "name": "x", "sha256": None, "url": url}
         fetch.run(params, {}, tmp_path, context({"url": url, "mirror": None}))
@@ -114,7 +114,7 @@ def test_a_planted_job_reads_no_other_address(url: str, tmp_path: Path):
 
 
 def test_an_endless_answer_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """It was written until the disk was full."""
+    """An endless answer was written until the disk was full."""
 
     class Endless(io.RawIOBase):
         def read(self, size: int = -1) -> bytes:
@@ -140,7 +140,7 @@ OUTSIDE = {
 @pytest.mark.parametrize("name", OUTSIDE)
 @pytest.mark.parametrize("kind", ["file", "prompts", "folder"])
 def test_a_job_writes_inside_its_folder(kind: str, name: str, tmp_path: Path):
-    """A planted job's file was written wherever its name led."""
+    """A planted job could write its file into any folder by its name."""
     (tmp_path / "from").mkdir()
     (tmp_path / "out" / "put").mkdir(parents=True)
     source = {"path": str(tmp_path / "from"), "url": "https://a.example/{file}", "mirror": "a"}
@@ -162,7 +162,7 @@ def test_a_mirror_path_must_be_inside_the_mirror(tmp_path: Path):
 
 @pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
 def test_a_mirror_entry_that_is_not_a_file_is_reported(kind: str, tmp_path: Path):
-    """A pipe was passed by in silence, and the network asked."""
+    """A pipe in the mirror was skipped silently, and the network was used."""
     (tmp_path / "mirror").mkdir()
     (tmp_path / "out").mkdir()
     place = tmp_path / "mirror" / "x"
@@ -211,7 +211,7 @@ EXPECTED = {
 
 @pytest.mark.parametrize("text, message", EXPECTED.values(), ids=list(EXPECTED))
 def test_changed_recorded_values_are_reported(text: str, message: str):
-    """`kit verify` ended in a KeyError or a TypeError."""
+    """`kit verify` ended in a KeyError or a TypeError on such values."""
     from kit.reading.documents import parse
 
     with pytest.raises(RequestError) as error:
@@ -233,7 +233,7 @@ def test_changed_recorded_values_are_reported(text: str, message: str):
     ],
 )
 def test_changed_pins_are_reported(name: str, text: str, message: str, tmp_path: Path):
-    """`kit pin` and `kit doctor` ended in a KeyError or a TypeError."""
+    """`kit pin` and `kit doctor` ended in a KeyError or a TypeError on such pins."""
     import shutil
 
     from kit.catalogue import ROOT

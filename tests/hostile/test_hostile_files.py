@@ -182,7 +182,7 @@ def test_a_folder_in_place_of_a_file(command: str, folder: Path, kit: Kit):
 
 
 def test_a_file_name_that_is_not_utf8(folder: Path, kit: Kit):
-    """Ended in a traceback: pydantic and JSON take whole characters alone."""
+    """Such a name ended in a traceback: pydantic and JSON take only whole characters."""
     name = os.fsdecode(b"caf\xe9.json")
     (folder / name).write_text('[{"instruction": "a"}]')
     printed = refused(kit, f"evolve --seeds {name} --evolver smollm2-135m-instruct --out o.json")
@@ -267,7 +267,7 @@ def test_a_half_written_file_that_is_a_link_is_removed_and_not_followed(folder: 
 
 
 def test_an_output_that_appears_during_the_run_is_not_overwritten(folder: Path):
-    """It was replaced; and a folder that came to be there lost what had been computed."""
+    """The other output was replaced; where it was a folder, the computed result was lost."""
     from kit.cli.files import place
 
     out = folder / "o.json"
@@ -288,7 +288,7 @@ def test_an_output_that_appears_during_the_run_is_not_overwritten(folder: Path):
 def test_numbers_are_printed_before_the_file_that_cannot_be_written(
     folder: Path, kit: Kit, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    """The grades were lost with the file, after an hour of the sandbox."""
+    """The grades were lost with the file, after an hour of work in the sandbox."""
     (folder / "c.jsonl").write_text("".join(json.dumps({"id": n, "output": f"{n + 1}"}) + "\n" for n in range(3)))
     printed = list[str]()
 
@@ -322,7 +322,7 @@ def message(path: Path) -> str:
 
 
 def test_archives_nested_too_deep_are_refused(tmp_path: Path):
-    """One that holds itself was unpacked without end."""
+    """An archive that contains itself was unpacked without end."""
     inner = zipped(tmp_path / "a.zip", {"c.jsonl": b"{}"}).read_bytes()
     middle = zipped(tmp_path / "b.zip", {"a.zip": inner}).read_bytes()
     outer = zipped(tmp_path / "c.zip", {"b.zip": middle})
@@ -330,7 +330,7 @@ def test_archives_nested_too_deep_are_refused(tmp_path: Path):
 
 
 def test_a_file_numbered_by_five_thousand_digits(tmp_path: Path):
-    """Was a ValueError; names are still in the order of their numbers."""
+    """Such a file name ended in a ValueError; files are still sorted by their numbers."""
     from kit.files.completions.opening import natural
 
     path = zipped(tmp_path / "c.zip", {f"c_{5000 * '9'}.json": b"[", "c_10.json": b"[", "c_9.json": b"["})
@@ -350,7 +350,7 @@ def test_a_folder_with_too_many_files_is_refused(tmp_path: Path, monkeypatch: py
 
 
 def test_any_damage_of_an_archive_is_reported_in_a_sentence(tmp_path: Path):
-    """The library's own errors came through for some bytes: zlib.error, NotImplementedError, UnicodeDecodeError."""
+    """Damage at some bytes raised the library's errors: zlib.error, NotImplementedError, UnicodeDecodeError."""
     good = zipped(tmp_path / "c.zip", {"c\u00e9.jsonl": b'{"id": "0", "text": "2"}' * 3}).read_bytes()
     problems = [Problem(id="0", data={"question": "1 + 1?"})]
     for place in range(len(good)):
@@ -363,7 +363,7 @@ def test_any_damage_of_an_archive_is_reported_in_a_sentence(tmp_path: Path):
 
 
 def test_a_packed_file_that_unpacks_to_a_thousand_times_its_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Four GiB were unpacked before it was refused."""
+    """Four GiB were unpacked before such a file was refused."""
     monkeypatch.setattr("kit.reading.textfiles.BOMB_BYTES", 2**21)
     (tmp_path / "c.jsonl.gz").write_bytes(gzip.compress(4 * 2**20 * b"\0", 9))
     size = (tmp_path / "c.jsonl.gz").stat().st_size
@@ -434,7 +434,7 @@ def in_order(texts: list[str]) -> list[Record]:
 
 
 def test_the_order_of_texts_is_checked_in_time_that_grows_with_them():
-    """Each text was searched for the text of each problem: 5,000 times 5,000 searches for MATH."""
+    """Each text was searched for each problem's text: 5,000 times 5,000 searches for MATH."""
 
     def check(text: str) -> None:
         count = len(text) // 200
@@ -473,7 +473,7 @@ def test_values_in_messages(value: object, text: str):
 
 
 def test_a_value_as_deep_as_python_goes_is_shown():
-    """repr() of such a value ends in a RecursionError."""
+    """The function repr() raises a RecursionError on such a value."""
     deep: list[Any] = []
     for _ in range(100_000):
         deep = [deep]

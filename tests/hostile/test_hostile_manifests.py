@@ -33,13 +33,13 @@ DEEP = "; no manifest has tables that deep"
 
 
 def change(good: str, bad: str) -> str:
-    """The manifest of the other tests with one change."""
+    """Return the manifest of these tests with one change."""
     assert good in MANIFEST
     return MANIFEST.replace(good, bad, 1)
 
 
 def with_models(*models: tuple[str, str], layers: int = 2) -> str:
-    """The manifest with models of the user's own, the first of which evolves: name and source of each."""
+    """Return the manifest with the user's own models (name and source of each); the first one evolves."""
     tables = "".join(MODEL.format(name=name, source=source, layers=layers) for name, source in models)
     return change(EVOLVER, f'evolver = ["{models[0][0]}"]') + tables
 
@@ -133,7 +133,7 @@ def test_numbers(good: str, bad: str, key: str, message: str, refused: Callable[
 
 
 def test_a_number_of_ten_thousand_digits(refused: Callable[[str | bytes], str]):
-    """Ended in a traceback: Python converts no more than 4,300 digits."""
+    """Such a number ended in a traceback: Python converts at most 4,300 digits."""
     text = change(ROWS, 'mine = { dataset = "mine", rows = ' + 10_000 * "9" + " }")
     assert refused(text) == "my.toml: a whole number of more than 4,300 digits; no key takes one"
 
@@ -224,7 +224,7 @@ ADDRESSES = {
 
 @pytest.mark.parametrize("url", ADDRESSES)
 def test_addresses(url: str, refused: Callable[[str | bytes], str]):
-    """``file://`` was read, http was asked, a password was stored, and the others were tracebacks in the worker."""
+    """A ``file://`` address was read, http was used, a password was stored, others ended in a worker's traceback."""
     found = repr(url.encode().decode("unicode_escape") if "\\" in url else url).replace("user:secret", "...")
     assert refused(change(FILE, f'url = "{url}"')) == f"my.toml: datasets.mine.url: {ADDRESSES[url]}, found {found}"
 
@@ -395,14 +395,14 @@ def test_other_values_that_are_refused(text: str | bytes, message: str, refused:
 
 
 def test_twenty_of_many_faults_are_reported(refused: Callable[[str | bytes], str]):
-    """Each was a line, and each looked for the closest of all keys."""
+    """Each fault had a line, and each searched all keys for the closest."""
     lines = refused(MANIFEST + "".join(f"\nkey{n} = 1" for n in range(5000)) + "\n").splitlines()
     assert lines[0].startswith("my.toml: experiment[0].sft.key0: no such key; known: epochs, ")
     assert (len(lines), lines[-1]) == (21, "my.toml: 4,980 more faults")
 
 
 def test_a_model_with_a_name_of_90_characters_is_not_compared_letter_by_letter(refused: Callable[[str | bytes], str]):
-    """Time grew with the square of the names' length; of many known names the first are told, and cut."""
+    """Time grew with the square of the names' length; of many known names the message lists the first, cut."""
     text = with_models((90 * "a", 'folder = "x"')).replace(f'evolver = ["{90 * "a"}"]', f'evolver = ["{9000 * "ab"}"]')
     start = f"my.toml: experiment[0].evolver[0]: no model named '{58 * 'ab'}a...'; known: {57 * 'a'}..., deepseek-7b, "
     assert refused(text).startswith(start)
@@ -423,7 +423,7 @@ def test_a_table_has_at_most_five_thousand_cells(
 
 
 def test_a_product_of_a_hundred_lists_is_refused_at_once(refused: Callable[[str | bytes], str]):
-    """The product of the lists was never to be built."""
+    """The product of such lists can not be built in any time."""
     many = ", ".join(f"0.{n:03}" for n in range(1, 101))
     text = change("temperature = 0.7", f"temperature = [{many}], top_p = [{many}]").replace(
         "seed = 42", "seed = [1, 2]"
@@ -445,7 +445,7 @@ OWN = {
 
 @pytest.mark.parametrize("name", OWN)
 def test_a_manifest_can_not_have_the_name_of_one_of_the_kits(name: str, tmp_path: Path):
-    """``kit verify --record`` of a user's table-2.toml wrote over the values of the kit's own Table 2."""
+    """A user's table-2.toml let ``kit verify --record`` overwrite the values of the kit's own Table 2."""
     from kit.errors import RequestError
     from kit.plan.planning import plan_manifest
 

@@ -1,4 +1,4 @@
-"""Heads, jobs and failures that are damaged in every way that was thought of: each is a sentence with path and cure."""
+"""Damaged heads, jobs and failure files: each is reported in a sentence with path and cure."""
 
 import json
 import os
@@ -18,7 +18,7 @@ Kit = Callable[..., tuple[int, str]]
 
 
 def changed(*path: str, to: Any) -> Callable[[bytes], bytes]:
-    """Put another value at a place of a JSON file."""
+    """Return a change of a JSON file: another value at one place."""
 
     def change(data: bytes) -> bytes:
         value = inner = json.loads(data)
@@ -31,7 +31,7 @@ def changed(*path: str, to: Any) -> Callable[[bytes], bytes]:
 
 
 def without(*path: str) -> Callable[[bytes], bytes]:
-    """Drop a field of a JSON file."""
+    """Return a change of a JSON file: one field less."""
 
     def change(data: bytes) -> bytes:
         value = inner = json.loads(data)

@@ -61,7 +61,7 @@ odd_files = pytest.mark.parametrize("plant, kind", ODD.values(), ids=list(ODD))
 
 
 def place(path: Path, plant: Callable[[Path, Path], None], tmp_path: Path) -> Path:
-    """Put something odd in a file's place; returns the file that a link leads to."""
+    """Replace a file by one of another kind; return the file that a link leads to."""
     target = tmp_path / "victim"
     target.write_text("precious\n")
     if path.exists():

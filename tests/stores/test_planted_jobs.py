@@ -1,4 +1,4 @@
-"""A job that somebody put into a shared store: checked before it runs, and it writes nowhere else."""
+"""Jobs that another user put into a shared store: they are checked before they run, and write nowhere else."""
 
 import dataclasses
 import os
