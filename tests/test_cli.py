@@ -207,8 +207,8 @@ def test_store_list_show_check_gc(kit: Kit, tmp_path: Path):
     (tmp_path / "store" / "tmp" / f"{first.key}.x").mkdir()
     # a dry run removed it
     for _ in range(2):
-        said = f"would remove a half-written {first.key[:10]}  0 bytes\n"
-        assert kit("store", "gc", "--dry-run") == (0, said, "")
+        line = f"would remove a half-written {first.key[:10]}  0 bytes\n"
+        assert kit("store", "gc", "--dry-run") == (0, line, "")
     assert kit("store", "gc") == (0, f"removed a half-written {first.key[:10]}  0 bytes\n", "")
     assert kit("store", "gc") == (0, "nothing to remove\n", "")
     assert len(list(Store(tmp_path / "store").artifacts())) == 2

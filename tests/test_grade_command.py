@@ -50,9 +50,9 @@ def test_a_grading_is_stored_and_not_repeated(kit: Kit, monkeypatch: pytest.Monk
     assert [grade.id for grade in read_rows(Path("g.jsonl"), Grade)] == ["0", "1", "2"]
     shutil.move("c.jsonl", "moved.jsonl")
     monkeypatch.setattr(run, "command", lambda *_, **__: pytest.fail("a worker was started"))
-    code, again, told = kit("grade gsm8k --completions moved.jsonl --data problems.jsonl")
+    code, again, errors = kit("grade gsm8k --completions moved.jsonl --data problems.jsonl")
     assert (code, again) == (0, printed)
-    assert [line.split()[0] for line in told.splitlines()] == ["cached"] * 3
+    assert [line.split()[0] for line in errors.splitlines()] == ["cached"] * 3
 
 
 def test_another_protocol_or_fewer_rows_are_other_jobs(kit: Kit):
@@ -68,10 +68,10 @@ def test_another_protocol_or_fewer_rows_are_other_jobs(kit: Kit):
 def test_code_is_run_in_the_workers_sandbox(kit: Kit):
     text = "def double(x):\n    return 2 * x"
     Path("c.jsonl").write_text(json.dumps({"task_id": 7, "completion": text}) + "\n", encoding="utf-8")
-    code, printed, told = kit("grade mbpp --completions c.jsonl --data code.jsonl --json")
+    code, printed, errors = kit("grade mbpp --completions c.jsonl --data code.jsonl --json")
     document = json.loads(printed)
     (artifact,) = graded()
-    assert (code, told) == (0, "")
+    assert (code, errors) == (0, "")
     assert (document["results"][0]["value"], document["sandbox"]) == (1.0, artifact.facts["sandbox"])
 
 
@@ -88,6 +88,6 @@ def test_an_interrupted_grading_is_continued(kit: Kit, monkeypatch: pytest.Monke
     words = "grade gsm8k --completions c.jsonl --data problems.jsonl"
     assert kit(words)[0] == 130
     monkeypatch.setattr(run, "command", real)
-    code, printed, told = kit(words)
+    code, printed, errors = kit(words)
     assert (code, printed.split()[:5]) == (0, ["gsm8k", "2", "of", "3", "items"])
-    assert [line.split()[0] for line in told.splitlines()] == ["cached", "cached", "done"]
+    assert [line.split()[0] for line in errors.splitlines()] == ["cached", "cached", "done"]

@@ -129,8 +129,8 @@ def test_refused_output_is_reported_and_not_committed(
     store: Store, fill: Callable[[Path], Any], reason: str, copies: bool
 ) -> None:
     with exchange(store, [JOB.key], other_user=False, copies=copies) as host:
-        (told,) = worker(store, host, fill)
-    assert told.startswith(reason)
+        (refusal,) = worker(store, host, fill)
+    assert refusal.startswith(reason)
     assert not store.has(JOB.key)
 
 
@@ -153,16 +153,16 @@ def test_an_event_that_lacks_a_field_is_refused(store: Store, fields: dict[str, 
 
 def test_a_folder_that_is_replaced_by_a_link_during_the_copy_is_not_followed(store: Store, tmp_path: Path) -> None:
     # a link in place of the folder, put there while files were hashed: what it led to was chmodded, renamed, written to
-    victim = tmp_path / "victim"
-    victim.mkdir(mode=0o700)
-    (victim / "zz").write_text("theirs")
+    outside = tmp_path / "victim"
+    outside.mkdir(mode=0o700)
+    (outside / "zz").write_text("theirs")
     real = handover._copy
 
     def swap(source: int, size_bytes: int, target: Path) -> None:
         if target.name == "a":
             folder = host.out / JOB.key
             folder.rename(host.out / "aside")
-            folder.symlink_to(victim)
+            folder.symlink_to(outside)
         real(source, size_bytes, target)
 
     with exchange(store, [JOB.key], other_user=False) as host, pytest.MonkeyPatch.context() as patch:
@@ -173,7 +173,7 @@ def test_a_folder_that_is_replaced_by_a_link_during_the_copy_is_not_followed(sto
         host.take(JOB, {"event": "computed", "key": JOB.key, "rows": 1, "facts": {}, "provenance": PROVENANCE})
     folder = store.get(JOB.key).folder
     assert ((folder / "zz").read_text(), folder.is_symlink()) == ("ours", False)
-    assert ([path.name for path in victim.iterdir()], oct(victim.stat().st_mode & 0o777)) == (["zz"], "0o700")
+    assert ([path.name for path in outside.iterdir()], oct(outside.stat().st_mode & 0o777)) == (["zz"], "0o700")
 
 
 def test_output_of_model_written_code_can_not_be_changed_after_the_copy(store: Store) -> None:

@@ -196,7 +196,7 @@ def terminal(total: int, width: int = 120) -> tuple[Live, Clock, io.StringIO]:
 
 def test_the_changing_line():
     shown, clock, out = terminal(total=1)
-    said = []
+    lines = []
     for seconds, event, fields in (
         (2, "progress", phase("starting a worker")),
         (5, "start", {}),
@@ -207,8 +207,8 @@ def test_the_changing_line():
         shown(event, ANSWER, fields)
         clock.now += seconds
         (line,) = on_terminal(shown, out)  # one job: no line of jobs, which said 0/1
-        said.append(line.replace("━", "").replace("╸", "").replace("╺", "").split(maxsplit=1))
-    assert [(name, " ".join(rest.split())) for name, rest in said] == [
+        lines.append(line.replace("━", "").replace("╸", "").replace("╺", "").split(maxsplit=1))
+    assert [(name, " ".join(rest.split())) for name, rest in lines] == [
         ("answer/ifeval", "starting a worker, 2 s 0:00:02"),
         ("answer/ifeval", "at work, 5 s 0:00:05"),
         ("answer/ifeval", "starting the engine vllm, 1 s 0:00:06"),

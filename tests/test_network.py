@@ -83,7 +83,7 @@ def test_errors_of_a_host_that_was_reached(error: Exception):
     assert (network_fault(error), found) == (None, Unreachable())
 
 
-def said(found: Unreachable, url: str) -> str:
+def refusal(found: Unreachable, url: str) -> str:
     """Return the reason why an address is not requested; empty if it is."""
     try:
         found.check(url)
@@ -100,14 +100,14 @@ def fail(found: Unreachable, url: str, error: OSError) -> None:
 def test_one_unreachable_host_ends_its_own_requests_and_two_end_all():
     # each fetch found out for itself: 120 s for fourteen
     found = Unreachable()
-    assert said(found, "https://a.example/1") == ""
+    assert refusal(found, "https://a.example/1") == ""
     fail(found, "https://a.example/1", REFUSED)
-    assert said(found, "https://a.example/2") == (
+    assert refusal(found, "https://a.example/2") == (
         "no network reaches a.example, as an earlier fetch of this run found ([Errno 111] Connection refused)"
     )
-    assert said(found, "https://b.example/1") == ""  # a firewall may forbid one host
+    assert refusal(found, "https://b.example/1") == ""  # a firewall may forbid one host
     fail(found, "https://b.example/1", NO_NAME)
-    assert said(found, "https://c.example/1") == (
+    assert refusal(found, "https://c.example/1") == (
         "there is no network, as earlier fetches of this run found "
         "(a.example: [Errno 111] Connection refused; b.example: [Errno -2] Name or service not known)"
     )
@@ -117,7 +117,7 @@ def test_one_unreachable_host_ends_its_own_requests_and_two_end_all():
 def test_a_machine_without_a_network_ends_all_requests_at_once(error: OSError):
     found = Unreachable()
     fail(found, "https://a.example/1", error)
-    assert said(found, "https://b.example/1") == (
+    assert refusal(found, "https://b.example/1") == (
         f"there is no network, as earlier fetches of this run found (a.example: {error})"
     )
 

@@ -40,14 +40,14 @@ def test_the_printed_commands_accept_the_new_manifest(kit: Kit, tmp_path: Path):
     assert (code, err) == (0, "")
     first, *commands = out.splitlines()
     assert first == "wrote mine.toml, for scale smoke; edit it, then:"
-    said = [shlex.split(line)[:3] for line in commands]
-    assert said == [["kit", name, "mine.toml"] for name in ("plan", "run", "report")]
-    code, out, err = kit(*said[0][1:])
+    printed = [shlex.split(line)[:3] for line in commands]
+    assert printed == [["kit", name, "mine.toml"] for name in ("plan", "run", "report")]
+    code, out, err = kit(*printed[0][1:])
     assert (code, err) == (0, "")
     assert re.search(r"^21 jobs: .*2 evolve, 2 respond, 2 sft, 4 answer, 4 grade; ", out, flags=re.M)
-    code, out, err = kit(*said[1][1:], "--dry-run")
+    code, out, err = kit(*printed[1][1:], "--dry-run")
     assert (code, err, out.count("to do")) == (0, "", 21)
-    code, out, err = kit(*said[2][1:])
+    code, out, err = kit(*printed[2][1:])
     assert (code, err, "My experiment" in out) == (0, "", True)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.toml"]
 
@@ -136,8 +136,8 @@ def test_nothing_is_overwritten(kit: Kit, tmp_path: Path):
     (tmp_path / "link.toml").symlink_to("nowhere.toml")
     (tmp_path / "folder.toml").mkdir()
     for name in ("mine.toml", "link.toml", "folder.toml"):
-        said = f"error: {name}: is there already, and nothing is overwritten; name another file\n"
-        assert kit("new", name) == (2, "", said)
+        printed = f"error: {name}: is there already, and nothing is overwritten; name another file\n"
+        assert kit("new", name) == (2, "", printed)
     assert (tmp_path / "mine.toml").read_text() == "mine"
     assert {path.name for path in tmp_path.iterdir()} == {"mine.toml", "link.toml", "folder.toml"}
 

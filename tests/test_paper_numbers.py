@@ -38,7 +38,7 @@ def digests() -> dict[str, Any]:
     return json.loads((ROOT / "tests/data/sample/paper/reported.json").read_text(encoding="utf-8"))
 
 
-def ours(name: str) -> dict[str, Any]:
+def printed(name: str) -> dict[str, Any]:
     found = tomllib.loads((FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
     assert found.pop("schema") == 1
     return found
@@ -46,8 +46,8 @@ def ours(name: str) -> dict[str, Any]:
 
 def cells(name: str) -> str:
     """Return the lines of a table's file that hold its cells."""
-    printed = (FOLDER / f"{name}.toml").read_text(encoding="utf-8")
-    return " ".join(re.findall(r"^values(?:\.\w+)? = (.*)$", printed, flags=re.MULTILINE))
+    text = (FOLDER / f"{name}.toml").read_text(encoding="utf-8")
+    return " ".join(re.findall(r"^values(?:\.\w+)? = (.*)$", text, flags=re.MULTILINE))
 
 
 @lru_cache
@@ -60,8 +60,8 @@ def test_every_number_is_the_transcribed_one(
     name: str, carry: ModuleType, digests: dict[str, Any], reference_data: Path
 ):
     if reference_data.name == "shared":  # says which number differs, where a hash says only that one does
-        assert ours(name) == carry.reported_document(transcription(reference_data / "paper/reported.yaml"), name)
-    assert carry.digest(ours(name)) == digests["numbers"][name]
+        assert printed(name) == carry.reported_document(transcription(reference_data / "paper/reported.yaml"), name)
+    assert carry.digest(printed(name)) == digests["numbers"][name]
 
 
 def test_nothing_transcribed_is_missing(carry: ModuleType, digests: dict[str, Any]):

@@ -71,10 +71,10 @@ def test_moved_pins_are_printed_and_kept_without_the_option(tree: Path) -> None:
     moved = Same(tree, **{"Qwen/Qwen2.5-0.5B": "d" * 40})
     old = Catalogue(tree / "manifests").models["qwen-2.5-0.5b"].hub
     assert old is not None
-    said = f"model qwen-2.5-0.5b: moved from {old.revision} to {'d' * 40}"
-    assert list(pins.refresh(moved, move=False, root=tree)) == [f"{said}; left as it is (--move)"]
+    line = f"model qwen-2.5-0.5b: moved from {old.revision} to {'d' * 40}"
+    assert list(pins.refresh(moved, move=False, root=tree)) == [f"{line}; left as it is (--move)"]
     assert changes(before, tree) == []
-    assert list(pins.refresh(moved, move=True, root=tree)) == [said]
+    assert list(pins.refresh(moved, move=True, root=tree)) == [line]
     assert changes(before, tree) == [f'-hub.revision = "{old.revision}"', f'+hub.revision = "{"d" * 40}"']
 
 
@@ -164,12 +164,12 @@ def test_a_debian_package_names_its_successor_and_moves_wherever_it_is_pinned(tr
     before, sha256 = texts(tree), "e" * 64
     old = next(pin.found for pin in pins.pins(tree) if pin.name == "cpu/libseccomp2")
     network = Same(tree, libseccomp2=f"9.9-1+deb12u9 {sha256}")
-    said = [f"Debian package {image}/libseccomp2: moved from {old} to 9.9-1+deb12u9 {sha256}"
+    lines = [f"Debian package {image}/libseccomp2: moved from {old} to 9.9-1+deb12u9 {sha256}"
             for image in ("cpu", "cuda", "grade")]  # fmt: skip
     left = list(pins.refresh(network, move=False, root=tree))
-    assert left == [f"{line}; left as it is (--move)" for line in said]
+    assert left == [f"{line}; left as it is (--move)" for line in lines]
     assert changes(before, tree) == []
-    assert list(pins.refresh(network, move=True, root=tree)) == said
+    assert list(pins.refresh(network, move=True, root=tree)) == lines
     version, _, old_sha256 = str(old).partition(" ")
     assert changes(before, tree) == 3 * [
         f'-"libseccomp2" = {{ version = "{version}", sha256 = "{old_sha256}" }}',

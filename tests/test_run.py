@@ -35,7 +35,7 @@ def job(stage: str, name: str, inputs: dict[str, str] | None = None, **params: A
     )
 
 
-class Said:
+class SentEvents:
     """A list of the events that a worker sends."""
 
     def __init__(self) -> None:
@@ -54,13 +54,13 @@ def store(tmp_path: Path) -> Store:
 
 
 @pytest.fixture
-def said() -> Said:
-    return Said()
+def sent() -> SentEvents:
+    return SentEvents()
 
 
 @pytest.fixture
-def context(said: Said) -> JobContext:
-    return JobContext(rank=0, world=1, mirror=None, unsafe_exec=False, emit=said)
+def context(sent: SentEvents) -> JobContext:
+    return JobContext(rank=0, world=1, mirror=None, unsafe_exec=False, emit=sent)
 
 
 class Stage:
@@ -86,14 +86,14 @@ def use(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Stage:
 
 
 def test_a_job_is_run_once_and_committed(
-    store: Store, said: Said, context: JobContext, monkeypatch: pytest.MonkeyPatch
+    store: Store, sent: SentEvents, context: JobContext, monkeypatch: pytest.MonkeyPatch
 ):
     stage = use(Stage(), monkeypatch)
     store.plan(made := job("fetch", "x", world=1))
     assert run_job(store, made.key, context)
     assert run_job(store, made.key, context)
-    assert (stage.runs, said.kinds()) == (1, ["start", "progress", "done", "done"])
-    assert said.lines[-1][1]["shared"]
+    assert (stage.runs, sent.kinds()) == (1, ["start", "progress", "done", "done"])
+    assert sent.lines[-1][1]["shared"]
     found = store.get(made.key)
     assert found.facts == {"tokens": 3, "params": {"name": "x"}, "inputs": []}  # world is the launcher's
     assert (found.provenance["environment"], store.check(made.key)) == ("grade", [])
@@ -107,27 +107,27 @@ ERRORS = {
 
 @pytest.mark.parametrize("error, reason", ERRORS.values(), ids=list(ERRORS))
 def test_a_failure_leaves_its_reason_and_nothing_else(
-    error: Exception, reason: str, store: Store, said: Said, context: JobContext, monkeypatch: pytest.MonkeyPatch
+    error: Exception, reason: str, store: Store, sent: SentEvents, context: JobContext, monkeypatch: pytest.MonkeyPatch
 ):
     use(Stage(error), monkeypatch)
     store.plan(made := job("fetch", "x"))
     assert not run_job(store, made.key, context)
-    assert said.lines[-1] == ("failed", {"key": made.key, "reason": reason})
+    assert sent.lines[-1] == ("failed", {"key": made.key, "reason": reason})
     assert (store.has(made.key), store.failure(made.key)) == (False, reason)
     assert list((store.root / "tmp").iterdir()) == []
 
 
 def test_a_job_without_its_inputs_is_blocked_not_failed(
-    store: Store, said: Said, context: JobContext, monkeypatch: pytest.MonkeyPatch
+    store: Store, sent: SentEvents, context: JobContext, monkeypatch: pytest.MonkeyPatch
 ):
     # was reported and recorded as a failure of its own
     stage = use(Stage(), monkeypatch)
     store.plan(made := job("grade", "x", {"data": "d" * 64}))
     assert not run_job(store, made.key, context)
-    assert (said.lines, stage.runs, store.failure(made.key)) == ([("blocked", {"key": made.key})], 0, None)
+    assert (sent.lines, stage.runs, store.failure(made.key)) == ([("blocked", {"key": made.key})], 0, None)
 
 
-def test_a_start_and_the_first_count_after_it_are_reported(context: JobContext, said: Said):
+def test_a_start_and_the_first_count_after_it_are_reported(context: JobContext, sent: SentEvents):
     # 0/1 was all that was seen while an engine started
     context.key = "k"
     settings = EngineSettings(name="fake")
@@ -142,34 +142,34 @@ def test_a_start_and_the_first_count_after_it_are_reported(context: JobContext, 
         for text in ("starting the engine fake", "at work")
     ]
     counts = [("progress", {"key": "k", "done": 0, "total": total, "tokens": 0}) for total in (9, 4)]
-    assert said.lines == [starts, at_work, counts[0], starts, at_work, counts[1]]
-    assert all(events.parse(marked({"event": kind, **fields})) for kind, fields in said.lines)
+    assert sent.lines == [starts, at_work, counts[0], starts, at_work, counts[1]]
+    assert all(events.parse(marked({"event": kind, **fields})) for kind, fields in sent.lines)
 
 
-def test_ranks_other_than_0_report_nothing(said: Said):
-    silent = JobContext(rank=1, world=2, mirror=None, unsafe_exec=False, emit=said)
+def test_ranks_other_than_0_report_nothing(sent: SentEvents):
+    silent = JobContext(rank=1, world=2, mirror=None, unsafe_exec=False, emit=sent)
     silent.engine(Path("a"), EngineSettings(name="fake"))
     silent.progress(1, 1)
-    assert said.lines == []
+    assert sent.lines == []
 
 
 def test_the_start_of_a_trainer_is_reported(
-    store: Store, said: Said, context: JobContext, monkeypatch: pytest.MonkeyPatch
+    store: Store, sent: SentEvents, context: JobContext, monkeypatch: pytest.MonkeyPatch
 ):
     for worker in ("train", "convert"):
         use(Stage(worker=worker), monkeypatch)
         store.plan(made := job("a stage", worker))
         assert run_job(store, made.key, context)
-    phases = [fields.get("phase") for kind, fields in said.lines if kind == "progress"]
+    phases = [fields.get("phase") for kind, fields in sent.lines if kind == "progress"]
     assert phases == ["starting the trainer", None, None]
 
 
 def test_the_start_of_a_worker_is_reported_before_its_first_event(store: Store, monkeypatch: pytest.MonkeyPatch):
-    heard: list[tuple[str, str, Any]] = []
+    reports: list[tuple[str, str, Any]] = []
     first, second = job("fetch", "x"), job("grade", "y")
     text = marked({"event": "start", "key": first.key})
-    run_printed(text, [first, second], store, monkeypatch, lambda e, j, f: heard.append((e, j.id, f.get("phase"))))
-    assert heard == [
+    run_printed(text, [first, second], store, monkeypatch, lambda e, j, f: reports.append((e, j.id, f.get("phase"))))
+    assert reports == [
         ("progress", "fetch/x", "starting a worker"),
         ("start", "fetch/x", None),
         ("failed", "fetch/x", None),
@@ -248,12 +248,12 @@ def test_a_plan_with_everything_cached_starts_no_worker(store: Store, monkeypatc
     made = job("fetch", "x")
     with store.scratch(made.key) as out:
         store.commit(made, out, rows=5, facts={}, provenance={})
-    heard: list[tuple[str, str, Any]] = []
+    reports: list[tuple[str, str, Any]] = []
     outcome = run.execute(
-        {made.key: made}, store, Options(store=store.root), lambda e, j, f: heard.append((e, j.id, f["rows"]))
+        {made.key: made}, store, Options(store=store.root), lambda e, j, f: reports.append((e, j.id, f["rows"]))
     )
     assert (outcome.cached, outcome.done, outcome.failed) == ([made.key], [], {})
-    assert heard == [("cached", "fetch/x", 5)]
+    assert reports == [("cached", "fetch/x", 5)]
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 1, 2, 0), (2, 3, 0, 1)])
@@ -418,13 +418,13 @@ HEARD = {
 def test_handling_of_an_event(
     event: dict[str, Any], contained: bool, wanted: tuple[int, bool, list[str]], store: Store
 ):
-    made, told = job("grade", "x"), list[str]()
+    made, reported = job("grade", "x"), list[str]()
     taken = Taken(store)
-    whole = run.Run({made.key: made}, store, Options(store=store.root), lambda kind, *_: told.append(kind))
+    whole = run.Run({made.key: made}, store, Options(store=store.root), lambda kind, *_: reported.append(kind))
     whole.pending[made.key] = made
     worker = run.Worker(whole, [made.key], taken if contained else None, run.Limits())  # type: ignore[arg-type]
     worker.handle({**event, "key": made.key})
-    assert (len(taken.keys), worker.ended_one, told) == wanted
+    assert (len(taken.keys), worker.ended_one, reported) == wanted
     assert store.has(made.key) == bool(wanted[0])
 
 

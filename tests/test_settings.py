@@ -161,11 +161,11 @@ CHANGES = {
 }
 
 
-@pytest.mark.parametrize("file, old, new, what, why", CHANGES.values(), ids=list(CHANGES))
-def test_a_changed_manifest_fails_by_name(manifests: Path, file: str, old: str, new: str, what: str, why: str):
+@pytest.mark.parametrize("file, old, new, what, reason", CHANGES.values(), ids=list(CHANGES))
+def test_a_changed_manifest_fails_by_name(manifests: Path, file: str, old: str, new: str, what: str, reason: str):
     change(manifests, file, old, new)
     found = failed(check([what.partition(",")[0]], manifests))
-    assert {name: detail.split("; ")[0] for name, detail in found.items()} == {what: why}
+    assert {name: detail.split("; ")[0] for name, detail in found.items()} == {what: reason}
 
 
 def test_a_changed_batch_fails_both_its_factors(manifests: Path):
@@ -225,12 +225,12 @@ SIZES = {
 }
 
 
-@pytest.mark.parametrize("changes, what, why", SIZES.values(), ids=list(SIZES))
-def test_a_changed_size_fails_by_name(changes: dict[str, dict[str, Any]], what: list[str], why: str):
+@pytest.mark.parametrize("changes, what, reason", SIZES.values(), ids=list(SIZES))
+def test_a_changed_size_fails_by_name(changes: dict[str, dict[str, Any]], what: list[str], reason: str):
     found = failed(table_7([training(base, **changes.get(base, {})) for base in RATES]))
     (base,) = changes
     assert list(found) == [f"table-7, {name}" for name in what]
-    assert found[f"table-7, {what[0]}"] == f"experiments/sizes.toml: experiment 'sizes', base {base!r}: {why}"
+    assert found[f"table-7, {what[0]}"] == f"experiments/sizes.toml: experiment 'sizes', base {base!r}: {reason}"
 
 
 def test_a_size_that_no_experiment_trains_fails():

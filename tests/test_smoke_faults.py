@@ -38,15 +38,15 @@ def kit(store: Path) -> subprocess.Popen[str]:
 
 def finished(store: Path) -> str:
     with kit(store) as process:
-        said, _ = process.communicate()
-    assert process.returncode == 0, said
-    return said
+        output, _ = process.communicate()
+    assert process.returncode == 0, output
+    return output
 
 
-def settled(said: str) -> dict[str, set[str]]:
+def settled(output: str) -> dict[str, set[str]]:
     """Return the ids of the jobs that are done or cached."""
     found: dict[str, set[str]] = {"done": set(), "cached": set()}
-    for state, id in re.findall(r"^(done|cached) +[0-9a-f]{10} +(\S+)", said, re.MULTILINE):
+    for state, id in re.findall(r"^(done|cached) +[0-9a-f]{10} +(\S+)", output, re.MULTILINE):
         found[state].add(id)
     return found
 
@@ -61,9 +61,11 @@ def rows(store: Path) -> dict[str, dict[str, str]]:
     return found
 
 
-def table(said: str) -> str:
+def table(output: str) -> str:
     """Return the lines printed below the jobs, without the seconds of the last line."""
-    return said.rpartition("\n\n")[2] if "\n\n" in said else re.sub(r"^(done|cached).*\n", "", said, flags=re.MULTILINE)
+    if "\n\n" in output:
+        return output.rpartition("\n\n")[2]
+    return re.sub(r"^(done|cached).*\n", "", output, flags=re.MULTILINE)
 
 
 def test_a_run_killed_at_every_stage_and_at_random_gives_the_same_rows(tmp_path: Path):
@@ -86,12 +88,12 @@ def test_a_run_killed_at_every_stage_and_at_random_gives_the_same_rows(tmp_path:
         with kit(store) as process:
             time.sleep(dice.uniform(1, 20))
             process.kill()
-            said, _ = process.communicate()
-            done += settled(said)["done"]
+            output, _ = process.communicate()
+            done += settled(output)["done"]
     done += settled(finished(store))["done"]
     assert len(done) == len(set(done)), "a job was done twice"
-    mine, theirs = rows(store), rows(reference)
-    assert {key: theirs[key] for key in mine} == mine
+    found, wanted = rows(store), rows(reference)
+    assert {key: wanted[key] for key in found} == found
     again = finished(store)
     assert settled(again)["done"] == set()
     assert settled(again)["cached"] == {artifact.job.id for artifact in Store(store).artifacts()}

@@ -166,8 +166,8 @@ def test_as_many_cells_are_off_as_chance_allows(off: int, passed: bool):
     assert sum(finding.verdict == "off" for finding in found) == off
     assert all(finding.passed for finding in found if finding.check == "cell")
     assert all(finding.passed for finding in found) == passed
-    said = "are reproduced" if passed else "are not reproduced"
-    assert said in verify.verdict(plan_tables(["2"], "paper"), found)
+    verdict = "are reproduced" if passed else "are not reproduced"
+    assert verdict in verify.verdict(plan_tables(["2"], "paper"), found)
 
 
 def test_the_papers_own_numbers_are_reproduced():
@@ -189,8 +189,8 @@ REVERSED = {
 @pytest.mark.parametrize("name, lines", REVERSED.items())
 def test_a_reversed_result_is_not_reproduced(name: str, lines: list[str]):
     # 84 and 74 of 96 cells were "reproduced" with the evolvers swapped
-    found, said = judged(at_papers_scale(name, swapped(name)))
-    assert said == lines
+    found, verdict = judged(at_papers_scale(name, swapped(name)))
+    assert verdict == lines
     assert "are not reproduced" in verify.verdict(plan_tables([name], "paper"), found)
 
 

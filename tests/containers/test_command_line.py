@@ -184,19 +184,19 @@ def test_an_unknown_runtime_ends_with_exit_code_2(tmp_path: Path) -> None:
 def test_a_worker_in_a_container_reads_the_store_and_writes_to_its_own_folder(tmp_path: Path) -> None:
     store = Store.open(tmp_path / "store")
     shape = Shape(kind=KINDS["text"], environment="cpu", world=1)
-    where = Containers(runtime="docker", images={"cpu": IMAGE})
-    with exchange(store, ["k1", "k2"], other_user=False) as hand:
+    chosen = Containers(runtime="docker", images={"cpu": IMAGE})
+    with exchange(store, ["k1", "k2"], other_user=False) as folders:
         options = Options(store=store.root, mirror=tmp_path / "mirror")
-        words = command_in_container(shape, ["k1", "k2"], options, where, hand, cpu=True)
+        words = command_in_container(shape, ["k1", "k2"], options, chosen, folders, cpu=True)
         volumes = [word.removeprefix("--volume=") for word in words if word.startswith("--volume=")]
         assert volumes == [
             f"{store.root}/artifacts:/store/artifacts:ro",
             f"{store.root}/jobs:/store/jobs:ro",
-            f"{hand.refusals}:/refusals:ro",
-            f"{hand.out}:/out:rw",
+            f"{folders.refusals}:/refusals:ro",
+            f"{folders.out}:/out:rw",
         ]
-        assert {f"--name={hand.name}", "--label=org.evolkit.key=k1"} <= set(words)
-        assert hand.name.startswith("kit-k1.")
+        assert {f"--name={folders.name}", "--label=org.evolkit.key=k1"} <= set(words)
+        assert folders.name.startswith("kit-k1.")
     inside = words[words.index(IMAGE.id) + 1 :]
     assert inside[:3] == ["-u", "-m", "accelerate.commands.launch"]
     places = ["--store", "/store", "--out", "/out", "--refusals", "/refusals", "--world", "1", "--lifeline", "k1", "k2"]
@@ -209,9 +209,9 @@ def test_a_worker_in_a_container_reads_the_store_and_writes_to_its_own_folder(tm
 @pytest.mark.parametrize("runtime", ["docker", "podman", "apptainer"])
 def test_a_relative_path_is_refused_before_the_first_container(runtime: str, option: str, tmp_path: Path) -> None:
     # podman: `creating named volume "store/tmp/.../said"`, in every job
-    where = Containers(runtime=runtime, images={}, mounts=(("a/b", "/b"),) if option == "mount" else ())
+    chosen = Containers(runtime=runtime, images={}, mounts=(("a/b", "/b"),) if option == "mount" else ())
     mirror = Path("a/b") if option == "mirror" else None
-    options = Options(store=Path("a/b") if option == "store" else tmp_path, mirror=mirror, containers=where)
+    options = Options(store=Path("a/b") if option == "store" else tmp_path, mirror=mirror, containers=chosen)
     with pytest.raises(RequestError) as caught:
         check_folders(options)
     assert str(caught.value) == (

@@ -167,7 +167,7 @@ def test_vllm_and_transformers_accept_every_configuration(scale: str, cuda: cont
     driver = Path(__file__).parent / "gpu_scales.py"
     words = ["-c", f"mkdir /tmp/x && {containers.PYTHON} /mounted/{driver.name} {scale} /tmp/x"]
     inside = json.loads(run_inside(cuda, "/bin/sh", *words, mounted=(driver,)).stdout.splitlines()[-1])
-    refused = {name: said for part in inside.values() for name, said in part.items() if "refused" in said}
+    refused = {name: facts for part in inside.values() for name, facts in part.items() if "refused" in facts}
     assert refused == {}
     plan = plan_tables(["2"], scale)
     assert {name.partition(" ")[0] for name in inside["engines"]} | set(inside["training"]) <= set(plan.models)

@@ -28,9 +28,9 @@ def found(scale: str, folder: Path, *words: str) -> dict[str, dict[str, dict[str
 @pytest.mark.parametrize("scale", SCALES)
 def test_vllm_and_transformers_accept_every_configuration(scale: str, tmp_path: Path) -> None:
     plan, hardware = plan_tables(["2"], scale), Catalogue(manifests_folder()).scale(scale).hardware
-    said = found(scale, tmp_path)
-    assert said["engines"]
-    for key, engine in said["engines"].items():
+    output = found(scale, tmp_path)
+    assert output["engines"]
+    for key, engine in output["engines"].items():
         assert "refused" not in engine, f"{key}: {engine}"
         name, _, shared = key.partition(" tp=")
         model, gpus = plan.models[name], int(shared)
@@ -38,8 +38,8 @@ def test_vllm_and_transformers_accept_every_configuration(scale: str, tmp_path: 
         assert (model.heads % gpus, model.kv_heads % gpus, hardware.gpus % gpus) == (0, 0, 0)
         assert engine["max_model_len"] <= model.context
         assert engine["dtype"] == "torch.bfloat16"
-    assert said["training"]
-    for name, run in said["training"].items():
+    assert output["training"]
+    for name, run in output["training"].items():
         assert "refused" not in run, f"{name}: {run}"
         assert run["bf16"] is True
         assert run["fsdp"] == (hardware.gpus > 1)

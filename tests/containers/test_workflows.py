@@ -116,12 +116,12 @@ def store(root: Path, **files: str) -> Path:
     ids=["the same", "another content", "a file less", "an artifact less"],
 )
 def test_stores_are_compared_key_by_key_and_file_by_file(
-    other: dict[str, str], code: int, said: str, tmp_path: Path
+    other: dict[str, str], code: int, end: str, tmp_path: Path
 ) -> None:
     stores = [store(tmp_path / "left", a="1", b="2"), store(tmp_path / "right", **other)]
     script = ROOT / "tests" / "containers" / "compare_stores.py"
     done = subprocess.run([sys.executable, str(script), *stores], text=True, capture_output=True, check=False, cwd=ROOT)
-    assert (done.returncode, done.stdout.strip().endswith(said)) == (code, True), done.stdout + done.stderr
+    assert (done.returncode, done.stdout.strip().endswith(end)) == (code, True), done.stdout + done.stderr
 
 
 def test_empty_and_damaged_stores_do_not_compare_as_equal(tmp_path: Path) -> None:

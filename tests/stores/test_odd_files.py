@@ -104,12 +104,12 @@ def test_a_log(
     waiting = new_job("two")
     path = store.log_path(waiting.key)
     target = place(path, plant, tmp_path)
-    heard: list[str] = []
+    events: list[str] = []
     outcome = run.execute(
-        {waiting.key: waiting}, store, Options(store=store.root), lambda event, job, fields: heard.append(event)
+        {waiting.key: waiting}, store, Options(store=store.root), lambda event, job, fields: events.append(event)
     )
     assert outcome.failed == {waiting.key: f"{path}: {kind}, wanted a plain file; remove it"}
-    assert heard == ["failed"]
+    assert events == ["failed"]
     run._log(store, waiting.key, "a line\n")  # as it would be, if it came there later
     assert target.read_text() == "precious\n"
 

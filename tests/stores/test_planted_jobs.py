@@ -138,12 +138,12 @@ def test_a_plan_replaces_a_planted_job_file(store: Store, new_job: Callable[...,
 
 
 def test_a_worker_reports_a_file_that_is_not_a_job(store: Store, made: Job):
-    heard: list[tuple[str, dict[str, Any]]] = []
+    events: list[tuple[str, dict[str, Any]]] = []
     worker = context(store)
-    worker.emit = lambda kind, **fields: heard.append((kind, fields))
+    worker.emit = lambda kind, **fields: events.append((kind, fields))
     (store.root / "jobs" / f"{made.key}.json").write_text("{}")
     assert not run_job(store, made.key, worker)
-    ((kind, fields),) = heard
+    ((kind, fields),) = events
     assert (kind, fields["key"], "not a job (id: missing; wanted a text)" in fields["reason"]) == (
         "failed",
         made.key,
