@@ -1,4 +1,4 @@
-"""Completions files as people's tools write them; what is wrong with them is in test_bad_inputs."""
+"""Completions files as people's tools write them; bad ones are in test_bad_completions."""
 
 import json
 from pathlib import Path
