@@ -61,7 +61,7 @@ def reproduce(
         dry_run=dry_run,
         yes=yes,
         unsafe=unsafe_exec,
-        auto=chosen_here(tables, scale),
+        auto=machine_chooses_scale(tables, scale),
         runtime=runtime,
     )
 
@@ -112,7 +112,7 @@ def run_plan(
     console = terminal.console()
     plan = make()
     check_mirror(mirror)
-    say_choices(console, plan, auto=auto)
+    print_choices(console, plan, auto=auto)
     if dry_run:
         show_plan(console, plan, store_to_plan(store_path))
         return
@@ -172,12 +172,12 @@ def print_interrupted(console: "Console", plan: "Plan", outcome: "Outcome") -> N
         console.print(Text(text, style="yellow"), soft_wrap=True)
 
 
-def chosen_here(tables: list[str], scale: str) -> bool:
+def machine_chooses_scale(tables: list[str], scale: str) -> bool:
     """Return whether this machine decides on the scale: none is given, and no manifest names its own."""
     return scale == "auto" and not any(name.endswith(".toml") for name in tables)
 
 
-def say_choices(console: "Console", plan: "Plan", *, auto: bool) -> None:
+def print_choices(console: "Console", plan: "Plan", *, auto: bool) -> None:
     """Print the scale, if this machine chose it, and the notes of the plan."""
     from rich.text import Text
 
@@ -236,7 +236,7 @@ def plan(
         opened.plan(job)
     if not json:
         console = Console(highlight=False)
-        say_choices(console, found, auto=chosen_here(tables, scale))
+        print_choices(console, found, auto=machine_chooses_scale(tables, scale))
         show_plan(console, found, opened)
         return
     document = {
