@@ -67,9 +67,9 @@ def end_leftover_containers(runtime: str, store: Store) -> list[str]:
     """
     if runtime == "apptainer":
         return []
-    ours = f"--filter=label={STORE_LABEL}={store_id(store)}"
+    label_filter = f"--filter=label={STORE_LABEL}={store_id(store)}"
     ended = []
-    for name in _output_lines(runtime, "ps", "--all", ours, "--format={{.Names}}"):
+    for name in _output_lines(runtime, "ps", "--all", label_filter, "--format={{.Names}}"):
         for facts in json.loads("\n".join(_output_lines(runtime, "container", "inspect", name)) or "[]"):
             # busy: a run is alive; else a label that the kit did not write, or a lock that is none
             with contextlib.suppress(KitError), store.lock(facts["Config"]["Labels"][KEY_LABEL]):

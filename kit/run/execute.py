@@ -116,7 +116,7 @@ class Run:
     def add(self, key: str) -> None:
         """Record a job as cached, as failed where it can't be started, or else as pending."""
         job, done = self.jobs[key], self.store.has(key)
-        if not (done and os.path.lexists(self.store.root / "jobs" / f"{key}.json")):  # a done job's is not read here
+        if not (done and os.path.lexists(self.store.root / "jobs" / f"{key}.json")):  # the file of a done job is not read
             self.store.plan(job)
         if done:
             self.outcome.cached.append(key)
@@ -216,8 +216,8 @@ def order_by_model(keys: Iterable[str], jobs: Mapping[str, Job]) -> list[str]:
         if not same:
             waiting = {model_of(key) for key in left if not ready(key)}
             free = [key for key in now if model_of(key) not in waiting] or now
-            alike = [key for key in free if order and shape_of(key) == shape_of(order[-1])]
-            model = model_of((alike or free)[0])
+            same_shape = [key for key in free if order and shape_of(key) == shape_of(order[-1])]
+            model = model_of((same_shape or free)[0])
             same = [key for key in now if model_of(key) == model]
         order.append(same[0])
         del left[same[0]]
@@ -271,15 +271,15 @@ def _kill(process: subprocess.Popen[str]) -> None:
 
 
 def _start(shape: Shape, keys: list[str], options: Options, folders: Exchange | None) -> subprocess.Popen[str]:
-    """Start the worker's process: Python here, or the runtime's client with Python in a container."""
+    """Start the worker's process: Python on the host, or the runtime's client with Python in a container."""
     cpu = shape.environment != "cuda"
     if options.containers and folders:
-        words = command_in_container(shape, keys, options, options.containers, folders, cpu=cpu)
+        arguments = command_in_container(shape, keys, options, options.containers, folders, cpu=cpu)
         variables = client_environment(options.containers.runtime, shape.kind)
     else:
-        words, variables = command(shape, keys, options, cpu=cpu), environment(shape, cpu=cpu)
+        arguments, variables = command(shape, keys, options, cpu=cpu), environment(shape, cpu=cpu)
     return subprocess.Popen(
-        words,
+        arguments,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

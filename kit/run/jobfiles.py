@@ -10,7 +10,7 @@ from kit.workers import kind_of
 
 PLAN_AGAIN = "plan it again: kit plan TABLE --write"
 MOST_PROCESSES = 4096
-"""Processes that may share a job; no machine here has more GPUs."""
+"""Most processes that may share a job; no known machine has more GPUs."""
 
 
 def check_fields(job: Job) -> None:

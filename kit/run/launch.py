@@ -108,7 +108,7 @@ def check_folders(options: Options) -> None:
         return
     runtime = options.containers.runtime
     separator = "colon or a comma" if runtime == "apptainer" else "colon"
-    for folder in (options.store, options.mirror, *(here for here, _ in options.containers.mounts)):
+    for folder in (options.store, options.mirror, *(path for path, _ in options.containers.mounts)):
         if folder is not None and not Path(folder).is_absolute():
             raise RequestError(
                 f"--runtime {runtime}: {folder}: to it a relative path is the name of a volume; give the whole path"
