@@ -116,7 +116,7 @@ class Run:
     def add(self, key: str) -> None:
         """Record a job as cached, as failed where it can't be started, or else as pending."""
         job, done = self.jobs[key], self.store.has(key)
-        if not (done and os.path.lexists(self.store.root / "jobs" / f"{key}.json")):  # the file of a done job is not read
+        if not (done and os.path.lexists(self.store.root / "jobs" / f"{key}.json")):  # a done job's file is not read
             self.store.plan(job)
         if done:
             self.outcome.cached.append(key)
