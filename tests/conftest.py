@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -66,6 +67,20 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if not (SHARED / "data").is_dir():
         taken = ("reference_data" in getattr(item, "fixturenames", ()) for item in session.items)
         session.config.stash[SAMPLED] = sum(taken)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Tell the process that started this one what it counted, where tests run in several (pytest-xdist)."""
+    if hasattr(session.config, "workeroutput"):
+        counts = [session.config.stash.get(key, 0) for key in (SKIPPED, SAMPLED)]
+        session.config.workeroutput["counts"] = counts
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    """Take what a process counted; each of them collects every test, so they all count the same."""
+    if counts := getattr(node, "workeroutput", {}).get("counts"):
+        node.config.stash[SKIPPED], node.config.stash[SAMPLED] = counts
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
