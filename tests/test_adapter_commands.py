@@ -78,8 +78,10 @@ def test_an_adapter_with_more_than_low_rank_matrices_is_refused(
 
 def test_an_adapter_is_planned_beside_its_base(adapter: Callable[..., Path]):
     bench = Workbench("smoke")
-    inputs, rank = bench.answering(str(adapter(base_model_name_or_path="smollm2-135m-instruct")), "")
-    assert (sorted(inputs), rank) == (["adapter", "model"], 8)
+    bench.problems("gsm8k", None)
+    key = bench.answer("gsm8k", str(adapter(base_model_name_or_path="smollm2-135m-instruct")), "", 42)
+    inputs, engine = bench.plan.jobs[key].inputs, bench.plan.jobs[key].params["engine"]
+    assert (sorted(inputs), engine["lora_rank"]) == (["adapter", "data", "model"], 8)
     assert bench.plan.jobs[inputs["model"]].id == "convert/smollm2-135m-instruct"
     assert sorted(bench.plan.jobs[inputs["adapter"]].params["files"]) == [
         "adapter_config.json",

@@ -35,7 +35,7 @@ def planned(where: list[Point]) -> Plan:
     planner = Planner(CATALOGUE, CATALOGUE.scale("paper"), "paper", locks())
     for point in where:
         for benchmark in BENCHMARKS:
-            planner.grade(point, benchmark)
+            planner.need("grade", point.on(benchmark))
     return planner.plan
 
 

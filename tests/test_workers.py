@@ -83,7 +83,7 @@ def test_a_stage_of_an_unknown_kind_is_refused_before_any_work(
     stage, store = new_stage("cross_check_faulty", worker), Store.open(tmp_path / "store")
     whole = f"stages/{stage}.py: WORKER: {message}{', '.join(KINDS)}"
     with pytest.raises(RequestError) as caught:
-        Workbench("smoke").planner.add(stage, "x", {}, {})
+        Workbench("smoke").planner.job(stage, "x", {}, {})
     assert str(caught.value) == whole
     first, second = job("fetch", params={"kind": "file"}), job(stage)
     with pytest.raises(RequestError) as caught:
@@ -166,7 +166,7 @@ def test_access_of_each_kind_of_worker(
 
 def test_a_jobs_kind_is_in_the_plan_and_not_in_its_key():
     bench = Workbench("smoke")
-    key = bench.data("gsm8k", None)
+    key = bench.problems("gsm8k", None)
     made = bench.plan.jobs[key]
     assert made.worker == "fetch"
     assert job("grade", worker="sandbox").key == job("grade").key

@@ -3,7 +3,7 @@
 import hashlib
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
@@ -47,6 +47,8 @@ class Catalogue:
     """Where its relative paths start."""
     where: str = ""
     """How messages name the user's manifest."""
+    files: dict[str, Dataset] = field(default_factory=dict)
+    """Files that a command names, by their paths."""
 
     @cached_property
     def models(self) -> Mapping[str, Model]:
@@ -94,8 +96,8 @@ class Catalogue:
         return look_up(self.models, name, where, "model")
 
     def dataset(self, name: str, where: str) -> Dataset:
-        """A data set by name."""
-        return look_up(self.datasets, name, where, "data set")
+        """A data set by name; a file that a command names goes by its path."""
+        return self.files[name] if name in self.files else look_up(self.datasets, name, where, "data set")
 
     def check_stack(self, name: str, where: str) -> None:
         """Refuse layers that are not there: the other model has fewer, or is made from this one.

@@ -212,11 +212,17 @@ class Sft(Strict):
     weight_decay: float = Field(default=0.0, ge=0, le=100)
     max_length_tokens: Tokens
     lora: Lora | None = None
+    merge: bool = False
+    """Whether a LoRA adapter is added to its base: a whole model is kept, and not the adapter alone."""
 
     @model_validator(mode="after")
     def _lora_given(self) -> Self:
         if (self.tuning == "lora") != (self.lora is not None):
             raise ValueError("tuning = 'lora' and the table lora belong together")
+        if self.merge and self.lora is None:
+            raise ValueError(
+                "merge = true goes with tuning = 'lora'; without an adapter the tuned model is whole already"
+            )
         return self
 
 

@@ -1,7 +1,7 @@
 """Points: a value for each axis of an experiment, and the setting that is decided by it."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -16,11 +16,27 @@ from kit.errors import RequestError, did_you_mean
 class Point:
     """One point of an experiment; stages plan their jobs at points."""
 
-    experiment: Experiment
+    experiment: Experiment | None
+    """None where options of a command decide every field, and no manifest."""
     at: Coordinates
     """axis -> value, for each field of the experiment that is a list."""
     setting: Setting
     """Every field decided: by the experiment, by the axes, by what their values bring along."""
+    benchmark: str = ""
+    """Benchmark that the point's model is tested on; empty before one is chosen."""
+
+    @property
+    def name(self) -> str:
+        """Return how messages name the point's experiment."""
+        return f"experiment {self.experiment.id!r}" if self.experiment else "options"
+
+    def on(self, benchmark: str) -> "Point":
+        """Return the point with a benchmark that its model is tested on."""
+        return replace(self, benchmark=benchmark)
+
+    def after_round(self, round: int) -> "Point":
+        """Return the point as it is after another round, all other fields as they are here."""
+        return replace(self, setting=self.setting.model_copy(update={"round": round}))
 
     def replace(self, **changes: Any) -> "Point":
         """Return the point with other values on some axes.
@@ -28,10 +44,14 @@ class Point:
         Raises:
             RequestError: the experiment has no such axis, or no such value there.
         """
-        return make_point(self.experiment, {**self.at, **changes})
+        if self.experiment is None:
+            raise RequestError(f"{', '.join(changes)}: no axis; options decide one point alone")
+        return make_point(self.experiment, {**self.at, **changes}).on(self.benchmark)
 
     def along(self, axis: str) -> "list[Point]":
         """Return a point for each value that the experiment has on an axis, whatever a table shows of them."""
+        if self.experiment is None or axis not in self.at:
+            return [self]
         return [self.replace(**{axis: value}) for value in self.experiment.values(axis)]
 
 

@@ -8,7 +8,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -64,6 +64,7 @@ def evolve(
     store: StoreDir = DEFAULT_STORE,
 ) -> None:
     """Seed instructions -> evolved instructions, any number of rounds."""
+    from kit.catalogue.manifest import SamplingSpec
     from kit.files.seeds import read_instructions, write_alpaca
     from kit.plan.adhoc import Workbench, check_sampling, check_seed
     from kit.records import Instruction, read_rows
@@ -72,10 +73,11 @@ def evolve(
     check_sampling(temperature, top_p, max_tokens, rounds)
     check_seed(seed)
     check_out(out)
-    read_instructions(seeds, "alpaca", seeds.stem, rows)
+    count = len(read_instructions(seeds, "alpaca", seeds.stem, rows))
     bench = Workbench(scale)
-    options = text_options(seed, temperature, top_p, max_tokens, rows) | {"breadth": breadth}
-    keys = bench.evolve(seeds, scenario, evolver, rounds, options)
+    sampling = SamplingSpec(temperature=temperature, top_p=top_p, max_tokens=max_tokens)
+    setting = {"scenario": scenario, "evolver": evolver, "breadth": breadth, "seed": seed, "evolve": sampling}
+    keys = bench.evolve(seeds, setting, rounds, rows=rows, count=count)
     artifacts = run_bench(bench, keys, store)
     rows_out = read_rows(artifacts[-1].folder / "instructions.jsonl", Instruction)
     place(out, lambda path: write_alpaca(path, rows_out))
@@ -100,6 +102,7 @@ def respond(
     store: StoreDir = DEFAULT_STORE,
 ) -> None:
     """Instructions -> pairs, in the Alpaca layout that trainers read."""
+    from kit.catalogue.manifest import SamplingSpec
     from kit.files.seeds import read_instructions, write_alpaca
     from kit.plan.adhoc import Workbench, check_sampling, check_seed
     from kit.records import Pair, read_rows
@@ -108,9 +111,11 @@ def respond(
     check_sampling(temperature, top_p, max_tokens)
     check_seed(seed)
     check_out(out)
-    read_instructions(instructions, "alpaca", instructions.stem, rows)
+    count = len(read_instructions(instructions, "alpaca", instructions.stem, rows))
     bench = Workbench(scale)
-    key = bench.respond(instructions, responder, text_options(seed, temperature, top_p, max_tokens, rows))
+    sampling = SamplingSpec(temperature=temperature, top_p=top_p, max_tokens=max_tokens)
+    setting = {"responder": responder, "seed": seed, "respond": sampling}
+    key = bench.respond(instructions, setting, rows=rows, count=count)
     artifacts = run_bench(bench, [key], store)
     rows_out = read_rows(artifacts[-1].folder / "pairs.jsonl", Pair)
     place(out, lambda path: write_alpaca(path, rows_out))
@@ -143,6 +148,7 @@ def sft(
     store: StoreDir = DEFAULT_STORE,
 ) -> None:
     """Pairs + base model -> tuned model folder, or an adapter's folder."""
+    from kit.catalogue.manifest import Lora, Sft
     from kit.files.seeds import read_pairs
     from kit.plan.adhoc import Workbench, check_seed, check_tuning
     from kit.report import plain
@@ -159,22 +165,19 @@ def sft(
         raise RequestError("--merge: without --lora-rank the tuned model is whole already; leave it out")
     check_seed(seed)
     check_out(out)
-    read_pairs(pairs)
+    count = len(read_pairs(pairs))
     bench = Workbench(scale)
-    options: dict[str, Any] = {
-        "tuning": "lora" if lora_rank else "full",
-        "lora": {"rank": lora_rank, "alpha": lora_rank, "dropout": 0.0} if lora_rank else None,
-        "learning_rate": learning_rate,
-        "epochs": epochs,
-        "global_batch_size": global_batch_size,
-        "lr_scheduler": "cosine",
-        "warmup_ratio": warmup_ratio,
-        "weight_decay": 0.0,
-        "max_length_tokens": max_length,
-        "seed": seed,
-        **({"save": "adapter"} if lora_rank and not merge else {}),
-    }
-    key = bench.sft(pairs, base, options, chat_template, end_of_turn)
+    spec = Sft(
+        tuning="lora" if lora_rank else "full",
+        lora=Lora(rank=lora_rank, alpha=lora_rank) if lora_rank else None,
+        merge=merge,
+        learning_rate=learning_rate,
+        epochs=epochs,
+        global_batch_size=global_batch_size,
+        warmup_ratio=warmup_ratio,
+        max_length_tokens=max_length,
+    )
+    key = bench.sft(pairs, {"base": base, "seed": seed, "sft": spec}, chat_template, end_of_turn, count=count)
     if chat_template is not None:
         check_template(chat_template, bench.plan.jobs[key].params["chat_template"])
     bench.check_end_of_turn(base, key)
@@ -223,11 +226,10 @@ def answer(
     check_out(out)
     check_mirror(mirror)
     name = benchmark_name(benchmark)
-    if data is not None:
-        registry.load("benchmarks", name).read(data)
+    count = len(registry.load("benchmarks", name).read(data)) if data is not None else None
     bench = Workbench(scale)
-    options = text_options(seed, 0.0, 1.0, max_tokens, rows) | {"prompts": prompts}
-    artifacts = run_bench(bench, [bench.answer(name, model, data, options, base)], store, mirror)
+    bench.problems(name, data, count, rows=rows, prompts=prompts, max_tokens=max_tokens)
+    artifacts = run_bench(bench, [bench.answer(name, model, base, seed)], store, mirror)
     place(out, lambda path: shutil.copyfile(artifacts[-1].folder / "completions.jsonl", path))
     typer.echo(plain(f"{artifacts[-1].rows:,} completions{cut(artifacts, max_tokens)}: {out}"))
 
@@ -281,14 +283,14 @@ def grade(
     module = registry.load("benchmarks", name)
     bench = Workbench("smoke")  # no setting of a scale is in a grading's key
     if data is None:
-        problems = module.read(
-            only_file(run_bench(bench, [bench.data(name, None)], store, mirror, quiet=json)[0].folder)
-        )
+        key = bench.problems(name, None, rows=rows, protocol=protocol)
+        problems = module.read(only_file(run_bench(bench, [key], store, mirror, quiet=json)[0].folder))
     else:
         problems = module.read(data)
+        bench.problems(name, data, len(problems), rows=rows, protocol=protocol)
     found = one_text_each(records, problems, field, rows, name)
     with matched_file(name, problems[:rows], found.texts) as texts:
-        keys = [bench.grade(name, texts, data, protocol, rows)]
+        keys = [bench.grade(name, texts, len(found.texts))]
         (artifact,) = run_bench(bench, keys, store, mirror, quiet=json, unsafe_exec=unsafe_exec)
     graded = Graded(
         benchmark=name,
@@ -322,12 +324,6 @@ def matched_file(benchmark: str, problems: "Sequence[Problem]", texts: Sequence[
         rows = zip(problems, texts, strict=True)
         write_rows(path, [Completion(id=problem.id, text=text) for problem, text in rows])
         yield path
-
-
-def text_options(seed: int, temperature: float, top_p: float, max_tokens: int, rows: int | None) -> dict[str, Any]:
-    """Return the options that all commands that write text have in common."""
-    sampling = {"temperature": temperature, "top_p": top_p, "max_tokens": max_tokens}
-    return {"seed": seed, "rows": rows, "prompts": "kit", **sampling}
 
 
 def check_out(out: Path) -> None:

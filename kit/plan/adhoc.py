@@ -1,23 +1,33 @@
 """The stages on a user's own files: the same jobs as a manifest's, with what a manifest would say as arguments."""
 
 import os
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from kit import registry
 from kit.catalogue import Catalogue, look_up, manifests_folder
-from kit.catalogue.manifest import Dataset, Scale
-from kit.engines import Sampling, adapter_room
+from kit.catalogue.manifest import (
+    BenchmarkRows,
+    ChatFormat,
+    Dataset,
+    Limits,
+    Lora,
+    Scale,
+    SeedRows,
+    Setting,
+    Sft,
+)
+from kit.catalogue.points import Point
+from kit.engines import adapter_room
 from kit.errors import RequestError, one_line, shown
 from kit.files.texts import HALF
 from kit.models.adapters import adapter_rank, adapter_settings, is_adapter
 from kit.models.folder import check_chat_template, has_tokenizer
 from kit.plan import Plan
-from kit.plan.planner import Planner
+from kit.plan.planner import Given, Planner
 from kit.plan.planning import largest_scale, locks, this_machine
-from kit.plan.sources import adapter_source, folder_source
+from kit.plan.sources import adapter_source, check_file_name, data_source, folder_source
 from kit.reading.textfiles import decode, read_bytes
 from kit.reading.values import LARGEST_SEED, MOST_BATCH, MOST_EPOCHS, MOST_RANK, MOST_ROUNDS, MOST_TOKENS
 from kit.records import BYTE_ORDER_MARK
@@ -31,25 +41,41 @@ BENCHMARK_NAMES = {"math": "hendrycks_math"}
 
 
 class Workbench:
-    """Jobs on files; the scale gives the hardware's settings and the chat format, and nothing else."""
+    """Plans jobs on files, at a point that options decide; of the scale it takes hardware, engine and chat format."""
 
     def __init__(self, scale: str = "auto") -> None:
         self.catalogue = Catalogue(manifests_folder())
         name = largest_scale(self.catalogue, this_machine()) if scale == "auto" else scale
-        self.scale: Scale = self.catalogue.scale(name)
-        self.planner = Planner(self.catalogue, self.scale, name, locks())
+        own: dict[str, Any] = {"prompts": "kit", "cast": {}, "seeds": {}, "benchmarks": {}, "limits": Limits()}
+        self.given = Given()
+        self.planner = FilesPlanner(
+            self.catalogue, self.catalogue.scale(name).model_copy(update=own), name, locks(), self.given
+        )
         self.done: set[str] = set()
         """Keys of the plan's jobs that a command has run already."""
 
     @property
     def plan(self) -> Plan:
-        """The jobs so far."""
+        """Return the jobs so far."""
         return self.planner.plan
 
-    def file(self, path: Path, format: str, stored_as: str = "") -> str:
-        """The job that takes a file into the store, under its own name or another."""
-        from kit.plan.sources import check_file_name, data_source
+    @property
+    def scale(self) -> Scale:
+        """Return the scale, without its cast, its rows and its limits."""
+        return self.planner.scale
 
+    def file(self, path: Path, format: str, stored_as: str = "", rows: int | None = None) -> str:
+        """Plan the job that takes a file into the store, and return its key.
+
+        Args:
+            path: the file.
+            format: how it is read.
+            stored_as: its name there, where that is another.
+            rows: how many there are in it, where somebody has counted.
+
+        Raises:
+            RequestError: it can't be read, or its name can't be a file's in the store.
+        """
         name = one_line(str(path))
         try:
             whole = path.resolve()
@@ -59,16 +85,35 @@ class Workbench:
             check_file_name(named)
         params, source = data_source(Dataset(format=format, file=str(whole), licence="the user's own"), None)
         params["name"] = stored_as or path.name
-        return self.planner.add("fetch", f"fetch/{path.name}", params, {}, resources={"source": source})
+        return self.planner.job("fetch", path.name, params, {}, resources={"source": source}, rows=rows or 0)
+
+    def seeds(self, path: Path, rows: int | None, count: int | None) -> str:
+        """Let a file be a seed set; return the name that it has in the setting."""
+        self.given.data[str(path)] = self.file(path, "alpaca")
+        self.catalogue.files[str(path)] = Dataset(
+            format="alpaca", file=str(path), licence="the user's own", rows=count or None
+        )
+        self.planner.scale = self.scale.model_copy(
+            update={"seeds": {path.stem: SeedRows.model_construct(dataset=str(path), rows=rows)}}
+        )
+        return path.stem
 
     def model(self, name: str, *, chat: bool = False) -> str:
-        """The job that gives a model: a name of ``models.toml``, or a folder.
+        """Let a model play itself; return the key of its folder: a name of ``models.toml``, or a folder.
 
         Raises:
             RequestError: neither; or a folder without what is needed, or whose weights are not what it describes.
         """
         if name in self.catalogue.models:
-            return self.planner.model(name, chat=chat)
+            self.given.models.pop(name, None)  # else a model that has been a base would not be asked for a template
+            key = self.planner.model(name, chat=chat)
+        else:
+            key = self._folder(name, chat=chat)
+        self.given.models[name] = key
+        return key
+
+    def _folder(self, name: str, *, chat: bool) -> str:
+        """Plan the job that takes a model folder into the store, after a check of its files."""
         folder = Path(name)
         if not os.path.isdir(name):  # noqa: PTH112  # a Path's raises on a name that is too long
             look_up(self.catalogue.models, name, f"{shown(name)} is no folder", "model")
@@ -76,50 +121,61 @@ class Workbench:
 
         check_model_folder(folder, chat)
         params, source = folder_source(folder, engine=self.scale.engine.name if chat else "transformers")
-        job_id = f"fetch/{folder.resolve().name}"
-        return self.planner.add("fetch", job_id, params, {}, resources={"source": source})
+        return self.planner.job("fetch", folder.resolve().name, params, {}, resources={"source": source})
 
-    def evolve(self, seeds: Path, scenario: str, evolver: str, rounds: int, options: dict[str, Any]) -> list[str]:
-        """One job a round."""
-        module = registry.load("scenarios", scenario)
-        keys: list[str] = []
-        model = self.model(evolver, chat=True)  # once: a folder's files are hashed for it
-        for round in range(1, rounds + 1):
-            params = {
-                "scenario": scenario,
-                "round": round,
-                "breadth": options["breadth"],
-                **self.text_params(options, evolver, module.PROMPTS),
-            }
-            inputs = {"model": model, **self.planner.wording_inputs(options["prompts"])}
-            if round == 1:
-                params |= {"seeds": seeds.stem, "format": "alpaca", "rows": options["rows"]}
-                inputs["seeds"] = self.file(seeds, "alpaca")
-            else:
-                inputs["instructions"] = keys[-1]
-            plugins = {scenario: module.VERSION, **self.planner.engine_version()}
-            keys.append(
-                self.planner.add("evolve", f"evolve/{seeds.stem}/round-{round}", params, inputs, plugins=plugins)
-            )
-        return keys
+    def evolve(
+        self,
+        seeds: Path,
+        setting: Mapping[str, Any],
+        rounds: int,
+        *,
+        rows: int | None = None,
+        count: int | None = None,
+    ) -> list[str]:
+        """Plan some rounds of evolution of a seed file; return a key for each round.
 
-    def respond(self, instructions: Path, responder: str, options: dict[str, Any]) -> str:
-        """Instructions of a file -> pairs."""
-        params = {"seeds": instructions.stem, "format": "alpaca", "rows": options["rows"]}
-        params |= self.text_params(options, responder, registry.load("stages", "respond").PROMPTS)
-        inputs = {"model": self.model(responder, chat=True), "seeds": self.file(instructions, "alpaca")}
-        inputs |= self.planner.wording_inputs(options["prompts"])
-        return self.planner.add(
-            "respond", f"respond/{instructions.stem}", params, inputs, plugins=self.planner.engine_version()
-        )
+        Args:
+            seeds: the file.
+            setting: scenario, evolver, breadth, seed, and how the evolver draws.
+            rounds: how many.
+            rows: the first so many of the file; all by default.
+            count: how many these are.
+        """
+        self.model(setting["evolver"], chat=True)
+        at = own_point(seeds=self.seeds(seeds, rows, count), **setting)
+        return [self.planner.need("evolve", at.after_round(round)) for round in range(1, rounds + 1)]
+
+    def respond(
+        self, instructions: Path, setting: Mapping[str, Any], *, rows: int | None = None, count: int | None = None
+    ) -> str:
+        """Plan the responses to a file's instructions; arguments as in :meth:`evolve`."""
+        self.model(setting["responder"], chat=True)
+        return self.planner.need("respond", own_point(seeds=self.seeds(instructions, rows, count), **setting))
 
     def sft(
-        self, pairs: Path, base: str, options: dict[str, Any], template: Path | None = None, end_of_turn: str = ""
+        self,
+        pairs: Path,
+        setting: Mapping[str, Any],
+        template: Path | None = None,
+        end_of_turn: str = "",
+        *,
+        count: int | None = None,
     ) -> str:
-        """Pairs of a file + base -> tuned model, in the scale's chat format or one's own."""
-        params = {**options, **self.planner.training(), **chat_format(template, end_of_turn)}
-        inputs = {"pairs": self.file(pairs, "alpaca", f"alpaca{pairs.suffix}"), "base": self.model(base)}
-        return self.planner.add("sft", f"sft/{pairs.stem}", params, inputs)
+        """Plan the tuning of a base on a file's pairs, in the scale's chat format or one's own.
+
+        Args:
+            pairs: the file.
+            setting: base, seed, sft.
+            template: a chat template in Jinja.
+            end_of_turn: the token that it ends turns with; the base's own end of text by default.
+            count: how many pairs there are.
+        """
+        if chat := chat_format(template, end_of_turn):
+            own = ChatFormat.model_construct(template=chat["chat_template"], end_of_turn=chat["end_of_turn"])
+            self.planner.scale = self.scale.model_copy(update={"chat": own})
+        self.given.stages["respond"] = self.file(pairs, "alpaca", f"alpaca{pairs.suffix}", rows=count)
+        self.model(setting["base"])
+        return self.planner.need("sft", own_point(seeds=pairs.stem, round=1, **setting))
 
     def check_end_of_turn(self, base: str, key: str) -> None:
         """Check a tuning job's end-of-turn token before anything is run, where its base is a folder on this machine.
@@ -160,8 +216,8 @@ class Workbench:
             "of manifests/models.toml; name the base with --base"
         )
 
-    def answering(self, model: str, base: str) -> tuple[dict[str, str], int | None]:
-        """Return the inputs that answer, and an adapter's rank: a whole model, or a base and its adapter.
+    def answering(self, model: str, base: str) -> dict[str, Any]:
+        """Let a model, or an adapter and its base, stand in for the tuned model; return the fields of a setting.
 
         Raises:
             RequestError: it is neither; or a base is named for a model that is whole.
@@ -170,60 +226,79 @@ class Workbench:
         if model in self.catalogue.models or not os.path.isdir(model) or not is_adapter(adapter):  # noqa: PTH112
             if base:
                 raise RequestError(f"--base {one_line(base)}: --model {one_line(model)} is no adapter's folder")
-            return {"model": self.model(model, chat=True)}, None
-        rank = adapter_room(adapter_rank(adapter), one_line(model))
+            self.given.stages["sft"] = self.model(model, chat=True)
+            return {"base": model}
+        rank = adapter_rank(adapter)
+        adapter_room(rank, one_line(model))
         base = base or self.base_of(adapter)
         own_words = has_tokenizer(adapter)
         if own_words:
             check_chat_template(adapter)
-        inputs = {"model": self.model(base, chat=not own_words)}
-        known = base in self.catalogue.models
-        params, source = adapter_source(adapter, None if known else Path(base))
-        job_id = f"fetch/{adapter.resolve().name}"
-        resources = {"source": source}
-        inputs["adapter"] = self.planner.add("fetch", job_id, params, {}, resources=resources)
-        return inputs, rank
+        self.model(base, chat=not own_words)
+        params, source = adapter_source(adapter, None if base in self.catalogue.models else Path(base))
+        name = adapter.resolve().name
+        self.given.stages["sft"] = self.planner.job("fetch", name, params, {}, resources={"source": source})
+        return {"base": base, "sft": TUNED.model_copy(update={"tuning": "lora", "lora": Lora(rank=rank, alpha=rank)})}
 
-    def answer(self, benchmark: str, model: str, data: Path | None, options: dict[str, Any], base: str = "") -> str:
-        """Model, or base and adapter, + problems -> completions."""
-        module = registry.load("benchmarks", benchmark)
-        found, rank = self.answering(model, base)
-        params = {"benchmark": benchmark, **self.text_params(options, model, module.PROMPTS, rank)}
-        inputs = {**found, "data": self.data(benchmark, data)}
-        plugins = {benchmark: module.ASKS, **self.planner.engine_version()}
-        return self.planner.add(
-            "answer", f"answer/{benchmark}", params | {"rows": options["rows"]}, inputs, plugins=plugins
-        )
+    def answer(self, benchmark: str, model: str, base: str, seed: int) -> str:
+        """Plan the answers of a model, or of a base and its adapter, to a benchmark's :meth:`problems`."""
+        at = own_point(seed=seed, **self.answering(model, base)).on(benchmark)
+        return self.planner.need("answer", at)
 
-    def grade(self, benchmark: str, completions: Path, data: Path | None, protocol: str, rows: int | None) -> str:
-        """Completions as the kit writes them, one a problem in order -> grades and results."""
-        module = registry.load("benchmarks", benchmark)
-        params = {"benchmark": benchmark, "protocol": protocol, "rows": rows}
-        inputs = {
-            "completions": self.file(completions, "completions", COMPLETIONS),
-            "data": self.data(benchmark, data),
-        }
-        return self.planner.add("grade", f"grade/{benchmark}", params, inputs, plugins={benchmark: module.VERSION})
+    def grade(self, benchmark: str, completions: Path, count: int | None = None) -> str:
+        """Plan the grades of completions as the kit writes them, one for each of the :meth:`problems` in order."""
+        self.given.stages["answer"] = self.file(completions, "completions", COMPLETIONS, rows=count)
+        return self.planner.need("grade", own_point().on(benchmark))
 
-    def data(self, benchmark: str, path: Path | None) -> str:
-        """A benchmark's file: the user's, or the pinned one."""
-        if path is not None:
-            return self.file(path, benchmark)
-        return self.planner.data(registry.load("benchmarks", benchmark).DATASET)
+    def problems(self, benchmark: str, data: Path | None, count: int | None = None, **fields: Any) -> str:
+        """Let a file be a benchmark's problems, or the pinned one where none is named; return its key.
 
-    def text_params(
-        self, options: dict[str, Any], model: str, templates: Sequence[str], lora_rank: int | None = None
-    ) -> dict[str, Any]:
-        """Seed, sampling, wording and engine of a job in which a model writes text."""
-        sampling = Sampling(
-            temperature=options["temperature"], top_p=options["top_p"], max_tokens=options["max_tokens"]
-        )
-        return {
-            "seed": options["seed"],
-            "sampling": asdict(sampling),
-            **self.planner.wording(options["prompts"], templates),
-            **self.planner.engine(model, lora_rank),
-        }
+        Args:
+            benchmark: its name.
+            data: the user's file.
+            count: how many problems are in it.
+            fields: how they are asked and graded, see :class:`~kit.catalogue.manifest.BenchmarkRows`.
+        """
+        dataset = str(data) if data else registry.load("benchmarks", benchmark).DATASET
+        if data:
+            self.given.data[dataset] = self.file(data, benchmark)
+            self.catalogue.files[dataset] = Dataset(
+                format=benchmark, file=str(data), licence="the user's own", rows=count or None
+            )
+        asked = {"rows": None, "protocol": "default", "prompts": "kit", "max_tokens": 0, **fields}
+        problems = BenchmarkRows.model_construct(dataset=dataset, **asked)
+        self.planner.scale = self.scale.model_copy(update={"benchmarks": {benchmark: problems}})
+        return self.planner.data(dataset)
+
+
+class FilesPlanner(Planner):
+    """Plans jobs on files: their ids name the file or the benchmark, and no model, which may be a folder."""
+
+    def name(self, at: Point, *fields: str) -> str:
+        """Return the benchmark, or the seed set's name; of evolution the round as well."""
+        parts = [at.benchmark or at.setting.seeds]
+        if at.setting.round and "base" not in fields:  # what is tuned on a file has gone through no round
+            parts.append(f"round-{at.setting.round}")
+        return "/".join(parts)
+
+
+TUNED = Sft(learning_rate=2e-5, epochs=3, global_batch_size=64, warmup_ratio=0.03, max_length_tokens=2048)
+"""Training of a model that is tuned already: no job of such a point asks for more than whether it is an adapter."""
+UNUSED: Mapping[str, Any] = {
+    **dict.fromkeys(("scenario", "seeds", "evolver", "responder", "base"), ""),
+    "round": 0,
+    "breadth": False,
+    "seed": 0,
+    "evolve": None,
+    "respond": None,
+    "sft": TUNED,
+}
+"""Fields of a setting, for commands whose stages don't read them."""
+
+
+def own_point(**fields: Any) -> Point:
+    """Return the point that a command's options decide: fields that were checked, and :data:`UNUSED` for the others."""
+    return Point(experiment=None, at={}, setting=Setting.model_construct(**{**UNUSED, **fields}))
 
 
 def chat_format(template: Path | None, end_of_turn: str) -> dict[str, str | None]:

@@ -16,16 +16,19 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from kit import registry
-from kit.engines import Engine, EngineSettings
+from kit.engines import Engine, EngineSettings, Request, Sampling
 from kit.errors import KitError
 from kit.files.network import Unreachable
+from kit.machine.ranks import spread
 from kit.prompts import Pack
+from kit.records import Completion
 from kit.run import events, provenance
 from kit.run.handover import Handover
 from kit.sandbox import Sandbox
+from kit.stages import Stage
 from kit.store import BusyError, Job, Store
 from kit.workers import kind_of
 
@@ -69,6 +72,15 @@ class JobContext:
             engine: Engine = registry.load("engines", settings.name).open(model, settings)
         self._engine = (model, settings, engine)
         return engine
+
+    def generate(self, requests: Sequence[Request], engine: Engine, sampling: Sampling) -> list[Completion]:
+        """Have an engine continue chats, a part of them on each rank, and say how far it is."""
+
+        def compute(part: Sequence[Request]) -> list[Completion]:
+            self.progress(0, len(part))
+            return engine.generate(part, sampling, lambda done, tokens: self.progress(done, len(part), tokens))
+
+        return spread(requests, self.world, compute)
 
     def close(self) -> None:
         """Close the engine and the sandbox."""
@@ -187,7 +199,7 @@ def _compute_and_commit(store: Store, job: Job, out: Path, context: JobContext) 
     context.begin(job)
     inputs = {role: store.input_folder(needed) for role, needed in job.inputs.items()}
     params = {name: value for name, value in job.params.items() if name != "world"}  # world is the launcher's
-    summary = registry.load("stages", job.stage).run(params, inputs, out, context)
+    summary = cast(Stage, registry.load("stages", job.stage)).run(params, inputs, out, context)
     if context.rank:
         return
     seconds = time.monotonic() - clock

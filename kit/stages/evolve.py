@@ -5,15 +5,44 @@ from pathlib import Path
 from typing import Any
 
 from kit import registry
+from kit.catalogue.points import Point
 from kit.engines import TOO_LONG, EngineSettings, Request, Sampling
-from kit.files.seeds import Reading, read_seeds, read_stored
 from kit.files.texts import broken
-from kit.machine.ranks import spread
-from kit.records import Completion, Instruction, write_rows
-from kit.stages import Context, Summary, only_file
+from kit.records import Completion, write_rows
+from kit.stages import INSTRUCTIONS, Context, Planning, Summary, decided, incoming
 
 VERSION = 1
 WORKER = "text"
+
+
+def plan(at: Point, kit: Planning) -> str:
+    """Plan the point's round of evolution, after the rounds before it; each is an artifact of its own."""
+    setting, limits = at.setting, kit.scale.limits
+    scenario = registry.load("scenarios", setting.scenario)
+    name, sampling = kit.player(setting.evolver), decided(setting.evolve)
+    longest = kit.capped("evolve.max_tokens", sampling.max_tokens, limits.evolve_max_tokens)
+    model = kit.model(name, chat=True)
+    asked, prompts = kit.wording(kit.scale.prompts, scenario.PROMPTS)
+    origin = kit.instructions(at.after_round(setting.round - 1))
+    params = {
+        "scenario": setting.scenario,
+        "round": setting.round,
+        "breadth": setting.breadth,
+        "seed": setting.seed,
+        "sampling": {**sampling.model_dump(), "max_tokens": longest},
+        **origin.params,
+        **asked,
+        **kit.engine(name),
+    }
+    return kit.job(
+        "evolve",
+        kit.name(at, "seeds", "evolver", "round"),
+        params,
+        {"model": model, **prompts, origin.role: origin.key},
+        plugins={setting.scenario: scenario.VERSION, **kit.engine_version()},
+        resources=kit.writing(name, origin.rows, longest),
+        rows=origin.rows,
+    )
 
 
 def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, context: Context) -> Summary:
@@ -29,18 +58,14 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, contex
     tokens = 0
 
     def generate(requests: Sequence[Request]) -> list[Completion]:
-        def compute(part: Sequence[Request]) -> list[Completion]:
-            context.progress(0, len(part))
-            return engine.generate(part, sampling, lambda done, new: context.progress(done, len(part), new))
-
         nonlocal tokens
-        found = spread(requests, context.world, compute)
+        found = context.generate(requests, engine, sampling)
         tokens += sum(completion.tokens for completion in found)
         return found
 
     evolved = scenario.evolve(came.rows, params, pack, generate)
     if context.rank == 0:
-        write_rows(out / "instructions.jsonl", evolved)
+        write_rows(out / INSTRUCTIONS, evolved)
     return Summary(
         rows=len(evolved),
         facts={
@@ -53,10 +78,3 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, contex
             "engine": engine.fingerprint,
         },
     )
-
-
-def incoming(params: Mapping[str, Any], inputs: Mapping[str, Path]) -> Reading[Instruction]:
-    """The rows to be evolved or answered: the seed file's first ``rows``, or the last round's."""
-    if "instructions" in inputs:
-        return read_stored(inputs["instructions"] / "instructions.jsonl", Instruction)
-    return read_seeds(only_file(inputs["seeds"]), params["format"], params["seeds"], params["rows"])

@@ -6,14 +6,30 @@ from typing import Any
 
 from kit import registry
 from kit.benchmarks._reading_time import not_read
+from kit.catalogue.points import Point
 from kit.errors import KitError
 from kit.records import Completion, read_rows, results, write_rows
-from kit.stages import Context, Summary, only_file
+from kit.stages import Context, Planning, Summary, only_file
 
 VERSION = 2
 WORKER = "sandbox"
 SLOWEST = 5
 """Programs that the facts name with their CPU seconds: those nearest to the limit."""
+
+
+def plan(at: Point, kit: Planning) -> str:
+    """Plan the grades of what the point's model answers."""
+    problems = kit.problems(at)
+    params = {"benchmark": at.benchmark, "protocol": problems.protocol, "rows": problems.rows}
+    answers = kit.need("answer", at)
+    return kit.job(
+        "grade",
+        kit.name(at, "benchmark", "seeds", "evolver", "base", "round"),
+        params,
+        {"completions": answers, "data": kit.data(problems.dataset)},
+        plugins={at.benchmark: registry.load("benchmarks", at.benchmark).VERSION},
+        rows=kit.rows(answers),
+    )
 
 
 def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, context: Context) -> Summary:

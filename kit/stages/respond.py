@@ -1,21 +1,45 @@
 """Instructions -> pairs of instruction and response."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from kit.catalogue.points import Point
 from kit.engines import TOO_LONG, EngineSettings, Request, Sampling, request_seed
 from kit.files.texts import broken
-from kit.machine.ranks import spread
 from kit.prompts import Pack, fill
-from kit.records import Completion, Instruction, Pair, Turn, write_rows
-from kit.stages import Context, Summary
-from kit.stages.evolve import incoming
+from kit.records import Instruction, Pair, Turn, write_rows
+from kit.stages import Context, Planning, Summary, decided, incoming
 
 VERSION = 1
 WORKER = "text"
 PROMPTS = ("respond.with_input", "respond.without_input")
 """Templates it asks with."""
+
+
+def plan(at: Point, kit: Planning) -> str:
+    """Plan the responses to the instructions of the point's round."""
+    name, sampling = kit.player(at.setting.responder), decided(at.setting.respond)
+    longest = kit.capped("respond.max_tokens", sampling.max_tokens, kit.scale.limits.respond_max_tokens)
+    origin = kit.instructions(at)
+    inputs = {origin.role: origin.key, "model": kit.model(name, chat=True)}
+    asked, prompts = kit.wording(kit.scale.prompts, PROMPTS)
+    params = {
+        "seed": at.setting.seed,
+        "sampling": {**sampling.model_dump(), "max_tokens": longest},
+        **origin.params,
+        **asked,
+        **kit.engine(name),
+    }
+    return kit.job(
+        "respond",
+        kit.name(at, "seeds", "evolver", "round"),
+        params,
+        inputs | prompts,
+        plugins=kit.engine_version(),
+        resources=kit.writing(name, origin.rows, longest),
+        rows=origin.rows,
+    )
 
 
 def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, context: Context) -> Summary:
@@ -27,13 +51,7 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, contex
         Request(id=row.id, turns=ask(row, pack), seed=request_seed(params["seed"], "respond", row.id)) for row in rows
     ]
     engine = context.engine(inputs["model"], EngineSettings(**params["engine"]))
-    sampling = Sampling(**params["sampling"])
-
-    def compute(part: Sequence[Request]) -> list[Completion]:
-        context.progress(0, len(part))
-        return engine.generate(part, sampling, lambda done, new: context.progress(done, len(part), new))
-
-    replies = spread(requests, context.world, compute)
+    replies = context.generate(requests, engine, Sampling(**params["sampling"]))
     pairs = [
         Pair(
             id=row.id,

@@ -14,13 +14,15 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from kit.catalogue.points import Point
 from kit.errors import RequestError
 from kit.files.seeds import Reading, read_stored, read_training
 from kit.models import check_ids, embedding_rows
 from kit.records import Pair, dump_line
-from kit.stages import Context, Summary, only_file
+from kit.stages import Context, Planning, Summary, only_file
 from kit.training.examples import Encoded, chat_tokenizer, encode
-from kit.training.packing import Step, plan
+from kit.training.packing import Step
+from kit.training.packing import plan as plan_steps
 from kit.training.params import SftParams, parse
 from kit.training.sharding import check_after, check_before
 
@@ -32,6 +34,34 @@ PAIRS = "pairs.jsonl"
 
 LOG = "train_log.jsonl"
 """One line a step: step, loss (nats per response token), lr, tokens, rows (positions among the examples, as drawn)."""
+
+
+def plan(at: Point, kit: Planning) -> str:
+    """Plan the tuning of the point's base on its pairs; in round 0 these are the seed file's own."""
+    name, spec, limits = kit.player(at.setting.base), at.setting.sft, kit.scale.limits
+    params: dict[str, Any] = {
+        **spec.model_dump(exclude={"lora", "merge"}),
+        "lora": spec.lora.model_dump() if spec.lora else None,
+        **({"save": "adapter"} if spec.lora and not spec.merge else {}),
+        "epochs": kit.capped("sft.epochs", spec.epochs, limits.epochs),
+        "global_batch_size": kit.capped("sft.global_batch_size", spec.global_batch_size, limits.global_batch_size),
+        "max_length_tokens": kit.capped("sft.max_length_tokens", spec.max_length_tokens, limits.sft_max_length_tokens),
+        "seed": at.setting.seed,
+        **kit.training(),
+    }
+    if at.setting.round:
+        pairs = kit.need("respond", at)
+        rows = kit.rows(pairs)
+    else:
+        seeds = kit.instructions(at)
+        pairs, rows, params = seeds.key, seeds.rows, {**params, **seeds.params}
+    return kit.job(
+        "sft",
+        kit.name(at, "seeds", "evolver", "base", "round"),
+        params,
+        {"pairs": pairs, "base": kit.model(name)},
+        resources=kit.tuning(name, rows, params),
+    )
 
 
 def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, context: Context) -> Summary:
@@ -60,7 +90,7 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, contex
         tokenizer, end_of_turn = chat_tokenizer(inputs["base"], asked.chat_template, asked.end_of_turn)
         came = _pairs(asked, inputs["pairs"])
         encoded = _examples(asked, came.rows, tokenizer, end_of_turn, embedding_rows(inputs["base"]))
-        steps = _plan(asked, encoded, context.world)
+        steps = _steps(asked, encoded, context.world)
         arguments = training_arguments(asked, context.world, out, steps=len(steps))
         work = Work(steps=steps, examples=encoded.examples, kernel=attention, rank=context.rank, world=context.world)
         log = _Log(steps, context)
@@ -107,9 +137,9 @@ def _examples(
     return encoded
 
 
-def _plan(asked: SftParams, encoded: Encoded, world: int) -> list[Step]:
+def _steps(asked: SftParams, encoded: Encoded, world: int) -> list[Step]:
     """The steps of the job."""
-    return plan(
+    return plan_steps(
         encoded.examples,
         epochs=asked.epochs,
         global_batch_size=asked.global_batch_size,

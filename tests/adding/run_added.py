@@ -13,7 +13,12 @@ from typing import Any
 
 import kit
 from kit import registry
-from kit.plan.planning import plan_tables
+from kit.catalogue import Catalogue, manifests_folder
+from kit.catalogue.manifest import UserManifest
+from kit.catalogue.points import make_point
+from kit.plan.planner import Planner
+from kit.plan.planning import locks, plan_tables
+from kit.reading.documents import read
 from kit.run.worker import JobContext, run_job
 from kit.store import Job, Store
 
@@ -26,16 +31,7 @@ def main(manifest: str, store_path: str, mirror: str) -> None:
         rank=0, world=1, mirror=Path(mirror), unsafe_exec=False, emit=lambda kind, **fields: said.append((kind, fields))
     )
     jobs = list(plan_tables([manifest], "auto").jobs.values())
-    evolved = next(job for job in jobs if job.stage == "evolve")
-    counted = Job(
-        id="count/added",
-        stage="count",
-        version="count-1",
-        environment="grade",
-        lock="",
-        params={},
-        inputs={"rows": evolved.key},
-    )
+    counted = planned_count(Path(manifest))
     for job in (*jobs, counted):
         store.plan(job)
         if job.stage in ("convert", "sft") or job.params.get("kind") == "hub":
@@ -46,6 +42,16 @@ def main(manifest: str, store_path: str, mirror: str) -> None:
             raise SystemExit(f"{job.id}: {said[-1]}")
     context.close()
     print(json.dumps(found(store, jobs, counted)))
+
+
+def planned_count(path: Path) -> Job:
+    """Return the added stage's job at the experiment's first point, as the stage itself plans it."""
+    catalogue = Catalogue(manifests_folder(), read(UserManifest, path), path.parent, path.name)
+    assert catalogue.user is not None
+    experiment = catalogue.user.experiment[0]
+    planner = Planner(catalogue, catalogue.scale("own"), "own", locks())
+    at = {axis: experiment.values(axis)[0] for axis in experiment.axes()}
+    return planner.plan.jobs[planner.need("count", make_point(experiment, at))]
 
 
 def found(store: Store, jobs: list[Job], counted: Job) -> dict[str, Any]:

@@ -29,6 +29,9 @@ class Context:
     def pack(self, name: str, ids: Sequence[str], folder: Path | None = None) -> Any:
         return prompts.only(prompts.load(name, folder), ids)
 
+    def generate(self, requests: Sequence[Any], engine: Any, sampling: Any) -> Any:
+        return engine.generate(requests, sampling)
+
     def progress(self, done: int, total: int, tokens: int = 0) -> None:
         pass
 

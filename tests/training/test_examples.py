@@ -278,7 +278,7 @@ def test_an_end_of_turn_past_the_embedding_is_refused(
             (tmp_path / "t.jinja").write_text(params["chat_template"])
             (tmp_path / "pairs.json").write_text('[{"instruction": "a", "output": "b"}]')
             bench = Workbench("smoke")
-            key = bench.sft(tmp_path / "pairs.json", str(folder), {}, tmp_path / "t.jinja", "<|over|>")
+            key = bench.sft(tmp_path / "pairs.json", {"base": str(folder)}, tmp_path / "t.jinja", "<|over|>")
             bench.check_end_of_turn(str(folder), key)
     assert str(caught.value) == (
         "sft.end_of_turn: token '<|over|>' has id 261, and the model's embedding has 261 rows; take another token, or "

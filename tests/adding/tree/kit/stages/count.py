@@ -4,10 +4,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kit.stages import Context, Summary
+from kit.catalogue.points import Point
+from kit.stages import Context, Planning, Summary
 
 VERSION = 1
 WORKER = "cpu"
+
+
+def plan(at: Point, kit: Planning) -> str:
+    return kit.job("count", kit.name(at, "seeds", "evolver"), {}, {"rows": kit.need("evolve", at)}, rows=1)
 
 
 def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, context: Context) -> Summary:
