@@ -2,12 +2,15 @@
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeAlias
 
 from kit.errors import RequestError, one_line, shown
+from kit.measures import CurveMeasure, Measure
+from kit.measures.estimates import ESTIMATES, Item
 from kit.reading.jsonfiles import BeyondError, DeepError, load_json
 from kit.reading.textfiles import read_text
 
@@ -172,8 +175,8 @@ class Grade(Row):
 
     id: str
     """Id of the problem."""
-    scores: dict[str, list[int]]
-    """metric -> [units right, units judged], for instance ``{"accuracy": [1, 1]}``."""
+    scores: Mapping[str, Sequence[float]]
+    """metric -> [units right, units judged], as in ``{"accuracy": [1, 1]}``; for means [sum of scores, units]."""
     answer: str = ""
     """The answer that the grader found in the completion."""
     reason: str = ""
@@ -193,69 +196,137 @@ class Result(Row):
     metric: str
     """The metric's id, as the tables' columns name it."""
     value: float
-    """Share of units right, 0-1."""
+    """A share of 0 to 1, a mean or a count, as the metric's measure says."""
     stderr: float
-    """Standard error of ``value``: items are independent, the units of one item are not (:func:`cluster_stderr`)."""
+    """Standard error of ``value`` over the rows (:mod:`kit.measures.estimates`)."""
     n: int
-    """Units judged."""
+    """Units judged; for a mean, rows."""
     unit: str
-    """Name of the units: ``items``, ``prompts`` or ``instructions``."""
+    """Name of the units: ``items``, ``prompts``, ``instructions`` or ``rows``."""
     failures: dict[str, int] = field(default_factory=dict)
     """reason -> how many of the wrong ones it explains."""
+    groups: int | None = None
+    """Groups that the value is a mean over; None, and not written, for other kinds."""
+    step: float | None = None
+    """The most by which one unit that turns out otherwise moves the value; None, and not written, for a share: 1/n."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return every field; ``groups`` and ``step`` only where there is one."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+    def is_sound(self, measure: Measure) -> bool:
+        """Return whether a grading can have written it: numbers that its measure allows, over at least one unit."""
+        texts = type(self.metric) is str and type(self.unit) is str
+        errors = [number for number in (self.stderr, self.step, self.groups) if number is not None]
+        finite = all(type(number) in (int, float) and 0 <= number < math.inf for number in errors)
+        return texts and finite and measure.allows(self.value) and type(self.n) is int and self.n > 0
 
 
-def results(grades: Iterable[Grade], units: Mapping[str, str]) -> list[Result]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Curve(Row):
+    """One line of a metric's curve, for instance the density of one group."""
+
+    KIND: ClassVar[str] = "curve"
+
+    curve: str
+    """The curve's id, as the plug-in's ``CURVES`` names it."""
+    group: str = ""
+    """The group whose line it is; empty where there is one line alone."""
+    x: tuple[float, ...]
+    """Places along the horizontal axis, in the unit of the curve's measure."""
+    y: tuple[float, ...]
+    """The value at each place."""
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any], where: str = "") -> Self:
+        """Return the curve of a decoded JSON object.
+
+        Raises:
+            RequestError: a field is missing, not known or of another type, or there is not one finite y for each x.
+        """
+        lists = {name: tuple(value[name]) for name in ("x", "y") if isinstance(value.get(name), list)}
+        found = super(Curve, cls).from_json({**value, **lists}, where)
+        if fault := found.fault():
+            raise RequestError(f"{where}: {fault}")
+        return found
+
+    def fault(self) -> str | None:
+        """Return a sentence on the first invalid field; None if every field is valid."""
+        for name in ("curve", "group"):
+            if type(getattr(self, name)) is not str:
+                return f"Curve: {name!r}: found {type(getattr(self, name)).__name__}, wanted a text"
+        for name in ("x", "y"):
+            numbers = getattr(self, name)
+            if type(numbers) is not tuple or not all(type(n) in (int, float) and math.isfinite(n) for n in numbers):
+                return f"Curve: {name!r}: wanted a list of finite numbers"
+        if not self.x or len(self.x) != len(self.y):
+            return f"Curve: found {len(self.x)} x and {len(self.y)} y, wanted one y for each x, and at least one"
+        return None
+
+
+def results(
+    grades: Iterable[Grade], measures: Mapping[str, Measure], groups: Mapping[str, str] | None = None
+) -> list[Result]:
     """Sum the grades up, and return one result for each metric.
 
     Args:
         grades: every item's, once.
-        units: metric -> name of its units, in the order of the results.
+        measures: metric -> its measure, in the order of the results.
+        groups: id of a problem -> its group, for means over groups.
 
     Raises:
-        ValueError: no unit was judged for a metric.
+        ValueError: no unit was judged for a metric, or a problem has no group for a mean over groups.
     """
-    items: dict[str, list[tuple[int, int]]] = {metric: [] for metric in units}
-    reasons: dict[str, dict[str, int]] = {metric: {} for metric in units}
+    items: dict[str, list[Item]] = {metric: [] for metric in measures}
+    reasons: dict[str, Counter[str]] = {metric: Counter() for metric in measures}
     for grade in grades:
-        for metric, (numerator, denominator) in grade.scores.items():
-            items[metric].append((numerator, denominator))
-            if grade.reason and numerator < denominator:
-                reasons[metric][grade.reason] = reasons[metric].get(grade.reason, 0) + denominator - numerator
-    right = {metric: sum(numerator for numerator, _ in items[metric]) for metric in units}
-    judged = {metric: sum(denominator for _, denominator in items[metric]) for metric in units}
-    if empty := [metric for metric in units if not judged[metric]]:
+        for metric, (total, units) in grade.scores.items():
+            if not units:
+                continue
+            group = (groups or {}).get(grade.id, "")
+            if not group and measures[metric].kind == "mean over groups":
+                raise ValueError(f"{metric} is a mean over groups, and problem {grade.id} has no group")
+            items[metric].append(Item(total=total, units=int(units), group=group))
+            mean = measures[metric].kind == "mean"
+            if grade.reason and (mean or total < units):
+                # of scores that are no 0 or 1, nobody can say how many units are wrong
+                reasons[metric][grade.reason] += 1 if mean else math.ceil(units - total)
+    if empty := [metric for metric in measures if not items[metric]]:
         raise ValueError(f"nothing was judged for {', '.join(empty)}")
-    return [
-        Result(
-            metric=metric,
-            value=right[metric] / judged[metric],
-            stderr=cluster_stderr(items[metric]),
-            n=judged[metric],
-            unit=unit,
-            failures=dict(sorted(reasons[metric].items())),
+    found = []
+    for metric, measure in measures.items():
+        estimate = ESTIMATES[measure.kind](items[metric], measure.bounds)
+        found.append(
+            Result(
+                metric=metric,
+                value=estimate.value,
+                stderr=estimate.stderr,
+                n=estimate.n,
+                unit=measure.counts,
+                failures=dict(sorted(reasons[metric].items())),
+                groups=estimate.groups,
+                step=estimate.step,
+            )
         )
-        for metric, unit in units.items()
-    ]
+    return found
 
 
-def cluster_stderr(items: Sequence[tuple[int, int]]) -> float:
-    """Return the standard error of ``p = sum(right) / sum(judged)`` where an item's units stand and fall together.
+def check_curves(curves: Iterable[Curve], measures: Mapping[str, CurveMeasure]) -> list[Curve]:
+    """Return the curves that a plug-in gave, each of which is named and whole.
 
-    ``p - P = sum(right_i - P * judged_i) / sum(judged)`` for the true share ``P``: a sum of terms that are independent
-    from item to item, each of mean 0. Its variance is the sum of theirs, each estimated by its square at ``P = p``::
-
-        sqrt(sum((right_i - p * judged_i)^2)) / sum(judged)
-
-    With one unit an item, ``n * p`` terms are ``1 - p`` and ``n * (1 - p)`` are ``-p``: their squares sum up to
-    ``n * p * (1 - p)``, and this is the binomial ``sqrt(p * (1 - p) / n)``. Where all is right, or wrong, it is 0.
-
-    Args:
-        items: units right and units judged, one pair an item; at least one unit is judged.
+    Raises:
+        ValueError: one is not among the plug-in's, is not whole, or two have one name and group.
     """
-    right, judged = sum(numerator for numerator, _ in items), sum(denominator for _, denominator in items)
-    # times judged^2, so that whole numbers are summed: no order of the items and no rounding moves a digit
-    squares = sum((numerator * judged - right * denominator) ** 2 for numerator, denominator in items)
-    return math.sqrt(squares) / judged**2
+    found: dict[tuple[str, str], Curve] = {}
+    for curve in curves:
+        if curve.curve not in measures:
+            raise ValueError(f"no curve named {curve.curve!r} in CURVES; known: {', '.join(measures)}")
+        if fault := curve.fault():
+            raise ValueError(f"{curve.curve}, group {curve.group!r}: {fault}")
+        if (curve.curve, curve.group) in found:
+            raise ValueError(f"{curve.curve}: the group {curve.group!r} stands twice")
+        found[curve.curve, curve.group] = curve
+    return list(found.values())
 
 
 def dump_line(value: Mapping[str, Any]) -> str:

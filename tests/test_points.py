@@ -220,9 +220,9 @@ def test_two_training_seeds(folder: Path):
     _, _, apart = reported(folder, "apart", f"\n[[view]]\n{rows}", seed="[42, 43]")
     assert [line["seed"] for line in apart] == ["42"] * 4 + ["43"] * 4
     for index, line in enumerate(lines):
-        runs = [float(apart[index + start]["percent"]) for start in (0, 4)]
+        runs = [float(apart[index + start]["value"]) for start in (0, 4)]
         errors = [float(apart[index + start]["stderr"]) for start in (0, 4)]
-        assert float(line["percent"]) == pytest.approx(sum(runs) / 2)
+        assert float(line["value"]) == pytest.approx(sum(runs) / 2)
         assert float(line["stderr"]) == pytest.approx(sum(errors) / 2)
         assert float(line["spread"]) == pytest.approx(statistics.stdev(runs))
         assert line["runs"] == "2"

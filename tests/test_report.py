@@ -55,10 +55,11 @@ def test_markdown():
 def test_csv():
     head, first, second = as_csv([grid()]).splitlines()
     assert head == (
-        "table,scale,seeds,evolver,evolver_player,base,base_player,column,percent,stderr,runs,spread,n,unit,paper,keys"
+        "table,scale,seeds,evolver,evolver_player,base,base_player,column,value,unit,stderr,runs,spread,n,groups,counts,"
+        "paper,keys"
     )
-    assert first == f"t,smoke,s,big,player-1,b,,gsm8k,25.0,12.5,1,,12,items,31.06,{KEY}"
-    assert second == f"t,smoke,s,small,small,b,,gsm8k,,,1,,,,,{KEY}"
+    assert first == f"t,smoke,s,big,player-1,b,,gsm8k,25.0,percent,12.5,1,,12,,items,31.06,{KEY}"
+    assert second == f"t,smoke,s,small,small,b,,gsm8k,,percent,,1,,,,,,{KEY}"
 
 
 def other(*cells: Cell) -> Grid:
@@ -79,9 +80,11 @@ def at_temperature(temperature: float, *rights: int) -> Cell:
 
 def test_csv_of_two_tables_has_a_column_for_each_axis_of_either():
     lines = as_csv([grid(), other(at_temperature(0.5, 3))]).splitlines()
-    assert lines[0].startswith("table,scale,seeds,evolver,evolver_player,base,base_player,temperature,column,percent")
-    assert lines[1].startswith("t,smoke,s,big,player-1,b,,,gsm8k,25.0,")
-    assert lines[3].startswith("u,smoke,,,,,,0.5,gsm8k,30.0,")
+    assert lines[0].startswith(
+        "table,scale,seeds,evolver,evolver_player,base,base_player,temperature,column,value,unit"
+    )
+    assert lines[1].startswith("t,smoke,s,big,player-1,b,,,gsm8k,25.0,percent,")
+    assert lines[3].startswith("u,smoke,,,,,,0.5,gsm8k,30.0,percent,")
 
 
 def test_several_seeds_are_shown_by_mean_and_spread():
@@ -90,10 +93,10 @@ def test_several_seeds_are_shown_by_mean_and_spread():
     nbsp = "\N{NO-BREAK SPACE}"
     assert f"| 0.0 | 50.00{nbsp}±10.0{nbsp}[14.14] (-) |" in markdown(shown)
     assert "Percent: mean of 2 seeds ± standard error over items [standard deviation between seeds]" in markdown(shown)
-    assert as_csv([shown]).splitlines()[1].startswith("u,smoke,0.0,gsm8k,50.0,10.0,2,14.1421356237309")
+    assert as_csv([shown]).splitlines()[1].startswith("u,smoke,0.0,gsm8k,50.0,percent,10.0,2,14.1421356237309")
     assert f"50.00{nbsp}±10.0{nbsp}[14.14]" in on_terminal(shown, 160)
     (found,) = as_json([shown])["tables"][0]["cells"]
-    assert (found["at"], found["percent"], found["runs"]) == ({"temperature": 0.0}, 50.0, 2)
+    assert (found["at"], found["value"], found["unit"], found["runs"]) == ({"temperature": 0.0}, 50.0, "percent", 2)
     assert found["keys"] == ["0" * 64, "1" * 64]
 
 
@@ -101,7 +104,7 @@ def test_a_cell_that_no_experiment_gives_is_blank():
     shown = other(at_temperature(0.0, 4), at_temperature(0.5))
     assert "| 0.5 |  |" in markdown(shown)
     assert "missing" not in markdown(shown) + on_terminal(shown, 60) + on_terminal(shown, 160)
-    assert as_csv([shown]).splitlines()[2] == "u,smoke,0.5,gsm8k,,,0,,,,,"
+    assert as_csv([shown]).splitlines()[2] == "u,smoke,0.5,gsm8k,,percent,,0,,,,,,"
 
 
 def on_terminal(shown: Grid, width: int) -> str:
@@ -147,6 +150,7 @@ PLAIN = {
     "right to left": ("a\u202eb", "a\\u202eb"),
     "lone surrogate": ("\ud800", "\\ud800"),
     "line break": ("a\nb", "a\nb"),
+    "no-break space": ("1\N{NO-BREAK SPACE}±2", "1\N{NO-BREAK SPACE}±2"),  # tables in Markdown were full of \xa0
 }
 
 

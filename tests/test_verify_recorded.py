@@ -52,7 +52,7 @@ def fill(folder: Path, scale: str, number: Callable[[str, str], tuple[float, int
                 metrics = registry.load("benchmarks", job.params["benchmark"]).METRICS
                 shares = {metric: number(job.key, metric) for metric in metrics}
                 rows = [
-                    Result(metric=metric, value=share, stderr=0.125, n=n, unit=metrics[metric])
+                    Result(metric=metric, value=share, stderr=0.125, n=n, unit=metrics[metric].counts)
                     for metric, (share, n) in shares.items()
                 ]
                 write_rows(out / "results.jsonl", rows)

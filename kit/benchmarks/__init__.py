@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from kit.measures import CurveMeasure, Measure
 from kit.prompts import Pack
-from kit.records import Grade, Problem, Turn
+from kit.records import Curve, Grade, Problem, Turn
 from kit.sandbox import Sandbox
 
 
@@ -22,10 +23,8 @@ class Benchmark(Protocol):
     """Ids of the templates that ``turns`` may use; none if the pack does not matter."""
     SOURCE: str
     """Permalink of the official grader."""
-    METRICS: Mapping[str, str]
-    """metric -> what it counts (``items``, ``prompts``, ``instructions``), in the order of the tables' columns."""
-    TITLES: Mapping[str, str]
-    """metric -> what stands above its column."""
+    METRICS: Mapping[str, Measure]
+    """metric -> its title, unit and digits, and how grades become its number; in the order of the tables' columns."""
     RUNS_CODE: bool
     """Whether grading runs model-written code, so that a sandbox is needed."""
 
@@ -54,4 +53,25 @@ class Benchmark(Protocol):
             protocol: ``paper`` (evaluation as the authors' tools do it) or ``default``.
             sandbox: where model-written code runs; never ``None`` for a benchmark with ``RUNS_CODE``.
         """
+        ...
+
+
+@runtime_checkable
+class Grouped(Protocol):
+    """Interface of a benchmark that has a metric of the kind ``mean over groups``."""
+
+    def group(self, problem: Problem) -> str:
+        """Return the group of a problem, for instance its subject; no empty text."""
+        ...
+
+
+@runtime_checkable
+class Curved(Protocol):
+    """Interface of a benchmark that gives curves beside its numbers, for instance densities."""
+
+    CURVES: Mapping[str, CurveMeasure]
+    """curve -> its title and the quantities along its axes."""
+
+    def curves(self, problems: Sequence[Problem], texts: Sequence[str], grades: Sequence[Grade]) -> list[Curve]:
+        """Return the lines of its curves, one for each group; the three arguments have one order."""
         ...

@@ -78,7 +78,7 @@ def graded(
     protocol: str,
     problems: Sequence[Problem],
     texts: Sequence[str],
-    failed: Callable[[Problem], dict[str, list[int]]],
+    failed: Callable[[Problem], Mapping[str, Sequence[float]]],
 ) -> list[Grade]:
     """Return one grade a text, in the order of the problems; a text that could not be read fails, with its reason.
 

@@ -22,6 +22,7 @@ from kit.benchmarks._algebra import Algebra
 from kit.benchmarks._files import choose, problems
 from kit.benchmarks._reading_time import graded
 from kit.errors import RequestError
+from kit.measures import Measure
 from kit.prompts import Pack, fill
 from kit.records import Grade, Problem, Turn
 from kit.sandbox import Sandbox
@@ -34,8 +35,7 @@ SOURCE = (
     "https://github.com/openai/grade-school-math/blob/3101c7d5072418e28b9008a6636bde82a006892c/"
     "grade_school_math/dataset.py"
 )
-METRICS: Mapping[str, str] = {"gsm8k": "items"}
-TITLES: Mapping[str, str] = {"gsm8k": "GSM8K"}
+METRICS: Mapping[str, Measure] = {"gsm8k": Measure(title="GSM8K")}
 RUNS_CODE = False
 NUMBER = r"-?\d+(?:\.\d+)?"
 LONGEST_FORMULA = 1_000

@@ -23,6 +23,7 @@ from kit.benchmarks._files import choose, problems
 from kit.benchmarks._latex import TOO_LONG, boxed, equivalent, normalised, too_long
 from kit.benchmarks._reading_time import graded
 from kit.errors import RequestError
+from kit.measures import Measure
 from kit.prompts import Pack, fill
 from kit.records import Grade, Problem, Turn
 from kit.sandbox import Sandbox
@@ -32,8 +33,7 @@ ASKS = 1
 DATASET = "math-test"
 PROMPTS = ("math",)
 SOURCE = "https://github.com/hendrycks/math/blob/357963a7f5501a6c1708cf3f3fb0cdf525642761/modeling/math_equivalence.py"
-METRICS: Mapping[str, str] = {"math": "items"}
-TITLES: Mapping[str, str] = {"math": "MATH"}
+METRICS: Mapping[str, Measure] = {"math": Measure(title="MATH")}
 RUNS_CODE = False
 
 

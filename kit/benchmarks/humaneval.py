@@ -33,6 +33,7 @@ from pathlib import Path
 from kit.benchmarks import _files as files
 from kit.benchmarks._reading_time import Reading, run_each
 from kit.errors import RequestError
+from kit.measures import Measure
 from kit.prompts import Pack, fill
 from kit.records import Grade, Problem, Turn
 from kit.sandbox import Program, Sandbox, source
@@ -43,8 +44,7 @@ ASKS = 1
 DATASET = "humaneval"
 PROMPTS = ("humaneval",)
 SOURCE = "https://github.com/openai/human-eval/blob/6d43fb980f9fee3c892a914eda09951f772ad10d/human_eval/execution.py"
-METRICS: Mapping[str, str] = {"humaneval": "items"}
-TITLES: Mapping[str, str] = {"humaneval": "HumanEval"}
+METRICS: Mapping[str, Measure] = {"humaneval": Measure(title="HumanEval")}
 RUNS_CODE = True
 CPU_S = 3.0
 FIELDS = {"task_id": str, "prompt": str, "entry_point": str, "test": str}

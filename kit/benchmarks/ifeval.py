@@ -32,6 +32,7 @@ from kit.benchmarks import _ifeval_patterns as patterns
 from kit.benchmarks._files import choose, problems
 from kit.benchmarks._reading_time import graded
 from kit.errors import RequestError, shown
+from kit.measures import Measure
 from kit.prompts import Pack
 from kit.records import Grade, Problem, Turn
 from kit.registry import PACKAGE
@@ -45,17 +46,11 @@ SOURCE = (
     "https://github.com/google-research/google-research/blob/4c4299485319ed72ef782020c81784be5468924e/"
     "instruction_following_eval/evaluation_lib.py"
 )
-METRICS: Mapping[str, str] = {
-    "ifeval_prompt_strict": "prompts",
-    "ifeval_instruction_strict": "instructions",
-    "ifeval_prompt_loose": "prompts",
-    "ifeval_instruction_loose": "instructions",
-}
-TITLES: Mapping[str, str] = {
-    "ifeval_prompt_strict": "IFEval Pr(S)",
-    "ifeval_instruction_strict": "IFEval In(S)",
-    "ifeval_prompt_loose": "IFEval Pr(L)",
-    "ifeval_instruction_loose": "IFEval In(L)",
+METRICS: Mapping[str, Measure] = {
+    "ifeval_prompt_strict": Measure(title="IFEval Pr(S)", counts="prompts"),
+    "ifeval_instruction_strict": Measure(title="IFEval In(S)", counts="instructions"),
+    "ifeval_prompt_loose": Measure(title="IFEval Pr(L)", counts="prompts"),
+    "ifeval_instruction_loose": Measure(title="IFEval In(L)", counts="instructions"),
 }
 RUNS_CODE = False
 SEED = 5
@@ -115,7 +110,7 @@ def reader(protocol: str) -> Callable[[Problem, str], Grade]:
 def _nothing_followed(problem: Problem) -> dict[str, list[int]]:
     """Return the scores of a text that follows no instruction."""
     counts = {"prompts": 1, "instructions": len(problem.data["instruction_id_list"])}
-    return {metric: [0, counts[unit]] for metric, unit in METRICS.items()}
+    return {metric: [0, counts[measure.counts]] for metric, measure in METRICS.items()}
 
 
 def variants(text: str) -> tuple[str, ...]:

@@ -32,6 +32,7 @@ from typing import Any
 from kit.benchmarks import _files as files
 from kit.benchmarks._reading_time import Reading, run_each
 from kit.errors import RequestError
+from kit.measures import Measure
 from kit.prompts import Pack, fill
 from kit.records import Grade, Problem, Turn
 from kit.sandbox import Program, Sandbox, source
@@ -42,8 +43,7 @@ ASKS = 1
 DATASET = "mbpp"
 PROMPTS = ("mbpp",)
 SOURCE = "https://github.com/open-compass/opencompass/blob/0.3.3/opencompass/datasets/mbpp.py"
-METRICS: Mapping[str, str] = {"mbpp": "items"}
-TITLES: Mapping[str, str] = {"mbpp": "MBPP"}
+METRICS: Mapping[str, Measure] = {"mbpp": Measure(title="MBPP")}
 RUNS_CODE = True
 CPU_S = 10.0
 FULL_ROWS = 974

@@ -22,6 +22,7 @@ from kit.catalogue.axes import (
     with_gaps,
     with_lists,
 )
+from kit.catalogue.drawing import Draw, check_draw
 from kit.errors import did_you_mean, one_line, shown
 from kit.reading.documents import LIST, ONE, Strict
 from kit.reading.values import (
@@ -478,6 +479,8 @@ class View(Strict):
     """axis -> value, of all cells."""
     columns: list[ColumnGroup] = Field(min_length=1, max_length=MOST_NAMES)
     claim: list[Claim] = Field(default_factory=list, max_length=MOST_NAMES)
+    draw: Draw | None = None
+    """How it is drawn: then it is a figure, and a table of the same numbers."""
 
     def experiments(self) -> list[str]:
         """Return the ids of its experiments."""
@@ -486,6 +489,12 @@ class View(Strict):
     @model_validator(mode="after")
     def _named_once(self) -> Self:
         _check_named_once({f"rows.{axis}": values for axis, values in self.rows.items()})
+        return self
+
+    @model_validator(mode="after")
+    def _drawn(self) -> Self:
+        if self.draw:
+            check_draw(self.draw, self.rows)
         return self
 
 

@@ -1,15 +1,17 @@
 """From a view to its cells: the rows, the columns, and the points of experiments that give each number."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kit import registry
 from kit.catalogue import look_up
 from kit.catalogue.axes import Coordinates, checked_value, coordinates_text, value_text
+from kit.catalogue.drawing import COLUMN, Draw
 from kit.catalogue.manifest import AXES, AXIS_TYPES, Claim, ColumnGroup, Experiment, View
 from kit.catalogue.points import Point, make_point, product_of
 from kit.errors import RequestError, did_you_mean, listed, one_line
+from kit.measures import CurveMeasure, Measure
 
 REPEATED = "seed"
 """The axis whose values are repeats of one number: a view that leaves it open shows their mean."""
@@ -20,13 +22,16 @@ class Column:
     """One column of a table."""
 
     id: str
-    """The metric's."""
+    """The metric's, or the curve's."""
     name: str
     """What stands above it."""
     benchmark: str
     at: Coordinates = field(default_factory=dict)
     """axis -> value, what its cells share beside the row's."""
-    digits: int = 2
+    measure: Measure = field(default_factory=Measure)
+    """Unit, digits and kind of its numbers."""
+    curve: CurveMeasure | None = None
+    """Axes of its curves; None for a column of numbers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +48,8 @@ class Table:
     series: str = ""
     """Which of a printed figure's series is compared with."""
     claims: tuple[Claim, ...] = ()
+    draw: Draw | None = None
+    """How it is drawn as a figure; None for a table alone."""
 
 
 class Picker:
@@ -69,12 +76,13 @@ class Picker:
         """Return a column for each metric of each group.
 
         Raises:
-            RequestError: a measure that no benchmark has.
+            RequestError: a measure that no benchmark has, or columns that the figure has no place for.
         """
         found: list[Column] = []
         for number, (group, at) in enumerate(zip(self.view.columns, self.groups, strict=True)):
             for measure in group.measures:
                 found += self._measured(measure, at, f"{self.where}: columns[{number}].measures")
+        self._check_drawn(found)
         return [_told_apart(column, found) for column in found]
 
     def points(self, row: Coordinates, column: Column) -> list[Point]:
@@ -101,11 +109,37 @@ class Picker:
         """Yield the columns of one measure: a benchmark's name, or ``benchmark.metric``."""
         benchmark, _, metric = measure.partition(".")
         look_up(dict.fromkeys(registry.names("benchmarks")), benchmark, where, "benchmark")
-        module = registry.load("benchmarks", benchmark)
+        metrics, curves = measures_of(benchmark), curves_of(benchmark)
         if metric:
-            look_up(module.METRICS, metric, where, "metric")
-        for id in [metric] if metric else module.METRICS:
-            yield Column(id=id, name=getattr(module, "TITLES", {}).get(id, id), benchmark=benchmark, at=at)
+            look_up({**metrics, **curves}, metric, where, "metric or curve" if curves else "metric")
+        for id in [metric] if metric else metrics:
+            if curve := curves.get(id):
+                yield Column(id=id, name=curve.title or id, benchmark=benchmark, at=at, curve=curve)
+            else:
+                found = metrics[id]
+                yield Column(id=id, name=found.title or id, benchmark=benchmark, at=at, measure=found)
+
+    def _check_drawn(self, columns: Sequence[Column]) -> None:
+        """Refuse a figure that would draw several columns over each other, or numbers as curves.
+
+        Raises:
+            RequestError: it would.
+        """
+        draw = self.view.draw
+        if draw is None:
+            return
+        where = f"{self.where}: draw"
+        names = listed(column.id for column in columns)
+        if len(columns) > 1 and COLUMN not in (draw.line, draw.panel):
+            raise RequestError(
+                f"{where}: {len(columns)} columns ({names}) have no place; wanted line or panel = {COLUMN!r}, "
+                "or one column"
+            )
+        wanted = draw.kind == "curves"
+        if other := [column.id for column in columns if (column.curve is not None) != wanted]:
+            what = "a number, wanted a curve" if wanted else "a curve, wanted a number"
+            cure = "lines" if wanted else "curves"
+            raise RequestError(f"{where}.kind: {other[0]} is {what}; kind = {cure!r} draws it")
 
     def _values(self, axis: str, values: Sequence[Any], key: str) -> list[Any]:
         """Return values in the axis's own type."""
@@ -151,6 +185,18 @@ class Picker:
                         f"{self.where}: {key}: the axis {axis} is open: experiment {experiment.id!r} has "
                         f"{_shown(values)}; name values in rows, in at, or in the column's at"
                     )
+
+
+def measures_of(benchmark: str) -> Mapping[str, Measure]:
+    """Return the metrics of a benchmark, each with its measure."""
+    found: Mapping[str, Measure] = registry.load("benchmarks", benchmark).METRICS
+    return found
+
+
+def curves_of(benchmark: str) -> Mapping[str, CurveMeasure]:
+    """Return the curves of a benchmark; most have none."""
+    found: Mapping[str, CurveMeasure] = getattr(registry.load("benchmarks", benchmark), "CURVES", {})
+    return found
 
 
 def default_view(title: str, experiments: Sequence[Experiment]) -> View:
@@ -199,7 +245,7 @@ def _told_apart(column: Column, others: Sequence[Column]) -> Column:
     if not differ:
         return column
     text = coordinates_text({axis: column.at[axis] for axis in differ})
-    return Column(id=column.id, name=f"{column.name}, {text}", benchmark=column.benchmark, at=column.at)
+    return replace(column, name=f"{column.name}, {text}")
 
 
 def _shown(value: Any) -> str:

@@ -11,17 +11,19 @@ import statistics
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from kit.catalogue import manifests_folder, paper
 from kit.catalogue.axes import Coordinates, Value, value_text
 from kit.catalogue.manifest import Claim
 from kit.errors import KitError
+from kit.measures import PERCENT, Measure
 from kit.plan import Plan
 from kit.reading.documents import Strict, read
 from kit.reading.values import MOST_ROWS
+from kit.records import Result
 from kit.report import Cell, Grid, make_grid, plain, plain_json
 from kit.store import Store
 
@@ -35,7 +37,9 @@ CELL_CHANCE = math.erfc(Z / math.sqrt(2))
 TABLE_CHANCE = 0.01
 """Highest probability that chance alone fails a table for the number of its cells that are off."""
 PRINTED_ROUNDING = 0.005
-"""Half of the last digit that the paper prints, percentage points."""
+"""Half of the last digit that the paper prints of a share, percentage points."""
+RECORDED_DIGITS = 2
+"""Digits with which a value is recorded beyond those that are shown."""
 UNITS_A_FLIP = 50
 """One unit in so many, at least one of a cell, may turn out differently on another CPU."""
 
@@ -51,9 +55,26 @@ class ExpectedCell(Strict):
     """axis -> value, as the table's view says it."""
     column: str
     """The metric's id."""
-    percent: float = Field(ge=0, le=100)
+    percent: float | None = Field(default=None, ge=0, le=100)
+    """The number, where its unit is percent."""
+    value: float | None = None
+    """The number, where it has another unit."""
+    unit: str = PERCENT
+    """The unit of ``value``."""
     n: int = Field(gt=0, le=MOST_ROWS)
     """Units behind it."""
+
+    @model_validator(mode="after")
+    def _one_number(self) -> Self:
+        if (self.percent is None) == (self.value is None) or (self.value is None) != (self.unit == PERCENT):
+            raise ValueError("wanted percent, or value and unit")
+        return self
+
+    @property
+    def number(self) -> float:
+        """The number that was recorded, in its unit."""
+        found = self.value if self.percent is None else self.percent
+        return found or 0.0
 
 
 class Expected(Strict):
@@ -123,14 +144,16 @@ def check_hashes(name: str, plan: Plan, store: Store) -> Iterator[Finding]:
 
 
 def alive(grid: Grid) -> Iterator[Finding]:
-    """Check that no column is all 0 or all 100: such a column shows that the pipeline is broken."""
+    """Check that no column is all at its lowest or all at its highest value: then the pipeline is broken."""
     for index, column in enumerate(grid.columns):
         cells = [line.cells[index] for line in grid.lines]
         if all(cell.is_blank for cell in cells):
             continue
-        known = [cell.percent for cell in cells if cell.percent is not None]
-        dead = bool(known) and (max(known) == 0 or min(known) == 100)
-        detail = ", ".join(f"{value:.1f}" for value in known) or "no value"
+        known = [cell.result.value for cell in cells if cell.result]
+        low, high = column.measure.bounds
+        dead = bool(known) and (max(known) == low or min(known) == high)
+        shown = (column.measure.short_text(column.measure.in_unit(value)) for value in known)
+        detail = ", ".join(shown) or "no value"
         what = f"{grid.name}, {column.name}"
         yield Finding(check="alive", what=what, passed=bool(known) and not dead, detail=detail)
 
@@ -144,7 +167,7 @@ def against_paper(grid: Grid) -> Iterator[Finding]:
     yield from cells
     yield cells_off(grid, cells)
     for claim in grid.table.claims:
-        yield direction(grid, claim)
+        yield from (direction(grid, claim, unit) for unit in grid.units())
 
 
 def each_cell(grid: Grid, printed: paper.PaperTable) -> Iterator[Finding]:
@@ -156,10 +179,10 @@ def each_cell(grid: Grid, printed: paper.PaperTable) -> Iterator[Finding]:
             if not _left_blank(printed, cell):
                 detail = f"manifests/paper/{grid.table.paper} has no such cell: a name has changed"
                 yield Finding(check="cell", what=what, passed=False, detail=detail)
-        elif cell.percent is not None and cell.result is not None:
-            tolerance = paper_tolerance(cell.reference, cell.percent, cell.result.n)
-            verdict = "within" if abs(cell.percent - cell.reference) <= tolerance else "off"
-            detail = f"{cell.percent:.2f}, the paper prints {cell.reference:.2f}, tolerance ±{tolerance:.2f}"
+        elif cell.value is not None and cell.result is not None:
+            tolerance, text = cell_tolerance(cell.reference, cell.result, cell.measure), cell.measure.text
+            verdict = "within" if abs(cell.value - cell.reference) <= tolerance else "off"
+            detail = f"{text(cell.value)}, the paper prints {text(cell.reference)}, tolerance ±{text(tolerance)}"
             yield Finding(check="cell", what=what, passed=True, detail=detail, verdict=verdict)
 
 
@@ -189,32 +212,36 @@ def allowed_off(cells: int) -> int:
     return cells
 
 
-def direction(grid: Grid, claim: Claim) -> Finding:
+def direction(grid: Grid, claim: Claim, unit: str = PERCENT) -> Finding:
     """Check the view's claim: the cells at one point are above those at another, as in the paper.
+
+    The cells are those of one unit: a mean over percent and other numbers says nothing.
 
     The mean difference over all cells is more than :data:`Z` standard errors above 0. With six base models, chance
     passes one table in twenty whose evolvers don't differ (Student's t, 5 degrees).
     """
-    differences, paper_differences = mean_differences(grid, claim)
+    differences, paper_differences = mean_differences(grid, claim, unit)
     what = f"{grid.name}, {_values(claim.better)} - {_values(claim.worse)}"
+    what += f", {unit}" if len(grid.units()) > 1 else ""
     if len(differences) < 2:
         detail = f"{len(differences)} {claim.over}s have both sides' cells; a standard error takes two"
         return Finding(check="direction", what=what, passed=False, detail=detail)
     mean, stderr = mean_and_stderr(differences)
     paper_mean, paper_stderr = mean_and_stderr(paper_differences)
     word = "as in the paper" if mean > Z * stderr else "reversed" if mean < -Z * stderr else "not clear of 0"
+    measure = next(column.measure for column in grid.columns if column.measure.unit == unit)
     detail = (
-        f"{word}: {mean:+.2f} ±{stderr:.2f} points over {len(differences)} {claim.over}s, "
-        f"the paper's {paper_mean:+.2f} ±{paper_stderr:.2f}"
+        f"{word}: {measure.signed_text(mean)} ±{measure.text(stderr)} {measure.difference_unit} over "
+        f"{len(differences)} {claim.over}s, the paper's {measure.signed_text(paper_mean)} ±{measure.text(paper_stderr)}"
     )
     return Finding(check="direction", what=what, passed=mean > Z * stderr, detail=detail)
 
 
-def mean_differences(grid: Grid, claim: Claim) -> tuple[list[float], list[float]]:
-    """Return the mean differences better minus worse, points: for our run and for the paper.
+def mean_differences(grid: Grid, claim: Claim, unit: str = PERCENT) -> tuple[list[float], list[float]]:
+    """Return the mean differences better minus worse, in the unit: for our run and for the paper.
 
     There is one for each value of the axis that the claim goes over. Cells are paired that agree in everything but
-    what the claim names.
+    what the claim names; cells of other units are left out.
     """
     cells = {place(cell.address.at, cell.address.column): cell for _, cell in named_cells(grid)}
     run: dict[str | float, list[float]] = {}
@@ -223,11 +250,13 @@ def mean_differences(grid: Grid, claim: Claim) -> tuple[list[float], list[float]
         at = cell.address.at
         if any(at.get(axis) != value for axis, value in claim.better.items()) or claim.over not in at:
             continue
+        if cell.measure.unit != unit:
+            continue
         other = cells.get(place({**at, **claim.worse}, cell.address.column))
-        if other is None or cell.percent is None or other.percent is None:
+        if other is None or cell.value is None or other.value is None:
             continue
         if cell.reference is not None and other.reference is not None:
-            run.setdefault(at[claim.over], []).append(cell.percent - other.percent)
+            run.setdefault(at[claim.over], []).append(cell.value - other.value)
             printed.setdefault(at[claim.over], []).append(cell.reference - other.reference)
     return [statistics.fmean(v) for v in run.values()], [statistics.fmean(v) for v in printed.values()]
 
@@ -251,7 +280,26 @@ def mean_and_stderr(values: list[float]) -> tuple[float, float]:
     return statistics.fmean(values), statistics.stdev(values) / math.sqrt(len(values))
 
 
-def paper_tolerance(reference: float, ours: float, n: int) -> float:
+def cell_tolerance(reference: float, ours: Result, measure: Measure) -> float:
+    """Return how far a cell may lie from the paper's, in the measure's unit.
+
+    Shares and counts: :func:`paper_tolerance`, of a count times its units. Means: the paper prints no spread of its
+    rows' scores, so ours stands for both runs: ``1.96 * sqrt(2) * stderr``, plus what the paper's rounding hides.
+    """
+    value = measure.in_unit(ours.value)
+    if measure.kind == "share":
+        return scaled_tolerance(reference, value, ours.n, measure.in_unit(1.0)) + measure.rounding
+    if measure.kind == "count":
+        return scaled_tolerance(reference, value, ours.n, ours.n) + measure.rounding
+    return Z * math.sqrt(2) * measure.in_unit(ours.stderr) + measure.rounding
+
+
+def scaled_tolerance(reference: float, ours: float, n: int, whole: float) -> float:
+    """Return :func:`paper_tolerance` of two shares that are given as parts of ``whole``, without the rounding."""
+    return whole / 100 * paper_tolerance(100 * reference / whole, 100 * ours / whole, n, rounding=0.0)
+
+
+def paper_tolerance(reference: float, ours: float, n: int, *, rounding: float = PRINTED_ROUNDING) -> float:
     """Return how far a cell may lie from the paper's, percentage points: a yardstick, no measured spread of runs.
 
     ``1.96 * sqrt(se_reference^2 + se_ours^2)``, both binomial over ``n`` units, plus what the paper's rounding hides.
@@ -261,7 +309,7 @@ def paper_tolerance(reference: float, ours: float, n: int) -> float:
     How these balance is not known: the paper prints one run and no spread.
     """
     spread = math.sqrt(sum(p * (100 - p) / n for p in (reference, ours)))
-    return Z * spread + PRINTED_ROUNDING
+    return Z * spread + rounding
 
 
 def against_expected(grid: Grid) -> Iterator[Finding]:
@@ -278,22 +326,42 @@ def against_expected(grid: Grid) -> Iterator[Finding]:
     expected = read(Expected, path, f"manifests/expected/{grid.scale}/{path.name}").by_place()
     for line, cell in named_cells(grid):
         wanted = expected.get(place(cell.address.at, cell.address.column))
-        if cell.result is None or cell.percent is None:
+        if cell.result is None or cell.value is None:
             continue
         if wanted is None:
             yield Finding(check="expected", what=line, passed=False, detail=f"{path.name} has no value for this cell")
             continue
-        n = cell.result.n
-        detail = f"{cell.percent:.2f}, recorded {wanted.percent:.2f}"
-        if n != wanted.n:
-            detail += f"; over {n} units, recorded over {wanted.n}"
-            yield Finding(check="expected", what=line, passed=False, detail=detail, verdict="off")
+        detail = f"{cell.measure.text(cell.value)}, recorded {cell.measure.text(wanted.number)}"
+        if (other := other_basis(cell.result, cell.measure, wanted)) is not None:
+            yield Finding(check="expected", what=line, passed=False, detail=detail + other, verdict="off")
             continue
-        apart = abs(round(cell.result.value * n) - round(wanted.percent * n / 100))
-        passed = apart <= allowed_flips(n)
-        detail += f": {apart} of {n} units apart, {allowed_flips(n)} allowed"
+        passed, how_far = close_to_recorded(cell.result, cell.measure, wanted.number)
         verdict = "within" if passed else "off"
-        yield Finding(check="expected", what=line, passed=passed, detail=detail, verdict=verdict)
+        yield Finding(check="expected", what=line, passed=passed, detail=f"{detail}: {how_far}", verdict=verdict)
+
+
+def other_basis(result: Result, measure: Measure, wanted: ExpectedCell) -> str | None:
+    """Return why a number can't be compared with the recorded one: another unit or other rows; None where it can."""
+    if measure.unit != wanted.unit:
+        return f"; in {measure.unit or 'no unit'}, recorded in {wanted.unit or 'no unit'}"
+    return f"; over {result.n} units, recorded over {wanted.n}" if result.n != wanted.n else None
+
+
+def close_to_recorded(result: Result, measure: Measure, recorded: float) -> tuple[bool, str]:
+    """Return whether a number differs from the recorded one by no more than :func:`allowed_flips` units, and how far.
+
+    A share or a count differs by whole units. In a mean a unit weighs :attr:`Result.step` at most: so many steps are
+    allowed, and half of the last digit that is recorded.
+    """
+    allowed = allowed_flips(result.n)
+    if measure.kind in ("share", "count"):
+        unit = measure.in_unit(1 / result.n if result.step is None else result.step)
+        apart = abs(round(measure.in_unit(result.value) / unit) - round(recorded / unit))
+        return apart <= allowed, f"{apart} of {result.n} units apart, {allowed} allowed"
+    distance = abs(measure.in_unit(result.value) - recorded)
+    most = allowed * measure.in_unit(result.step or 0.0)
+    what = f"{measure.text(distance)} {measure.difference_unit} apart, {measure.text(most)} allowed"
+    return distance <= most + measure.rounding * 10.0**-RECORDED_DIGITS, what
 
 
 def allowed_flips(n: int) -> int:
@@ -315,21 +383,23 @@ def record(plan: Plan, store: Store) -> list[Path]:
     for name in plan.tables:
         grid = make_grid(name, plan, store)
         lines = [
-            f"# Written by `kit verify --record` at scale {grid.scale}; value in percent, units behind it.",
+            f"# Written by `kit verify --record` at scale {grid.scale}; {_recorded_units(grid)}, units behind it.",
             "schema = 1",
             "cells = [",
         ]
         for what, cell in named_cells(grid):
             if cell.is_blank:
                 continue
-            if (result := cell.result) is None:
+            if cell.result is None or cell.value is None:
                 raise KitError(f"{what}: not computed yet; only a whole table can be recorded")
             at = ", ".join(
                 f"{toml(axis) if '.' in axis else axis} = {toml(value)}" for axis, value in cell.address.at.items()
             )
             column = toml(cell.address.column)
-            numbers = f"percent = {100 * result.value:.4f}, n = {result.n}"
-            lines.append(f"  {{ at = {{ {at} }}, column = {column}, {numbers} }},")
+            number = f"{cell.value:.{cell.measure.digits + RECORDED_DIGITS}f}"
+            named = cell.measure.unit == PERCENT
+            number = f"percent = {number}" if named else f"value = {number}, unit = {toml(cell.measure.unit)}"
+            lines.append(f"  {{ at = {{ {at} }}, column = {column}, {number}, n = {cell.result.n} }},")
         lines.append("]")
         path = expected_path(grid)
         try:
@@ -339,6 +409,11 @@ def record(plan: Plan, store: Store) -> list[Path]:
             raise KitError(f"{path}: {error.strerror}; nothing was recorded there") from error
         written.append(path)
     return written
+
+
+def _recorded_units(grid: Grid) -> str:
+    """Return what a file of recorded values says of their unit."""
+    return "value in percent" if grid.units() == [PERCENT] else "value in its unit"
 
 
 def expected_path(grid: Grid) -> Path:

@@ -298,7 +298,8 @@ def grade(
         protocol=protocol,
         completions=found,
         tier=artifact.facts.get("sandbox"),
-        results=list(stored_results(Store(store), artifact.key).values()),
+        results=list(stored_results(Store(store), artifact.key, module.METRICS).values()),
+        measures=module.METRICS,
     )
     for line in unread(artifact):
         typer.echo(plain(line), err=True)

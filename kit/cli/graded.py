@@ -1,11 +1,12 @@
 """The output of `kit grade`: a line for each metric and one on the grading, or one JSON document."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kit.files.completions import Completions
+    from kit.measures import Measure
     from kit.records import Result
 
 
@@ -24,6 +25,8 @@ class Graded:
     """The sandbox's kind of isolation; None where no code ran."""
     results: "list[Result]"
     """One result for each metric, in the benchmark's order."""
+    measures: "Mapping[str, Measure]"
+    """metric -> its unit and digits."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON document that ``--json`` prints."""
@@ -42,11 +45,14 @@ class Graded:
         }
 
     def lines(self) -> Iterator[str]:
-        """Yield the printed lines: counts and shares in percent with their standard errors, then one on the grading."""
+        """Yield the printed lines: each number in its unit with its standard error, then one on the grading."""
         for result in self.results:
-            right = round(result.value * result.n)
-            share = f"{100 * result.value:6.2f} % ±{100 * result.stderr:.2f}"
-            yield f"{result.metric:28} {right:>6,} of {result.n:,} {result.unit:13} {share}"
+            measure = self.measures[result.metric]
+            units = f"{round(result.value * result.n):>6,} of {result.n:,}"
+            if measure.kind != "share":
+                units = f"{'over':>6} {result.n:,}"
+            value, error = (measure.text(measure.in_unit(number)) for number in (result.value, result.stderr))
+            yield f"{result.metric:28} {units} {result.unit:13} {value:>6} {measure.symbol} ±{error}"
         how = f"protocol {self.protocol}, {self.benchmark} v{self.version}" + (
             f", sandbox {self.tier}" * bool(self.tier)
         )

@@ -32,12 +32,15 @@ if TYPE_CHECKING:
 
     from kit.containers import Containers
     from kit.plan import Plan
+    from kit.report import Grid
     from kit.run.execute import Outcome
     from kit.store import Job, Store
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the jobs and run none")]
 Yes = Annotated[bool, typer.Option("--yes", help="Don't ask before more than one GPU-hour")]
 GPU_HOURS_WITHOUT_ASKING = 1.0
+FORMATS = ("terminal", "markdown", "csv", "json", "svg")
+"""Forms of a report; the first is the default."""
 
 
 @app.command()
@@ -259,14 +262,19 @@ def report(
     tables: Tables,
     scale: ScaleName = "auto",
     store: StoreDir = DEFAULT_STORE,
-    format: Annotated[str, typer.Option("--format", help="terminal, markdown, csv or json")] = "terminal",
+    format: Annotated[str, typer.Option("--format", help=", ".join(FORMATS))] = FORMATS[0],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="With --format svg: a folder for one file a figure, NAME.svg")
+    ] = None,
 ) -> None:
-    """Print tables from what the store has."""
+    """Print tables from what the store has, or draw figures."""
     from kit.plan.planning import plan_tables
     from kit.report import as_csv, as_json, make_grid, markdown, terminal
 
-    if format not in ("terminal", "markdown", "csv", "json"):
-        raise RequestError(f"--format {one_line(format, 60)}: known: terminal, markdown, csv, json")
+    if format not in FORMATS:
+        raise RequestError(f"--format {one_line(format, 60)}: known: {', '.join(FORMATS)}")
+    if out is not None and format != "svg":
+        raise RequestError(f"--out {one_line(str(out))}: goes with --format svg; other formats are printed")
     opened = store_to_read(store)
     found = plan_tables(tables, scale)
     console = terminal.console()
@@ -275,11 +283,43 @@ def report(
         say(as_csv(grids), nl=False)
     elif format == "json":
         say_json(as_json(grids))
+    elif format == "svg":
+        draw_figures(grids, out)
     for grid in grids if format in ("terminal", "markdown") else ():
         if format == "terminal":
             console.print(terminal.grid_table(grid, console.width))
         else:
             say(markdown(grid), nl=False)
+
+
+def draw_figures(grids: "list[Grid]", out: Path | None) -> None:
+    """Print one figure, or write each into a folder; tables whose views have no ``draw`` are left out.
+
+    Raises:
+        RequestError: there is none, there are several and no folder, or the folder can't be written.
+    """
+    from kit.report.figures import make_figure
+    from kit.report.svg import svg
+
+    drawn = {grid.name: grid for grid in grids if grid.table.draw}
+    if not drawn:
+        names = ", ".join(one_line(grid.name) for grid in grids)
+        raise RequestError(f"--format svg: {names}: no view has draw, which makes a table a figure; figure-1 has one")
+    if out is None and len(drawn) > 1:
+        names = ", ".join(map(one_line, drawn))
+        raise RequestError(f"--format svg: {len(drawn)} figures ({names}); name one, or a folder for all: --out FOLDER")
+    for name, grid in drawn.items():
+        text = svg(make_figure(grid))
+        if out is None:
+            say(text, nl=False)
+            continue
+        path = out / f"{name}.svg"
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="ascii")
+        except OSError as error:
+            raise RequestError(f"--out {one_line(str(out))}: {error.strerror}; name a folder to write to") from error
+        say(f"wrote {path}")
 
 
 @app.command()

@@ -72,6 +72,7 @@ class Planner:
             rows=tuple(rows),
             columns=tuple(columns),
             claims=tuple(view.claim),
+            draw=view.draw,
         )
         cells = [self.cell(picker, row, column) for row in rows for column in columns]
         if blank := [(cell, column) for cell, column in zip(cells, columns * len(rows), strict=True) if not cell.keys]:

@@ -6,16 +6,19 @@ import json
 import os
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from itertools import cycle
 from typing import Any
 
 from kit.catalogue import paper
 from kit.catalogue.axes import Coordinates, value_text
 from kit.catalogue.manifest import AXES
-from kit.catalogue.views import Column, Table
+from kit.catalogue.views import Column, Table, measures_of
 from kit.errors import KitError
+from kit.measures import Measure
 from kit.plan import CellAddress, Plan
 from kit.records import Result, read_rows
+from kit.report.curves import CurveCell, CurveRun, make_curve_cell
 from kit.store import Store
 
 PLAYED = ("evolver", "responder", "base")
@@ -24,30 +27,32 @@ PLAYED = ("evolver", "responder", "base")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """One number of a table; rates are 0-1, and are turned into percent where they are printed."""
+    """One number of a table; results are stored without a unit, and shown in the unit of their measure."""
 
     address: CellAddress
     result: Result | None
     """``None`` while one of its jobs is not done; for several seeds, the mean of their values and of their errors."""
     reference: float | None
-    """The number that the paper prints here, in the column's unit."""
+    """The number that the paper prints here, in the measure's unit."""
     spread: float | None = None
-    """Standard deviation between the runs of several seeds, 0-1; ``None`` where there is one run."""
+    """Standard deviation between the runs of several seeds, as stored; ``None`` where there is one run."""
+    measure: Measure = field(default_factory=Measure)
+    """Unit, digits and kind of the number."""
 
     @property
-    def percent(self) -> float | None:
-        """The cell's value in percent; ``None`` while it is not computed."""
-        return None if self.result is None else 100 * self.result.value
+    def value(self) -> float | None:
+        """The cell's value in the measure's unit; ``None`` while it is not computed."""
+        return None if self.result is None else self.measure.in_unit(self.result.value)
 
     @property
-    def stderr_percent(self) -> float | None:
-        """The value's standard error over items, percentage points."""
-        return None if self.result is None else 100 * self.result.stderr
+    def error(self) -> float | None:
+        """The value's standard error over rows in the measure's unit; for percent, percentage points."""
+        return None if self.result is None else self.measure.in_unit(self.result.stderr)
 
     @property
-    def spread_percent(self) -> float | None:
-        """The value's standard deviation between runs, percentage points."""
-        return None if self.spread is None else 100 * self.spread
+    def run_spread(self) -> float | None:
+        """The value's standard deviation between runs in the measure's unit."""
+        return None if self.spread is None else self.measure.in_unit(self.spread)
 
     @property
     def is_blank(self) -> bool:
@@ -77,37 +82,49 @@ class Grid:
     scale: str
     cast: Mapping[str, str]
     lines: tuple[Line, ...]
+    curves: tuple[CurveCell, ...] = ()
+    """Cells whose value is a curve, row by row; they stand in no line."""
 
     @property
     def columns(self) -> Sequence[Column]:
-        """The columns of the table, in order."""
-        return self.table.columns
+        """The columns of numbers, in order; curves stand in none."""
+        return [column for column in self.table.columns if column.curve is None]
+
+    def addresses(self) -> Iterator[CellAddress]:
+        """Yield the address of each number, then of each curve."""
+        yield from (cell.address for line in self.lines for cell in line.cells)
+        yield from (cell.address for cell in self.curves)
+
+    def units(self) -> list[str]:
+        """Return the units of the columns, each once."""
+        return list(dict.fromkeys(column.measure.unit for column in self.columns))
+
+    def heading(self, column: Column) -> str:
+        """Return the heading of a column: its name, with the unit where the table has several."""
+        unit = column.measure.unit if len(self.units()) > 1 else ""
+        return f"{column.name} ({unit})" if unit else column.name
 
     def axes(self) -> list[str]:
         """Return the axes of the cells' coordinates, in the order of a setting."""
-        named = {axis for line in self.lines for cell in line.cells for axis in cell.address.at}
+        named = {axis for address in self.addresses() for axis in address.at}
         return [axis for axis in AXES if axis in named]
 
     def players(self) -> dict[str, str]:
         """Return each model of the paper in this table that another model plays, with that model's name."""
-        names = [
-            str(cell.address.at[axis])
-            for axis in PLAYED
-            for line in self.lines
-            for cell in line.cells
-            if axis in cell.address.at
-        ]
+        names = [str(address.at[axis]) for axis in PLAYED for address in self.addresses() if axis in address.at]
         return {name: self.cast[name] for name in dict.fromkeys(names) if self.cast.get(name, name) != name}
 
     def runs(self) -> int:
         """Return the largest number of runs that a cell is the mean of."""
-        return max((len(cell.address.keys) for line in self.lines for cell in line.cells), default=1)
+        return max((len(address.keys) for address in self.addresses()), default=1)
 
     def sizes(self) -> str:
         """Return the number of units behind a cell, per column: ``IFEval P-S 12, ...``."""
         first = self.lines[0].cells if self.lines else ()
         counts = [
-            f"{column.name} {cell.result.n:,}" for column, cell in zip(self.columns, first, strict=True) if cell.result
+            f"{column.name} {cell.result.n:,}" + (f" in {cell.result.groups} groups" if cell.result.groups else "")
+            for column, cell in zip(self.columns, first, strict=True)
+            if cell.result
         ]
         return ", ".join(counts)
 
@@ -117,20 +134,25 @@ def make_grid(name: str, plan: Plan, store: Store) -> Grid:
     table = plan.tables[name]
     printed = paper.table(table.paper).of_series(table.series) if table.paper else None
     known: dict[str, dict[str, Result]] = {}
-    cells = []
-    for address in plan.cells[name]:
+    known_curves: dict[str, CurveRun] = {}
+    cells: list[Cell] = []
+    curves: list[CurveCell] = []
+    for address, column in zip(plan.cells[name], cycle(table.columns)):  # the columns come round
+        if column.curve:
+            curves.append(make_curve_cell(address, column, column.curve, store, known_curves))
+            continue
         for key in address.keys:
             if key not in known and store.has(key):
-                known[key] = stored_results(store, key)
+                known[key] = stored_results(store, key, measures_of(column.benchmark))
         runs = [known.get(key, {}).get(address.column) for key in address.keys]
         result, spread = mean_of([run for run in runs if run]) if runs and all(runs) else (None, None)
         reference = _number(printed.cell(address.at, address.column)) if printed else None
-        cells.append(Cell(address=address, result=result, reference=reference, spread=spread))
-    width = len(table.columns)
+        cells.append(Cell(address=address, result=result, reference=reference, spread=spread, measure=column.measure))
+    width = sum(column.curve is None for column in table.columns)
     lines = tuple(
         Line(at=row, cells=tuple(cells[index * width : (index + 1) * width])) for index, row in enumerate(table.rows)
     )
-    return Grid(name=name, table=table, scale=plan.scale, cast=plan.cast, lines=lines)
+    return Grid(name=name, table=table, scale=plan.scale, cast=plan.cast, lines=lines, curves=tuple(curves))
 
 
 def mean_of(runs: Sequence[Result]) -> tuple[Result, float | None]:
@@ -144,14 +166,25 @@ def mean_of(runs: Sequence[Result]) -> tuple[Result, float | None]:
         return first, None
     values = [run.value for run in runs]
     error = statistics.fmean(run.stderr for run in runs)
-    whole = Result(
-        metric=first.metric, value=statistics.fmean(values), stderr=error, n=min(run.n for run in runs), unit=first.unit
+    steps = [run.step for run in runs if run.step is not None]
+    whole = replace(
+        first,
+        value=statistics.fmean(values),
+        stderr=error,
+        n=min(run.n for run in runs),
+        failures={},
+        step=statistics.fmean(steps) if steps else None,
     )
     return whole, statistics.stdev(values)
 
 
-def stored_results(store: Store, key: str) -> dict[str, Result]:
+def stored_results(store: Store, key: str, measures: Mapping[str, Measure] | None = None) -> dict[str, Result]:
     """Return a grade job's results by metric, from a file whose sha256 is still the one that its head records.
+
+    Args:
+        store: where the artifact is.
+        key: the grading's.
+        measures: metric -> its measure; what is not among them is held to be a share.
 
     Raises:
         KitError: it is missing, was changed, or holds what no grading writes.
@@ -159,13 +192,12 @@ def stored_results(store: Store, key: str) -> dict[str, Result]:
     artifact = store.get(key)
     os.close(store.open_file(artifact, "results.jsonl", checked=True))
     path = artifact.folder / "results.jsonl"
-    found = read_rows(path, Result)
-    for number, result in enumerate(found, 1):
-        numbers = (result.value, result.stderr)
-        sound = all(type(value) in (int, float) and 0 <= value <= 1 for value in numbers) and type(result.n) is int
-        if not (sound and result.n > 0 and type(result.metric) is str and type(result.unit) is str):
+    found = {}
+    for number, result in enumerate(read_rows(path, Result), 1):
+        if type(result.metric) is not str or not result.is_sound((measures or {}).get(result.metric, Measure())):
             raise KitError(f"{path}:{number}: no result of a grading; remove {artifact.folder} and run again")
-    return {result.metric: result for result in found}
+        found[result.metric] = result
+    return found
 
 
 def _number(value: object) -> float | None:
@@ -177,15 +209,16 @@ def computed_text(cell: Cell, column: Column) -> str:
     """Return our number as the table prints it: ``33.33 ±13.6``; of several runs ``33.33 ±13.6 [spread]``."""
     if cell.is_blank:
         return ""
-    if cell.percent is None or cell.stderr_percent is None:
+    if cell.value is None or cell.error is None:
         return "missing"
-    spread = "" if cell.spread_percent is None else f"\N{NO-BREAK SPACE}[{cell.spread_percent:.{column.digits}f}]"
-    return f"{cell.percent:.{column.digits}f}\N{NO-BREAK SPACE}±{cell.stderr_percent:.1f}{spread}"
+    text, short = column.measure.text, column.measure.short_text
+    spread = "" if cell.run_spread is None else f"\N{NO-BREAK SPACE}[{text(cell.run_spread)}]"
+    return f"{text(cell.value)}\N{NO-BREAK SPACE}±{short(cell.error)}{spread}"
 
 
 def paper_text(cell: Cell, column: Column) -> str:
     """Return the paper's number as the table prints it; a dash where there is none."""
-    return "-" if cell.reference is None else f"{cell.reference:.{column.digits}f}"
+    return "-" if cell.reference is None else column.measure.text(cell.reference)
 
 
 def disclaimer(grid: Grid) -> str:
@@ -202,25 +235,37 @@ def disclaimer(grid: Grid) -> str:
 
 def how_to_read(grid: Grid) -> str:
     """Return a phrase that says what each number of a cell is: value, error, spread."""
+    units = grid.units()
+    what = "In the unit of each column" if len(units) > 1 else "".join(units).capitalize() or "Value"
     if (runs := grid.runs()) > 1:
-        return f"Percent: mean of {runs} seeds ± standard error over items [standard deviation between seeds]"
-    return "Percent ± standard error"
+        return f"{what}: mean of {runs} seeds ± standard error over items [standard deviation between seeds]"
+    return f"{what}: value ± standard error" if len(units) > 1 else f"{what} ± standard error"
 
 
 def markdown(grid: Grid) -> str:
     """Return the table as Markdown: our numbers, with the paper's in brackets."""
-    head = [*grid.table.axes, *(one_line(column.name) for column in grid.columns)]
     lines = [f"**{one_line(grid.table.title)}** (scale `{one_line(grid.scale)}`)", ""]
-    lines += ["| " + " | ".join(head) + " |", "|" + " --- |" * len(grid.table.axes) + " ---: |" * len(grid.columns)]
-    for line in grid.lines:
-        cells = [_with_paper(cell, column) for cell, column in zip(line.cells, grid.columns, strict=True)]
-        lines.append("| " + " | ".join([*map(one_line, line.names()), *cells]) + " |")
-    lines += ["", f"{how_to_read(grid)}; in brackets what the paper prints. " + disclaimer(grid)]
+    if grid.columns:
+        lines += [*_rows(grid), "", f"{how_to_read(grid)}; in brackets what the paper prints. {disclaimer(grid)}"]
+    else:
+        lines.append(disclaimer(grid))
+    lines += ["", *(f"- {one_line(line)}" for line in curve_lines(grid))] if grid.curves else []
     if players := grid.players():
         played = ", ".join(f"{one_line(name)} = {one_line(player)}" for name, player in players.items())
         lines += ["", f"Played by: {played}."]
-    lines += ["", f"Units behind a cell: {grid.sizes()}.", ""]
+    lines += ["", f"Units behind a cell: {grid.sizes()}."] if grid.columns else []
+    lines += [""]
     return "\n".join(lines)
+
+
+def _rows(grid: Grid) -> Iterator[str]:
+    """Yield the head and the rows of a Markdown table."""
+    head = [*grid.table.axes, *(one_line(grid.heading(column)) for column in grid.columns)]
+    yield "| " + " | ".join(head) + " |"
+    yield "|" + " --- |" * len(grid.table.axes) + " ---: |" * len(grid.columns)
+    for line in grid.lines:
+        cells = [_with_paper(cell, column) for cell, column in zip(line.cells, grid.columns, strict=True)]
+        yield "| " + " | ".join([*map(one_line, line.names()), *cells]) + " |"
 
 
 def _with_paper(cell: Cell, column: Column) -> str:
@@ -228,30 +273,56 @@ def _with_paper(cell: Cell, column: Column) -> str:
     return "" if cell.is_blank else f"{computed_text(cell, column)} ({paper_text(cell, column)})"
 
 
+def curve_lines(grid: Grid) -> list[str]:
+    """Return a line for each run of each curve: its place, its points, and the file that they lie in."""
+    return [
+        f"{', '.join([*map(value_text, cell.address.at.values()), cell.column.name])}: {line}"
+        for cell in grid.curves
+        for line in cell.summary()
+    ]
+
+
 def as_csv(grids: Sequence[Grid]) -> str:
     """Return tables as CSV: one line a cell, with a column for each axis that one of the tables names.
 
-    The columns are table, scale, coordinates and who plays them, value, standard error, runs and the spread between
-    them, n, unit, the paper's value, the jobs' keys.
+    The columns are table, scale, coordinates and who plays them, value with its unit, standard error, runs and the
+    spread between them, n, groups, what is counted, the paper's value, the jobs' keys. Where a table has curves, each
+    point of one is a line too, with the columns group, x, x_unit, y and y_unit.
     """
     axes = [axis for axis in AXES if any(axis in grid.axes() for grid in grids)]
     names = [name for axis in axes for name in ([axis, f"{axis}_player"] if axis in PLAYED else [axis])]
     out = io.StringIO()
+    more = CURVE_FIELDS if any(grid.curves for grid in grids) else ()
+    fields = ["table", "scale", *names, "column", *NUMBER_FIELDS, *more]
     writer = csv.writer(out, lineterminator="\n")
-    numbers = ["percent", "stderr", "runs", "spread", "n", "unit", "paper", "keys"]
-    writer.writerow(["table", "scale", *names, "column", *numbers])
+    writer.writerow(fields)
     for grid in grids:
-        for line in grid.lines:
-            for cell in line.cells:
-                place = [grid.name, grid.scale, *_coordinates(cell, axes, grid.cast), cell.address.column]
-                writer.writerow([*place, *_numbers(cell).values()])
+        for address, values in _records(grid):
+            place = [grid.name, grid.scale, *_coordinates(address, axes, grid.cast), address.column]
+            writer.writerow([*place, *(values.get(name) for name in (*NUMBER_FIELDS, *more))])
     return out.getvalue()
 
 
-def _coordinates(cell: Cell, axes: Sequence[str], cast: Mapping[str, str]) -> Iterator[str | None]:
+NUMBER_FIELDS = ("value", "unit", "stderr", "runs", "spread", "n", "groups", "counts", "paper", "keys")
+"""Fields of a number in CSV and JSON, beside its coordinates."""
+CURVE_FIELDS = ("group", "x", "x_unit", "y", "y_unit")
+"""Fields of a curve's point in CSV, beside its coordinates and its job's key."""
+
+
+def _records(grid: Grid) -> Iterator[tuple[CellAddress, dict[str, Any]]]:
+    """Yield the records of a CSV: one for each number, then one for each point of a curve."""
+    for line in grid.lines:
+        for cell in line.cells:
+            yield cell.address, _numbers(cell)
+    for curve in grid.curves:
+        units = {"x_unit": curve.measure.x.unit, "y_unit": curve.measure.y.unit}
+        yield from ((curve.address, {**point, **units}) for point in curve.points())
+
+
+def _coordinates(address: CellAddress, axes: Sequence[str], cast: Mapping[str, str]) -> Iterator[str | None]:
     """Yield a cell's value on each axis, and who plays it where it is a model; ``None`` on an axis without one."""
     for axis in axes:
-        value = cell.address.at.get(axis)
+        value = address.at.get(axis)
         yield None if value is None else value_text(value)
         if axis in PLAYED:
             yield cast.get(str(value))
@@ -261,12 +332,14 @@ def _numbers(cell: Cell) -> dict[str, Any]:
     """Return the numbers of a cell that CSV and JSON give beside its coordinates."""
     result = cell.result
     return {
-        "percent": cell.percent,
-        "stderr": cell.stderr_percent,
+        "value": cell.value,
+        "unit": cell.measure.unit,
+        "stderr": cell.error,
         "runs": len(cell.address.keys),
-        "spread": cell.spread_percent,
+        "spread": cell.run_spread,
         "n": result.n if result else None,
-        "unit": result.unit if result else None,
+        "groups": result.groups if result else None,
+        "counts": result.unit if result else None,
         "paper": cell.reference,
         "keys": " ".join(cell.address.keys),
     }
@@ -275,7 +348,7 @@ def _numbers(cell: Cell) -> dict[str, Any]:
 def as_json(grids: Sequence[Grid]) -> dict[str, Any]:
     """Return tables as one JSON document: each cell with its coordinates, numbers and the keys of its jobs."""
     return {
-        "schema": 1,
+        "schema": 2,
         "tables": [
             {
                 "name": grid.name,
@@ -288,8 +361,25 @@ def as_json(grids: Sequence[Grid]) -> dict[str, Any]:
                     for line in grid.lines
                     for cell in line.cells
                 ],
+                **({"curves": list(map(_curve, grid.curves))} if grid.curves else {}),
             }
             for grid in grids
+        ],
+    }
+
+
+def _curve(cell: CurveCell) -> dict[str, Any]:
+    """Return a curve as a JSON object: its coordinates, its axes, and its points by run and group."""
+    return {
+        "at": cell.address.at,
+        "column": cell.address.column,
+        "x": {"title": cell.measure.x.title, "unit": cell.measure.x.unit},
+        "y": {"title": cell.measure.y.title, "unit": cell.measure.y.unit},
+        "keys": list(cell.address.keys),
+        "lines": [
+            {"key": run.key, "group": line.group, "x": list(line.x), "y": list(line.y)}
+            for run in cell.runs
+            for line in run.lines
         ],
     }
 
@@ -301,7 +391,11 @@ def one_line(text: str) -> str:
 
 def plain(text: str) -> str:
     r"""Return a model's or file's text made safe to show: control characters, and so terminal escapes, as ``\x1b``."""
-    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+    return "".join(c if c.isprintable() or c in SPACES else c.encode("unicode_escape").decode() for c in text)
+
+
+SPACES = "\n\N{NO-BREAK SPACE}"
+"""Characters that Python calls unprintable and that are shown as they are; tables have the second in their cells."""
 
 
 def plain_json(document: Any, indent: int | None = 1) -> str:

@@ -5,7 +5,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from kit.report import Grid, computed_text, disclaimer, how_to_read, paper_text, plain
+from kit.report import Grid, computed_text, curve_lines, disclaimer, how_to_read, paper_text, plain
 from kit.report.live import Live
 from kit.run.execute import Outcome
 
@@ -14,21 +14,26 @@ __all__ = ["Live", "console", "grid_table", "summary"]
 
 def grid_table(grid: Grid, width: int) -> Group:
     """Return a table for a terminal of ``width`` columns: one column a metric, or one line a value."""
+    notes = [f"{how_to_read(grid)} over so many units: {grid.sizes()}."] if grid.columns else []
+    notes += [*curve_lines(grid), disclaimer(grid)]
+    if grid.table.draw:
+        notes.append("`kit report` with --format svg draws it as a figure.")
+    if players := grid.players():
+        notes.append("Played by: " + ", ".join(f"{name} = {player}" for name, player in players.items()) + ".")
+    text = Text(plain("\n".join(notes)), style="dim")
+    if not grid.columns:
+        return Group(_name(f"{grid.table.title} - scale {grid.scale}"), text)
     names_width = sum(max(map(len, column)) + 6 for column in zip(*(line.names() for line in grid.lines), strict=True))
     value_width = 13 if grid.runs() == 1 else 21
     fits = width >= names_width + value_width * len(grid.columns)
-    table = one_column_per_metric(grid) if fits else one_row_per_value(grid)
-    notes = [f"{how_to_read(grid)} over so many units: {grid.sizes()}.", disclaimer(grid)]
-    if players := grid.players():
-        notes.append("Played by: " + ", ".join(f"{name} = {player}" for name, player in players.items()) + ".")
-    return Group(table, Text(plain("\n".join(notes)), style="dim"))
+    return Group(one_column_per_metric(grid) if fits else one_row_per_value(grid), text)
 
 
 def one_column_per_metric(grid: Grid) -> Table:
     """Return a table with one column for each metric; below each row of our numbers stands the paper's row."""
     table = _table(grid)
     for column in grid.columns:
-        table.add_column(_name(column.name), justify="right")
+        table.add_column(_name(grid.heading(column)), justify="right")
     for line in grid.lines:
         cells = list(zip(line.cells, grid.columns, strict=True))
         table.add_row(*map(_name, line.names()), *(computed_text(cell, column) for cell, column in cells))
@@ -46,7 +51,7 @@ def one_row_per_value(grid: Grid) -> Table:
         for index, (cell, column) in enumerate(zip(line.cells, grid.columns, strict=True)):
             names = line.names() if index == 0 else [""] * len(line.at)
             last = index == len(grid.columns) - 1
-            labels = map(_name, (*names, column.name))
+            labels = map(_name, (*names, grid.heading(column)))
             table.add_row(*labels, computed_text(cell, column), paper_text(cell, column), end_section=last)
     return table
 

@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from kit import registry
+from kit.benchmarks import Curved, Grouped
 from kit.benchmarks._reading_time import not_read
 from kit.catalogue.points import Point
 from kit.errors import KitError
-from kit.records import Completion, read_rows, results, write_rows
+from kit.records import Completion, check_curves, read_rows, results, write_rows
 from kit.stages import Context, Planning, Summary, only_file
 
 VERSION = 2
@@ -33,7 +34,10 @@ def plan(at: Point, kit: Planning) -> str:
 
 
 def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, context: Context) -> Summary:
-    """Write ``grades.jsonl`` (:class:`~kit.records.Grade`) and ``results.jsonl`` (:class:`~kit.records.Result`)."""
+    """Write ``grades.jsonl`` (:class:`~kit.records.Grade`) and ``results.jsonl`` (:class:`~kit.records.Result`).
+
+    A benchmark with ``CURVES`` leaves ``curves.jsonl`` (:class:`~kit.records.Curve`) too.
+    """
     benchmark = registry.load("benchmarks", params["benchmark"])
     problems = benchmark.read(only_file(inputs["data"]))[: params["rows"]]
     completions = read_rows(inputs["completions"] / "completions.jsonl", Completion)
@@ -45,7 +49,11 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, contex
     texts = [completion.text for completion in completions]
     grades = benchmark.grade(problems, texts, params["protocol"], sandbox)
     write_rows(out / "grades.jsonl", grades)
-    write_rows(out / "results.jsonl", results(grades, benchmark.METRICS))
+    groups = {one.id: benchmark.group(one) for one in problems} if isinstance(benchmark, Grouped) else {}
+    write_rows(out / "results.jsonl", results(grades, benchmark.METRICS, groups))
+    if isinstance(benchmark, Curved):
+        curves = check_curves(benchmark.curves(problems, texts, grades), benchmark.CURVES)
+        write_rows(out / "curves.jsonl", curves)
     unread = {"not_read": counts} if (counts := not_read(grades)) else {}
     if sandbox is None:
         return Summary(rows=len(grades), facts=unread)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from kit.benchmarks._files import problems as read_problems
 from kit.benchmarks._reading_time import graded
+from kit.measures import Measure
 from kit.prompts import Pack, fill
 from kit.records import Grade, Problem, Turn
 from kit.sandbox import Sandbox
@@ -17,8 +18,7 @@ ASKS = 4
 DATASET = "capitals-test"
 PROMPTS = ("capitals",)
 SOURCE = "https://example.org/capitals/grader.py"
-METRICS: Mapping[str, str] = {"capitals": "items"}
-TITLES: Mapping[str, str] = {"capitals": "Capitals"}
+METRICS: Mapping[str, Measure] = {"capitals": Measure(title="Capitals")}
 RUNS_CODE = False
 
 
