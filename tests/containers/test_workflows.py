@@ -106,7 +106,7 @@ def store(root: Path, **files: str) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("other", "code", "said"),
+    ("other", "code", "end"),
     [
         ({"a": "1", "b": "2"}, 0, "1 artifacts, 2 files, the same in both"),
         ({"a": "1", "b": "3"}, 1, "one: b differs"),
