@@ -1,12 +1,14 @@
 """The kinds of worker, each told once: what a process of that kind may use, and what it is held to.
 
-A stage's file names its kind (``WORKER = "text"``), a job records it beside its key, and whatever starts, closes or
-orders workers asks the kind. No name of a stage or of a kind decides anything. A further kind is a row of
-:data:`KINDS`; one that asks a model over the network, for instance, has ``network`` and neither ``fetches`` nor
-``accelerated``.
+A stage's file names its kind (``WORKER = "text"``, or a function of a job's parameters), a job records it beside its
+key, and whatever starts, closes or orders workers asks the kind. No name of a stage or of a kind decides anything.
+A further kind is a row of :data:`KINDS`; one that asks a model over the network, for instance, has ``network`` and
+neither ``fetches`` nor ``accelerated``.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from kit import registry
 from kit.errors import RequestError, shown
@@ -71,6 +73,16 @@ def kind_of_stage(stage: str) -> Kind:
     return find_kind(getattr(registry.load("stages", stage), "WORKER", None), f"stages/{stage}.py: WORKER")
 
 
+def kind_for(stage: str, params: Mapping[str, Any]) -> Kind:
+    """Return the kind of worker that runs a stage's job with these parameters.
+
+    Raises:
+        RequestError: as :func:`kind_of_stage`; or the stage has a kind for each job, and none for such parameters.
+    """
+    choose = getattr(registry.load("stages", stage), "worker", None)
+    return kind_of_stage(stage) if choose is None else find_kind(choose(params), f"stages/{stage}.py: worker")
+
+
 def kind_of(job: Job) -> Kind:
     """Return the kind of worker that a job runs in, which its stage's file decides.
 
@@ -79,7 +91,7 @@ def kind_of(job: Job) -> Kind:
     Raises:
         RequestError: the stage is not known, or its kind, or the job records another kind.
     """
-    kind = kind_of_stage(job.stage)
+    kind = kind_for(job.stage, job.params)
     if job.worker not in ("", kind.name):
         raise RequestError(
             f"job {job.key[:12]}: worker: found {shown(job.worker)}, wanted {kind.name!r} as stages/{job.stage}.py has "

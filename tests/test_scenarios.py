@@ -9,7 +9,7 @@ import pytest
 from kit import prompts
 from kit.engines import Request
 from kit.records import Completion, Instruction
-from kit.scenarios import evol_instruct
+from kit.scenarios import Work, evol_instruct
 from kit.stages import evolve, respond
 
 PACK = prompts.load("kit")
@@ -27,12 +27,17 @@ ROWS = [Instruction(id=f"s/{n}", instruction=f"Task {n}.", input=f"material {n}"
 
 
 class Model:
-    """A model that answers ``  reply to ID \\n`` and keeps its requests."""
+    """Tools of a step whose model answers ``  reply to ID \\n`` and keeps its requests."""
+
+    pack = PACK
 
     def __init__(self) -> None:
         self.asked: list[Request] = []
 
-    def __call__(self, requests: Sequence[Request]) -> list[Completion]:
+    def sandbox(self) -> Any:
+        pytest.fail("no code is run")
+
+    def generate(self, requests: Sequence[Request]) -> list[Completion]:
         self.asked = list(requests)
         return [Completion(id=r.id, text=f"  reply to {r.id} \n", finish_reason="stop") for r in requests]
 
@@ -40,7 +45,7 @@ class Model:
 def one_round(round: int, breadth: bool, rows: Sequence[Instruction] = ROWS) -> tuple[list[Instruction], Model]:
     model = Model()
     params: dict[str, Any] = {"round": round, "breadth": breadth, "seed": 42}
-    return evol_instruct.evolve(rows, params, PACK, model), model
+    return list(evol_instruct.rewrite(Work(rows=rows, params=params), model).rows), model
 
 
 @pytest.mark.parametrize("round, breadth, wanted", OPERATORS.values(), ids=list(OPERATORS))
@@ -57,10 +62,12 @@ def test_the_trimmed_reply_replaces_the_instruction_and_the_input_is_kept():
 
 
 def test_nothing_is_filtered():
-    def silent(requests: Sequence[Request]) -> list[Completion]:
-        return [Completion(id=request.id, text=" ", finish_reason="length") for request in requests]
+    class Silent(Model):
+        def generate(self, requests: Sequence[Request]) -> list[Completion]:
+            return [Completion(id=request.id, text=" ", finish_reason="length") for request in requests]
 
-    evolved = evol_instruct.evolve(ROWS, {"round": 1, "breadth": False, "seed": 42}, PACK, silent)
+    work = Work(rows=ROWS, params={"round": 1, "breadth": False, "seed": 42})
+    evolved = evol_instruct.rewrite(work, Silent()).rows
     assert [row.instruction for row in evolved] == [""] * 6
     assert {row.finish_reason for row in evolved} == {"length"}
 

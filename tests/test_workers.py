@@ -18,6 +18,7 @@ from kit.plan.adhoc import Workbench
 from kit.run import execute as run
 from kit.run import launch
 from kit.run.launch import Options, Shape, command_in_container
+from kit.run.worker import JobContext
 from kit.store import Job, Store
 from kit.workers import KINDS, kind_of, kind_of_stage
 
@@ -109,7 +110,26 @@ def test_a_stage_that_runs_model_written_code_is_of_an_untrusted_kind():
     folder = Path(registry.PACKAGE) / "stages"
     found = {path.stem for path in folder.glob("*.py") if "context.sandbox(" in path.read_text(encoding="utf-8")}
     assert {"grade"} <= found
-    assert all(kind_of_stage(name).untrusted for name in found)
+    # evolve has a kind for each step; in a worker of any other kind it is refused the sandbox, as the next test shows
+    several = {name for name in found if hasattr(registry.load("stages", name), "worker")}
+    assert several <= {"evolve"}
+    assert all(kind_of_stage(name).untrusted for name in found - several)
+
+
+@pytest.mark.parametrize("name", list(KINDS))
+def test_a_sandbox_is_opened_in_untrusted_workers_alone(
+    name: str, new_stage: NewStage, monkeypatch: pytest.MonkeyPatch
+):
+    opened = object()
+    monkeypatch.setattr("kit.sandbox.open_sandbox", lambda *, unsafe: opened)
+    context = JobContext(rank=0, world=1, mirror=None, unsafe_exec=False, emit=lambda *_, **__: None)
+    for kind in (name, "text"):  # the job that runs counts, and no earlier one of the process
+        context.begin(job(new_stage(f"asks_{kind}", f'WORKER = "{kind}"')))
+        if KINDS[kind].untrusted:
+            assert context.sandbox() is opened
+        else:
+            with pytest.raises(KitError, match=r"^the sandbox is for jobs whose kind of worker is untrusted; this"):
+                context.sandbox()
 
 
 def test_an_untrusted_kind_has_no_network_and_no_gpu():

@@ -1,5 +1,6 @@
 """The last line of `kit evolve`, `respond`, `answer`, `sft` and `grade`: rows and faults, out of artifacts' facts."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -35,7 +36,11 @@ def _from_facts(line: Callable[Arguments, Text]) -> Callable[Arguments, Text]:
 @_from_facts
 def cut(artifacts: Sequence["Artifact"], max_tokens: int) -> str:
     """Return a phrase that counts, for each round, the texts that were cut at the limit; empty if there are none."""
-    counts = [int(artifact.facts.get("cut_at_limit", 0)) for artifact in artifacts]
+    rounds: dict[Any, int] = {}
+    for artifact in artifacts:  # a round of several steps has several
+        round = artifact.job.params.get("round")
+        rounds[round] = rounds.get(round, 0) + int(artifact.facts.get("cut_at_limit", 0))
+    counts = list(rounds.values())
     if not any(counts):
         return ""
     limit = f"cut at {max_tokens:,} tokens (--max-tokens)"
@@ -46,14 +51,17 @@ def cut(artifacts: Sequence["Artifact"], max_tokens: int) -> str:
 
 @_from_facts
 def written(artifacts: Sequence["Artifact"], rows: int, asked: int | None) -> str:
-    """Return phrases on the file that a model's texts were made from, and on texts that are not whole.
+    """Return phrases on the file that a model's texts were made from, and on texts that are not whole or left out.
 
     Args:
-        artifacts: one for each round; the first has the facts of the file.
+        artifacts: one for each step of each round; the first has the facts of the file.
         rows: number of texts.
         asked: number of rows that ``--rows`` asked for, if it was given.
     """
-    first, last = artifacts[0].facts, artifacts[-1].facts
+    first, last, dropped = artifacts[0].facts, dict[str, Any](), Counter[str]()
+    for artifact in artifacts:
+        last |= artifact.facts
+        dropped.update(artifact.facts.get("dropped", {}))
     facts = dict(first) | {"half_characters": sum(artifact.facts.get("half_characters", 0) for artifact in artifacts)}
     parts = [f"of {asked:,} asked for (--rows)"] if asked is not None and rows < asked else []
     parts += as_read(facts)
@@ -65,6 +73,7 @@ def written(artifacts: Sequence["Artifact"], rows: int, asked: int | None) -> st
     ):
         if count := last.get(name, 0):
             parts.append(f"{count:,} {sentence}")
+    parts += [f"{count:,} left out: {reason}" for reason, count in dropped.items()]
     return "".join(f", {part}" for part in parts)
 
 

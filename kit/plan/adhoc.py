@@ -46,7 +46,7 @@ class Workbench:
     def __init__(self, scale: str = "auto") -> None:
         self.catalogue = Catalogue(manifests_folder())
         name = largest_scale(self.catalogue, this_machine()) if scale == "auto" else scale
-        own: dict[str, Any] = {"prompts": "kit", "cast": {}, "seeds": {}, "benchmarks": {}, "limits": Limits()}
+        own: dict[str, Any] = {"prompts": "kit", "cast": {}, "benchmarks": {}, "limits": Limits()}
         self.given = Given()
         self.planner = FilesPlanner(
             self.catalogue, self.catalogue.scale(name).model_copy(update=own), name, locks(), self.given
@@ -61,7 +61,7 @@ class Workbench:
 
     @property
     def scale(self) -> Scale:
-        """Return the scale, without its cast, its rows and its limits."""
+        """Return the scale, without its cast, its limits and its benchmarks' rows."""
         return self.planner.scale
 
     def file(self, path: Path, format: str, stored_as: str = "", rows: int | None = None) -> str:
@@ -93,9 +93,8 @@ class Workbench:
         self.catalogue.files[str(path)] = Dataset(
             format="alpaca", file=str(path), licence="the user's own", rows=count or None
         )
-        self.planner.scale = self.scale.model_copy(
-            update={"seeds": {path.stem: SeedRows.model_construct(dataset=str(path), rows=rows)}}
-        )
+        rows_of = SeedRows.model_construct(dataset=str(path), rows=rows)
+        self.planner.scale = self.scale.model_copy(update={"seeds": {**self.scale.seeds, path.stem: rows_of}})
         return path.stem
 
     def model(self, name: str, *, chat: bool = False) -> str:
@@ -132,7 +131,7 @@ class Workbench:
         rows: int | None = None,
         count: int | None = None,
     ) -> list[str]:
-        """Plan some rounds of evolution of a seed file; return a key for each round.
+        """Plan some rounds of evolution of a seed file; return a key for each step of each round, in order.
 
         Args:
             seeds: the file.
@@ -143,7 +142,8 @@ class Workbench:
         """
         self.model(setting["evolver"], chat=True)
         at = own_point(seeds=self.seeds(seeds, rows, count), **setting)
-        return [self.planner.need("evolve", at.after_round(round)) for round in range(1, rounds + 1)]
+        self.planner.need("evolve", at.after_round(rounds))
+        return [key for key, job in self.plan.jobs.items() if job.stage == "evolve"]
 
     def respond(
         self, instructions: Path, setting: Mapping[str, Any], *, rows: int | None = None, count: int | None = None

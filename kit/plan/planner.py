@@ -19,7 +19,7 @@ from kit.plan import CellAddress, Plan, costs
 from kit.plan.sources import Source, data_source, model_source, paper_prompts_source
 from kit.stages import Origin, Stage
 from kit.store import Job
-from kit.workers import kind_of_stage
+from kit.workers import kind_for
 
 
 @dataclass(slots=True, kw_only=True)
@@ -122,7 +122,7 @@ class Planner:
         rows: int = 0,
     ) -> str:
         """Put a job into the plan, if it is not there yet, and return its key; two of one name are told apart."""
-        kind = kind_of_stage(stage)
+        kind = kind_for(stage, params)
         environment = kind.environment or self.scale.environment
         versions = [f"{stage}-{registry.load('stages', stage).VERSION}"]
         versions += [f"{plugin}-{number}" for plugin, number in sorted((plugins or {}).items())]
@@ -287,7 +287,10 @@ class Planner:
         if at.setting.round:
             key = self.need("evolve", at)
             return Origin(key=key, params={}, rows=self.rows(key))
-        name = at.setting.seeds
+        return self.seeds(at.setting.seeds)
+
+    def seeds(self, name: str) -> Origin:
+        """Return the instructions of a seed set."""
         rows = look_up(self.scale.seeds, name, f"{self.where}: seeds", "seed set")
         dataset = self.catalogue.dataset(rows.dataset, f"{self.where}: seeds.{name}")
         look_up(dict.fromkeys(FIELDS), dataset.format, f"{self.where}: datasets.{rows.dataset}.format", "seed format")

@@ -62,8 +62,12 @@ def check_versions(job: Job) -> None:
 
 
 def _versions(name: str) -> set[str]:
-    """Return every version that plug-ins of this name state; empty where there is no such plug-in."""
+    """Return every version that plug-ins, or a scenario's step, of this name state; empty where there are none."""
     found: set[Any] = set()
+    scenario, _, step = name.partition("/")
+    if step and scenario in registry.names("scenarios"):
+        steps = registry.load("scenarios", scenario).STEPS
+        return {str(steps[step].version)} if step in steps else set()
     for kind in ("benchmarks", "engines", "scenarios"):
         if name in registry.names(kind):
             module = registry.load(kind, name)

@@ -49,6 +49,8 @@ class JobContext:
     unreachable: Unreachable = field(default_factory=Unreachable)
     _engine: tuple[Path, EngineSettings, Engine] | None = None
     _sandbox: Sandbox | None = None
+    _untrusted: bool = False
+    """Whether the job's worker is held to limits for model-written code."""
     _reported_at: float = 0.0
     """Time of the last count that was reported."""
     _report_next: bool = True
@@ -56,8 +58,10 @@ class JobContext:
 
     def begin(self, job: Job) -> None:
         """Begin another job: take its key and source, and report what it starts."""
+        kind = kind_of(job)
         self.key, self.source, self._report_next = job.key, job.resources.get("source", {}), True
-        if started := kind_of(job).starting:
+        self._untrusted = kind.untrusted
+        if started := kind.starting:
             self.phase(f"starting {started}")
 
     def engine(self, model: Path, settings: EngineSettings) -> Engine:
@@ -102,7 +106,13 @@ class JobContext:
         return prompts.only(prompts.load(name, folder), ids)
 
     def sandbox(self) -> Sandbox:
-        """Return the sandbox, which is started once for all jobs."""
+        """Return the sandbox, which is started once for all jobs.
+
+        Raises:
+            KitError: this job's worker is not of an untrusted kind: nothing would hold model-written code here.
+        """
+        if not self._untrusted:
+            raise KitError("the sandbox is for jobs whose kind of worker is untrusted; this one's is not")
         if self._sandbox is None:
             from kit.sandbox import open_sandbox
 

@@ -1,33 +1,128 @@
-"""Scenarios, the ways to evolve instructions. A scenario is a file of this folder that satisfies :class:`Scenario`."""
+"""Scenarios, the ways to evolve instructions. A scenario is a file of this folder that satisfies :class:`Scenario`.
+
+A scenario is its steps, in order; a round goes through all of them, and each is a job of its own. A step reads what the
+step before it wrote; the first one reads the seeds, or what the round before wrote.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
 
+from kit import registry
 from kit.engines import Request
+from kit.errors import RequestError, did_you_mean, shown
 from kit.prompts import Pack
 from kit.records import Completion, Instruction
+from kit.sandbox import Sandbox
 
 Generate = Callable[[Sequence[Request]], Sequence[Completion]]
 """Asks the evolver, with the sampling of the job; one completion a request, in order."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """Rows and parameters that a step works on."""
+
+    rows: Sequence[Any]
+    """Rows of its own evolver: what the step before it wrote, or the last round, or the seeds."""
+    params: Mapping[str, Any]
+    """``round`` (1 for the first) and ``seed``; and ``breadth`` where a model writes."""
+    sides: Sequence[Sequence[Any]] = ()
+    """The same rows of every evolver of the experiment, in its order; for a step with ``sides="all"``."""
+    side: int = 0
+    """Place of its own evolver among the sides."""
+    data: Mapping[str, Sequence[Instruction]] = field(default_factory=dict)
+    """Seed sets that the step names in its own ``data``."""
+
+
+class Tools(Protocol):
+    """Interface of what a step works with; each is there for the kind of worker that has it, else a KitError."""
+
+    @property
+    def pack(self) -> Pack:
+        """Return those templates that the step names in its ``prompts``."""
+        ...
+
+    def generate(self, requests: Sequence[Request]) -> Sequence[Completion]:
+        """Ask the evolver, with the sampling of the job; one completion a request, in order."""
+        ...
+
+    def sandbox(self) -> Sandbox:
+        """Return the sandbox, where model-written code runs."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """Rows that a step wrote, and what became of the others."""
+
+    rows: Sequence[Instruction]
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    """Reason -> how many rows were left out for it; the artifact's facts hold it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One step of a scenario: what it does, and what it needs for that."""
+
+    run: Callable[[Work, Tools], Made]
+    """Makes rows out of rows; the same work gives the same rows."""
+    version: int = 1
+    """Raised when this step alone gives other rows: the steps before it are not computed anew."""
+    worker: str = "text"
+    """The kind of worker that runs it, a name of :data:`kit.workers.KINDS`."""
+    prompts: Sequence[str] = ()
+    """Ids of the templates that it may use."""
+    sides: Literal["own", "all"] = "own"
+    """``all``: it reads the rows of every evolver of the experiment, whatever a table shows of them. Each evolver's job
+    gets the same sides in the same order and writes its own part."""
+    data: Sequence[str] = ()
+    """Seed sets that it reads beside its rows, by the names that a scale gives rows to."""
+    makes: type[Instruction] = Instruction
+    """Type of the rows that it writes: a scenario may add fields of its own to an instruction's. The last step's rows
+    are plain instructions."""
+    expects: Callable[[Sequence[int]], int] | None = None
+    """Expected number of rows, by that of each side; None where every row of its own side is kept. For estimates."""
 
 
 class Scenario(Protocol):
     """Interface of a file in ``kit/scenarios``: the names that its module must define."""
 
     VERSION: int
-    """Raised when the same rows evolve differently."""
-    PROMPTS: Sequence[str]
-    """Ids of the templates that it may use."""
+    """Raised when the same rows evolve differently; part of the key of every step."""
+    STEPS: Mapping[str, Step]
+    """Name -> step, in order. A name is in the key where there are several."""
 
-    def evolve(
-        self, rows: Sequence[Instruction], params: Mapping[str, Any], pack: Pack, generate: Generate
-    ) -> list[Instruction]:
-        """Evolve the instructions by one round.
 
-        Args:
-            rows: the last round's instructions, or the seeds.
-            params: ``round`` (1 for the first), ``seed``, and the scenario's own.
-            pack: whose wording asks.
-            generate: the evolver.
-        """
-        ...
+def steps_of(scenario: str) -> Mapping[str, Step]:
+    """Return the steps of a scenario, in order.
+
+    Raises:
+        RequestError: there is no such scenario, or its steps are not as :class:`Step` has it.
+    """
+    found: Mapping[str, Step] = registry.load("scenarios", scenario).STEPS
+    where = f"scenarios/{scenario}.py: STEPS"
+    if not found:
+        raise RequestError(f"{where}: no step; wanted one at least")
+    if odd := [name for name in found if not name.isidentifier()]:
+        raise RequestError(f"{where}: {shown(odd[0])} is no name of a step; wanted letters, digits and underscores")
+    if len(found) == 1 and next(iter(found.values())).version != 1:
+        raise RequestError(f"{where}: a version of the only step; raise the scenario's VERSION")
+    name, last = list(found.items())[-1]
+    if last.makes is not Instruction:
+        raise RequestError(f"{where}: {name} is the last step and makes {last.makes.__name__}; wanted Instruction")
+    return found
+
+
+def step_name(scenario: str, params: Mapping[str, Any]) -> str:
+    """Return the name of the step that a job's parameters name; the only one's where there is one.
+
+    Raises:
+        RequestError: there is no such step.
+    """
+    known = steps_of(scenario)
+    name = params.get("step") if len(known) > 1 else next(iter(known))
+    if not isinstance(name, str) or name not in known:
+        close = did_you_mean(name, known) if isinstance(name, str) else f"; known: {', '.join(known)}"
+        raise RequestError(f"scenarios/{scenario}.py: no step named {shown(name)}{close}")
+    return name

@@ -3,13 +3,10 @@
 Protocol: paper A.1, figures 10-12; HypherX/Evolution-Analysis @7595feb, Evol_Instruct/evol_instruct.py.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 from kit.engines import Request, request_seed
-from kit.prompts import Pack, fill
+from kit.prompts import fill
 from kit.records import Instruction
-from kit.scenarios import Generate
+from kit.scenarios import Made, Step, Tools, Work
 
 VERSION = 1
 DEPTH = ("add_constraint", "deepen", "concretize", "add_reasoning_steps")
@@ -31,18 +28,19 @@ def assigned(index: int, round: int, breadth: bool) -> str:
     return known[(index + round) % len(known)]
 
 
-def evolve(rows: Sequence[Instruction], params: Mapping[str, Any], pack: Pack, generate: Generate) -> list[Instruction]:
-    """One round: the trimmed reply becomes the instruction, what goes with it is carried over, nothing is filtered."""
+def rewrite(work: Work, tools: Tools) -> Made:
+    """Rewrite each instruction: the trimmed reply takes its place, what goes with it is kept, nothing is filtered."""
+    params, rows = work.params, work.rows
     ways = [assigned(index, params["round"] - 1, params["breadth"]) for index in range(len(rows))]
     requests = [
         Request(
             id=row.id,
-            turns=fill(pack.chat(f"evol_instruct.{way}"), {"instruction": row.instruction}),
+            turns=fill(tools.pack.chat(f"evol_instruct.{way}"), {"instruction": row.instruction}),
             seed=request_seed(params["seed"], "evolve", params["round"], row.id),
         )
         for row, way in zip(rows, ways, strict=True)
     ]
-    return [
+    evolved = [
         Instruction(
             id=row.id,
             instruction=reply.text.strip(),
@@ -52,5 +50,9 @@ def evolve(rows: Sequence[Instruction], params: Mapping[str, Any], pack: Pack, g
             operator=way,
             finish_reason=reply.finish_reason,
         )
-        for row, way, reply in zip(rows, ways, generate(requests), strict=True)
+        for row, way, reply in zip(rows, ways, tools.generate(requests), strict=True)
     ]
+    return Made(rows=evolved)
+
+
+STEPS = {"rewrite": Step(run=rewrite, prompts=PROMPTS)}

@@ -158,6 +158,10 @@ class Planning(Protocol):
         """Return how many rows of a data set are used, of the first ``rows`` or of all; 0 where nobody knows."""
         ...
 
+    def seeds(self, name: str) -> Origin:
+        """Return the instructions of a seed set."""
+        ...
+
     def problems(self, at: Point) -> BenchmarkRows:
         """Return which problems play the point's benchmark, and how they are asked and graded."""
         ...
@@ -205,7 +209,8 @@ class Stage(Protocol):
     VERSION: int
     """Raised when the same inputs give another output; part of the key."""
     WORKER: str
-    """The kind of worker that runs it, a name of :data:`kit.workers.KINDS`; not in the key."""
+    """The kind of worker that runs it, a name of :data:`kit.workers.KINDS`; not in the key. A stage whose jobs are of
+    several kinds has a function ``worker(params)`` beside it, which names the kind of one job."""
 
     def plan(self, at: Point, kit: Planning) -> str:
         """Plan the stage's job at a point, after the jobs whose artifacts it reads.
@@ -239,10 +244,18 @@ def decided(sampling: SamplingSpec | None) -> SamplingSpec:
     return sampling
 
 
-def incoming(params: Mapping[str, Any], inputs: Mapping[str, Path]) -> Reading[Instruction]:
-    """Return the instructions that a job starts from: those of an earlier round, or a seed file's first ``rows``."""
+def incoming(
+    params: Mapping[str, Any], inputs: Mapping[str, Path], kind: type[Instruction] = Instruction
+) -> Reading[Instruction]:
+    """Return the instructions that a job starts from: those that evolution left, or a seed file's first ``rows``.
+
+    Args:
+        params: the job's.
+        inputs: the job's.
+        kind: type of the rows that evolution left; a step between two others may have fields of its own.
+    """
     if "instructions" in inputs:
-        return read_stored(inputs["instructions"] / INSTRUCTIONS, Instruction)
+        return read_stored(inputs["instructions"] / INSTRUCTIONS, kind)
     return read_seeds(only_file(inputs["seeds"]), params["format"], params["seeds"], params["rows"])
 
 

@@ -1,21 +1,25 @@
 """A scenario in one file: it asks for each instruction to be said twice."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from kit.engines import Request
-from kit.prompts import Pack, fill
-from kit.records import Instruction
-from kit.scenarios import Generate
+from kit.prompts import fill
+from kit.scenarios import Made, Step, Tools, Work
 
 VERSION = 3
-PROMPTS = ("twice",)
 
 
-def evolve(rows: Sequence[Instruction], params: Mapping[str, Any], pack: Pack, generate: Generate) -> list[Instruction]:
+def say_twice(work: Work, tools: Tools) -> Made:
     asked = [
-        Request(id=row.id, turns=fill(pack.chat("twice"), {"instruction": row.instruction}), seed=params["seed"])
-        for row in rows
+        Request(
+            id=row.id,
+            turns=fill(tools.pack.chat("twice"), {"instruction": row.instruction}),
+            seed=work.params["seed"],
+        )
+        for row in work.rows
     ]
-    return [replace(row, instruction=reply.text) for row, reply in zip(rows, generate(asked), strict=True)]
+    replies = tools.generate(asked)
+    return Made(rows=[replace(row, instruction=reply.text) for row, reply in zip(work.rows, replies, strict=True)])
+
+
+STEPS = {"say_twice": Step(run=say_twice, prompts=("twice",))}
