@@ -275,39 +275,54 @@ def results(
         groups: id of a problem -> its group, for means over groups.
 
     Raises:
-        ValueError: no unit was judged for a metric, or a problem has no group for a mean over groups.
+        ValueError: no unit was judged for a metric, a grade has a metric that no measure has, or a problem has no group
+            for a mean over groups.
     """
-    items: dict[str, list[Item]] = {metric: [] for metric in measures}
-    reasons: dict[str, Counter[str]] = {metric: Counter() for metric in measures}
-    for grade in grades:
-        for metric, (total, units) in grade.scores.items():
-            if not units:
-                continue
-            group = (groups or {}).get(grade.id, "")
-            if not group and measures[metric].kind == "mean over groups":
-                raise ValueError(f"{metric} is a mean over groups, and problem {grade.id} has no group")
-            items[metric].append(Item(total=total, units=int(units), group=group))
-            mean = measures[metric].kind == "mean"
-            if grade.reason and (mean or total < units):
-                # of scores that are no 0 or 1, nobody can say how many units are wrong
-                reasons[metric][grade.reason] += 1 if mean else math.ceil(units - total)
+    rows = list(grades)
+    if others := sorted({metric for grade in rows for metric in grade.scores} - set(measures)):
+        raise ValueError(f"grades have the metric {others[0]}, which is not among {', '.join(measures)}")
+    items = {metric: _items(metric, measure, rows, groups or {}) for metric, measure in measures.items()}
     if empty := [metric for metric in measures if not items[metric]]:
         raise ValueError(f"nothing was judged for {', '.join(empty)}")
+    return [_result(metric, measure, items[metric], rows) for metric, measure in measures.items()]
+
+
+def _items(metric: str, measure: Measure, grades: Sequence[Grade], groups: Mapping[str, str]) -> list[Item]:
+    """Return the score of each row for one metric, of those that it judges."""
     found = []
-    for metric, measure in measures.items():
-        estimate = ESTIMATES[measure.kind](items[metric], measure.bounds)
-        found.append(
-            Result(
-                metric=metric,
-                value=estimate.value,
-                stderr=estimate.stderr,
-                n=estimate.n,
-                unit=measure.counts,
-                failures=dict(sorted(reasons[metric].items())),
-                groups=estimate.groups,
-                step=estimate.step,
-            )
-        )
+    for grade in grades:
+        total, units = grade.scores.get(metric, (0, 0))
+        if not units:
+            continue
+        group = groups.get(grade.id, "")
+        if not group and measure.kind == "mean over groups":
+            raise ValueError(f"{metric} is a mean over groups, and problem {grade.id} has no group")
+        found.append(Item(total=total, units=int(units), group=group))
+    return found
+
+
+def _result(metric: str, measure: Measure, items: Sequence[Item], grades: Sequence[Grade]) -> Result:
+    """Return the result of one metric."""
+    estimate = ESTIMATES[measure.kind](items, measure.bounds)
+    return Result(
+        metric=metric,
+        value=estimate.value,
+        stderr=estimate.stderr,
+        n=estimate.n,
+        unit=measure.counts,
+        failures=dict(sorted(_failures(metric, measure, grades).items())),
+        groups=estimate.groups,
+        step=estimate.step,
+    )
+
+
+def _failures(metric: str, measure: Measure, grades: Sequence[Grade]) -> Counter[str]:
+    """Return how many units each reason explains; in a mean, where no unit is right or wrong, how many rows."""
+    found: Counter[str] = Counter()
+    for grade in grades:
+        total, units = grade.scores.get(metric, (0, 0))
+        if grade.reason and units and (measure.kind == "mean" or total < units):
+            found[grade.reason] += 1 if measure.kind == "mean" else math.ceil(units - total)
     return found
 
 

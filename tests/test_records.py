@@ -31,6 +31,11 @@ def test_nothing_judged_is_said():
         results([], {"a": Measure()})
 
 
+def test_a_metric_that_no_measure_has_is_said():
+    with pytest.raises(ValueError, match=r"^grades have the metric b, which is not among a$"):
+        results([Grade(id="x", scores={"a": [1, 1], "b": [1, 1]})], {"a": Measure()})
+
+
 def test_the_bytes_of_a_share():
     # artifacts of earlier runs stay what a run today would write
     (found,) = results([Grade(id="a", scores={"m": [1, 1]}), Grade(id="b", scores={"m": [0, 1]})], {"m": Measure()})

@@ -25,8 +25,13 @@ class Draw(Strict):
     """The axis of the rows that runs from left to right; for curves none."""
     line: str = ""
     """The axis of the rows whose values are lines of their own, or ``column``; empty for one line."""
-    panel: str = COLUMN
-    """The axis of the rows whose values are panels of their own, or ``column``."""
+    panel: str = ""
+    """The axis of the rows whose values are panels of their own, or ``column``, which it is unless ``line`` is."""
+
+    @property
+    def panel_axis(self) -> str:
+        """The axis of the panels, or ``column``; empty for one panel."""
+        return self.panel or ("" if self.line == COLUMN else COLUMN)
 
     @model_validator(mode="after")
     def _x_given(self) -> Self:
@@ -45,7 +50,7 @@ def check_draw(draw: Draw, rows: Mapping[str, Sequence[Any]]) -> None:
     Raises:
         ValueError: it is one; the message names the field, the axis and the rows' values.
     """
-    given = {"x": draw.x, "line": draw.line, "panel": draw.panel}
+    given = {"x": draw.x, "line": draw.line, "panel": draw.panel_axis}
     known = {"x": [*rows], "line": [*rows, COLUMN], "panel": [*rows, COLUMN]}
     for field, axis in given.items():
         if axis and axis not in known[field]:

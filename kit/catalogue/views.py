@@ -130,7 +130,7 @@ class Picker:
             return
         where = f"{self.where}: draw"
         names = listed(column.id for column in columns)
-        if len(columns) > 1 and COLUMN not in (draw.line, draw.panel):
+        if len(columns) > 1 and COLUMN not in (draw.line, draw.panel_axis):
             raise RequestError(
                 f"{where}: {len(columns)} columns ({names}) have no place; wanted line or panel = {COLUMN!r}, "
                 "or one column"

@@ -85,19 +85,28 @@ def make_figure(grid: Grid) -> Figure:
     if draw is None:
         raise RequestError(f"{one_line(grid.name)}: its view has no draw, so it is a table alone")
     panels = _curve_panels(grid, draw) if draw.kind == "curves" else _line_panels(grid, draw)
-    players = ", ".join(f"{name} = {player}" for name, player in grid.players().items())
-    notes = [disclaimer(grid), f"Played by: {players}." if players else ""]
-    if draw.kind == "lines":
-        cells = [cell for line in grid.lines for cell in line.cells if not cell.is_blank]
-        missing = sum(cell.result is None for cell in cells)
-        notes.insert(0, f"{how_to_read(grid)} over so many units: {grid.sizes()}." if missing < len(cells) else "")
-        notes.append(f"{missing} of {len(cells)} numbers are not computed yet." if missing else "")
     return Figure(
         name=grid.name,
         title=f"{grid.table.title} (scale {grid.scale})",
         panels=tuple(panels),
-        notes=tuple(filter(None, notes)),
+        notes=tuple(filter(None, _notes(grid, draw))),
     )
+
+
+def _notes(grid: Grid, draw: Draw) -> Iterator[str]:
+    """Yield what stands below the panels: how to read them, who plays whom, what is missing."""
+    if draw.kind == "lines":
+        done = [cell.result is not None for line in grid.lines for cell in line.cells if not cell.is_blank]
+        if any(done):
+            yield f"{how_to_read(grid)} over so many units: {grid.sizes()}."
+    else:
+        done = [len(cell.runs) == len(cell.address.keys) for cell in grid.curves if cell.address.keys]
+    yield disclaimer(grid)
+    if players := grid.players():
+        yield f"Played by: {', '.join(f'{name} = {player}' for name, player in players.items())}."
+    if not all(done):
+        what = "numbers" if draw.kind == "lines" else "curves"
+        yield f"{done.count(False)} of {len(done)} {what} are not computed yet."
 
 
 def _line_panels(grid: Grid, draw: Draw) -> Iterator[Panel]:
@@ -109,8 +118,8 @@ def _line_panels(grid: Grid, draw: Draw) -> Iterator[Panel]:
         if not cell.is_blank
     ]
     places, ticks, x_title = x_axis(draw.x, [line.at[draw.x] for line in grid.lines])
-    for title in dict.fromkeys(_name(draw.panel, at, column) for at, _, column in cells):
-        inside = [one for one in cells if _name(draw.panel, one[0], one[2]) == title]
+    for title in dict.fromkeys(_name(draw.panel_axis, at, column) for at, _, column in cells):
+        inside = [one for one in cells if _name(draw.panel_axis, one[0], one[2]) == title]
         names = dict.fromkeys(_name(draw.line, at, column) for at, _, column in inside)
         series = [
             Series(
@@ -160,7 +169,7 @@ def _common_start(names: Sequence[str]) -> str:
 
 def _curve_panels(grid: Grid, draw: Draw) -> Iterator[Panel]:
     """Yield the panels of curves, a line for each group and each run."""
-    named = [(_name(draw.panel, cell.address.at, cell.column), cell) for cell in grid.curves if cell.runs]
+    named = [(_name(draw.panel_axis, cell.address.at, cell.column), cell) for cell in grid.curves if cell.runs]
     for title in dict.fromkeys(title for title, _ in named):
         cells = [cell for other, cell in named if other == title]
         series = [

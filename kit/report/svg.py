@@ -23,8 +23,12 @@ PLOT_WIDTH, PLOT_HEIGHT = 220, 170
 """Inside of a panel's axes, px."""
 LEFT, RIGHT, TOP, BOTTOM = 62, 14, 30, 46
 """Room around a panel's axes: labels and titles, px."""
+CELL_WIDTH, CELL_HEIGHT = LEFT + PLOT_WIDTH + RIGHT, TOP + PLOT_HEIGHT + BOTTOM
+"""A panel with all around it, px."""
 EDGE = 16
 """Margin of the page, px."""
+LINE = 15
+"""Distance of the notes' lines, px."""
 LETTER = 0.6
 """Width of a letter on average, in font sizes; renderers differ."""
 FONT, SMALL = 12, 11
@@ -52,35 +56,36 @@ class Scale:
 def svg(figure: Figure) -> str:
     """Return a figure as an SVG document with a title and a description for readers who can't see it."""
     columns = min(MOST_PANELS_A_ROW, len(figure.panels)) or 1
-    names = figure.names()
-    width = max(columns * (LEFT + PLOT_WIDTH + RIGHT) + 2 * EDGE, 480)
+    width = max(columns * CELL_WIDTH + 2 * EDGE, 480)
     legend, top = _legend(figure, width)
-    body = [*legend]
+    panels = []
     for number, panel in enumerate(figure.panels):
         row, column = divmod(number, columns)
-        x = EDGE + column * (LEFT + PLOT_WIDTH + RIGHT) + LEFT
-        y = top + row * (TOP + PLOT_HEIGHT + BOTTOM) + TOP
-        body += [_group(x, y, _panel(panel, names))]
-    rows = math.ceil(len(figure.panels) / columns)
-    notes_top = top + rows * (TOP + PLOT_HEIGHT + BOTTOM) + SMALL
-    lines = [line for note in figure.notes for line in textwrap.wrap(note, int((width - 2 * EDGE) / (SMALL * 0.52)))]
-    body += [_text(EDGE, notes_top + 15 * n, line, size=SMALL, fill=GREY) for n, line in enumerate(lines)]
-    height = notes_top + 15 * len(lines) + EDGE - SMALL
-    id = re.sub(r"[^a-z0-9]+", "-", figure.name.lower()).strip("-")
-    head = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_px(width)} {_px(height)}" width="{_px(width)}" '
-        f'height="{_px(height)}" role="img" aria-labelledby="{id}-title {id}-desc" font-family="sans-serif">'
-    )
+        x, y = EDGE + column * CELL_WIDTH + LEFT, top + row * CELL_HEIGHT + TOP
+        panels.append(_group(x, y, _panel(panel, figure.names())))
+    notes, height = _notes(figure.notes, top + math.ceil(len(figure.panels) / columns) * CELL_HEIGHT, width)
+    name = re.sub(r"[^a-z0-9]+", "-", figure.name.lower()).strip("-")
     document = [
-        head,
-        f'<title id="{id}-title">{_safe(figure.title)}</title>',
-        f'<desc id="{id}-desc">{_safe(figure.description())}</desc>',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_px(width)} {_px(height)}" width="{_px(width)}" '
+        f'height="{_px(height)}" role="img" aria-labelledby="{name}-title {name}-desc" font-family="sans-serif">',
+        f'<title id="{name}-title">{_safe(figure.title)}</title>',
+        f'<desc id="{name}-desc">{_safe(figure.description())}</desc>',
         f'<rect width="{_px(width)}" height="{_px(height)}" fill="#ffffff"/>',
         _text(EDGE, EDGE + 16, figure.title, size=16, weight="bold"),
-        *body,
+        *legend,
+        *panels,
+        *notes,
         "</svg>\n",
     ]
     return "\n".join(document).encode("ascii", "xmlcharrefreplace").decode("ascii")
+
+
+def _notes(notes: Sequence[str], top: float, width: float) -> tuple[list[str], float]:
+    """Return the notes' elements, line by line, and where the page ends."""
+    letters = int((width - 2 * EDGE) / (SMALL * 0.52))
+    lines = [line for note in notes for line in textwrap.wrap(plain(note), letters)]
+    found = [_text(EDGE, top + SMALL + LINE * n, line, size=SMALL, fill=GREY) for n, line in enumerate(lines)]
+    return found, top + LINE * len(lines) + EDGE
 
 
 def _legend(figure: Figure, width: float) -> tuple[list[str], float]:

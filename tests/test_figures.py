@@ -1,0 +1,309 @@
+"""Figures: what is drawn where, in words and in SVG; the same bytes each time, whatever a manifest calls its parts."""
+
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from kit.catalogue.drawing import Draw
+from kit.catalogue.views import Column, Table
+from kit.cli import main
+from kit.measures import CurveMeasure, Measure, Quantity
+from kit.plan import CellAddress
+from kit.plan.planning import plan_tables
+from kit.records import Curve, Result
+from kit.report import Cell, Grid, Line, make_grid
+from kit.report.curves import CurveCell, CurveRun
+from kit.report.figures import make_figure, x_axis
+from kit.report.svg import FORMS, round_numbers, svg
+from kit.store import Store
+
+SPACE = "{http://www.w3.org/2000/svg}"
+EVIL = '</title><script>alert("x")</script>&\x1b[2J\u202e\n\ud800'
+RATING = Measure(title="Rating", unit="points", kind="mean", counts="rows")
+COLUMNS = (
+    Column(id="right", name="Right", benchmark="b", measure=Measure(title="Right")),
+    Column(id="rating", name="Rating", benchmark="b", measure=RATING),
+)
+VALUES: dict[tuple[str, int], tuple[float | None, float | None]] = {
+    ("big", 1): (0.5, 61.0),
+    ("big", 2): (0.75, None),
+    ("small", 1): (None, 62.5),
+    ("small", 2): (0.25, 63.0),
+}
+"""evolver, round -> our share of four, and the paper's number."""
+
+
+def grid(draw: Draw, big: str = "big", title: str = "Two evolvers") -> Grid:
+    """A table of two evolvers over two rounds, with a share and a rating of ten times the share."""
+    rows = [{"evolver": evolver, "round": round} for evolver, round in VALUES]
+    lines = []
+    for row, (share, printed) in zip(rows, VALUES.values(), strict=True):
+        at = {**row, "evolver": big if row["evolver"] == "big" else row["evolver"]}
+        cells = []
+        for column, factor in zip(COLUMNS, (1, 10), strict=True):
+            stderr = 0.125 if factor == 1 else 0.5
+            result = Result(metric=column.id, value=factor * (share or 0), stderr=stderr, n=4, unit="items")
+            cells.append(
+                Cell(
+                    address=CellAddress(at=at, column=column.id, keys=("k",)),
+                    result=None if share is None else result,
+                    reference=printed if factor == 1 else None,
+                    measure=column.measure,
+                )
+            )
+        lines.append(Line(at=at, cells=tuple(cells)))
+    table = Table(
+        title=title,
+        paper="p.toml",
+        axes=("evolver", "round"),
+        rows=tuple(line.at for line in lines),
+        columns=COLUMNS,
+        draw=draw,
+    )
+    return Grid(name="t", table=table, scale="smoke", cast={}, lines=tuple(lines))
+
+
+DRAW = Draw(x="round", line="evolver")
+
+
+def test_what_is_drawn_in_words():
+    figure = make_figure(grid(DRAW))
+    assert figure.description() == (
+        "Right (percent), by round: big, 1: 50.00 ±12.5 (paper 61.00), 2: 75.00 ±12.5; "
+        "small, 1: missing (paper 62.50), 2: 25.00 ±12.5 (paper 63.00). "
+        "Rating (points), by round: big, 1: 5.00 ±0.5, 2: 7.50 ±0.5; small, 1: missing, 2: 2.50 ±0.5."
+    )
+    assert (figure.title, figure.names()) == ("Two evolvers (scale smoke)", ["big", "small"])
+    assert figure.notes[-1] == "2 of 8 numbers are not computed yet."
+
+
+def test_columns_as_lines_and_rows_as_panels():
+    figure = make_figure(grid(Draw(x="round", line="column", panel="evolver")))
+    assert [(panel.title, panel.y.unit, panel.y.title) for panel in figure.panels] == [
+        ("big", "percent, points", ""),
+        ("small", "percent, points", ""),
+    ]
+    assert figure.names() == ["Right", "Rating"]
+
+
+def test_numbers_as_panels_say_their_axis():
+    figure = make_figure(grid(Draw(x="evolver", line="column", panel="round")))
+    assert [panel.title for panel in figure.panels] == ["round 1", "round 2"]
+    assert figure.panels[0].ticks == ((0.0, "big"), (1.0, "small"))
+
+
+def drawn(figure_grid: Grid) -> ElementTree.Element:
+    """The figure, which is well-formed and has the same bytes when drawn again."""
+    text = svg(make_figure(figure_grid))
+    assert text == svg(make_figure(figure_grid))
+    assert text.isascii()
+    return ElementTree.fromstring(text)
+
+
+def texts(root: ElementTree.Element) -> list[str]:
+    return [found.text or "" for found in root.iter(f"{SPACE}text")]
+
+
+def test_marks_bars_and_legend():
+    root = drawn(grid(DRAW))
+    marks = [*root.iter(f"{SPACE}circle"), *root.iter(f"{SPACE}polygon")]
+    hollow = [mark for mark in marks if mark.get("fill") == "#ffffff"]
+    # three numbers of ours in each of two panels, and three of the paper's in one; the legend has three and one more
+    assert (len(marks) - len(hollow), len(hollow)) == (6 + 3, 3 + 1)
+    assert len([*root.iter(f"{SPACE}path")]) == 6 + 1
+    # `big` has two numbers of ours side by side, `small` two of the paper's; the legend has a sample of each, and grey
+    colours = ("#0072b2", "#d55e00")
+    lines = [line for line in root.iter(f"{SPACE}polyline") if line.get("stroke") in colours]
+    solid = [line.get("stroke") for line in lines if line.get("stroke-dasharray") is None]
+    dashed = [line.get("stroke") for line in lines if line.get("stroke-dasharray")]
+    assert solid == [*colours, colours[0], colours[0]]
+    assert sorted(dashed) == sorted(colours)
+    assert {"big", "small", "here, ± standard error", "the paper", "percent", "points", "round"} <= set(texts(root))
+    assert root.get("role") == "img"
+    assert root.get("aria-labelledby") == "t-title t-desc"
+    assert {found.get("id") for found in root if found.get("id")} == {"t-title", "t-desc"}
+
+
+def test_a_number_lies_where_it_belongs():
+    # one panel, 220 x 170 px inside its axes. Values 50 and 75 with errors of 12.5 and the paper's 61 span 37.5 to
+    # 87.5; 6 % of the 50 between them are room: 34.5 to 90.5. x has 14 px of room
+    found = grid(Draw(x="round"))
+    big = replace(
+        found,
+        table=replace(found.table, columns=COLUMNS[:1]),
+        lines=tuple(replace(line, cells=line.cells[:1]) for line in found.lines[:2]),
+    )
+    circles = list(drawn(big).iter(f"{SPACE}circle"))[-3:]
+    places = [(found.get("fill"), float(found.get("cx", "")), float(found.get("cy", ""))) for found in circles]
+
+    def height(value: float) -> float:
+        return round(170 * (90.5 - value) / 56, 2)
+
+    assert places == [
+        ("#ffffff", 14.0, height(61)),
+        ("#0072b2", 14.0, height(50)),
+        ("#0072b2", 206.0, height(75)),
+    ]
+
+
+def test_names_are_text_and_no_markup():
+    root = drawn(grid(DRAW, big=EVIL, title=EVIL))
+    shown = '</title><script>alert("x")</script>&\\x1b[2J\\u202e \\ud800'
+    assert root.findtext(f"{SPACE}title") == f"{shown} (scale smoke)"
+    assert shown in texts(root)
+    assert [*root.iter(f"{SPACE}script")] == []
+
+
+def curve_grid() -> Grid:
+    """One column of curves over two rounds; the second round has two runs."""
+    measure = CurveMeasure(title="Density", x=Quantity(title="Distance", unit=""), y=Quantity(title="Density", unit=""))
+    column = Column(id="density", name="Density", benchmark="b", curve=measure)
+    line = Curve(curve="density", group="g", x=(1.0, 0.0, 2.0), y=(3.0, 0.5, 1.0))
+
+    def cell(round: int, *keys: str) -> CurveCell:
+        address = CellAddress(at={"round": round}, column="density", keys=keys)
+        runs = tuple(CurveRun(key=key, path=Path(key), lines=(line,)) for key in keys)
+        return CurveCell(address=address, column=column, measure=measure, runs=runs)
+
+    rows = ({"round": 1}, {"round": 2})
+    draw = Draw(kind="curves", line="round")
+    table = Table(title="Curves", paper=None, axes=("round",), rows=rows, columns=(column,), draw=draw)
+    lines = tuple(Line(at=row, cells=()) for row in rows)
+    return Grid(name="c", table=table, scale="own", cast={}, lines=lines, curves=(cell(1, "a"), cell(2, "b", "c")))
+
+
+def test_curves_that_are_not_computed_are_said():
+    found = curve_grid()
+    figure = make_figure(replace(found, curves=tuple(replace(cell, runs=()) for cell in found.curves)))
+    assert (figure.panels, figure.notes[-1]) == ((), "2 of 2 curves are not computed yet.")
+    assert ElementTree.fromstring(svg(figure)).findtext(f"{SPACE}desc") == ""
+
+
+def test_curves():
+    figure = make_figure(curve_grid())
+    assert figure.names() == ["round 1, g", "round 2, g"]
+    (panel,) = figure.panels
+    assert [[(point.x, point.y) for point in line.points] for line in panel.series] == [
+        [(0.0, 0.5), (1.0, 3.0), (2.0, 1.0)]
+    ] * 3
+    assert figure.description().startswith(
+        "Density, by Distance: round 1, g, a curve from x = 0 to 2, highest at x = 1"
+    )
+    root = drawn(curve_grid())
+    assert [*root.iter(f"{SPACE}circle")] == []  # no marks on a curve
+    assert {"Distance", "Density", "round 1, g"} <= set(texts(root))
+
+
+@pytest.mark.parametrize("name", ["figure-1", "figure-3"])
+@pytest.mark.parametrize("scale", ["smoke", "paper"])
+def test_the_papers_figures_can_be_drawn_before_anything_is_computed(name: str, scale: str):
+    plan = plan_tables([name], scale)
+    found = make_grid(name, plan, Store(Path("nowhere")))
+    panels = make_figure(found).panels
+    assert [panel.title for panel in panels] == [column.name for column in found.columns]
+    root = drawn(found)
+    hollow = [
+        mark for mark in root.iter() if mark.tag.endswith(("circle", "polygon")) and mark.get("fill") == "#ffffff"
+    ]
+    printed = sum(cell.reference is not None for line in found.lines for cell in line.cells)
+    assert len(hollow) == printed + 1
+    assert printed == len(found.lines) * 8
+
+
+AXES = {
+    "numbers": ([2, 0, 0.5], {2: 2.0, 0: 0.0, 0.5: 0.5}, ((0.0, "0"), (0.5, "0.5"), (2.0, "2")), "a"),
+    "names": (["x", "y"], {"x": 0.0, "y": 1.0}, ((0.0, "x"), (1.0, "y")), "a"),
+    "one name": (["q-1"], {"q-1": 0.0}, ((0.0, "q-1"),), "a"),
+    "a common start": (
+        ["q-2.5-7b", "q-2.5-14b"],
+        {"q-2.5-7b": 0.0, "q-2.5-14b": 1.0},
+        ((0.0, "7b"), (1.0, "14b")),
+        "a (q-2.5-…)",
+    ),
+    "truth values": ([True, False], {True: 0.0, False: 1.0}, ((0.0, "true"), (1.0, "false")), "a"),
+}
+
+
+@pytest.mark.parametrize("values, places, ticks, title", AXES.values(), ids=list(AXES))
+def test_where_the_values_of_an_axis_lie(
+    values: list[str | float], places: dict[str | float, float], ticks: tuple[tuple[float, str], ...], title: str
+):
+    assert x_axis("a", values) == (places, ticks, title)
+
+
+ROUND = {
+    "tens": (28, 75, 2, ["30", "40", "50", "60", "70"]),
+    "fives": (0, 20, 2, ["0", "5", "10", "15", "20"]),
+    "hundredths": (0.011, 0.052, 2, ["0.02", "0.03", "0.04", "0.05"]),
+    "below zero": (-1, 1, 2, ["-1.0", "-0.5", "0.0", "0.5", "1.0"]),
+    "whole numbers": (0, 3.2, 0, ["0", "1", "2", "3"]),
+    "few whole numbers": (1.2, 2.8, 0, ["1.5", "2.0", "2.5"]),
+}
+
+
+@pytest.mark.parametrize("low, high, digits, labels", ROUND.values(), ids=list(ROUND))
+def test_round_numbers(low: float, high: float, digits: int, labels: list[str]):
+    assert [label for _, label in round_numbers(low, high, digits)] == labels
+
+
+def test_lines_have_forms_of_their_own():
+    assert len(set(FORMS)) == 4
+
+
+Kit = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Kit:
+    """``kit report`` on an empty store: exit code, standard output, standard error."""
+    monkeypatch.chdir(tmp_path)
+    Store.open(tmp_path / "store")
+
+    def call(*words: str) -> tuple[int, str, str]:
+        arguments = ["kit", "report", *words, "--scale", "smoke", "--store", "store"]
+        monkeypatch.setattr(sys, "argv", arguments)
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return int(ended.value.code or 0), *capsys.readouterr()
+
+    return call
+
+
+def test_one_figure_is_printed_and_several_are_written(report: Kit):
+    code, printed, _ = report("figure-1", "--format", "svg")
+    assert (code, ElementTree.fromstring(printed).tag) == (0, f"{SPACE}svg")
+    code, said, _ = report("figure-1", "2", "figure-3", "--format", "svg", "--out", "drawn")
+    assert (code, said) == (0, "wrote drawn/figure-1.svg\nwrote drawn/figure-3.svg\n")
+    assert Path("drawn/figure-1.svg").read_text(encoding="ascii") == printed
+
+
+REFUSED = {
+    "a table": (
+        ("2", "--format", "svg"),
+        "--format svg: table-2: no view has draw, which makes a table a figure; figure-1 has one",
+    ),
+    "two figures": (
+        ("figure-1", "figure-3", "--format", "svg"),
+        "--format svg: 2 figures (figure-1, figure-3); name one, or a folder for all: --out FOLDER",
+    ),
+    "a folder for a table": (
+        ("figure-1", "--format", "csv", "--out", "x"),
+        "--out x: goes with --format svg; other formats are printed",
+    ),
+    "a folder that is a file": (
+        ("figure-1", "--format", "svg", "--out", "store/format"),
+        "--out store/format: File exists; name a folder to write to",
+    ),
+    "another format": (("2", "--format", "png"), "--format png: known: terminal, markdown, csv, json, svg"),
+}
+
+
+@pytest.mark.parametrize("words, message", REFUSED.values(), ids=list(REFUSED))
+def test_figures_that_are_refused(words: tuple[str, ...], message: str, report: Kit):
+    code, _, said = report(*words)
+    assert (code, re.sub(r"\s+", " ", said).strip()) == (2, f"error: {message}")

@@ -1,0 +1,219 @@
+"""Checks of numbers that are no shares, by hand: against the paper, against what was recorded, and claims by unit."""
+
+import math
+from pathlib import Path
+
+import pytest
+
+from kit.catalogue import Catalogue, manifests_folder, paper
+from kit.catalogue.manifest import Claim
+from kit.catalogue.views import Column, Table
+from kit.check import verify
+from kit.check.verify import Expected, ExpectedCell
+from kit.errors import RequestError
+from kit.measures import Measure
+from kit.plan import CellAddress
+from kit.plan.planning import plan_tables
+from kit.reading.documents import parse
+from kit.records import Result
+from kit.report import Cell, Grid, Line, mean_of
+
+SHARE = Measure(title="Right")
+FRACTION = Measure(title="Right", unit="", digits=3)
+POINTS = Measure(title="Rating", unit="points", digits=1, kind="mean", lowest=0, highest=10)
+SUBJECTS = Measure(title="By subject", kind="mean over groups")
+COUNT = Measure(title="Kept", unit="items", digits=0, kind="count")
+
+
+def result(value: float, stderr: float = 0.0, n: int = 100, step: float | None = None) -> Result:
+    return Result(metric="m", value=value, stderr=stderr, n=n, unit="items", step=step)
+
+
+TOLERANCES = {
+    # as of every share: 1.96 * sqrt((50 * 50 + 50 * 50) / 100) + 0.005
+    "share": (SHARE, result(0.5, 0.05), 50.0, 13.864292911),
+    # the same over 100, and the rounding of three digits
+    "share as a fraction": (FRACTION, result(0.5, 0.05), 0.5, 0.13859292911 + 0.0005),
+    # 50 of 100 is half: the same in items, and the rounding of whole numbers
+    "count": (COUNT, result(50.0, 5.0, step=1.0), 50.0, 13.859292911 + 0.5),
+    # 1.96 * sqrt(2) * 0.25 + 0.05
+    "mean": (POINTS, result(6.0, 0.25), 7.0, 1.96 * math.sqrt(2) * 0.25 + 0.05),
+    # 1.96 * sqrt(2) * 2 points + 0.005; the paper's own value has no part in it
+    "mean over groups": (SUBJECTS, result(0.6, 0.02), 99.0, 1.96 * math.sqrt(2) * 2 + 0.005),
+}
+
+
+@pytest.mark.parametrize("measure, ours, reference, tolerance", TOLERANCES.values(), ids=list(TOLERANCES))
+def test_tolerance_to_the_paper(measure: Measure, ours: Result, reference: float, tolerance: float):
+    assert verify.cell_tolerance(reference, ours, measure) == pytest.approx(tolerance)
+
+
+RECORDED = {
+    "one item of a hundred may flip, and another": (SHARE, result(0.52), 50.0, True, "2 of 100 units apart, 2 allowed"),
+    "three may not": (SHARE, result(0.53), 50.0, False, "3 of 100 units apart, 2 allowed"),
+    "a count": (COUNT, result(53.0, step=1.0), 50.0, False, "3 of 100 units apart, 2 allowed"),
+    # two rows of a hundred, each by ten points at most
+    "a mean": (POINTS, result(6.15, step=0.1), 6.0, True, "0.2 points apart, 0.2 allowed"),
+    "a mean too far": (POINTS, result(6.25, step=0.1), 6.0, False, "0.2 points apart, 0.2 allowed"),
+    # two items of a group of which one moves the mean over groups by a hundredth
+    "groups": (SUBJECTS, result(0.62, step=0.01), 60.0, True, "2.00 points apart, 2.00 allowed"),
+    "groups too far": (SUBJECTS, result(0.6201, step=0.01), 60.0, False, "2.01 points apart, 2.00 allowed"),
+    # nothing can move, but for the digits that a file leaves out
+    "no step": (POINTS, result(6.0004, step=0.0), 6.0, True, "0.0 points apart, 0.0 allowed"),
+    "no step, further": (POINTS, result(6.0006, step=0.0), 6.0, False, "0.0 points apart, 0.0 allowed"),
+}
+
+
+@pytest.mark.parametrize("measure, ours, recorded, passed, how_far", RECORDED.values(), ids=list(RECORDED))
+def test_what_was_recorded(measure: Measure, ours: Result, recorded: float, passed: bool, how_far: str):
+    assert verify.close_to_recorded(ours, measure, recorded) == (passed, how_far)
+
+
+CELL = 'at = { base = "b" }, column = "m", n = 4'
+FILES = {
+    "percent": ("percent = 25.0", (25.0, "percent")),
+    "nothing right": ("percent = 0.0", (0.0, "percent")),
+    "another unit": ('value = -1.5, unit = "nats/token"', (-1.5, "nats/token")),
+    "no unit": ('value = 0.25, unit = ""', (0.25, "")),
+}
+
+
+@pytest.mark.parametrize("numbers, wanted", FILES.values(), ids=list(FILES))
+def test_recorded_numbers_are_read_in_their_unit(numbers: str, wanted: tuple[float, str]):
+    (cell,) = parse(Expected, f"schema = 1\ncells = [{{ {CELL}, {numbers} }}]", "e.toml").cells
+    assert (cell.number, cell.unit) == wanted
+
+
+NO_NUMBER = ["", 'percent = 1.0, value = 1.0, unit = "points"', "value = 1.0", 'unit = "points"']
+
+
+@pytest.mark.parametrize("numbers", NO_NUMBER)
+def test_a_recorded_cell_has_one_number(numbers: str):
+    more = f", {numbers}" if numbers else ""
+    with pytest.raises(RequestError) as error:
+        parse(Expected, f"schema = 1\ncells = [{{ {CELL}{more} }}]", "e.toml")
+    assert str(error.value) == "e.toml: cells[0]: wanted percent, or value and unit"
+
+
+def test_a_number_of_another_unit_is_not_compared():
+    wanted = ExpectedCell(at={}, column="m", value=6.0, unit="points", n=100)
+    assert verify.other_basis(result(6.0), POINTS, wanted) is None
+    assert verify.other_basis(result(6.0), FRACTION, wanted) == "; in no unit, recorded in points"
+    assert verify.other_basis(result(6.0, n=99), POINTS, wanted) == "; over 99 units, recorded over 100"
+
+
+CLAIM = Claim(better={"evolver": "small"}, worse={"evolver": "big"}, over="base")
+OURS = {"a": (0.02, 1.0), "b": (0.04, 3.0)}
+"""base -> how far the small evolver is ahead here: as a share, and in points."""
+
+
+def grid(columns: tuple[Measure, ...], value: float | None = None) -> Grid:
+    """Two evolvers on two bases, with a column for each measure; the paper's numbers have a lead of one everywhere."""
+    named = tuple(Column(id=one.unit, name=one.title, benchmark="x", measure=one) for one in columns)
+    lines = []
+    for evolver in ("big", "small"):
+        for base, leads in OURS.items():
+            cells = []
+            for column, lead in zip(named, leads, strict=False):
+                ours = 0.5 + lead * (evolver == "small") if value is None else value
+                cells.append(
+                    Cell(
+                        address=CellAddress(at={"evolver": evolver, "base": base}, column=column.id, keys=("k",)),
+                        result=result(ours, 0.1),
+                        reference=10.0 + (evolver == "small"),
+                        measure=column.measure,
+                    )
+                )
+            lines.append(Line(at={"evolver": evolver, "base": base}, cells=tuple(cells)))
+    rows = tuple(line.at for line in lines)
+    table = Table(title="t", paper="p", axes=("evolver", "base"), rows=rows, columns=named, claims=(CLAIM,))
+    return Grid(name="t", table=table, scale="paper", cast={}, lines=tuple(lines))
+
+
+def test_a_claim_is_judged_unit_by_unit():
+    # shares: leads of 2 and 4 points, mean 3, error sqrt(2) / sqrt(2) = 1; ratings: 1 and 3, mean 2, error 1
+    both = grid((SHARE, POINTS))
+    shares, ratings = (verify.direction(both, CLAIM, unit) for unit in both.units())
+    assert (shares.passed, shares.what, shares.detail) == (
+        True,
+        "t, small - big, percent",
+        "as in the paper: +3.00 ±1.00 points over 2 bases, the paper's +1.00 ±0.00",
+    )
+    assert (ratings.passed, ratings.what, ratings.detail) == (
+        True,
+        "t, small - big, points",
+        "as in the paper: +2.0 ±1.0 points over 2 bases, the paper's +1.0 ±0.0",
+    )
+
+
+ALIVE = {
+    "a share of 0": (SHARE, 0.0, False, "0.0, 0.0, 0.0, 0.0"),
+    "a share of 1": (SHARE, 1.0, False, "100.0, 100.0, 100.0, 100.0"),
+    "a share between": (SHARE, 0.5, True, "50.0, 50.0, 50.0, 50.0"),
+    "the lowest rating": (POINTS, 0.0, False, "0, 0, 0, 0"),
+    "the highest rating": (POINTS, 10.0, False, "10, 10, 10, 10"),
+    "nothing counted": (COUNT, 0.0, False, "0, 0, 0, 0"),
+    "a mean without bounds": (Measure(unit="nats", kind="mean"), 0.0, True, "0.0, 0.0, 0.0, 0.0"),
+}
+
+
+@pytest.mark.parametrize("measure, value, passed, detail", ALIVE.values(), ids=list(ALIVE))
+def test_a_column_at_one_of_its_bounds_is_a_broken_pipeline(measure: Measure, value: float, passed: bool, detail: str):
+    (found,) = verify.alive(grid((measure,), value))
+    assert (found.passed, found.detail) == (passed, detail)
+
+
+def test_several_seeds_of_each_kind():
+    # the mean of the values, of the errors and of the steps; the spread is the standard deviation
+    one, two = result(6.0, 0.2, 50, 0.1), result(8.0, 0.4, 40, 0.3)
+    whole, spread = mean_of([one, two])
+    assert (whole.value, whole.stderr, whole.n, whole.step) == pytest.approx((7.0, 0.3, 40, 0.2))
+    assert spread == pytest.approx(math.sqrt(2))
+    share, _ = mean_of([result(0.5), result(0.7)])
+    assert (share.step, share.groups) == (None, None)
+    cell = Cell(
+        address=CellAddress(at={}, column="m", keys=("a", "b")),
+        result=whole,
+        reference=None,
+        spread=spread,
+        measure=POINTS,
+    )
+    assert (cell.value, cell.error, cell.run_spread) == pytest.approx((7.0, 0.3, math.sqrt(2)))
+
+
+def test_kit_grade_prints_each_kind():
+    from kit.cli.graded import Graded
+    from kit.files.completions import Completions
+
+    results = [
+        Result(metric="right", value=0.25, stderr=0.125, n=12, unit="items"),
+        Result(metric="rating", value=6.25, stderr=0.5, n=12, unit="rows", step=0.8),
+    ]
+    texts = Completions(texts=[], field="f", layout="l", matched_by="id", loosely=0, left_out={})
+    graded = Graded(
+        benchmark="b",
+        version=1,
+        protocol="default",
+        completions=texts,
+        tier=None,
+        results=results,
+        measures={"right": SHARE, "rating": POINTS},
+    )
+    assert list(graded.lines())[:2] == [
+        "right                             3 of 12 items          25.00 % ±12.50",
+        "rating                         over 12 rows             6.2 points ±0.5",
+    ]
+
+
+@pytest.mark.parametrize("name", Catalogue(manifests_folder()).names("tables"))
+def test_the_paper_prints_in_the_units_of_the_measures(name: str):
+    table = plan_tables([name], "smoke").tables[name]
+    assert table.paper
+    printed = {column.id: column.unit for column in paper.table(table.paper).column}
+    assert [(column.id, column.measure.unit) for column in table.columns] == list(printed.items())
+
+
+def test_the_recorded_file_of_the_tree_is_read():
+    folder = Path(__file__).resolve().parents[1] / "manifests" / "expected" / "smoke"
+    found = parse(Expected, (folder / "table-2.toml").read_text(encoding="utf-8"), "table-2.toml").cells
+    assert {cell.unit for cell in found} == {"percent"}
