@@ -33,8 +33,8 @@ def environment_with_kit() -> str:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """All tests but those marked slow, network or images."""
-    run(session, "pytest", *session.posargs)
+    """All tests but those marked slow, network or images, file by file in a process for each core, 4 at most."""
+    run(session, "pytest", "--numprocesses=auto", "--maxprocesses=4", "--dist=loadfile", *session.posargs)
 
 
 @nox.session

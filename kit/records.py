@@ -15,16 +15,16 @@ from kit.reading.jsonfiles import BeyondError, DeepError, load_json
 from kit.reading.textfiles import read_text
 
 BYTE_ORDER_MARK = "\ufeff"
-"""What some editors write in front of a text file; no part of the text."""
+"""The character that some editors write in front of a text file; no part of the text."""
 ROLES = ("user", "assistant")
-"""Who says the two texts of one pair of a history."""
+"""Roles of the two texts of one pair of a history."""
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """What all rows share: the way from JSON and back."""
+    """Base of all rows: how a row is made from a JSON object and turned back into one."""
 
     KIND: ClassVar[str] = "row"
 
@@ -46,13 +46,13 @@ class Row:
             raise RequestError(f"{where}: {cls.__name__}: {str(error).partition('() ')[2]}") from error
 
     def to_json(self) -> dict[str, Any]:
-        """The row as a JSON object, every field of it."""
+        """Return the row as a JSON object with every field."""
         return asdict(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn(Row):
-    """One turn of a chat."""
+    """One turn of a chat: a text, and the role that says it."""
 
     role: str
     """``system``, ``user`` or ``assistant``."""
@@ -62,7 +62,7 @@ class Turn(Row):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatRow(Row):
-    """A row whose instruction is the last of a chat: what may stand before it, in LLaMA-Factory's alpaca layout."""
+    """A row whose instruction is the last turn of a chat: the turns before it, in LLaMA-Factory's alpaca layout."""
 
     system: str = ""
     """The system prompt; evolution carries it over as it was."""
@@ -71,39 +71,39 @@ class ChatRow(Row):
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any], where: str = "") -> Self:
-        """As every row's; JSON has lists where ``history`` has tuples.
+        """Make a row from a decoded JSON object, with tuples in ``history`` where JSON has lists.
 
         Raises:
-            RequestError: as every row's, or ``history`` holds something else than pairs of texts.
+            RequestError: as :meth:`Row.from_json`, or ``history`` holds something else than pairs of texts.
         """
         return super(ChatRow, cls).from_json({**value, **parse_history(value, where)}, where)
 
     def to_json(self) -> dict[str, Any]:
-        """Every field; ``system`` and ``history`` only where there is one: most rows have none."""
+        """Return the row as a JSON object, without ``system`` and ``history`` where they are empty."""
         return {name: value for name, value in asdict(self).items() if value or name not in ("system", "history")}
 
     def turns_before(self) -> tuple[Turn, ...]:
-        """The chat up to the instruction: the system prompt, then the history's questions and answers."""
-        said = [Turn(role=role, content=text) for pair in self.history for role, text in zip(ROLES, pair, strict=True)]
-        return (*([Turn(role="system", content=self.system)] if self.system else []), *said)
+        """Return the chat up to the instruction: the system prompt, then the history's questions and answers."""
+        turns = [Turn(role=role, content=text) for pair in self.history for role, text in zip(ROLES, pair, strict=True)]
+        return (*([Turn(role="system", content=self.system)] if self.system else []), *turns)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instruction(ChatRow):
-    """A seed instruction, or what an evolver made of it."""
+    """A seed instruction, or the instruction that an evolver made of it."""
 
     id: str
     """``<seed set>/<position in the source file, from 0>``; evolution keeps it."""
     instruction: str
-    """What is asked."""
+    """The question or task."""
     input: str = ""
-    """The material it is asked about; evolution carries it over as it was."""
+    """The material that the instruction is about; evolution carries it over as it was."""
     output: str = ""
     """The answer that a seed set brings along; empty once evolved."""
     operator: str = ""
-    """The way of evolving that made this row; empty for a seed."""
+    """The operator (way of evolving) that made this row; empty for a seed."""
     finish_reason: str = ""
-    """How the rewrite ended (see :class:`Completion`); empty for a seed."""
+    """Reason why the rewrite ended, as in :class:`Completion`; empty for a seed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,19 +111,19 @@ class Pair(ChatRow):
     """An instruction with its response: one training example."""
 
     id: str
-    """The instruction's."""
+    """Id of the instruction."""
     instruction: str
-    """What is asked."""
+    """The question or task."""
     input: str = ""
-    """The material it is asked about."""
+    """The material that the instruction is about."""
     output: str
     """The response."""
     finish_reason: str = ""
-    """How the response ended; see :class:`Completion`."""
+    """Reason why the response ended, as in :class:`Completion`."""
 
 
 def parse_history(row: Mapping[str, Any], where: str) -> dict[str, tuple[tuple[str, str], ...]]:
-    """The field ``history`` of a decoded row as tuples; nothing where it is absent, null or empty.
+    """Return the field ``history`` of a decoded row, with tuples for its lists; an empty dictionary if absent.
 
     Raises:
         RequestError: it is no list of pairs of texts.
@@ -139,12 +139,12 @@ def parse_history(row: Mapping[str, Any], where: str) -> dict[str, tuple[tuple[s
         if texts is None or len(texts) != len(ROLES) or not all(isinstance(text, str) for text in texts):
             kinds = type(pair).__name__ if texts is None else f"[{', '.join(type(text).__name__ for text in texts)}]"
             raise RequestError(f"{where}: 'history'[{number}]: found {kinds}, {wanted}")
-    return {"history": tuple((said, answered) for said, answered in found)}
+    return {"history": tuple((question, answer) for question, answer in found)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem(Row):
-    """One item of a benchmark."""
+    """One item of a benchmark, with all fields of its file."""
 
     id: str
     """The benchmark's own id, as text (``HumanEval/0``, ``11``); a position where it has none."""
@@ -157,9 +157,9 @@ class Completion(Row):
     """A model's text for one prompt."""
 
     id: str
-    """The problem's, or the instruction's."""
+    """Id of the problem, or of the instruction."""
     text: str
-    """What the model wrote, special tokens left out."""
+    """The text that the model wrote, without special tokens."""
     prompt_tokens: int = 0
     """Length of the prompt, tokens."""
     tokens: int = 0
@@ -171,27 +171,27 @@ class Completion(Row):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grade(Row):
-    """The verdict on one completion."""
+    """The verdict on one completion: units right and units judged for each metric."""
 
     id: str
-    """The problem's."""
+    """Id of the problem."""
     scores: Mapping[str, Sequence[float]]
     """metric -> [units right, units judged], as in ``{"accuracy": [1, 1]}``; for means [sum of scores, units]."""
     answer: str = ""
-    """What the grader took for the answer."""
+    """The answer that the grader found in the completion."""
     reason: str = ""
-    """Why it is wrong, where there is more to say than that."""
+    """Reason why the answer is wrong, where the grader gives one."""
     cpu_s: float = 0.0
     """CPU seconds that model-written code took; 0 where none ran. No part of the row: no two runs agree on it."""
 
     def to_json(self) -> dict[str, Any]:
-        """Every field but ``cpu_s``."""
+        """Return the row as a JSON object, without ``cpu_s``."""
         return {name: value for name, value in asdict(self).items() if name != "cpu_s"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result(Row):
-    """One number of one benchmark."""
+    """One number of one benchmark: a metric's value with its standard error."""
 
     metric: str
     """The metric's id, as the tables' columns name it."""
@@ -202,7 +202,7 @@ class Result(Row):
     n: int
     """Units judged; for a mean, rows."""
     unit: str
-    """The noun of what is counted: ``items``, ``prompts``, ``instructions``, ``rows``."""
+    """Name of the units: ``items``, ``prompts``, ``instructions`` or ``rows``."""
     failures: dict[str, int] = field(default_factory=dict)
     """reason -> how many of the wrong ones it explains."""
     groups: int | None = None
@@ -251,7 +251,7 @@ class Curve(Row):
         return found
 
     def fault(self) -> str | None:
-        """Return what is wrong with it; None where nothing is."""
+        """Return a sentence on the first invalid field; None if every field is valid."""
         for name in ("curve", "group"):
             if type(getattr(self, name)) is not str:
                 return f"Curve: {name!r}: found {type(getattr(self, name)).__name__}, wanted a text"
@@ -267,11 +267,11 @@ class Curve(Row):
 def results(
     grades: Iterable[Grade], measures: Mapping[str, Measure], groups: Mapping[str, str] | None = None
 ) -> list[Result]:
-    """Sum the grades into one result a metric.
+    """Sum the grades up, and return one result for each metric.
 
     Args:
         grades: every item's, once.
-        measures: metric -> what it counts and how, in the order wanted.
+        measures: metric -> its measure, in the order of the results.
         groups: id of a problem -> its group, for means over groups.
 
     Raises:
@@ -345,12 +345,12 @@ def check_curves(curves: Iterable[Curve], measures: Mapping[str, CurveMeasure]) 
 
 
 def dump_line(value: Mapping[str, Any]) -> str:
-    """One JSON line, always the same bytes for the same value: sorted keys, no blanks, UTF-8 kept, NaN refused."""
+    """Return one JSON line, the same bytes for the same value: sorted keys, no blanks, UTF-8 kept, NaN refused."""
     return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False) + "\n"
 
 
 def write_rows(path: Path, rows: Iterable[Row]) -> int:
-    r"""Write one row a line; returns how many. Lone surrogates, which models can emit, are written as ``\\udXXX``."""
+    r"""Write one row a line and return their number; a lone surrogate, which a model can emit, becomes ``\\udXXX``."""
     count = 0
     with path.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
         for row in rows:
@@ -360,7 +360,7 @@ def write_rows(path: Path, rows: Iterable[Row]) -> int:
 
 
 def read_objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The JSON objects of a JSONL file, plain or gzip, each with its place (``file:line``); blank lines are skipped.
+    """Yield the JSON objects of a JSONL file, plain or gzip, each with its place (``file:line``), blank lines skipped.
 
     Raises:
         RequestError: the file is not UTF-8, a line is not JSON or beyond what can be read, or not an object.
@@ -369,7 +369,7 @@ def read_objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def objects_of(text: str, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """As :func:`read_objects`, of a text that was read before; ``name`` is the file's."""
+    """Yield the JSON objects of a text that was read before, as :func:`read_objects`; ``name`` is its file's."""
     for number, marked in enumerate(text.split("\n"), 1):
         line = marked.lstrip(BYTE_ORDER_MARK)  # files laid end to end have one in the middle too
         if not line or line.isspace():
@@ -382,7 +382,7 @@ def objects_of(text: str, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def load_line(line: str, where: str) -> Any:
-    """The JSON value of one line.
+    """Return the JSON value of one line of a file.
 
     Raises:
         RequestError: it is no JSON, or beyond what can be read.
@@ -396,7 +396,7 @@ def load_line(line: str, where: str) -> Any:
 
 
 def beyond_json(error: BeyondError | RecursionError) -> str:
-    """What is wrong with JSON that Python reads and the kit does not: a number too long, or too deep a nest."""
+    """Explain why the kit does not read JSON that Python reads: a number too long, or lists nested too deep."""
     if isinstance(error, DeepError | RecursionError):
         return "lists or objects nested too deep to read; wanted records of texts"
     if isinstance(error.__cause__, ValueError):  # Python's own, on whole numbers
@@ -405,5 +405,5 @@ def beyond_json(error: BeyondError | RecursionError) -> str:
 
 
 def read_rows(path: Path, kind: type[Row]) -> list[Any]:
-    """Every row of a JSONL file that the kit wrote."""
+    """Return every row of a JSONL file that the kit wrote."""
     return [kind.from_json(value, where) for where, value in read_objects(path)]

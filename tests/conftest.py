@@ -1,7 +1,8 @@
-"""Which tests run without being asked for, and which can't without the reference data."""
+"""Selection of tests: those that run by default, and those that need the reference data."""
 
 import re
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -20,7 +21,7 @@ SAMPLED = pytest.StashKey[int]()
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of the reference data; for tests marked ``shared``, which no sample can stand in for."""
+    """The folder of the reference data, for tests marked ``shared``: no sample can replace it for them."""
     if not (SHARED / "data").is_dir():
         pytest.skip(NO_SHARED)
     return SHARED
@@ -28,7 +29,7 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session")
 def reference_data(request: pytest.FixtureRequest) -> Path:
-    """A folder laid out as ``../shared``: the sample that the project carries, and the whole data where that is there.
+    """A folder laid out as ``../shared``: the sample in the project, and the whole data where they are available.
 
     Its name, ``sample`` or ``shared``, says which numbers to expect.
     """
@@ -36,7 +37,7 @@ def reference_data(request: pytest.FixtureRequest) -> Path:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Give a test that asks for ``reference_data`` every folder that is there."""
+    """Run a test that uses ``reference_data`` once for each folder that exists."""
     if "reference_data" not in metafunc.fixturenames:
         return
     folders = [pytest.param(SAMPLE, id="sample")]
@@ -46,7 +47,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what nobody asked for with ``-m``; skip, and count, what lacks its data."""
+    """Deselect tests that ``-m`` does not select; skip and count tests whose data are missing."""
     asked = set(re.findall(r"\w+", config.option.markexpr))
     unasked = [name for name in OPT_IN if name not in asked]
     left_out = [item for item in items if any(item.get_closest_marker(name) for name in unasked)]
@@ -62,14 +63,28 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Count the tests that have the sample alone."""
+    """Count the tests that run on the sample only."""
     if not (SHARED / "data").is_dir():
         taken = ("reference_data" in getattr(item, "fixturenames", ()) for item in session.items)
         session.config.stash[SAMPLED] = sum(taken)
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Tell the process that started this one what it counted, where tests run in several (pytest-xdist)."""
+    if hasattr(session.config, "workeroutput"):
+        counts = [session.config.stash.get(key, 0) for key in (SKIPPED, SAMPLED)]
+        session.config.workeroutput["counts"] = counts
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    """Take what a process counted; each of them collects every test, so they all count the same."""
+    if counts := getattr(node, "workeroutput", {}).get("counts"):
+        node.config.stash[SKIPPED], node.config.stash[SAMPLED] = counts
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Say aloud how much was not tested."""
+    """Print how many tests did not run on the whole data."""
     if count := config.stash.get(SKIPPED, 0):
         terminalreporter.write_line(f"{count} tests skipped: {NO_SHARED}", yellow=True)
     if count := config.stash.get(SAMPLED, 0):

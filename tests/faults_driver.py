@@ -1,4 +1,4 @@
-"""Runs a small plan whose stages do nothing but write files; tests kill it, and the workers that it starts.
+"""A run of a small plan whose stages only write files; tests kill it, and the workers that it starts.
 
     python faults_driver.py run STORE        a run: prints one line an event
     python faults_driver.py worker ...       what the run starts in place of `python -m kit.run.worker`
@@ -29,7 +29,7 @@ NAMES = ("a", "b", "c", "d")
 
 
 def jobs(fail: str = "") -> dict[str, Job]:
-    """Four chains of a fetch, a convert and a grade, and one more grade that needs all four."""
+    """Return four chains of a fetch, a convert and a grade, and one more grade that needs all four."""
     found: dict[str, Job] = {}
 
     def add(stage: str, name: str, inputs: dict[str, str]) -> str:
@@ -56,7 +56,7 @@ def jobs(fail: str = "") -> dict[str, Job]:
 
 
 def step(stage: str, params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, context: Context) -> Summary:
-    """Write a few lines, slowly; what an input holds goes into the output."""
+    """Write a few lines, slowly, with the texts of the inputs after them."""
     if params["fails"]:
         raise ValueError("this one fails")
     size = int(os.environ.get("FAULTS_BYTES", "0"))
@@ -76,7 +76,7 @@ def step(stage: str, params: Mapping[str, Any], inputs: Mapping[str, Path], out:
 
 
 def stage(kind: str, name: str) -> ModuleType:
-    """In place of a stage's module."""
+    """Return a module that replaces a stage's file."""
     del kind
     module = ModuleType(name)
     vars(module).update(VERSION=0, WORKER="cpu", run=partial(step, name))
@@ -84,21 +84,21 @@ def stage(kind: str, name: str) -> ModuleType:
 
 
 def command(shape: launch.Shape, keys: list[str], options: launch.Options, *, cpu: bool) -> list[str]:
-    """As :func:`kit.run.launch.command`, with this file for the worker."""
+    """Return the command line of a worker, with this file in place of the kit's worker."""
     del cpu
     words = ["--store", str(options.store), "--world", str(shape.world), "--lifeline", *keys]
     return [sys.executable, "-u", __file__, "worker", *words]
 
 
 def say(event: str, job: Job, fields: Mapping[str, Any]) -> None:
-    """One line an event."""
+    """Print one line for each event."""
     reason = fields.get("reason") or fields.get("by") or ("shared" if fields.get("shared") else "")
     sys.stdout.write(f"{event} {job.id} {reason}".rstrip() + "\n")
     sys.stdout.flush()
 
 
 def main(words: list[str]) -> int:
-    """Run the plan, or be a worker."""
+    """Run the plan, or run as a worker."""
     if words[0] == "worker":
         registry.load = stage
         return worker.main(words[1:])

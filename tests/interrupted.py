@@ -1,4 +1,4 @@
-"""A command of the kit that waits to be interrupted; see test_cli."""
+"""A command of the kit that waits until it is interrupted; see test_cli."""
 
 import signal
 import sys
@@ -11,7 +11,7 @@ from kit import cli
 
 @cli.app.command()
 def wait() -> None:
-    """Say that it has begun, and wait."""
+    """Print that it has begun, and wait."""
     sys.stdout.write("begun\n")
     sys.stdout.flush()
     sys.stdin.read()  # until the test closes it, or is gone

@@ -45,7 +45,7 @@ def test_the_base_that_an_adapter_names(named: str, known: str, adapter: Callabl
 
 
 @pytest.mark.parametrize("named", [None, "", 7, "a/stranger's", "no\0name"])
-def test_a_base_that_is_not_here(named: Any, adapter: Callable[..., Path]):
+def test_an_unknown_base_is_reported(named: Any, adapter: Callable[..., Path]):
     folder = adapter(base_model_name_or_path=named)
     with pytest.raises(RequestError) as caught:
         Workbench("smoke").base_of(folder)
@@ -64,7 +64,9 @@ MORE = {
 
 
 @pytest.mark.parametrize(("changes", "message"), MORE.values(), ids=list(MORE))
-def test_more_than_low_rank_matrices_is_refused(changes: dict[str, Any], message: str, adapter: Callable[..., Path]):
+def test_an_adapter_with_more_than_low_rank_matrices_is_refused(
+    changes: dict[str, Any], message: str, adapter: Callable[..., Path]
+):
     folder = adapter(base_model_name_or_path="smollm2-135m-instruct", **changes)
     with pytest.raises(RequestError) as caught:
         Workbench("smoke").answering(str(folder), "")

@@ -267,7 +267,7 @@ def test_an_experiment_twice(refused: Callable[[str | bytes], str]):
     assert refused(text) == "my.toml: experiment: the id 'one' stands twice; ids must differ"
 
 
-def test_a_fault_in_a_scale_written_out(refused: Callable[[str | bytes], str]):
+def test_a_fault_in_a_scale_within_a_manifest(refused: Callable[[str | bytes], str]):
     # a second line said that the scale should be a string
     scale = (Path(__file__).parent.parent / "manifests" / "scales" / "smoke.toml").read_text(encoding="utf-8")
     body = "".join(f"[scale.{line[1:]}" if line.startswith("[") else line for line in scale.splitlines(keepends=True))

@@ -3,10 +3,7 @@
 import errno
 import io
 import json
-import os
 import re
-import signal
-import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -84,7 +81,7 @@ USAGE = {
 
 
 @pytest.mark.parametrize("words, part", USAGE.values(), ids=list(USAGE))
-def test_a_request_that_is_no_command_line(words: tuple[str, ...], part: str, kit: Kit):
+def test_an_invalid_command_line_ends_with_exit_code_2(words: tuple[str, ...], part: str, kit: Kit):
     code, _, err = kit(*words)
     assert (code, part in err) == (2, True)
 
@@ -136,7 +133,7 @@ def eight_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("eight_gpus")
-def test_more_than_a_gpu_hour_is_asked_for(kit: Kit, monkeypatch: pytest.MonkeyPatch):
+def test_more_than_a_gpu_hour_needs_confirmation(kit: Kit, monkeypatch: pytest.MonkeyPatch):
     from kit.run import execute as run
 
     monkeypatch.setattr(run, "command", lambda *_, **__: pytest.fail("a worker was started"))
@@ -148,7 +145,7 @@ def test_more_than_a_gpu_hour_is_asked_for(kit: Kit, monkeypatch: pytest.MonkeyP
     assert err.endswith(" GPU-hours at scale paper; say --yes (make: YES=1) to begin\n")
 
 
-def test_gpus_are_looked_for_before_anything_is_fetched(kit: Kit, monkeypatch: pytest.MonkeyPatch):
+def test_gpus_are_checked_before_anything_is_fetched(kit: Kit, monkeypatch: pytest.MonkeyPatch):
     from kit.run import execute as run
 
     monkeypatch.setattr(run, "command", lambda *_, **__: pytest.fail("a worker was started"))
@@ -159,112 +156,11 @@ def test_gpus_are_looked_for_before_anything_is_fetched(kit: Kit, monkeypatch: p
 
 
 @pytest.mark.usefixtures("eight_gpus")
-def test_too_little_disk_is_told_before(kit: Kit, monkeypatch: pytest.MonkeyPatch):
+def test_too_little_disk_is_reported_before_the_run(kit: Kit, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 10**9}))
     code, _, err = kit("reproduce", "2", "--scale", "paper", "--yes")
     assert code == 2
     assert "GB of disk, 1.0 GB are free; make room, or name another --store" in err
-
-
-def committed(root: Path, name: str) -> Job:
-    """An artifact of one file, as a run leaves it."""
-    store = Store.open(root)
-    job = Job(
-        id=f"fetch/{name}",
-        stage="fetch",
-        version="fetch-1",
-        environment="grade",
-        lock="",
-        params={"n": name},
-        inputs={},
-    )
-    store.plan(job)
-    with store.scratch(job.key) as out:
-        (out / "rows.jsonl").write_text('{"text":"\\u001b[31m"}\n{"text":"\x1b[31m"}\n')
-        store.commit(job, out, rows=2, facts={}, provenance={"started_at": "2026-01-01T00:00:00+00:00"})
-    return job
-
-
-def test_store_list_show_check_gc(kit: Kit, tmp_path: Path):
-    first, second = committed(tmp_path / "store", "a"), committed(tmp_path / "store", "b\x1b[5m")
-    code, out, _ = kit("store", "list")
-    assert code == 0
-    assert {line.split("  ")[-1] for line in out.splitlines()} == {"fetch/a", "fetch/b\\x1b[5m"}
-    code, out, _ = kit("store", "list", "--json")
-    assert {json.loads(line)["key"] for line in out.splitlines()} == {first.key, second.key}
-    code, out, _ = kit("store", "show", first.key[:16], "--rows", "2")
-    assert (code, json.loads(out.partition("--- rows.jsonl")[0])["key"]) == (0, first.key)
-    assert out.endswith('--- rows.jsonl\n{"text":"\\u001b[31m"}\n{"text":"\\x1b[31m"}\n')
-    assert kit("store", "check") == (0, "2 artifacts checked, 0 faults\n", "")
-    (tmp_path / "store" / "artifacts" / second.key / "rows.jsonl").write_text("")
-    # the job's name went to the terminal as it was
-    assert kit("store", "check") == (
-        1,
-        f"{second.key[:10]}  fetch/b\\x1b[5m: rows.jsonl: changed (sha256 differs from the head's)\n"
-        "2 artifacts checked, 1 faults\n",
-        "",
-    )
-    (tmp_path / "store" / "tmp" / f"{first.key}.x").mkdir()
-    # a dry run removed it
-    for _ in range(2):
-        said = f"would remove a half-written {first.key[:10]}  0 bytes\n"
-        assert kit("store", "gc", "--dry-run") == (0, said, "")
-    assert kit("store", "gc") == (0, f"removed a half-written {first.key[:10]}  0 bytes\n", "")
-    assert kit("store", "gc") == (0, "nothing to remove\n", "")
-    assert len(list(Store(tmp_path / "store").artifacts())) == 2
-
-
-def test_a_damaged_head_is_one_fault_among_others(kit: Kit, tmp_path: Path):
-    first, second = committed(tmp_path / "store", "a"), committed(tmp_path / "store", "b")
-    (tmp_path / "store" / "artifacts" / first.key / "artifact.json").write_text("{}")
-    (tmp_path / "store" / "artifacts" / second.key / "rows.jsonl").write_text("harmed")
-    code, out, err = kit("store", "list")
-    assert (code, [line.split("  ")[-1] for line in out.splitlines()]) == (0, ["fetch/b"])
-    assert err.startswith(f"{first.key[:10]}  damaged: store ")
-    code, out, err = kit("store", "check")
-    lines = sorted(out.splitlines())
-    assert (code, err, lines[0]) == (1, "", "2 artifacts checked, 2 faults")
-    assert f"{second.key[:10]}  fetch/b: rows.jsonl: changed (sha256 differs from the head's)" in lines
-    assert any(line.startswith(f"{first.key[:10]}  store ") for line in lines)
-
-
-def test_gc_keeps_what_tables_need_at_any_scale(kit: Kit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    # `--keep 2` took the scale of this machine, smoke, and removed what paper had cost days for
-    monkeypatch.setattr(sys, "stdin", io.StringIO())
-    store = Store.open(tmp_path / "store")
-    needed = next(job for job in plan_tables(["2"], "paper").jobs.values() if job.stage == "sft")
-    for job in (needed, committed(tmp_path / "store", "a")):
-        if not store.has(job.key):
-            with store.scratch(job.key) as out:
-                store.commit(job, out, rows=0, facts={}, provenance={})
-    code, out, _ = kit("store", "gc", "--keep", "2", "--dry-run")
-    size = len(b'{"text":"\\u001b[31m"}\n{"text":"\x1b[31m"}\n')
-    assert (code, out.splitlines()[-1]) == (0, f"would remove 1 artifacts, {size} bytes")
-    code, out, err = kit("store", "gc", "--keep", "2")
-    assert (code, err) == (
-        2,
-        f"error: store {store.root}: 1 artifacts, {size} bytes to remove, for good; say --yes to do it\n",
-    )
-    assert len(list(store.artifacts())) == 2
-    assert kit("store", "gc", "--keep", "2", "--yes")[0] == 0
-    assert [artifact.key for artifact in store.artifacts()] == [needed.key]
-    assert kit("store", "gc", "--keep", "2") == (0, "no artifact to remove: the tables need all that are there\n", "")
-    code, out, _ = kit("store", "gc", "--keep", "2", "--scale", "smoke", "--dry-run")
-    assert (code, out.splitlines()[-1]) == (0, "would remove 1 artifacts, 0 bytes")
-
-
-def test_a_job_whose_inputs_are_not_made(kit: Kit, tmp_path: Path):
-    # ended in a KeyError: the inputs are no part of a run of one job
-    store = Store.open(tmp_path / "store")
-    made = Job(
-        id="grade/x", stage="grade", version="1", environment="grade", lock="", params={}, inputs={"data": "d" * 64}
-    )
-    store.plan(made)
-    code, out, _ = kit("job", made.key[:12])
-    assert code == 1
-    assert out.endswith("grade/x: its inputs are not made yet: data\n")
-    # "which failed", and nothing had failed
-    assert f"needs job {'d' * 10}, which is not made yet" in out
 
 
 def test_a_damaged_file_of_the_mirror_fails_its_job(kit: Kit, tmp_path: Path):
@@ -279,7 +175,7 @@ def test_a_damaged_file_of_the_mirror_fails_its_job(kit: Kit, tmp_path: Path):
     assert list(Store(tmp_path / "store").artifacts()) == []
 
 
-def test_a_sha256_that_no_manifest_has_is_said_when_it_is_fetched(tmp_path: Path):
+def test_a_sha256_that_is_not_pinned_is_printed_after_the_fetch(tmp_path: Path):
     store = Store.open(tmp_path / "store")
     known = {"sha256": "a" * 64, "sha256_was_pinned": True}
     noted = {"sha256": "b" * 64, "sha256_was_pinned": False, "git_blob": "c" * 40}
@@ -292,11 +188,11 @@ def test_a_sha256_that_no_manifest_has_is_said_when_it_is_fetched(tmp_path: Path
         with store.scratch(made.key) as out:
             store.commit(made, out, rows=1, facts=facts, provenance={})
     out = io.StringIO()
-    listing.say_noted(Console(file=out, width=200), store, keys)
+    listing.print_unpinned_hashes(Console(file=out, width=200), store, keys)
     assert out.getvalue() == (f"note: noted\\x1b[5m: sha256 is {'b' * 64}; `kit pin` writes it into its manifest\n")
 
 
-def test_what_is_not_pinned_is_counted_apart_from_what_a_blob_checks(kit: Kit):
+def test_files_without_a_pin_and_files_pinned_by_a_blob_are_counted_apart(kit: Kit):
     code, out, _ = kit("doctor", "--pins")
     lines = out.splitlines()
     assert (code, len(lines)) == (0, 4)
@@ -304,7 +200,7 @@ def test_what_is_not_pinned_is_counted_apart_from_what_a_blob_checks(kit: Kit):
     assert lines[-1].endswith(" are not pinned, 2 by a git blob id alone; a networked machine finds them: kit pin")
 
 
-def test_own_files_say_what_was_cut(kit: Kit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_commands_on_own_files_count_texts_that_were_cut(kit: Kit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     # "2 instructions after 2 round(s)": that 7 of them end in the middle of a sentence stood in the store alone
     store = Store.open(tmp_path / "store")
 
@@ -375,13 +271,11 @@ LAST_LINES: dict[str, tuple[list[dict[str, Any]], int, int | None, str]] = {
 
 
 @pytest.mark.parametrize("facts, rows, asked, line", LAST_LINES.values(), ids=list(LAST_LINES))
-def test_the_last_line_says_what_became_of_the_rows(
-    facts: list[dict[str, Any]], rows: int, asked: int | None, line: str
-):
+def test_the_last_line_counts_the_rows(facts: list[dict[str, Any]], rows: int, asked: int | None, line: str):
     assert outcomes.written([Written(one) for one in facts], rows, asked) == line  # type: ignore[misc]
 
 
-def test_a_disk_that_fills_up_under_out(tmp_path: Path):
+def test_a_full_disk_while_out_is_written(tmp_path: Path):
     # "the same command goes on from there", and the name of a hidden file
     def full(path: Path) -> None:
         path.write_text("half")
@@ -391,98 +285,3 @@ def test_a_disk_that_fills_up_under_out(tmp_path: Path):
         files.place(tmp_path / "o.json", full)
     assert str(error.value) == f"--out {tmp_path}/o.json: No space left on device; nothing was written there"
     assert list(tmp_path.iterdir()) == []
-
-
-def test_reports_of_a_store_with_nothing_in_it(kit: Kit, tmp_path: Path):
-    # an empty record stood at the end
-    code, out, _ = kit("report", "2", "--scale", "smoke", "--format", "csv")
-    assert code == 0
-    assert len(out.splitlines()) == 1 + len(plan_tables(["2"], "smoke").cells["table-2"])
-    both = kit("report", "1", "2", "--scale", "smoke", "--format", "csv")[1]
-    assert both.count("table,scale,seeds") == 1
-    assert both.endswith(out.partition("\n")[2])
-    assert kit("report", "2", "--scale", "smoke", "--format", "markdown")[1].count("missing") == 32
-    assert kit("verify", "2", "--scale", "smoke")[0] == 1
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_control_c_ends_with_a_sentence_and_130():
-    # ended with 130 and not a word; and this test failed on a busy machine, which took more than its 30 seconds
-    driver = Path(__file__).resolve().parent / "interrupted.py"
-    pipe = subprocess.PIPE
-    process = subprocess.Popen([sys.executable, str(driver)], stdin=pipe, stdout=pipe, stderr=pipe, text=True)
-    assert process.stdout is not None
-    process.stdout.readline()
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate()
-    assert (process.returncode, err) == (
-        130,
-        "error: stopped; what is committed stays, and the same command goes on from there\n",
-    )
-
-
-FOLDERS = {
-    "relative": ("x", "{here}/x"),
-    "a dot": ("./x/", "{here}/x"),
-    "the folder itself": (".", "{here}"),
-    "up": ("../x", "{here}/../x"),
-    "down and up": ("folder/../x", "{here}/x"),
-    "home": ("~", "{here}/home"),
-    "at home": ("~/x", "{here}/home/x"),
-    "a folder of that name": ("./~", "{here}/~"),
-    "a link": ("link", "{here}/folder/inner"),
-    "below a link": ("link/x", "{here}/folder/inner/x"),
-    "up from a link": ("link/../x", "{here}/folder/x"),
-    "whole": ("/x/../y", "/y"),
-}
-
-
-@pytest.mark.parametrize(("written", "meant"), FOLDERS.values(), ids=list(FOLDERS))
-@pytest.mark.parametrize("how", ["--store", "--store=", "KIT_STORE"])
-def test_a_store_is_found_however_it_is_written(
-    how: str, written: str, meant: str, kit: Kit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    # A relative one was a volume's name to podman; `~` of a variable was a folder of that name.
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    (tmp_path / "folder" / "inner").mkdir(parents=True)
-    (tmp_path / "link").symlink_to("folder/inner")
-    if how == "KIT_STORE":
-        monkeypatch.setenv("KIT_STORE", written)
-    words = {"--store": ["--store", written], "--store=": [f"--store={written}"], "KIT_STORE": []}[how]
-    folder = os.path.normpath(meant.format(here=tmp_path))
-    assert kit("store", "list", *words) == (
-        2, "", f"error: store {folder}: no store there; name the folder that a run wrote with --store\n"
-    )  # fmt: skip
-
-
-NO_FOLDERS = {
-    "no store": ("plan 2 --store=", "--store' (env var: 'KIT_STORE'): the path is empty; name a folder"),
-    "no mirror": ("fetch 2 --mirror=", "--mirror': the path is empty; name a folder"),
-    "nobody's home": (
-        "plan 2 --store=~nobody9/x",
-        "--store' (env var: 'KIT_STORE'): ~nobody9/x: no such user; a folder of that name is ./~nobody9/x",
-    ),
-    "a store in a circle": (
-        "plan 2 --store loop/x",
-        "--store' (env var: 'KIT_STORE'): loop/x: its links lead in a circle; name the folder itself",
-    ),
-    "a mirror in a circle": (
-        "run my.toml --mirror loop",
-        "--mirror': loop: its links lead in a circle; name the folder itself",
-    ),
-}
-
-
-@pytest.mark.parametrize(("words", "message"), NO_FOLDERS.values(), ids=list(NO_FOLDERS))
-def test_a_folder_that_can_not_be(words: str, message: str, kit: Kit, tmp_path: Path):
-    (tmp_path / "loop").symlink_to("loop")
-    code, _, err = kit(*words.split())
-    assert (code, err.splitlines()[-1]) == (2, f"Error: Invalid value for '{message}")
-
-
-def test_a_stores_root_is_whole_whoever_opens_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.chdir(tmp_path)
-    opened = Store.open(Path("store"))
-    monkeypatch.chdir("/")
-    assert opened.root == tmp_path / "store"
-    assert opened.committed() == []

@@ -1,4 +1,4 @@
-"""What bash, zsh and fish complete, by typer's own machinery: fast, and silent where a manifest is broken."""
+"""Completion in bash, zsh and fish through typer: fast, and silent where a manifest is broken."""
 
 import json
 import os
@@ -24,7 +24,7 @@ Complete = Callable[[str, str], list[str]]
 
 
 def variables(shell: str, line: str, *, action: str = "get-args") -> dict[str, str]:
-    """What a shell's script sets when the tab key is pressed at the end of a line."""
+    """Return the variables that a shell's script sets when the tab key is pressed at the end of a line."""
     words = shlex.split(line) + [""] * line.endswith(" ")
     if shell == "bash":
         return {"_KIT_COMPLETE": "complete_bash", "COMP_WORDS": "\n".join(words), "COMP_CWORD": str(len(words) - 1)}
@@ -33,7 +33,7 @@ def variables(shell: str, line: str, *, action: str = "get-args") -> dict[str, s
 
 
 def words_in(shell: str, out: str) -> list[str]:
-    """The words that a shell finds in the answer; zsh is told to take files where there is none."""
+    """Return the words that a shell finds in the answer; without any, zsh is told to complete files."""
     if shell == "zsh":
         return re.findall(r'^(?:_arguments \'\*: :\(\()?"([^"]*)"', out, flags=re.M)
     return [line.partition("\t")[0] for line in out.splitlines() if line]
@@ -41,7 +41,7 @@ def words_in(shell: str, out: str) -> list[str]:
 
 @pytest.fixture
 def complete(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Complete:
-    """Complete a line in this process; nothing may be said on standard error."""
+    """Complete a line in this process; nothing may be printed on standard error."""
 
     def call(shell: str, line: str) -> list[str]:
         for name, value in variables(shell, line).items():
@@ -88,12 +88,12 @@ LINES = {
 
 @pytest.mark.parametrize("shell", SHELLS)
 @pytest.mark.parametrize(("line", "wanted"), LINES.values(), ids=list(LINES))
-def test_what_is_completed(shell: str, line: str, wanted: list[str], complete: Complete):
+def test_names_that_are_completed(shell: str, line: str, wanted: list[str], complete: Complete):
     assert sorted(complete(shell, line)) == sorted(wanted)
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_a_file_is_left_to_the_shell(shell: str, complete: Complete):
+def test_file_names_are_completed_by_the_shell(shell: str, complete: Complete):
     # a manifest of one's own stands where a table does
     for line in ("kit run mi", "kit plan ./mi", "kit sft --base ./tu"):
         assert complete(shell, line) == []

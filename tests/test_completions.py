@@ -1,4 +1,4 @@
-"""Completions files as people's tools write them; what is wrong with them is in test_bad_inputs."""
+"""Completions files as people's tools write them; bad ones are in test_bad_completions."""
 
 import json
 from pathlib import Path
@@ -64,7 +64,9 @@ GOLD = {
 
 
 @pytest.mark.parametrize("rows, read_from", GOLD.values(), ids=list(GOLD))
-def test_the_benchmarks_own_texts_are_not_the_models(rows: list[dict[str, Any]], read_from: str, tmp_path: Path):
+def test_texts_of_the_benchmark_are_not_taken_for_completions(
+    rows: list[dict[str, Any]], read_from: str, tmp_path: Path
+):
     (tmp_path / "c.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert read(tmp_path / "c.jsonl", MATHS) == ([row[read_from] for row in rows], read_from)
 
@@ -79,7 +81,7 @@ FOREIGN = {
 
 
 @pytest.mark.parametrize("rows", FOREIGN.values(), ids=list(FOREIGN))
-def test_the_problems_own_text_tells_where_an_id_does_not(rows: list[dict[str, Any]], tmp_path: Path):
+def test_problems_are_matched_by_text_where_there_is_no_id(rows: list[dict[str, Any]], tmp_path: Path):
     (tmp_path / "c.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert read(tmp_path / "c.jsonl", MATHS) == (["t0", "t1"], "output")
 

@@ -1,4 +1,4 @@
-"""What a job of a plan is said to cost, against arithmetic done by hand."""
+"""Estimated costs of a plan's jobs, against arithmetic done by hand."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -33,7 +33,7 @@ def scale(gpus: int, **tensor_parallel: int) -> Any:
     )
 
 
-def test_writing_on_four_devices_of_two_a_copy() -> None:
+def test_generation_on_four_devices_with_two_for_each_copy() -> None:
     found = costs.writing(CATALOGUE, scale(4, tiny=2), "tiny", 9, 1000)
     # Two copies, five rows each. Reading: 2 x 1000 x 5 x 200 = 2e6 FLOP at 2 x 1e6 x 0.5 a second = 2 s.
     # Writing: ceil(5 / 4) = 2 batches of 350 steps; a step reads 2000 + 4 x 32 x (200 + 175) = 50,000 bytes, 0.5 s at
@@ -90,6 +90,6 @@ def test_a_model_takes_its_weights_in_the_engines_type() -> None:
     assert costs.storing(TINY, scale(1)) == {"disk_bytes": 4000}
 
 
-def test_every_formula_and_assumption_is_told() -> None:
+def test_every_formula_and_assumption_is_printed() -> None:
     for words in ("prompt of 200 tokens", "ceil(rows / B)", "layers * T * hidden"):
         assert words in costs.FORMULA

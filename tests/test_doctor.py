@@ -78,11 +78,12 @@ def test_container_runtimes(
     monkeypatch.setattr(doctor.shutil, "which", lambda name: name if name in installed else None)
     monkeypatch.setattr(doctor, "check_runtime", check)
     monkeypatch.setattr(doctor, "images", lambda name: " (cpu)")
-    (told,) = doctor.containers()
-    assert (told.status, told.found, told.cure) == (status, found, "".join(f"{name}: mend it" for name in ailing))
+    (runtime,) = doctor.containers()
+    assert (runtime.status, runtime.found) == (status, found)
+    assert runtime.cure == "".join(f"{name}: mend it" for name in ailing)
 
 
-def test_the_whole(capsys: pytest.CaptureFixture[str]) -> None:
+def test_doctor_prints_every_check(capsys: pytest.CaptureFixture[str]) -> None:
     code = doctor.main(as_json=True)
     document = json.loads(capsys.readouterr().out)
     missing = [check["name"] for check in document["checks"] if check["status"] == "missing"]
@@ -90,7 +91,7 @@ def test_the_whole(capsys: pytest.CaptureFixture[str]) -> None:
     assert {"Python", "packages", "libnuma1", "sandbox", "scale"} <= {check["name"] for check in document["checks"]}
 
 
-def test_what_is_to_be_mended_is_listed_once(capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_cure_is_listed_once(capsys: pytest.CaptureFixture[str]) -> None:
     bad = doctor.Check(name="[red]x", status="missing", found="[bold]no", wanted="yes", cure="mend [it]")
     doctor.show([bad, bad, doctor.Check(name="y", status="ok", found="yes", wanted="yes", cure="unsaid")])
     printed = capsys.readouterr().out
@@ -114,7 +115,7 @@ def test_what_is_to_be_mended_is_listed_once(capsys: pytest.CaptureFixture[str])
     ],
     ids=["weights are the machine's", "another torch", "cuda", "grade has no torch", "grade lacks one", "no image"],
 )
-def test_packages_are_asked_for_as_the_image_is_made(
+def test_packages_are_checked_as_the_image_is_built(
     image: str, differences: list[str], found: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # In the grade image torch was missing, in the cpu image the weights; the cure was `rm -rf .venv*`.

@@ -1,4 +1,4 @@
-"""Costs, against arithmetic done by hand."""
+"""Formulas of costs and memory, against arithmetic done by hand."""
 
 import pytest
 
@@ -23,7 +23,7 @@ GB = 10**9
 
 
 def tiny(**changes: object) -> Model:
-    """1,000 weights; 2 layers of width 8 with heads of 4, one of them with keys and values."""
+    """Return a model of 1,000 weights: 2 layers of width 8 with heads of 4, one of them with keys and values."""
     sizes = {
         "folder": "tiny",
         "parameters": 1000,
@@ -40,7 +40,7 @@ def tiny(**changes: object) -> Model:
 
 
 def plain(**changes: object) -> Machine:
-    """A machine of round numbers."""
+    """Return a machine whose figures are round numbers."""
     figures = {
         "flops": 1e6,
         "bandwidth": 1e5,
@@ -78,7 +78,7 @@ def test_generation_is_bound_by_arithmetic_where_that_is_slower():
     assert cost.wall_s == pytest.approx(10 * 8000 / (1e6 * 0.5))
 
 
-def test_as_many_rows_side_by_side_as_memory_holds():
+def test_the_batch_is_as_large_as_memory_allows():
     # 0.9 x 3000 - 2000 = 700 bytes of room; a row of 10 tokens needs 320
     cost = generation(tiny(), 4, 0, 10, gpus=1, hardware=plain(memory_bytes=3000))
     assert cost.memory_bytes_per_gpu == 2000 + 2 * 320
@@ -129,7 +129,7 @@ def test_training_in_float32_keeps_no_copies():
     assert cost.memory_bytes_per_gpu == 16_000 + 1680 + 3200 + 400
 
 
-def test_two_devices_that_do_not_shard_hold_the_model_each():
+def test_two_devices_without_sharding_hold_a_model_each():
     cost = training(
         tiny(), 6, 10, 3, gpus=2, checkpointing=True, hardware=plain(), tokens_per_micro_batch=5, sharded=False
     )

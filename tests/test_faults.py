@@ -1,4 +1,4 @@
-"""Whatever ends a run, the next one goes on: nothing half-written is seen, nothing committed is computed again."""
+"""Runs that are ended in any way: the next run continues, sees no half-written output and repeats no finished job."""
 
 import ctypes
 import os
@@ -33,24 +33,24 @@ def start(store: Path, **variables: str) -> subprocess.Popen[str]:
 
 
 def finish(store: Path, **variables: str) -> tuple[int, list[str]]:
-    """Run to the end: exit code and the lines it said."""
+    """Wait for the end of a run; return its exit code and the lines that it printed."""
     with start(store, **variables) as process:
-        said, _ = process.communicate()
-    return process.returncode, said.splitlines()
+        lines, _ = process.communicate()
+    return process.returncode, lines.splitlines()
 
 
-def kinds(said: list[str]) -> dict[str, int]:
-    return Counter(line.split()[0] for line in said if not line.startswith("progress"))
+def kinds(lines: list[str]) -> dict[str, int]:
+    return Counter(line.split()[0] for line in lines if not line.startswith("progress"))
 
 
 def computed(store: Path) -> Counter[str]:
-    """How often each job was computed to its end."""
+    """Return how often each job was computed to its end."""
     lines = (store / "computed").read_text().splitlines()
     return Counter(line.split()[0] for line in lines)
 
 
 def hashes(store: Path) -> dict[str, str]:
-    """id -> hash of its rows; every artifact passes its check, and nothing else lies there."""
+    """Return id -> hash of its rows; check that every artifact is whole and nothing else is in the store."""
     opened = Store(store)
     found = list(opened.artifacts())
     assert [fault for artifact in found for fault in opened.check(artifact.key)] == []
@@ -59,7 +59,7 @@ def hashes(store: Path) -> dict[str, str]:
 
 
 def ended(pid: int) -> bool:
-    """Whether a process is gone (or a zombie that nobody has waited for)."""
+    """Return whether a process has ended (a zombie has, too)."""
     try:
         return "Z" in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except FileNotFoundError:
@@ -67,7 +67,7 @@ def ended(pid: int) -> bool:
 
 
 def workers(store: Path) -> list[int]:
-    """The workers on a store, by what the kernel says of each process."""
+    """Return the workers on a store, by the command lines of all processes."""
     found = []
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
@@ -90,8 +90,8 @@ def wait_for(check: object, seconds: float = 600.0) -> None:
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     store = tmp_path_factory.mktemp("reference") / "store"
-    code, said = finish(store)
-    assert (code, kinds(said)) == (0, {"start": JOBS, "done": JOBS})
+    code, lines = finish(store)
+    assert (code, kinds(lines)) == (0, {"start": JOBS, "done": JOBS})
     assert (finish(store)[0], kinds(finish(store)[1])) == (0, {"cached": JOBS})
     assert len(hashes(store)) == JOBS
     return hashes(store)
@@ -101,16 +101,16 @@ def test_kills_at_random_moments(tmp_path: Path, undisturbed: dict[str, str]):
     store, dice = tmp_path / "store", random.Random(7)
     lived = 0
     for attempt in range(12):
-        victim = start(store, FAULTS_PAUSE_S="0.02")
-        assert victim.stdout is not None
+        run = start(store, FAULTS_PAUSE_S="0.02")
+        assert run.stdout is not None
         for _ in range(dice.randrange(1, 40)):  # in lines, not in seconds: a busy machine has not begun after one
-            victim.stdout.readline()
+            run.stdout.readline()
         if attempt % 2 and (found := workers(store)):
             os.kill(found[0], signal.SIGKILL)
-            victim.communicate()
+            run.communicate()
         else:
-            victim.kill()
-            victim.communicate()
+            run.kill()
+            run.communicate()
         done = len(hashes(store)) if (store / "artifacts").exists() else 0
         assert done >= lived  # what was committed stays
         lived = done
@@ -123,24 +123,24 @@ def test_kills_at_random_moments(tmp_path: Path, undisturbed: dict[str, str]):
 
 
 @pytest.mark.parametrize("job", ["fetch/a", "convert/c", "grade/all"])
-def test_an_interrupted_job_is_named_and_the_others_are_not_done_again(
+def test_an_interrupted_job_is_named_and_finished_jobs_are_not_run_again(
     job: str, tmp_path: Path, undisturbed: dict[str, str]
 ):
     store = tmp_path / "store"
-    victim = start(store, FAULTS_HOLD=job)
-    assert victim.stdout is not None
-    for line in victim.stdout:
+    run = start(store, FAULTS_HOLD=job)
+    assert run.stdout is not None
+    for line in run.stdout:
         if line.strip() == f"start {job}":
             break
     wait_for(lambda: any((store / "tmp").glob("*/rows.jsonl")))
     before = {path.name: path.stat().st_mtime_ns for path in (store / "artifacts").iterdir()}
     (worker,) = workers(store)
-    victim.kill()
-    victim.communicate()
+    run.kill()
+    run.communicate()
     wait_for(lambda: ended(worker))  # its standard input closed: no orphan goes on computing
-    code, said = finish(store)
-    assert (code, said[-1]) == (0, f"interrupted {job}")
-    assert kinds(said)["cached"] == len(before)
+    code, lines = finish(store)
+    assert (code, lines[-1]) == (0, f"interrupted {job}")
+    assert kinds(lines)["cached"] == len(before)
     assert {name: (store / "artifacts" / name).stat().st_mtime_ns for name in before} == before
     assert set(computed(store).values()) <= {1, 3}  # a stage's three jobs of one letter, each once
     assert hashes(store) == undisturbed
@@ -155,25 +155,25 @@ def test_a_killed_worker_fails_its_job_alone(tmp_path: Path):
             break
     wait_for(lambda: any((store / "tmp").iterdir()))  # "start" is said before there is a folder
     os.kill(workers(store)[0], signal.SIGKILL)
-    said = process.communicate()[0].splitlines()
+    lines = process.communicate()[0].splitlines()
     assert process.returncode == 1
-    assert "failed convert/b the worker was killed (signal 9): out of memory, or by hand" in said
-    assert [line for line in said if line.startswith("blocked")] == [
+    assert "failed convert/b the worker was killed (signal 9): out of memory, or by hand" in lines
+    assert [line for line in lines if line.startswith("blocked")] == [
         "blocked grade/b convert/b",
         "blocked grade/all convert/b",
     ]
     assert set(hashes(store)) >= {"grade/a", "grade/c", "grade/d"}
-    code, said = finish(store)
-    assert (code, kinds(said)) == (0, {"cached": JOBS - 3, "start": 3, "done": 3, "interrupted": 1})
+    code, lines = finish(store)
+    assert (code, kinds(lines)) == (0, {"cached": JOBS - 3, "start": 3, "done": 3, "interrupted": 1})
 
 
 def test_a_failed_job_stops_only_what_needs_it(tmp_path: Path):
     # the jobs behind it in the same worker were reported as failed too ("its input was not made")
     store = tmp_path / "store"
-    code, said = finish(store, FAULTS_FAIL="grade/b")
-    assert (code, kinds(said)) == (1, {"start": JOBS - 1, "done": JOBS - 2, "failed": 1, "blocked": 1})
-    assert "failed grade/b ValueError: this one fails" in said
-    assert said[-1] == "blocked grade/all grade/b"
+    code, lines = finish(store, FAULTS_FAIL="grade/b")
+    assert (code, kinds(lines)) == (1, {"start": JOBS - 1, "done": JOBS - 2, "failed": 1, "blocked": 1})
+    assert "failed grade/b ValueError: this one fails" in lines
+    assert lines[-1] == "blocked grade/all grade/b"
     assert len(hashes(store)) == JOBS - 2
     failures = [path.stem for path in (store / "failed").iterdir()]
     assert [Store(store).failure(key) for key in failures] == ["ValueError: this one fails"]
@@ -182,15 +182,15 @@ def test_a_failed_job_stops_only_what_needs_it(tmp_path: Path):
 def test_two_runs_at_once_compute_each_job_once(tmp_path: Path, undisturbed: dict[str, str]):
     store = tmp_path / "store"
     runs = [start(store, FAULTS_PAUSE_S="0.02") for _ in range(2)]
-    said = [process.communicate()[0] for process in runs]
-    assert [process.returncode for process in runs] == [0, 0], said
+    lines = [process.communicate()[0] for process in runs]
+    assert [process.returncode for process in runs] == [0, 0], lines
     assert computed(store) == {**dict.fromkeys("abcd", 3), "all": 1}
     assert hashes(store) == undisturbed
 
 
 @pytest.fixture
 def tiny_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 400 kB."""
+    """Mount a file system of 400 kB."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(folder)]
@@ -202,20 +202,20 @@ def tiny_disk(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_full_disk(tiny_disk: Path, undisturbed: dict[str, str]):
     store = tiny_disk / "store"
-    code, said = finish(store, FAULTS_BYTES="60000")
+    code, lines = finish(store, FAULTS_BYTES="60000")
     assert code == 1
-    assert any("No space left on device" in line for line in said)
+    assert any("No space left on device" in line for line in lines)
     hashes(store)  # what is there is whole
     assert list((store / "tmp").iterdir()) == []
     subprocess.run(["mount", "-o", "remount,size=4m", str(tiny_disk)], check=True)
-    code, said = finish(store, FAULTS_BYTES="60000")
+    code, lines = finish(store, FAULTS_BYTES="60000")
     assert (code, len(hashes(store))) == (0, JOBS)
-    assert kinds(said).get("failed", 0) == 0
+    assert kinds(lines).get("failed", 0) == 0
     assert undisturbed.keys() == hashes(store).keys()
 
 
 def heed_permissions() -> None:
-    """Take from root, for this process and what it starts, the right to write where nobody may."""
+    """Drop root's right to ignore permissions, for this process and its children."""
     if os.getuid() == 0:
         cap_dac_override, pr_capbset_drop = 1, 24
         assert ctypes.CDLL(None).prctl(pr_capbset_drop, cap_dac_override, 0, 0, 0) == 0
@@ -240,7 +240,7 @@ def test_a_lost_permission(lost: str, tmp_path: Path, undisturbed: dict[str, str
     assert hashes(store) == undisturbed
 
 
-def test_the_kit_says_what_a_full_disk_or_a_lost_permission_did(
+def test_a_full_disk_or_a_lost_permission_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     # an error of the system ended in a trace of Python's

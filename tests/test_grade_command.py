@@ -1,4 +1,4 @@
-"""``kit grade`` is a job like any other: in the store, logged, and not done twice, whatever its file is called."""
+"""Jobs of ``kit grade``: stored, logged, and not repeated, whatever the name of the completions file."""
 
 import json
 import shutil
@@ -39,7 +39,7 @@ def graded() -> list[Artifact]:
     return [artifact for artifact in Store(Path("store")).artifacts() if artifact.job.stage == "grade"]
 
 
-def test_a_grading_is_in_the_store_and_is_not_done_twice(kit: Kit, monkeypatch: pytest.MonkeyPatch):
+def test_a_grading_is_stored_and_not_repeated(kit: Kit, monkeypatch: pytest.MonkeyPatch):
     code, printed, _ = kit("grade gsm8k --completions c.jsonl --data problems.jsonl --out g.jsonl")
     assert (code, printed.split()[:5]) == (0, ["gsm8k", "2", "of", "3", "items"])
     (artifact,) = graded()
@@ -50,9 +50,9 @@ def test_a_grading_is_in_the_store_and_is_not_done_twice(kit: Kit, monkeypatch: 
     assert [grade.id for grade in read_rows(Path("g.jsonl"), Grade)] == ["0", "1", "2"]
     shutil.move("c.jsonl", "moved.jsonl")
     monkeypatch.setattr(run, "command", lambda *_, **__: pytest.fail("a worker was started"))
-    code, again, told = kit("grade gsm8k --completions moved.jsonl --data problems.jsonl")
+    code, again, errors = kit("grade gsm8k --completions moved.jsonl --data problems.jsonl")
     assert (code, again) == (0, printed)
-    assert [line.split()[0] for line in told.splitlines()] == ["cached"] * 3
+    assert [line.split()[0] for line in errors.splitlines()] == ["cached"] * 3
 
 
 def test_another_protocol_or_fewer_rows_are_other_jobs(kit: Kit):
@@ -68,15 +68,15 @@ def test_another_protocol_or_fewer_rows_are_other_jobs(kit: Kit):
 def test_code_is_run_in_the_workers_sandbox(kit: Kit):
     text = "def double(x):\n    return 2 * x"
     Path("c.jsonl").write_text(json.dumps({"task_id": 7, "completion": text}) + "\n", encoding="utf-8")
-    code, printed, told = kit("grade mbpp --completions c.jsonl --data code.jsonl --json")
+    code, printed, errors = kit("grade mbpp --completions c.jsonl --data code.jsonl --json")
     document = json.loads(printed)
     (artifact,) = graded()
-    assert (code, told) == (0, "")
+    assert (code, errors) == (0, "")
     assert (document["results"][0]["value"], document["sandbox"]) == (1.0, artifact.facts["sandbox"])
 
 
-def test_a_grading_that_an_end_of_the_run_cut_off_goes_on(kit: Kit, monkeypatch: pytest.MonkeyPatch):
-    """The data and the completions are in the store by then; the same command does the rest."""
+def test_an_interrupted_grading_is_continued(kit: Kit, monkeypatch: pytest.MonkeyPatch):
+    """By then the data and the completions are stored; the same command does the rest."""
     real = run.command
 
     def until_graded(shape: run.Shape, *args: object, **fields: object) -> list[str]:
@@ -88,6 +88,6 @@ def test_a_grading_that_an_end_of_the_run_cut_off_goes_on(kit: Kit, monkeypatch:
     words = "grade gsm8k --completions c.jsonl --data problems.jsonl"
     assert kit(words)[0] == 130
     monkeypatch.setattr(run, "command", real)
-    code, printed, told = kit(words)
+    code, printed, errors = kit(words)
     assert (code, printed.split()[:5]) == (0, ["gsm8k", "2", "of", "3", "items"])
-    assert [line.split()[0] for line in told.splitlines()] == ["cached", "cached", "done"]
+    assert [line.split()[0] for line in errors.splitlines()] == ["cached", "cached", "done"]

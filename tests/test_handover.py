@@ -1,4 +1,4 @@
-"""A worker that may not commit and a host that does: whatever the worker's side leaves, the store stays sound."""
+"""Output of a worker in a container, committed by the host: whatever the worker leaves, the store stays sound."""
 
 import os
 import threading
@@ -30,7 +30,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def worker(store: Store, host: Exchange, fill: Callable[[Path], Any]) -> list[str]:
-    """The worker's side of one job; returns why it failed, if it did. The host answers in this thread."""
+    """Run the worker's side of one job in a thread and the host's in this one; return the reasons of failures."""
     events: list[dict[str, Any]] = []
     computed, failures = threading.Event(), []
 
@@ -125,12 +125,12 @@ PLAIN = "is no plain file with one name; an artifact holds nothing else"
         "a name that is no text",
     ],
 )
-def test_what_the_host_refuses_is_told_and_not_kept(
+def test_refused_output_is_reported_and_not_committed(
     store: Store, fill: Callable[[Path], Any], reason: str, copies: bool
 ) -> None:
     with exchange(store, [JOB.key], other_user=False, copies=copies) as host:
-        (told,) = worker(store, host, fill)
-    assert told.startswith(reason)
+        (refusal,) = worker(store, host, fill)
+    assert refusal.startswith(reason)
     assert not store.has(JOB.key)
 
 
@@ -143,7 +143,7 @@ def test_what_the_host_refuses_is_told_and_not_kept(
     ],
     ids=["nothing", "no time", "no time but an escape"],
 )
-def test_an_event_that_lacks_a_part_is_refused(store: Store, fields: dict[str, Any], reason: str) -> None:
+def test_an_event_that_lacks_a_field_is_refused(store: Store, fields: dict[str, Any], reason: str) -> None:
     with exchange(store, [JOB.key], other_user=False) as host:
         (host.out / JOB.key).mkdir()
         host.take(JOB, {"event": "computed", "key": JOB.key, "rows": 1, "facts": {}} | fields)
@@ -151,18 +151,18 @@ def test_an_event_that_lacks_a_part_is_refused(store: Store, fields: dict[str, A
     assert not store.has(JOB.key)
 
 
-def test_a_folder_that_is_changed_while_it_is_taken_leads_nowhere(store: Store, tmp_path: Path) -> None:
+def test_a_folder_that_is_replaced_by_a_link_during_the_copy_is_not_followed(store: Store, tmp_path: Path) -> None:
     # a link in place of the folder, put there while files were hashed: what it led to was chmodded, renamed, written to
-    victim = tmp_path / "victim"
-    victim.mkdir(mode=0o700)
-    (victim / "zz").write_text("theirs")
+    outside = tmp_path / "victim"
+    outside.mkdir(mode=0o700)
+    (outside / "zz").write_text("theirs")
     real = handover._copy
 
     def swap(source: int, size_bytes: int, target: Path) -> None:
         if target.name == "a":
             folder = host.out / JOB.key
             folder.rename(host.out / "aside")
-            folder.symlink_to(victim)
+            folder.symlink_to(outside)
         real(source, size_bytes, target)
 
     with exchange(store, [JOB.key], other_user=False) as host, pytest.MonkeyPatch.context() as patch:
@@ -173,10 +173,10 @@ def test_a_folder_that_is_changed_while_it_is_taken_leads_nowhere(store: Store, 
         host.take(JOB, {"event": "computed", "key": JOB.key, "rows": 1, "facts": {}, "provenance": PROVENANCE})
     folder = store.get(JOB.key).folder
     assert ((folder / "zz").read_text(), folder.is_symlink()) == ("ours", False)
-    assert ([path.name for path in victim.iterdir()], oct(victim.stat().st_mode & 0o777)) == (["zz"], "0o700")
+    assert ([path.name for path in outside.iterdir()], oct(outside.stat().st_mode & 0o777)) == (["zz"], "0o700")
 
 
-def test_what_was_taken_of_a_model_s_code_stays_as_it_is(store: Store) -> None:
+def test_output_of_model_written_code_can_not_be_changed_after_the_copy(store: Store) -> None:
     # a held descriptor of the folder put another head into the artifact, one of a file another text
     with exchange(store, [JOB.key], other_user=False) as host:
         out = host.out / JOB.key
@@ -206,7 +206,7 @@ def test_a_job_whose_process_was_killed_for_memory_fails(store: Store, monkeypat
         seen.commit(JOB, store.root, rows=1, facts={}, provenance={})
 
 
-def test_whatever_the_umask_another_user_may_read(store: Store) -> None:
+def test_another_user_may_read_under_any_umask(store: Store) -> None:
     # umask 077 closed every folder that the container was to read
     if os.geteuid() != 0:
         pytest.skip("root alone gives folders away")

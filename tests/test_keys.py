@@ -24,7 +24,7 @@ Change = Callable[["Setting"], None]
 
 
 class Setting:
-    """What a plan is made from, before it is made."""
+    """Parts that a plan is made from, each of which a test may change."""
 
     def __init__(self) -> None:
         self.catalogue = Catalogue(FOLDER)
@@ -56,14 +56,14 @@ class Setting:
 
 
 def keys(change: Change) -> dict[str, str]:
-    """id -> key, with something changed."""
+    """Return id -> key of a plan whose parts are changed."""
     setting = Setting()
     change(setting)
     return {job.id: key for key, job in setting.plan().jobs.items()}
 
 
 def changed(change: Change) -> set[str]:
-    """The stages whose keys all change, written in capitals where only some do."""
+    """Return the stages whose keys change; in capitals those of which only some keys do."""
     before, after = keys(lambda _: None), keys(change)
     assert before.keys() == after.keys()
     moved = {id for id in before if before[id] != after[id]}
@@ -122,7 +122,7 @@ COUNTS = {
 
 
 @pytest.mark.parametrize("change, stages", COUNTS.values(), ids=list(COUNTS))
-def test_what_counts(change: Change, stages: set[str]):
+def test_changes_that_give_another_key(change: Change, stages: set[str]):
     assert changed(change) == stages
 
 
@@ -142,11 +142,11 @@ COUNTS_NOT = {
 
 
 @pytest.mark.parametrize("change", COUNTS_NOT.values(), ids=list(COUNTS_NOT))
-def test_what_does_not_count(change: Change):
+def test_changes_that_keep_the_key(change: Change):
     assert changed(change) == set()
 
 
-def test_a_file_known_by_its_git_blob_is_known_at_any_address():
+def test_a_file_with_a_git_blob_id_has_one_key_for_all_addresses():
     def fetched(**changes: Any) -> str:
         known = keys(lambda s: s.edit_data("gsm8k-test", sha256=None, **changes))
         return known["fetch/gsm8k-test"]
@@ -173,14 +173,14 @@ VERSIONS = {
 
 
 @pytest.mark.parametrize("module, name, stages", VERSIONS.values(), ids=list(VERSIONS))
-def test_a_new_version_counts(module: Any, name: str, stages: set[str], monkeypatch: pytest.MonkeyPatch):
+def test_a_new_version_gives_another_key(module: Any, name: str, stages: set[str], monkeypatch: pytest.MonkeyPatch):
     before = keys(lambda _: None)
     monkeypatch.setattr(module, name, getattr(module, name) + 1)
     after = keys(lambda _: None)
     assert {id.partition("/")[0] for id in before if before[id] != after[id]} == stages
 
 
-def test_a_new_wording_counts(monkeypatch: pytest.MonkeyPatch):
+def test_a_new_wording_gives_another_key(monkeypatch: pytest.MonkeyPatch):
     before = keys(lambda _: None)
     kit = prompts.load("kit")
     templates = {**kit.templates, "evol_instruct.deepen": kit.chat("evol_instruct.breadth")}  # type: ignore[attr-defined]
@@ -189,7 +189,7 @@ def test_a_new_wording_counts(monkeypatch: pytest.MonkeyPatch):
     assert {id.partition("/")[0] for id in before if before[id] != after[id]} == AFTER_EVOLVING
 
 
-def test_a_wording_counts_where_it_is_said_and_nowhere_else(monkeypatch: pytest.MonkeyPatch):
+def test_a_new_wording_changes_only_the_keys_of_jobs_that_use_it(monkeypatch: pytest.MonkeyPatch):
     # The whole pack was hashed: a prompt for one more benchmark moved evolution, training and every answer.
     before = keys(lambda _: None)
     real = prompts.load
@@ -209,7 +209,7 @@ def test_a_wording_counts_where_it_is_said_and_nowhere_else(monkeypatch: pytest.
     assert {"/".join(id.split("/")[:2]) for id in moved} == {"answer/mbpp", "grade/mbpp"}
 
 
-def test_the_papers_wording_counts_before_it_is_fetched(monkeypatch: pytest.MonkeyPatch):
+def test_the_papers_wording_is_in_the_key_before_it_is_fetched(monkeypatch: pytest.MonkeyPatch):
     ids = registry.load("scenarios", "evol_instruct").PROMPTS
     before = prompts.fingerprint("paper", ids)
     pinned = pins.read("paper")
@@ -220,13 +220,13 @@ def test_the_papers_wording_counts_before_it_is_fetched(monkeypatch: pytest.Monk
     assert prompts.fingerprint("paper", ()) is None
 
 
-def test_a_job_says_no_template_that_its_key_does_not_hold():
+def test_a_job_uses_only_templates_that_are_in_its_key():
     with pytest.raises(RequestError, match="has no template 'mbpp'"):
         prompts.only(prompts.load("kit"), ("gsm8k",)).chat("mbpp")
 
 
 @pytest.mark.parametrize("name", registry.names("benchmarks"))
-def test_every_benchmark_asks_with_what_it_names(name: str):
+def test_every_benchmark_uses_the_templates_that_it_names(name: str):
     module = registry.load("benchmarks", name)
     data = planning.manifests_folder().parent / "kit" / "bundled"
     path = next(path for path in data.iterdir() if path.name.startswith(f"mini-{name.removeprefix('hendrycks_')}."))
@@ -234,7 +234,7 @@ def test_every_benchmark_asks_with_what_it_names(name: str):
         assert module.turns(module.read(path)[0], prompts.only(prompts.load(pack), module.PROMPTS))
 
 
-def test_a_file_of_ones_own_is_known_by_its_bytes_not_its_place(tmp_path: Path):
+def test_a_users_file_is_identified_by_its_bytes_not_its_path(tmp_path: Path):
     text = (FOLDER.parent / "examples" / "two-evolvers.toml").read_text(encoding="utf-8")
     found = []
     for place, seeds in (("a", "x"), ("b", "x"), ("c", "y")):

@@ -1,4 +1,4 @@
-"""The line of the job at work: what it says on a terminal and in a log file, by a clock that the test turns."""
+"""The line of the job at work, on a terminal and in a log file, by a clock that the test sets."""
 
 import io
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from kit.report import live
-from kit.report.live import Work
+from kit.report.live import JobProgress
 from kit.report.terminal import Live
 from kit.store import Job
 
@@ -21,7 +21,7 @@ ANSWER, SFT = job("answer/ifeval"), job("sft/alpaca")
 
 
 class Clock:
-    """Seconds as the test sets them."""
+    """A clock whose seconds the test sets."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -94,14 +94,14 @@ STATES: dict[str, tuple[Events, float, str]] = {
 
 @pytest.mark.parametrize("events, now, wanted", STATES.values(), ids=list(STATES))
 def test_state(events: Events, now: float, wanted: str):
-    work = Work(job=ANSWER, since=0.0)
+    progress = JobProgress(job=ANSWER, since=0.0)
     for second, fields in events:
-        work.hear(fields, second)
-    assert work.state(now) == wanted
+        progress.update(fields, second)
+    assert progress.state(now) == wanted
 
 
 def logged(total: int = 1) -> tuple[Live, Clock, io.StringIO]:
-    """A run whose output is a file."""
+    """Return the display of a run whose output is a file."""
     clock, out = Clock(), io.StringIO()
     return Live(Console(file=out, width=200), total, clock), clock, out
 
@@ -135,7 +135,7 @@ def test_a_log_file_has_a_line_a_minute():
     assert out.getvalue() == wanted + line("done", ANSWER, "541 rows in 241.0 s")
 
 
-def test_a_settled_job_is_a_line_too_and_between_jobs_there_is_none():
+def test_an_ended_job_has_a_line_and_there_is_none_between_jobs():
     shown, clock, out = logged(total=3)
     shown("start", SFT, {})
     clock.now += 59
@@ -150,8 +150,8 @@ def test_a_settled_job_is_a_line_too_and_between_jobs_there_is_none():
     assert out.getvalue() == settled + line("running", ANSWER, "starting a worker, 1 s; 1 of 3 jobs settled")
 
 
-def test_the_thread_that_looks_ends_with_the_run(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(live, "LOOK_S", 0.001)
+def test_the_thread_ends_with_the_run(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(live, "CHECK_S", 0.001)
     shown, clock, out = logged()
     with shown:
         shown("start", ANSWER, {})
@@ -163,14 +163,14 @@ def test_the_thread_that_looks_ends_with_the_run(monkeypatch: pytest.MonkeyPatch
 
 
 class Closed(io.StringIO):
-    """A pipe that nobody reads any more."""
+    """A pipe whose reader is gone."""
 
     def write(self, text: str) -> int:
         raise OSError(28, "No space left on device")
 
 
 def test_a_log_that_cant_be_written_ends_the_run_not_the_thread_alone(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(live, "LOOK_S", 0.001)
+    monkeypatch.setattr(live, "CHECK_S", 0.001)
     clock = Clock()
     shown = Live(Console(file=Closed(), width=200), 1, clock)
     with shown:
@@ -182,7 +182,7 @@ def test_a_log_that_cant_be_written_ends_the_run_not_the_thread_alone(monkeypatc
 
 
 def on_terminal(shown: Live, out: io.StringIO) -> list[str]:
-    """The changing lines as they stand now, without the bar's own signs."""
+    """Return the changing lines as they are now, without the characters of the bar."""
     out.truncate(0)
     shown.console.print(shown.bar.get_renderable())
     return [" ".join(line.split()).strip("\0 ") for line in out.getvalue().splitlines()]
@@ -196,7 +196,7 @@ def terminal(total: int, width: int = 120) -> tuple[Live, Clock, io.StringIO]:
 
 def test_the_changing_line():
     shown, clock, out = terminal(total=1)
-    said = []
+    lines = []
     for seconds, event, fields in (
         (2, "progress", phase("starting a worker")),
         (5, "start", {}),
@@ -207,8 +207,8 @@ def test_the_changing_line():
         shown(event, ANSWER, fields)
         clock.now += seconds
         (line,) = on_terminal(shown, out)  # one job: no line of jobs, which said 0/1
-        said.append(line.replace("━", "").replace("╸", "").replace("╺", "").split(maxsplit=1))
-    assert [(name, " ".join(rest.split())) for name, rest in said] == [
+        lines.append(line.replace("━", "").replace("╸", "").replace("╺", "").split(maxsplit=1))
+    assert [(name, " ".join(rest.split())) for name, rest in lines] == [
         ("answer/ifeval", "starting a worker, 2 s 0:00:02"),
         ("answer/ifeval", "at work, 5 s 0:00:05"),
         ("answer/ifeval", "starting the engine vllm, 1 s 0:00:06"),
@@ -226,7 +226,7 @@ def test_jobs_are_counted_where_there_is_more_than_one():
 
 
 @pytest.mark.parametrize("width", [80, 100, 160])
-def test_how_far_it_is_is_not_cut_for_a_long_name(width: int):
+def test_a_long_job_name_does_not_cut_the_progress(width: int):
     shown, clock, out = terminal(total=1, width=width)
     long = job("answer/hendrycks_math/gsm8k-train/smollm2-135m-instruct/smollm2-29l/round-1")
     shown("start", long, {})

@@ -1,4 +1,4 @@
-"""The locks: complete, hashed, of one mind, and free of index addresses."""
+"""The locks: complete, hashed, consistent, and free of index addresses."""
 
 import hashlib
 import importlib.metadata
@@ -24,12 +24,12 @@ def text(name: str) -> str:
 
 
 def pins(name: str) -> dict[str, tuple[str, str]]:
-    """Name -> its version and its hashes."""
+    """Return name -> version and hashes."""
     return {found[1]: (found[2], found[3]) for found in PIN.finditer(text(name))}
 
 
 @pytest.mark.parametrize("name", [*LOCKS, "uv"])
-def test_nothing_but_pins_with_hashes(name: str) -> None:
+def test_a_lock_has_only_pins_with_hashes(name: str) -> None:
     rest = [line for line in PIN.sub("", text(name)).splitlines() if not line.startswith("#")]
     assert rest == []
 
@@ -77,7 +77,7 @@ CUDA_ALONE = {
 }
 
 
-def test_cuda_differs_from_cpu_where_it_must_alone() -> None:
+def test_cuda_differs_from_cpu_only_where_it_must() -> None:
     # What cuda has on top was not looked at: anything at all could have come in.
     cpu, cuda = pins("cpu"), pins("cuda")
     assert {name for name in cpu.keys() & cuda.keys() if cpu[name] != cuda[name]} == set(CUDA_DIFFERS)
@@ -89,11 +89,11 @@ CHECK = tomllib.loads((REQUIREMENTS.parent / "tests" / "containers" / "pip_check
 
 
 def complaints(lock: dict[str, str], known: set[str]) -> Iterator[str]:
-    """What ``pip check`` says of a lock, as far as it holds packages that are installed here in the same version.
+    """Yield the complaints of ``pip check`` on a lock, for packages that are installed here in the same version.
 
     Args:
         lock: name -> version.
-        known: gets the names of those packages.
+        known: set to which the names of those packages are added.
     """
     for found in importlib.metadata.distributions():
         name = canonicalize_name(found.name)
@@ -111,8 +111,8 @@ def complaints(lock: dict[str, str], known: set[str]) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("name", ["cpu", "grade", "cuda"])
-def test_pip_check_would_find_known_exceptions_alone(name: str) -> None:
-    """Of cuda's own packages there is no metadata here; they were resolved together, with no package left out."""
+def test_pip_check_would_find_only_known_exceptions(name: str) -> None:
+    """The packages of cuda alone have no metadata here; they were resolved together, without exceptions."""
     lock = {package: version for package, (version, _) in pins(name).items()}
     if "setuptools" not in lock:
         lock["setuptools"] = pins("cpu")["setuptools"][0]  # its image has the cpu lock's
@@ -150,7 +150,7 @@ WHEEL = "torch-2.13.0+cpu-cp311-cp311-manylinux_2_28_x86_64.whl"
 
 @pytest.fixture
 def lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """requirements/lock.py, at work in a folder with one small lock."""
+    """Module requirements/lock.py, working in a folder with one small lock."""
     spec = importlib.util.spec_from_file_location("lock", REQUIREMENTS / "lock.py")
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
@@ -163,14 +163,14 @@ def lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 def uv(folder: Path, monkeypatch: pytest.MonkeyPatch, printed: str) -> Path:
-    """A made-up uv on the PATH; where it notes what it is told."""
+    """Put a script named uv on the PATH; return the file in which it logs its arguments."""
     (folder / "uv").write_text(f"#!/bin/sh\necho \"$*\" >>{folder}/log\ncat <<'END'\n{printed}END\n")
     (folder / "uv").chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
     return folder / "log"
 
 
-def test_what_moved_is_printed_from_what_to_what(
+def test_changed_versions_are_printed_with_old_and_new_version(
     lock: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # It printed how many packages there are.
@@ -209,7 +209,7 @@ def test_torchs_cpu_build_is_found_and_hashed_and_no_address_gets_into_the_lock(
     assert not re.search(r"--(extra-)?index", log.read_text())  # another index would change other packages' hashes
 
 
-def test_a_package_without_a_hash_is_no_lock(
+def test_a_package_without_a_hash_is_refused(
     lock: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["lock.py", "cpu", "--find-links", str(tmp_path)])

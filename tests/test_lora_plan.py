@@ -21,7 +21,7 @@ CATALOGUE = Catalogue(manifests_folder())
 
 
 def points(**changes: Any) -> list[Point]:
-    """Table 2's points on one seed set, their tuning changed."""
+    """Return Table 2's points on one seed set, with another tuning."""
     experiment = CATALOGUE.experiments["qwen-2"]
     axes = {axis: experiment.values(axis) for axis in experiment.axes()} | {"seeds": ["gsm8k-train"]}
     found = [make_point(experiment, at) for at in product_of(axes)]
@@ -57,24 +57,24 @@ def test_the_base_answers_with_the_adapter_beside_it():
 def test_a_base_is_opened_once():
     plan = planned(LORA)
     answers = [key for key, job in plan.jobs.items() if job.stage == "answer"]
-    order = [plan.jobs[key].inputs["model"] for key in run.by_model(answers, plan.jobs)]
+    order = [plan.jobs[key].inputs["model"] for key in run.order_by_model(answers, plan.jobs)]
     starts = [model for number, model in enumerate(order) if number == 0 or order[number - 1] != model]
     assert len(starts) == len(set(order)) == len({point.setting.base for point in LORA})
 
 
-def test_full_tuning_plans_as_before():
+def test_full_tuning_has_the_same_plan_as_before():
     for job in planned(points()).jobs.values():
         assert "adapter" not in job.inputs
         assert "save" not in job.params
         assert "lora_rank" not in job.params.get("engine", {})
 
 
-def test_an_adapter_takes_its_own_room_on_disk():
+def test_an_adapters_disk_space_is_estimated():
     full, lora = (next(job for job in planned(one).jobs.values() if job.stage == "sft") for one in (points(), LORA))
     assert 0 < lora.resources["disk_bytes"] < full.resources["disk_bytes"] / 50
 
 
-def test_a_rank_that_no_engine_takes_is_refused_before_anything_runs():
+def test_a_rank_that_no_engine_accepts_is_refused_before_the_run():
     with pytest.raises(RequestError, match=r"^experiment 'qwen-2': sft.lora.rank: an adapter of rank 1,000, and"):
         planned(points(tuning="lora", lora=Lora(rank=1000, alpha=8)))
 

@@ -1,4 +1,4 @@
-"""The front doors, in a copy of the checkout with made-up machines: fake uname, nvidia-smi, uv, kit on the PATH."""
+"""The Makefile's targets in a copy of the checkout, with scripts named uname, nvidia-smi, uv and kit on the PATH."""
 
 import hashlib
 import os
@@ -38,14 +38,14 @@ class Checkout:
             (self.bin / name).symlink_to(found)
 
     def fake(self, name: str, script: str) -> Path:
-        """Put a program made up for the test on the PATH."""
+        """Put a script of the test on the PATH."""
         path = self.bin / name
         path.unlink(missing_ok=True)
         write_program(path, script)
         return path
 
     def finish(self, environment: str = "cpu", folder: str = ".venv", place: Path | None = None) -> None:
-        """What a finished set-up leaves: a Python, a kit that says what it is told, and the stamp."""
+        """Write the files of a finished set-up: a Python, a kit that prints its arguments, and the stamp."""
         programs = self.root / folder / "bin"
         programs.mkdir(parents=True)
         (programs / "python").symlink_to(sys.executable)
@@ -97,7 +97,7 @@ def test_reproduce_passes_its_variables_on_and_prints_nothing_of_its_own(checkou
 
 
 def test_jobs_in_images_are_planned_from_the_smallest_environment(checkout: Checkout) -> None:
-    """Or a GPU machine would install the cuda lock beside the cuda image."""
+    """Else a GPU machine would install the cuda lock beside the cuda image."""
     checkout.finish()
     checkout.fake("nvidia-smi", "echo 24564")
     done = checkout.make("reproduce", "SCALE=one-gpu", "RUNTIME=docker")
@@ -107,7 +107,7 @@ def test_jobs_in_images_are_planned_from_the_smallest_environment(checkout: Chec
 @pytest.mark.parametrize(
     ("system", "machine"), [("Darwin", "arm64"), ("Linux", "aarch64")], ids=["a Mac", "Linux on Arm"]
 )
-def test_elsewhere_it_points_to_the_container(checkout: Checkout, system: str, machine: str) -> None:
+def test_other_systems_are_referred_to_the_container(checkout: Checkout, system: str, machine: str) -> None:
     checkout.fake("uname", f'[ "$1" = -s ] && echo {system} || echo {machine}')
     done = checkout.make("reproduce")
     assert done.returncode == 2
@@ -130,7 +130,7 @@ def test_elsewhere_it_points_to_the_container(checkout: Checkout, system: str, m
         pytest.param("[N/A]", "auto", ".venv", id="a driver that does not say"),
     ],
 )
-def test_which_environment(checkout: Checkout, gpu_mib: str, scale: str, venv: str) -> None:
+def test_the_environment_that_make_sets_up(checkout: Checkout, gpu_mib: str, scale: str, venv: str) -> None:
     if gpu_mib:
         checkout.fake("nvidia-smi", f'echo "{gpu_mib}"')
     done = subprocess.run(
@@ -145,7 +145,7 @@ def test_which_environment(checkout: Checkout, gpu_mib: str, scale: str, venv: s
 
 
 @pytest.mark.parametrize("state", ["interrupted", "another lock", "moved", "broken Python", "not ours"])
-def test_what_is_not_whole_is_made_anew(checkout: Checkout, state: str) -> None:
+def test_an_unfinished_environment_is_made_again(checkout: Checkout, state: str) -> None:
     checkout.finish(place=Path("/elsewhere") if state == "moved" else None)
     venv = checkout.root / ".venv"
     if state in ("interrupted", "not ours"):
@@ -188,7 +188,7 @@ def test_another_python_fetches_3_11_with_uv(checkout: Checkout) -> None:
     ]
 
 
-def test_no_way_to_a_python_says_what_to_install(checkout: Checkout) -> None:
+def test_without_any_python_the_message_says_what_to_install(checkout: Checkout) -> None:
     python = checkout.fake("python3", 'echo "Python 3.12.1"; exit 1')
     done = checkout.make("setup")
     assert (

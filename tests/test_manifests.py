@@ -1,4 +1,4 @@
-"""The manifests themselves: what they name exists, what they state can be computed, what they pin is what is there."""
+"""The kit's manifests: every name exists, computed values are right, and pinned files have their hashes."""
 
 import gzip
 import hashlib
@@ -49,7 +49,7 @@ def test_the_reward_model_has_a_value_head_for_its_output_matrix():
 
 
 @pytest.mark.parametrize("name", sorted(name for name, model in CATALOGUE.models.items() if model.stack))
-def test_a_stack_has_the_sizes_of_what_it_is_made_of(name: str):
+def test_a_stacked_model_has_the_sizes_of_its_source(name: str):
     model = CATALOGUE.models[name]
     assert model.stack is not None
     whole = CATALOGUE.models[model.stack.model]
@@ -192,7 +192,7 @@ def test_a_scale_stays_within_files_and_windows(name: str):
     assert all(use.max_tokens < scale.engine.max_model_len for use in scale.benchmarks.values())
 
 
-def test_paper_scale_plays_everyone_by_themselves():
+def test_at_paper_scale_every_model_plays_itself():
     scale = CATALOGUE.scale("paper")
     assert all(role == player for role, player in scale.cast.items())
     assert all(use.rows is None for use in (*scale.seeds.values(), *scale.benchmarks.values()))
@@ -270,7 +270,7 @@ def test_training_is_the_papers(reference_data: Path):
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_a_table_stands_as_in_the_paper(name: str):
+def test_a_table_has_the_papers_rows_and_columns(name: str):
     view = CATALOGUE.table(name)
     assert view.paper is not None
     printed = paper.table(view.paper).of_series(view.series)
@@ -283,7 +283,7 @@ def test_a_table_stands_as_in_the_paper(name: str):
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_a_tables_claim_is_the_papers(name: str):
+def test_a_tables_claim_holds_in_the_paper(name: str):
     view = CATALOGUE.table(name)
     roles = {row.evolver: row.evolver_role for row in paper.table(name).row}
     claims = [(roles[str(claim.better["evolver"])], roles[str(claim.worse["evolver"])]) for claim in view.claim]

@@ -11,7 +11,7 @@ save_file = pytest.importorskip("safetensors.torch").save_file
 
 
 def tiny(folder, layers=3):
-    """A whole Qwen2 in small, whose layers' kinds and weights say which layer they are."""
+    """A small Qwen2 whose weights tell the number of each layer."""
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
     config = Qwen2Config(
@@ -71,7 +71,7 @@ def test_bin_to_safetensors_keeps_every_tensor(tmp_path):
     models.check_model_folder(tmp_path / "b")
 
 
-def test_check_says_what_is_missing(tmp_path):
+def test_check_names_missing_files(tmp_path):
     tiny(tmp_path / "qwen")
     (tmp_path / "empty").mkdir()
     cases = {
@@ -87,7 +87,7 @@ def test_check_says_what_is_missing(tmp_path):
 
 
 def internlm2(folder, hidden=128, heads=4, groups=2, layers=2, vocabulary=96):
-    """A random InternLM2 checkpoint, weights drawn from one seed."""
+    """A small InternLM2 checkpoint with random weights from one seed."""
     folder.mkdir()
     draw = torch.Generator().manual_seed(0)
     matrix = lambda *shape: torch.randn(shape, generator=draw) * 0.2  # noqa: E731
@@ -229,7 +229,7 @@ def byte_level(folder, tokenizer_class="LlamaTokenizerFast"):
     return folder
 
 
-def test_a_byte_level_tokenizer_that_calls_itself_llamas_keeps_its_blanks(tmp_path):
+def test_a_byte_level_tokenizer_with_llamas_class_name_keeps_its_spaces(tmp_path):
     # transformers 5 gave it Llama's splitting: "the sea" came back as "thesea".
     tokenizer = models.load_tokenizer(byte_level(tmp_path / "a"))
     text = "the sea\n  is 海"
@@ -243,7 +243,7 @@ def test_a_byte_level_tokenizer_that_calls_itself_llamas_keeps_its_blanks(tmp_pa
     assert again.decode(tokenizer(text)["input_ids"]) == text
 
 
-def test_a_tokenizer_that_no_class_reads_is_refused(tmp_path):
+def test_a_tokenizer_that_no_class_can_read_is_refused(tmp_path):
     folder = byte_level(tmp_path / "a")
     config = json.loads((folder / "tokenizer_config.json").read_text())
     # A token of which tokenizer.json knows nothing.
@@ -266,7 +266,7 @@ TODAY_UNLESS_TOLD = (
 
 
 @pytest.mark.parametrize("template", [TODAY, TODAY_UNLESS_TOLD], ids=["always", "unless-told"])
-def test_no_chat_holds_the_day_on_which_it_was_rendered(tmp_path, template):
+def test_no_rendered_chat_contains_the_date(tmp_path, template):
     # Llama-3.2-Instruct's template wrote today's date into every prompt.
     tokenizer = models.load_tokenizer(byte_level(tmp_path / "a"))
     tokenizer.chat_template = template

@@ -1,4 +1,4 @@
-"""An error of a request: whether a network reached the host, and for whom that speaks."""
+"""Errors of a request: whether a network reached the host, and which other requests are given up."""
 
 import errno
 import socket
@@ -12,11 +12,11 @@ from kit.files.network import Unreachable, UnreachableError, host_of, network_fa
 
 
 class ClientError(Exception):
-    """In place of httpx's, which is no OSError."""
+    """A replacement for httpx's error, which is no OSError."""
 
 
 def caused(by: BaseException) -> Exception:
-    """An error of a client that has another behind it, twice removed."""
+    """Return a client's error with another error as the cause of its cause."""
     middle, outer = ClientError("middle"), ClientError("outer")
     middle.__cause__, outer.__context__ = by, middle
     return outer
@@ -27,7 +27,7 @@ def answered(code: int) -> urllib.error.HTTPError:
 
 
 def after(error: Exception, earlier: Exception) -> Exception:
-    """An error raised while an earlier one was handled."""
+    """Return an error that was raised while an earlier one was handled."""
     error.__context__ = earlier
     return error
 
@@ -51,7 +51,7 @@ UNREACHABLE = {
 
 
 @pytest.mark.parametrize("error, fault, everywhere", UNREACHABLE.values(), ids=list(UNREACHABLE))
-def test_no_network_reaches_the_host(error: Exception, fault: OSError, everywhere: bool):
+def test_errors_of_a_host_that_no_network_reaches(error: Exception, fault: OSError, everywhere: bool):
     assert network_fault(error) is fault
     found = Unreachable()
     with pytest.raises(UnreachableError) as raised:
@@ -76,15 +76,15 @@ REACHED = {
 
 
 @pytest.mark.parametrize("error", REACHED.values(), ids=list(REACHED))
-def test_the_host_was_reached(error: Exception):
+def test_errors_of_a_host_that_was_reached(error: Exception):
     found = Unreachable()
     found.note("https://a.example/x", error)
     found.check("https://a.example/y")
     assert (network_fault(error), found) == (None, Unreachable())
 
 
-def said(found: Unreachable, url: str) -> str:
-    """Why an address is not asked for; empty if it is."""
+def refusal(found: Unreachable, url: str) -> str:
+    """Return the reason why an address is not requested; empty if it is."""
     try:
         found.check(url)
     except UnreachableError as error:
@@ -97,27 +97,27 @@ def fail(found: Unreachable, url: str, error: OSError) -> None:
         found.note(url, urllib.error.URLError(error))
 
 
-def test_one_host_speaks_for_its_files_two_for_all():
+def test_one_unreachable_host_ends_its_own_requests_and_two_end_all():
     # each fetch found out for itself: 120 s for fourteen
     found = Unreachable()
-    assert said(found, "https://a.example/1") == ""
+    assert refusal(found, "https://a.example/1") == ""
     fail(found, "https://a.example/1", REFUSED)
-    assert said(found, "https://a.example/2") == (
+    assert refusal(found, "https://a.example/2") == (
         "no network reaches a.example, as an earlier fetch of this run found ([Errno 111] Connection refused)"
     )
-    assert said(found, "https://b.example/1") == ""  # a firewall may forbid one host
+    assert refusal(found, "https://b.example/1") == ""  # a firewall may forbid one host
     fail(found, "https://b.example/1", NO_NAME)
-    assert said(found, "https://c.example/1") == (
+    assert refusal(found, "https://c.example/1") == (
         "there is no network, as earlier fetches of this run found "
         "(a.example: [Errno 111] Connection refused; b.example: [Errno -2] Name or service not known)"
     )
 
 
 @pytest.mark.parametrize("error", [NO_SERVER, NO_ROUTE], ids=["no name server", "no route"])
-def test_a_machine_without_a_way_out_speaks_for_all_at_once(error: OSError):
+def test_a_machine_without_a_network_ends_all_requests_at_once(error: OSError):
     found = Unreachable()
     fail(found, "https://a.example/1", error)
-    assert said(found, "https://b.example/1") == (
+    assert refusal(found, "https://b.example/1") == (
         f"there is no network, as earlier fetches of this run found (a.example: {error})"
     )
 

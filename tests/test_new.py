@@ -1,4 +1,4 @@
-"""The manifest that `kit new` writes: fit for this machine, planned as it stands, never over another file."""
+"""The manifest that `kit new` writes: it fits this machine, can be planned as it is, and replaces no file."""
 
 import re
 import shlex
@@ -35,25 +35,25 @@ def kit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     return call
 
 
-def test_what_it_writes_is_planned_by_the_commands_that_it_says(kit: Kit, tmp_path: Path):
+def test_the_printed_commands_accept_the_new_manifest(kit: Kit, tmp_path: Path):
     code, out, err = kit("new", "mine.toml")
     assert (code, err) == (0, "")
     first, *commands = out.splitlines()
     assert first == "wrote mine.toml, for scale smoke; edit it, then:"
-    said = [shlex.split(line)[:3] for line in commands]
-    assert said == [["kit", name, "mine.toml"] for name in ("plan", "run", "report")]
-    code, out, err = kit(*said[0][1:])
+    printed = [shlex.split(line)[:3] for line in commands]
+    assert printed == [["kit", name, "mine.toml"] for name in ("plan", "run", "report")]
+    code, out, err = kit(*printed[0][1:])
     assert (code, err) == (0, "")
     assert re.search(r"^21 jobs: .*2 evolve, 2 respond, 2 sft, 4 answer, 4 grade; ", out, flags=re.M)
-    code, out, err = kit(*said[1][1:], "--dry-run")
+    code, out, err = kit(*printed[1][1:], "--dry-run")
     assert (code, err, out.count("to do")) == (0, "", 21)
-    code, out, err = kit(*said[2][1:])
+    code, out, err = kit(*printed[2][1:])
     assert (code, err, "My experiment" in out) == (0, "", True)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.toml"]
 
 
 @pytest.mark.parametrize("scale", CATALOGUE.names("scales"))
-def test_every_scale_has_one_that_is_planned(scale: str, kit: Kit, tmp_path: Path):
+def test_the_new_manifest_of_every_scale_can_be_planned(scale: str, kit: Kit, tmp_path: Path):
     assert kit("new", "mine.toml", "--scale", scale)[0] == 0
     text = (tmp_path / "mine.toml").read_text(encoding="utf-8")
     assert "$" not in text
@@ -81,7 +81,7 @@ def test_the_scale_is_what_the_machine_holds(
     assert f'\nscale = "{scale}" ' in (tmp_path / "mine.toml").read_text(encoding="utf-8")
 
 
-def test_what_stands_in_comments_is_taken_too(kit: Kit, tmp_path: Path):
+def test_the_fields_in_comments_are_accepted_too(kit: Kit, tmp_path: Path):
     # an example in a comment that is out of date is worse than none
     kit("new", "mine.toml")
     text = (tmp_path / "mine.toml").read_text(encoding="utf-8")
@@ -117,7 +117,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("file", "message"), REFUSED.values(), ids=list(REFUSED))
-def test_a_file_that_no_command_would_take_is_not_written(file: str, message: str, kit: Kit, tmp_path: Path):
+def test_a_file_that_no_command_would_accept_is_not_written(file: str, message: str, kit: Kit, tmp_path: Path):
     assert kit("new", file) == (2, "", f"error: {message}\n")
     assert list(tmp_path.iterdir()) == []
 
@@ -136,13 +136,13 @@ def test_nothing_is_overwritten(kit: Kit, tmp_path: Path):
     (tmp_path / "link.toml").symlink_to("nowhere.toml")
     (tmp_path / "folder.toml").mkdir()
     for name in ("mine.toml", "link.toml", "folder.toml"):
-        said = f"error: {name}: is there already, and nothing is overwritten; name another file\n"
-        assert kit("new", name) == (2, "", said)
+        printed = f"error: {name}: is there already, and nothing is overwritten; name another file\n"
+        assert kit("new", name) == (2, "", printed)
     assert (tmp_path / "mine.toml").read_text() == "mine"
     assert {path.name for path in tmp_path.iterdir()} == {"mine.toml", "link.toml", "folder.toml"}
 
 
-def test_a_name_with_a_blank_is_shown_as_a_shell_takes_it(kit: Kit, tmp_path: Path):
+def test_a_file_name_with_a_space_is_printed_quoted(kit: Kit, tmp_path: Path):
     code, out, _ = kit("new", "my own.toml")
     assert code == 0
     assert shlex.split(out.splitlines()[1])[:3] == ["kit", "plan", "my own.toml"]
@@ -151,7 +151,7 @@ def test_a_name_with_a_blank_is_shown_as_a_shell_takes_it(kit: Kit, tmp_path: Pa
 
 def test_a_full_disk_leaves_no_half_of_a_file(tmp_path: Path):
     class Full(type(tmp_path)):  # type: ignore[misc]
-        """A path whose file takes no byte."""
+        """A path whose file can not be written to."""
 
         def open(self, *words: str, **options: str):
             file = super().open(*words, **options)

@@ -1,4 +1,4 @@
-"""The last line of a command: facts that no stage writes end in a sentence."""
+"""The last line of a command; facts that no stage writes are reported in a sentence."""
 
 import re
 from types import SimpleNamespace
@@ -33,13 +33,13 @@ def test_a_line_from_a_stages_facts() -> None:
         ({"unread_fields": 7}, "AttributeError"),
     ],
 )
-def test_facts_of_another_kind_are_told(change: dict[str, Any], found: str) -> None:
+def test_facts_of_another_type_are_reported(change: dict[str, Any], found: str) -> None:
     # A head that somebody planted in a shared store ended `kit sft` in a traceback, after the work was done.
     with pytest.raises(KitError, match=rf"^an artifact's facts are not those of its stage: {found}: .*kit store check"):
         outcomes.trained({**FACTS, **change}, 512)
 
 
-def test_facts_that_are_missing_are_told() -> None:
+def test_missing_facts_are_reported() -> None:
     few = {name: value for name, value in FACTS.items() if name != "steps"}
     with pytest.raises(KitError, match=re.escape("KeyError: 'steps'; `kit store check`")):
         outcomes.trained(few, 512)

@@ -23,7 +23,7 @@ NAMES = [f"table-{number}" for number in range(1, 16)] + [f"figure-{number}" for
 
 @pytest.fixture(scope="module")
 def carry() -> ModuleType:
-    """The script that made the sample, for its ways to read the transcription."""
+    """The script that made the sample; it can read the transcription."""
     spec = importlib.util.spec_from_file_location("carry", ROOT / "tests/data/carry.py")
     assert spec is not None
     assert spec.loader is not None
@@ -34,20 +34,20 @@ def carry() -> ModuleType:
 
 @pytest.fixture(scope="module")
 def digests() -> dict[str, Any]:
-    """sha256 of what was transcribed, table by table: numbers can be checked by them where the transcription is not."""
+    """Return the sha256 of each transcribed table, by which numbers are checked where the transcription is missing."""
     return json.loads((ROOT / "tests/data/sample/paper/reported.json").read_text(encoding="utf-8"))
 
 
-def ours(name: str) -> dict[str, Any]:
+def printed(name: str) -> dict[str, Any]:
     found = tomllib.loads((FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
     assert found.pop("schema") == 1
     return found
 
 
 def cells(name: str) -> str:
-    """The lines that hold a table's cells, as they stand in its file."""
-    printed = (FOLDER / f"{name}.toml").read_text(encoding="utf-8")
-    return " ".join(re.findall(r"^values(?:\.\w+)? = (.*)$", printed, flags=re.MULTILINE))
+    """Return the lines of a table's file that hold its cells."""
+    text = (FOLDER / f"{name}.toml").read_text(encoding="utf-8")
+    return " ".join(re.findall(r"^values(?:\.\w+)? = (.*)$", text, flags=re.MULTILINE))
 
 
 @lru_cache
@@ -60,8 +60,8 @@ def test_every_number_is_the_transcribed_one(
     name: str, carry: ModuleType, digests: dict[str, Any], reference_data: Path
 ):
     if reference_data.name == "shared":  # says which number differs, where a hash says only that one does
-        assert ours(name) == carry.reported_document(transcription(reference_data / "paper/reported.yaml"), name)
-    assert carry.digest(ours(name)) == digests["numbers"][name]
+        assert printed(name) == carry.reported_document(transcription(reference_data / "paper/reported.yaml"), name)
+    assert carry.digest(printed(name)) == digests["numbers"][name]
 
 
 def test_nothing_transcribed_is_missing(carry: ModuleType, digests: dict[str, Any]):
@@ -79,7 +79,7 @@ def test_cells_keep_their_printed_digits(name: str, carry: ModuleType, digests: 
 @pytest.mark.parametrize(
     "change", [("41.59", "41.58"), ("6.0,", "6,"), ("model", "modell")], ids=["last digit", "zero", "key"]
 )
-def test_a_digest_tells_a_change(change: tuple[str, str], carry: ModuleType):
+def test_a_digest_changes_with_a_number(change: tuple[str, str], carry: ModuleType):
     text = '{"model": "m", "a": 41.59, "b": 6.0, "c": null}'
     changed = json.loads(text.replace(*change))
     assert (carry.digest(changed) == carry.digest(json.loads(text))) is (change == ("6.0,", "6,"))
@@ -135,7 +135,7 @@ def test_a_missing_column_is_named():
     )
 
 
-def test_several_rows_ask_for_what_tells_them_apart():
+def test_several_matching_rows_name_the_axes_that_differ():
     with pytest.raises(RequestError) as error:
         paper.table(10).cell({"evolver": SLM, "base": "llama-3-8b"}, "gsm8k")
     assert str(error.value) == (

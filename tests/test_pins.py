@@ -1,4 +1,4 @@
-"""``kit pin``: what is missing is found, what moved is said, and not a byte more of a manifest changes."""
+"""``kit pin``: missing pins are found, moved ones printed, and no other byte of a manifest changes."""
 
 import difflib
 import http.server
@@ -21,7 +21,7 @@ CODE_ALPACA = "4599591b17572755907bd945e34d25a956dcab09"
 
 
 class Same:
-    """A network on which nothing has moved."""
+    """A network on which every pin is unchanged."""
 
     def __init__(self, root: Path, **changed: str) -> None:
         self.known = {pin.source: pin.found or NEW[pin.kind] for pin in pins.pins(root)} | changed
@@ -44,7 +44,7 @@ def tree(tmp_path: Path) -> Path:
 
 
 def changes(before: dict[str, str], root: Path) -> list[str]:
-    """Lines added and taken away, over all files."""
+    """Return the added and the removed lines of all files."""
     found = []
     for name, text in before.items():
         now = (root / name).read_text().splitlines()
@@ -56,7 +56,7 @@ def texts(root: Path) -> dict[str, str]:
     return {str(path.relative_to(root)): path.read_text() for path in root.rglob("*") if path.is_file()}
 
 
-def test_what_is_missing_is_filled_and_nothing_else_changes(tree: Path) -> None:
+def test_missing_pins_are_filled_and_nothing_else_changes(tree: Path) -> None:
     before, missing = texts(tree), pins.unpinned(tree)
     assert missing, "everything is pinned: test with an entry made up for it"
     lines = list(pins.refresh(Same(tree), move=False, root=tree))
@@ -65,16 +65,16 @@ def test_what_is_missing_is_filled_and_nothing_else_changes(tree: Path) -> None:
     assert pins.unpinned(tree) == []
 
 
-def test_what_has_moved_is_said_and_left_unless_asked(tree: Path) -> None:
+def test_moved_pins_are_printed_and_kept_without_the_option(tree: Path) -> None:
     list(pins.refresh(Same(tree), move=False, root=tree))
     before = texts(tree)
     moved = Same(tree, **{"Qwen/Qwen2.5-0.5B": "d" * 40})
     old = Catalogue(tree / "manifests").models["qwen-2.5-0.5b"].hub
     assert old is not None
-    said = f"model qwen-2.5-0.5b: moved from {old.revision} to {'d' * 40}"
-    assert list(pins.refresh(moved, move=False, root=tree)) == [f"{said}; left as it is (--move)"]
+    line = f"model qwen-2.5-0.5b: moved from {old.revision} to {'d' * 40}"
+    assert list(pins.refresh(moved, move=False, root=tree)) == [f"{line}; left as it is (--move)"]
     assert changes(before, tree) == []
-    assert list(pins.refresh(moved, move=True, root=tree)) == [said]
+    assert list(pins.refresh(moved, move=True, root=tree)) == [line]
     assert changes(before, tree) == [f'-hub.revision = "{old.revision}"', f'+hub.revision = "{"d" * 40}"']
 
 
@@ -95,7 +95,7 @@ def test_other_bytes_at_a_pinned_address_are_an_error(tree: Path) -> None:
         list(pins.refresh(Same(tree, **{pin.source: "f" * 64}), move=True, root=tree))
 
 
-def test_a_sha256_is_written_of_the_pinned_blobs_bytes_alone(tree: Path) -> None:
+def test_a_sha256_is_written_only_for_the_bytes_of_the_pinned_blob(tree: Path) -> None:
     # whatever stood at the address, a proxy's error page too, was written down as the right file's hash
     network = Same(tree)
     url = Catalogue(tree / "manifests").datasets["alpaca-52k"].url
@@ -116,7 +116,7 @@ def test_a_blob_is_compared_where_the_sha256_is_known_too(tree: Path) -> None:
         list(pins.refresh(network, move=False, root=tree))
 
 
-def test_what_a_git_blob_checks_is_listed_as_that() -> None:
+def test_files_pinned_by_a_git_blob_are_listed_as_such() -> None:
     lines = {pin.name: pins.describe(pin) for pin in pins.unpinned()}
     for name, blob in (("alpaca-52k", ALPACA), ("code-alpaca-20k", CODE_ALPACA)):
         url = Catalogue(ROOT / "manifests").datasets[name].url
@@ -127,7 +127,7 @@ def test_what_a_git_blob_checks_is_listed_as_that() -> None:
 
 
 class Hello(http.server.BaseHTTPRequestHandler):
-    """A host that says hello."""
+    """A web server that answers every request with hello."""
 
     def do_GET(self) -> None:
         self.send_response(200)
@@ -135,7 +135,7 @@ class Hello(http.server.BaseHTTPRequestHandler):
         self.wfile.write(b"hello\n")
 
     def log_message(self, *_: object) -> None:
-        """Print nothing."""
+        """Print no line for a request."""
 
 
 def test_both_hashes_of_the_bytes_at_an_address() -> None:
@@ -151,8 +151,8 @@ def test_both_hashes_of_the_bytes_at_an_address() -> None:
     )
 
 
-def test_a_file_of_this_machine_is_no_address(tmp_path: Path) -> None:
-    """``file:///etc/passwd`` was read and hashed."""
+def test_a_local_file_is_not_accepted_as_an_address(tmp_path: Path) -> None:
+    """The address ``file:///etc/passwd`` was read and hashed."""
     (tmp_path / "hello.txt").write_bytes(b"hello\n")
     with pytest.raises(KitError, match=r"hello\.txt: wanted an address that begins with https://; a file of this"):
         pins.Online().hashes((tmp_path / "hello.txt").as_uri())
@@ -164,12 +164,12 @@ def test_a_debian_package_names_its_successor_and_moves_wherever_it_is_pinned(tr
     before, sha256 = texts(tree), "e" * 64
     old = next(pin.found for pin in pins.pins(tree) if pin.name == "cpu/libseccomp2")
     network = Same(tree, libseccomp2=f"9.9-1+deb12u9 {sha256}")
-    said = [f"Debian package {image}/libseccomp2: moved from {old} to 9.9-1+deb12u9 {sha256}"
+    lines = [f"Debian package {image}/libseccomp2: moved from {old} to 9.9-1+deb12u9 {sha256}"
             for image in ("cpu", "cuda", "grade")]  # fmt: skip
     left = list(pins.refresh(network, move=False, root=tree))
-    assert left == [f"{line}; left as it is (--move)" for line in said]
+    assert left == [f"{line}; left as it is (--move)" for line in lines]
     assert changes(before, tree) == []
-    assert list(pins.refresh(network, move=True, root=tree)) == said
+    assert list(pins.refresh(network, move=True, root=tree)) == lines
     version, _, old_sha256 = str(old).partition(" ")
     assert changes(before, tree) == 3 * [
         f'-"libseccomp2" = {{ version = "{version}", sha256 = "{old_sha256}" }}',
@@ -185,7 +185,7 @@ def test_a_name_with_a_plus_is_written_to_its_own_line(tree: Path) -> None:
     assert [line for line in changes(before, tree) if line[0] == "+"] == [new]
 
 
-def test_debians_newest_build_is_what_apt_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_debians_newest_build_is_the_one_that_apt_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "os-release").write_text("VERSION_CODENAME=bookworm\n")
     for name, script in (
         ("apt-get", ""),
@@ -203,6 +203,6 @@ def test_debians_newest_build_is_what_apt_says(tmp_path: Path, monkeypatch: pyte
         pins.Online().package("a")
 
 
-def test_without_a_network_it_says_so() -> None:
+def test_a_missing_network_is_reported() -> None:
     with pytest.raises(KitError, match=r"could not be read .* wants a machine with a network"):
         pins.Online().hashes("http://127.0.0.1:9/x")

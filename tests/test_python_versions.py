@@ -1,4 +1,4 @@
-"""Every patch version of Python 3.11 will do: nothing is used that came after 3.11.0."""
+"""The kit runs on every patch version of Python 3.11: it uses no feature that is newer than 3.11.0."""
 
 import ast
 import re
@@ -26,7 +26,7 @@ NAMES = {
     "SetReparseDeferralEnabled": "3.11.9",
     "GetReparseDeferralEnabled": "3.11.9",
 }
-"""What a patch version brought. What 3.12 did, mypy names."""
+"""Name -> the patch version of 3.11 that added it; mypy finds the names that 3.12 added."""
 
 
 def newer(code: str) -> Iterator[str]:
@@ -58,7 +58,7 @@ def newer(code: str) -> Iterator[str]:
     ],
     ids=["a filter", "another", "the class's", "an import", "an address", "what 3.11.0 has"],
 )
-def test_what_is_newer_is_seen(code: str, found: list[str]) -> None:
+def test_uses_of_newer_features_are_found(code: str, found: list[str]) -> None:
     assert sorted(newer(code)) == sorted(found)
 
 

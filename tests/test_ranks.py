@@ -1,4 +1,4 @@
-"""Rows over ranks: two processes under ``accelerate launch`` give what one gives, in the same order."""
+"""Rows spread over ranks: two processes under ``accelerate launch`` give the rows of one, in the same order."""
 
 import json
 from dataclasses import asdict
@@ -79,8 +79,8 @@ def test_two_ranks_give_the_rows_of_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.real
-def test_fewer_processes_than_planned_is_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fewer_processes_than_planned_fail_the_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # `accelerate launch --cpu --num_processes 2` used to start one process and say nothing
-    monkeypatch.setattr("kit.run.launch._accelerate", lambda shape, cpu: ["--num_processes", "1", "--cpu"])
+    monkeypatch.setattr("kit.run.launch._accelerate_options", lambda shape, cpu: ["--num_processes", "1", "--cpu"])
     _, work, outcome = run(tmp_path, 2)
     assert outcome.failed == {work.key: "the plan asks for 2 processes, 1 were started"}

@@ -1,9 +1,7 @@
-"""Running a plan with a worker in this process: what is skipped, what is said, what goes into a log."""
+"""Runs of a plan with a worker in this process: skipped jobs, events and logs."""
 
-import dataclasses
 import io
 import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,16 +9,14 @@ from typing import Any
 import pytest
 
 from kit import registry
-from kit.containers import Containers, Image
 from kit.engines import EngineSettings
-from kit.errors import KitError, RequestError
+from kit.errors import KitError
 from kit.run import events
 from kit.run import execute as run
 from kit.run.launch import Options
 from kit.run.worker import JobContext, run_job
 from kit.stages import Summary
 from kit.store import Job, Store
-from kit.workers import KINDS
 
 
 def job(stage: str, name: str, inputs: dict[str, str] | None = None, **params: Any) -> Job:
@@ -35,8 +31,8 @@ def job(stage: str, name: str, inputs: dict[str, str] | None = None, **params: A
     )
 
 
-class Said:
-    """What a worker emits."""
+class SentEvents:
+    """A list of the events that a worker sends."""
 
     def __init__(self) -> None:
         self.lines: list[tuple[str, dict[str, Any]]] = []
@@ -54,17 +50,17 @@ def store(tmp_path: Path) -> Store:
 
 
 @pytest.fixture
-def said() -> Said:
-    return Said()
+def sent() -> SentEvents:
+    return SentEvents()
 
 
 @pytest.fixture
-def context(said: Said) -> JobContext:
-    return JobContext(rank=0, world=1, mirror=None, unsafe_exec=False, emit=said)
+def context(sent: SentEvents) -> JobContext:
+    return JobContext(rank=0, world=1, mirror=None, unsafe_exec=False, emit=sent)
 
 
 class Stage:
-    """In place of a stage's module: writes one file, or raises."""
+    """A replacement for a stage's module that writes one file or raises an error."""
 
     VERSION = 1
 
@@ -86,14 +82,14 @@ def use(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Stage:
 
 
 def test_a_job_is_run_once_and_committed(
-    store: Store, said: Said, context: JobContext, monkeypatch: pytest.MonkeyPatch
+    store: Store, sent: SentEvents, context: JobContext, monkeypatch: pytest.MonkeyPatch
 ):
     stage = use(Stage(), monkeypatch)
     store.plan(made := job("fetch", "x", world=1))
     assert run_job(store, made.key, context)
     assert run_job(store, made.key, context)
-    assert (stage.runs, said.kinds()) == (1, ["start", "progress", "done", "done"])
-    assert said.lines[-1][1]["shared"]
+    assert (stage.runs, sent.kinds()) == (1, ["start", "progress", "done", "done"])
+    assert sent.lines[-1][1]["shared"]
     found = store.get(made.key)
     assert found.facts == {"tokens": 3, "params": {"name": "x"}, "inputs": []}  # world is the launcher's
     assert (found.provenance["environment"], store.check(made.key)) == ("grade", [])
@@ -107,27 +103,27 @@ ERRORS = {
 
 @pytest.mark.parametrize("error, reason", ERRORS.values(), ids=list(ERRORS))
 def test_a_failure_leaves_its_reason_and_nothing_else(
-    error: Exception, reason: str, store: Store, said: Said, context: JobContext, monkeypatch: pytest.MonkeyPatch
+    error: Exception, reason: str, store: Store, sent: SentEvents, context: JobContext, monkeypatch: pytest.MonkeyPatch
 ):
     use(Stage(error), monkeypatch)
     store.plan(made := job("fetch", "x"))
     assert not run_job(store, made.key, context)
-    assert said.lines[-1] == ("failed", {"key": made.key, "reason": reason})
+    assert sent.lines[-1] == ("failed", {"key": made.key, "reason": reason})
     assert (store.has(made.key), store.failure(made.key)) == (False, reason)
     assert list((store.root / "tmp").iterdir()) == []
 
 
 def test_a_job_without_its_inputs_is_blocked_not_failed(
-    store: Store, said: Said, context: JobContext, monkeypatch: pytest.MonkeyPatch
+    store: Store, sent: SentEvents, context: JobContext, monkeypatch: pytest.MonkeyPatch
 ):
     # was reported and recorded as a failure of its own
     stage = use(Stage(), monkeypatch)
     store.plan(made := job("grade", "x", {"data": "d" * 64}))
     assert not run_job(store, made.key, context)
-    assert (said.lines, stage.runs, store.failure(made.key)) == ([("blocked", {"key": made.key})], 0, None)
+    assert (sent.lines, stage.runs, store.failure(made.key)) == ([("blocked", {"key": made.key})], 0, None)
 
 
-def test_what_starts_is_said_and_the_first_count_after_it_too(context: JobContext, said: Said):
+def test_a_start_and_the_first_count_after_it_are_reported(context: JobContext, sent: SentEvents):
     # 0/1 was all that was seen while an engine started
     context.key = "k"
     settings = EngineSettings(name="fake")
@@ -142,32 +138,34 @@ def test_what_starts_is_said_and_the_first_count_after_it_too(context: JobContex
         for text in ("starting the engine fake", "at work")
     ]
     counts = [("progress", {"key": "k", "done": 0, "total": total, "tokens": 0}) for total in (9, 4)]
-    assert said.lines == [starts, at_work, counts[0], starts, at_work, counts[1]]
-    assert all(events.parse(marked({"event": kind, **fields})) for kind, fields in said.lines)
+    assert sent.lines == [starts, at_work, counts[0], starts, at_work, counts[1]]
+    assert all(events.parse(marked({"event": kind, **fields})) for kind, fields in sent.lines)
 
 
-def test_other_ranks_say_nothing(said: Said):
-    silent = JobContext(rank=1, world=2, mirror=None, unsafe_exec=False, emit=said)
+def test_ranks_other_than_0_report_nothing(sent: SentEvents):
+    silent = JobContext(rank=1, world=2, mirror=None, unsafe_exec=False, emit=sent)
     silent.engine(Path("a"), EngineSettings(name="fake"))
     silent.progress(1, 1)
-    assert said.lines == []
+    assert sent.lines == []
 
 
-def test_a_trainer_starts(store: Store, said: Said, context: JobContext, monkeypatch: pytest.MonkeyPatch):
+def test_the_start_of_a_trainer_is_reported(
+    store: Store, sent: SentEvents, context: JobContext, monkeypatch: pytest.MonkeyPatch
+):
     for worker in ("train", "convert"):
         use(Stage(worker=worker), monkeypatch)
         store.plan(made := job("a stage", worker))
         assert run_job(store, made.key, context)
-    phases = [fields.get("phase") for kind, fields in said.lines if kind == "progress"]
+    phases = [fields.get("phase") for kind, fields in sent.lines if kind == "progress"]
     assert phases == ["starting the trainer", None, None]
 
 
-def test_a_worker_that_starts_is_said_before_it_says_anything(store: Store, monkeypatch: pytest.MonkeyPatch):
-    heard: list[tuple[str, str, Any]] = []
+def test_the_start_of_a_worker_is_reported_before_its_first_event(store: Store, monkeypatch: pytest.MonkeyPatch):
+    reports: list[tuple[str, str, Any]] = []
     first, second = job("fetch", "x"), job("grade", "y")
     text = marked({"event": "start", "key": first.key})
-    run_printed(text, [first, second], store, monkeypatch, lambda e, j, f: heard.append((e, j.id, f.get("phase"))))
-    assert heard == [
+    run_printed(text, [first, second], store, monkeypatch, lambda e, j, f: reports.append((e, j.id, f.get("phase"))))
+    assert reports == [
         ("progress", "fetch/x", "starting a worker"),
         ("start", "fetch/x", None),
         ("failed", "fetch/x", None),
@@ -230,11 +228,11 @@ LINES = {
 
 
 @pytest.mark.parametrize("line, event", LINES.values(), ids=list(LINES))
-def test_events_are_told_from_log_lines(line: str, event: dict[str, Any] | None):
+def test_events_are_distinguished_from_log_lines(line: str, event: dict[str, Any] | None):
     assert events.parse(line) == event
 
 
-def test_what_is_sent_is_parsed_back():
+def test_a_sent_event_is_parsed_back():
     stream = io.StringIO()
     events.sender(stream)("failed", key="k", reason="two\nlines \x1b[0m \ud800")
     assert stream.getvalue().count("\n") == 1
@@ -246,19 +244,19 @@ def test_a_plan_with_everything_cached_starts_no_worker(store: Store, monkeypatc
     made = job("fetch", "x")
     with store.scratch(made.key) as out:
         store.commit(made, out, rows=5, facts={}, provenance={})
-    heard: list[tuple[str, str, Any]] = []
+    reports: list[tuple[str, str, Any]] = []
     outcome = run.execute(
-        {made.key: made}, store, Options(store=store.root), lambda e, j, f: heard.append((e, j.id, f["rows"]))
+        {made.key: made}, store, Options(store=store.root), lambda e, j, f: reports.append((e, j.id, f["rows"]))
     )
     assert (outcome.cached, outcome.done, outcome.failed) == ([made.key], [], {})
-    assert heard == [("cached", "fetch/x", 5)]
+    assert reports == [("cached", "fetch/x", 5)]
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 1, 2, 0), (2, 3, 0, 1)])
 def test_jobs_of_one_model_stand_together(order: tuple[int, ...]):
     made = [job("evolve", str(n), {"model": "ab"[n % 2]}) for n in range(4)]
     jobs = {made[n].key: made[n] for n in order}
-    models = [jobs[key].inputs["model"] for key in run.by_model(list(jobs), jobs)]
+    models = [jobs[key].inputs["model"] for key in run.order_by_model(list(jobs), jobs)]
     assert models in (["a", "a", "b", "b"], ["b", "b", "a", "a"])
 
 
@@ -267,7 +265,7 @@ def test_a_model_that_waits_for_another_comes_after_it():
     second = job("respond", "2", {"model": "b", "instructions": first.key})
     third = job("respond", "3", {"model": "b"})
     jobs = {made.key: made for made in (third, second, first)}
-    assert [jobs[key].id for key in run.by_model(list(jobs), jobs)] == ["evolve/1", "respond/3", "respond/2"]
+    assert [jobs[key].id for key in run.order_by_model(list(jobs), jobs)] == ["evolve/1", "respond/3", "respond/2"]
 
 
 def run_printed(
@@ -277,7 +275,7 @@ def run_printed(
     monkeypatch: pytest.MonkeyPatch,
     listen: run.Listener = lambda *_: None,
 ) -> run.Outcome:
-    """A run whose workers print this text and end."""
+    """Run jobs with workers that print this text and end."""
     (store.root / "text").write_text(text, errors="surrogateescape")
     script = "import sys; sys.stdout.buffer.write(open(sys.argv[1], 'rb').read())"
     monkeypatch.setattr(run, "command", lambda *_, **__: [sys.executable, "-c", script, str(store.root / "text")])
@@ -285,7 +283,7 @@ def run_printed(
     return run.execute({made.key: made for made in jobs}, store, Options(store=store.root), listen)
 
 
-def test_done_is_believed_of_what_the_store_has(store: Store, monkeypatch: pytest.MonkeyPatch):
+def test_done_counts_only_if_the_store_has_the_artifact(store: Store, monkeypatch: pytest.MonkeyPatch):
     # the run ended well without an artifact
     made = job("grade", "x")
     outcome = run_printed(marked(DONE | {"key": made.key}), [made], store, monkeypatch)
@@ -293,7 +291,7 @@ def test_done_is_believed_of_what_the_store_has(store: Store, monkeypatch: pytes
     assert outcome.failed[made.key].startswith("the worker ended with exit code 0: it printed nothing")
 
 
-def test_a_worker_speaks_of_its_own_jobs_alone(store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def test_events_on_other_workers_jobs_are_ignored(store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     # its log went to whatever file a key named; and it failed, or finished, jobs that others were to do
     first, second = job("fetch", "x"), job("grade", "y")
     outside = tmp_path / "outside"
@@ -307,144 +305,9 @@ def test_a_worker_speaks_of_its_own_jobs_alone(store: Store, monkeypatch: pytest
     assert outcome.failed[first.key].startswith("the worker ended with exit code 0: ")
 
 
-def test_a_reason_that_is_no_text_ends_nothing(store: Store, monkeypatch: pytest.MonkeyPatch):
+def test_a_reason_that_can_not_be_encoded_does_not_end_the_run(store: Store, monkeypatch: pytest.MonkeyPatch):
     made = job("grade", "x")
     text = marked({"event": "failed", "key": made.key, "reason": "half a \ud800" + "x" * 9000})
     outcome = run_printed(text, [made], store, monkeypatch)
     assert outcome.failed[made.key].startswith("half a \\ud800xxx")
     assert len(outcome.failed[made.key]) < 4100
-
-
-IMAGE = Image(name="localhost/kit-grade", digest="sha256:1", revision="", lock="")
-
-
-@pytest.mark.parametrize(
-    ("runtime", "name", "sign"),
-    [("podman", "a:b", "colon"), ("docker", "a:b", "colon"), ("apptainer", "a,b", "colon or a comma")],
-)
-def test_a_folder_that_no_container_can_be_given(runtime: str, name: str, sign: str, tmp_path: Path):
-    store = Store.open(tmp_path / name)
-    options = Options(store=store.root, containers=Containers(runtime=runtime, images={"grade": IMAGE}))
-    with pytest.raises(RequestError) as error:
-        run.execute({}, store, options, lambda *_: None)
-    assert str(error.value) == (
-        f"--runtime {runtime}: {store.root}: a path with a {sign} can't be given to a container; "
-        "take another folder (--store, --mirror), or --runtime local"
-    )
-
-
-def test_a_client_that_is_gone_or_deaf_takes_its_container_along(monkeypatch: pytest.MonkeyPatch):
-    # a container went on after kill -9 of its client, and after the ten seconds that a deaf one was given
-    ended: list[str] = []
-    monkeypatch.setattr(run, "end_container", lambda runtime, name: ended.append(name))
-    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], text=True, start_new_session=True)
-    process.kill()
-    run._end(process, "podman", "kit-1")
-    assert (ended, process.returncode) == (["kit-1"], -9)
-    process = subprocess.Popen([sys.executable, "-c", ""], text=True, start_new_session=True)
-    process.wait()  # a busy machine may take more than the ten seconds to start and end a Python
-    run._end(process, "podman", "kit-2")
-    assert ended == ["kit-1"]
-
-
-def test_grading_in_a_container_has_a_time_that_grows_with_its_rows(tmp_path: Path):
-    shape = run.Shape(kind=KINDS["sandbox"], environment="grade", world=1)
-    options = Options(store=Path("store"), containers=Containers(runtime="docker", images={"grade": IMAGE}))
-    store = Store.open(tmp_path)
-    jobs = []
-    for count in (164, 500):
-        made = job("answer", str(count))
-        with store.scratch(made.key) as out:
-            store.commit(made, out, rows=count, facts={}, provenance={})
-        # "all rows" is None in a manifest: int(None) ended every run in containers at the scales that mean it
-        jobs.append(dataclasses.replace(job("grade", str(count), rows=None), inputs={"completions": made.key}))
-    limits = run.Limits.for_worker(shape, jobs, options, store)
-    assert (limits.wall_s, limits.rows) == (2 * 900 + 664 * 120, 664)
-    assert run.Limits.for_worker(shape, jobs, Options(store=Path("store")), store).wall_s == 0
-
-
-# Kind, whether it runs in containers -> memory, seconds and rows that its worker is held to: 900 + 164 * 120 s.
-CAPPED = {
-    "grading in a container": ("sandbox", True, ("3g", 20_580.0, 164)),
-    "grading here": ("sandbox", False, ("", 0.0, 0)),
-    # one change in the line held every worker in containers to the time of a grading that has no rows
-    "training in a container": ("train", True, ("", 0.0, 0)),
-    "text in a container": ("text", True, ("", 0.0, 0)),
-    "fetching in a container": ("fetch", True, ("", 0.0, 0)),
-    "converting here": ("convert", False, ("", 0.0, 0)),
-}
-
-
-@pytest.mark.parametrize("kind, contained, wanted", CAPPED.values(), ids=list(CAPPED))
-def test_what_a_worker_is_held_to(kind: str, contained: bool, wanted: tuple[str, float, int], store: Store):
-    answers = job("answer", "x")
-    with store.scratch(answers.key) as out:
-        store.commit(answers, out, rows=164, facts={}, provenance={})
-    made = dataclasses.replace(job("grade", "x"), inputs={"completions": answers.key, "data": "d" * 64})
-    containers = Containers(runtime="docker", images={"grade": IMAGE}, memory_cap="3g") if contained else None
-    shape = run.Shape(kind=KINDS[kind], environment="grade", world=1)
-    limits = run.Limits.for_worker(shape, [made], Options(store=store.root, containers=containers), store)
-    assert (limits.memory, limits.wall_s, limits.rows) == wanted
-
-
-class Taken:
-    """In place of the host's side of a container: commits what it is asked to take, and keeps count."""
-
-    def __init__(self, store: Store) -> None:
-        self.store, self.keys = store, list[str]()
-
-    def take(self, made: Job, event: dict[str, Any]) -> None:
-        self.keys.append(made.key)
-        with self.store.scratch(made.key) as out:
-            self.store.commit(made, out, rows=event["rows"], facts={}, provenance={})
-
-
-COMPUTED = {"event": "computed", "rows": 7, "facts": {}, "provenance": {}}
-HEARD = {
-    # event; whether a container says it -> taken over, settled, told to whoever listens
-    "computed, by a container": (COMPUTED, True, (1, False, [])),
-    "computed, by a worker here": (COMPUTED, False, (0, False, [])),
-    "progress, by a container": (PROGRESS, True, (0, False, ["progress"])),
-    "progress, by a worker here": (PROGRESS, False, (0, False, ["progress"])),
-    "done without an artifact, by a container": (DONE, True, (0, False, [])),
-    "failed, by a container": ({"event": "failed", "reason": "no"}, True, (0, True, ["failed"])),
-    "blocked, by a container": ({"event": "blocked"}, True, (0, True, [])),
-}
-
-
-@pytest.mark.parametrize("event, contained, wanted", HEARD.values(), ids=list(HEARD))
-def test_what_is_made_of_an_event(
-    event: dict[str, Any], contained: bool, wanted: tuple[int, bool, list[str]], store: Store
-):
-    made, told = job("grade", "x"), list[str]()
-    taken = Taken(store)
-    whole = run.Run({made.key: made}, store, Options(store=store.root), lambda kind, *_: told.append(kind))
-    whole.pending[made.key] = made
-    worker = run.Worker(whole, [made.key], taken if contained else None, run.Limits())  # type: ignore[arg-type]
-    worker.act_on({**event, "key": made.key})
-    assert (len(taken.keys), worker.ended_one, told) == wanted
-    assert store.has(made.key) == bool(wanted[0])
-
-
-BLAMED = {
-    # jobs that had begun, of these the ones that had ended -> the one that failed because the worker ended
-    "before the first began": ([], [], "a"),
-    "in the first": (["a"], [], "a"),
-    "in the second": (["a", "b"], ["a"], "b"),
-    "between two": (["a"], ["a"], None),
-    "after the last": (["a", "b", "c"], ["a", "b", "c"], None),
-}
-
-
-@pytest.mark.parametrize("begun, ended, wanted", BLAMED.values(), ids=list(BLAMED))
-def test_which_job_fails_when_its_worker_ends(begun: list[str], ended: list[str], wanted: str | None, store: Store):
-    jobs = {name: job("fetch", name) for name in "abc"}
-    keys = {name: made.key for name, made in jobs.items()}
-    whole = run.Run({made.key: made for made in jobs.values()}, store, Options(store=store.root), lambda *_: None)
-    whole.pending.update(whole.jobs)
-    worker = run.Worker(whole, list(whole.jobs), None, run.Limits())
-    lines = [marked({"event": "start", "key": keys[name]}) for name in begun]
-    list(worker.events(io.StringIO("".join(lines))))
-    for name in ended:
-        worker.act_on({"event": "failed", "key": keys[name], "reason": "no"})
-    assert worker.failed_key() == (keys[wanted] if wanted else None)

@@ -1,4 +1,4 @@
-"""The carried sample: what SOURCES.md says of it, and that every row is the reference data's own."""
+"""The sample in the project: SOURCES.md describes it, and every row is from the reference data."""
 
 import hashlib
 import importlib.util
@@ -39,7 +39,7 @@ def test_the_sample_is_small():
     assert sum((SAMPLE / name).stat().st_size for name in FILES) < 600_000
 
 
-def test_rows_that_matter_are_there():
+def test_important_rows_are_in_the_sample():
     def rows(name: str) -> list[dict]:
         return [json.loads(line) for line in (SAMPLE / "data" / name).read_text(encoding="utf-8").splitlines()]
 

@@ -1,4 +1,4 @@
-"""Evol-Instruct: which operator meets which item, what the evolver is shown, and what becomes of its reply."""
+"""Evol-Instruct: assignment of operators, requests to the evolver, and the use of its replies."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,7 +27,7 @@ ROWS = [Instruction(id=f"s/{n}", instruction=f"Task {n}.", input=f"material {n}"
 
 
 class Model:
-    """Tools of a step whose model answers ``  reply to ID \\n``, and keeps what it was asked."""
+    """Tools of a step whose model answers ``  reply to ID \\n`` and keeps its requests."""
 
     pack = PACK
 
@@ -54,7 +54,7 @@ def test_operators_are_assigned(round: int, breadth: bool, wanted: list[str]):
     assert [row.operator for row in evolved] == wanted
 
 
-def test_the_trimmed_reply_takes_the_instructions_place_and_the_input_is_carried_over():
+def test_the_trimmed_reply_replaces_the_instruction_and_the_input_is_kept():
     evolved, _ = one_round(1, True)
     assert evolved[4] == Instruction(
         id="s/4", instruction="reply to s/4", input="material 4", operator=B, finish_reason="stop"
@@ -80,7 +80,7 @@ def test_the_evolver_sees_the_instruction_and_not_the_input():
         assert row.input not in request.turns[0].content
 
 
-def test_each_request_has_a_seed_of_its_own_that_no_neighbour_moves():
+def test_the_seed_of_a_request_does_not_depend_on_other_requests():
     _, all_rows = one_round(1, True)
     _, last_alone = one_round(1, True, ROWS[5:])
     _, next_round = one_round(2, True)
@@ -91,7 +91,7 @@ def test_each_request_has_a_seed_of_its_own_that_no_neighbour_moves():
 
 
 class Context:
-    """What a stage may use: the fake engine and the kit's wording."""
+    """A stage's context with the fake engine and the kit's wording."""
 
     rank, world, source, mirror = 0, 1, {}, None
 

@@ -1,4 +1,4 @@
-"""The JSON Schemas: as the types give them, named by every manifest, and read by a validator of the field."""
+"""The JSON Schemas: up to date with the types, named by every manifest, accepted by a standard validator."""
 
 import json
 import sys
@@ -26,7 +26,7 @@ FOLDERS = {"scales": "scale", "tables": "table", "experiments": "experiments", "
 
 
 def kind_of(path: Path) -> str:
-    """The kind of a manifest by its place: what its folder holds, or its own name."""
+    """Return the kind of a manifest, by its folder or its name."""
     return path.stem if path.stem == "scalars" else FOLDERS.get(path.parent.name, path.stem)
 
 
@@ -43,17 +43,17 @@ def document(path: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("kind", schema.KINDS)
-def test_the_file_is_what_the_types_give(kind: str):
+def test_the_schema_file_is_up_to_date_with_the_types(kind: str):
     # `kit schema --write` writes them all again
     assert (FOLDER / f"{kind}.json").read_text(encoding="utf-8") == schema.schema_text(kind)
 
 
-def test_there_are_no_other_files():
+def test_there_are_no_other_schema_files():
     assert {path.name for path in FOLDER.iterdir()} == {f"{kind}.json" for kind in schema.KINDS}
 
 
 @pytest.mark.parametrize("kind", schema.KINDS)
-def test_it_is_a_schema_of_the_draft_that_it_names(kind: str):
+def test_the_schema_is_valid_for_its_draft(kind: str):
     found = validator(kind).schema
     Draft202012Validator.check_schema(found)
     assert found["$schema"] == "https://json-schema.org/draft/2020-12/schema"
@@ -114,8 +114,11 @@ def test_a_wrong_value_is_refused(line: str, wanted: str):
     assert faults("manifest", found) == [wanted]
 
 
+WHOLE = "A whole document with one part."
+
+
 class Part(Strict):
-    """A part: see :class:`kit.plan.Plan`."""
+    """A part of a document: see :class:`kit.plan.Plan`."""
 
     size: int | None = None
     """Its size in ``bytes``,
@@ -123,7 +126,7 @@ class Part(Strict):
 
 
 class Whole(Strict):
-    """All of it."""
+    """A whole document with one part."""
 
     schema_: int = Field(alias="schema")
     part: Part
@@ -132,9 +135,9 @@ class Whole(Strict):
 
 def test_docstrings_are_the_descriptions():
     found = schema.schema_of(Whole, "whole")
-    assert (found["title"], found["description"], found["required"]) == ("whole", "All of it.", ["schema", "part"])
+    assert (found["title"], found["description"], found["required"]) == ("whole", WHOLE, ["schema", "part"])
     part = found["$defs"]["Part"]
-    assert part["description"] == "A part: see `kit.plan.Plan`."
+    assert part["description"] == "A part of a document: see `kit.plan.Plan`."
     assert part["properties"] == {"size": {"description": "Its size in `bytes`, counted.", "type": "integer"}}
     assert found["properties"]["title"] == {"default": "x", "type": "string"}
     assert part["additionalProperties"] is False

@@ -1,4 +1,4 @@
-"""Instruction files as people have them."""
+"""Reading of instruction files in the layouts that people use."""
 
 import json
 from pathlib import Path
@@ -79,7 +79,7 @@ SLOW = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, Heal
 
 @SLOW
 @given(rows=st.lists(st.tuples(ANY_TEXT, ANY_TEXT, ANY_TEXT), min_size=1, max_size=4))
-def test_what_is_written_is_read_back(rows: list[tuple[str, str, str]], tmp_path: Path):
+def test_written_rows_are_read_back(rows: list[tuple[str, str, str]], tmp_path: Path):
     # an evolver may say nothing; `kit respond` refused what `kit evolve` had written
     pairs = [Pair(id=f"s/{n}", instruction=a, input=b, output=c) for n, (a, b, c) in enumerate(rows)]
     write_alpaca(tmp_path / "s.json", pairs)
@@ -198,7 +198,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("change, message", REFUSED.values(), ids=list(REFUSED))
-def test_a_row_that_means_more_is_refused(change: dict[str, Any], message: str, tmp_path: Path):
+def test_a_row_with_fields_that_change_its_meaning_is_refused(change: dict[str, Any], message: str, tmp_path: Path):
     # each was trained on without what it says, or ended in a traceback
     path = write(tmp_path / "s.json", {"instruction": "a", "output": "b"}, {"instruction": "a", "output": "b"} | change)
     with pytest.raises(RequestError) as error:
@@ -206,7 +206,7 @@ def test_a_row_that_means_more_is_refused(change: dict[str, Any], message: str, 
     assert str(error.value) == f"{path}[1]: {message}"
 
 
-def test_a_chat_of_another_layout_is_told(tmp_path: Path):
+def test_a_chat_of_another_layout_is_reported(tmp_path: Path):
     path = write(tmp_path / "s.json", {"conversations": [{"from": "human", "value": "a"}]})
     with pytest.raises(RequestError) as error:
         read_instructions(path, "alpaca", "s")
@@ -226,7 +226,7 @@ def test_gsm8k_has_no_such_field(field: str, tmp_path: Path):
     )
 
 
-def test_what_says_something_else_is_counted(tmp_path: Path):
+def test_unread_fields_are_counted(tmp_path: Path):
     path = write(
         tmp_path / "s.json",
         {"instruction": "a", "output": "b", "source": "web", "text": "### a", "images": [], "tools": None},
@@ -273,7 +273,7 @@ MENDED: dict[str, tuple[dict[str, Any], dict[str, Any], int, int]] = {
 
 
 @pytest.mark.parametrize("given, wanted, halves, marks", MENDED.values(), ids=list(MENDED))
-def test_half_characters_and_marks_are_mended(
+def test_half_characters_and_byte_order_marks_are_replaced_or_dropped(
     given: dict[str, Any], wanted: dict[str, Any], halves: int, marks: int, tmp_path: Path
 ):
     # half a character ended the job in a traceback of the tokenizer's that named no row
@@ -284,7 +284,7 @@ def test_half_characters_and_marks_are_mended(
     assert read_seeds(tmp_path / "s.json", "alpaca", "s").mended == reading.mended
 
 
-def test_what_a_model_wrote_keeps_all_but_half_characters(tmp_path: Path):
+def test_a_models_text_is_kept_but_for_half_characters(tmp_path: Path):
     write_rows(
         tmp_path / "p.jsonl", [Pair(id="s/0", instruction="\ufeffa", output="b\ud83d", history=(("\ude00", "c"),))]
     )
@@ -328,21 +328,21 @@ def test_a_file_with_chats_has_a_key_of_its_own(row: dict[str, Any], chats: bool
     assert set(params) - {"chats"} == {"kind", "name", "sha256"}
 
 
-def test_an_instruction_that_is_nothing_but_a_mark_is_refused(tmp_path: Path):
+def test_an_instruction_of_a_byte_order_mark_alone_is_refused(tmp_path: Path):
     path = write(tmp_path / "s.json", {"instruction": "\ufeff "})
     with pytest.raises(RequestError) as error:
         read_instructions(path, "alpaca", "s")
     assert str(error.value) == f"{path}[0]: 'instruction' is empty; every record needs an instruction"
 
 
-def test_rows_past_the_limit_are_not_looked_at(tmp_path: Path):
+def test_rows_past_the_limit_are_not_read(tmp_path: Path):
     path = write(tmp_path / "s.json", {"instruction": "a"}, {"instruction": "b", "images": ["c"]})
     assert [row.instruction for row in read_instructions(path, "alpaca", "s", rows=1)] == ["a"]
     with pytest.raises(RequestError, match="'images' would be lost"):
         read_instructions(path, "alpaca", "s", rows=2)
 
 
-def test_a_field_whose_name_holds_half_a_character_is_counted_under_a_name_that_a_file_can_hold(tmp_path: Path):
+def test_a_field_name_with_half_a_character_is_counted_under_a_valid_name(tmp_path: Path):
     # the model was tuned, and the job ended in "UnicodeEncodeError" when its facts were written
     rows = [{"instruction": "Hi.", "output": "Ho.", f"from{half}": "web"} for half in ("\ud83d", "\udc00")]
     (tmp_path / "p.json").write_text(json.dumps(rows))

@@ -1,4 +1,4 @@
-"""Tables 6, 7 and 8: what the paper prints of training and seed sets, against manifests/ and changed copies of them."""
+"""Tables 6, 7 and 8: printed settings of training and seed sets, against manifests/ and changed copies of them."""
 
 import json
 import re
@@ -50,14 +50,14 @@ def kit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 
 
 def change(folder: Path, name: str, old: str, new: str) -> None:
-    """Replace the first place of a manifest that reads ``old``."""
+    """Replace the first ``old`` in a manifest by another text."""
     text = (folder / name).read_text(encoding="utf-8")
     assert old in text
     (folder / name).write_text(text.replace(old, new, 1), encoding="utf-8")
 
 
 def failed(found: list[Setting]) -> dict[str, str]:
-    """What failed -> why."""
+    """Return the failed settings, each with its reason."""
     return {setting.what: setting.detail for setting in found if not setting.passed}
 
 
@@ -68,7 +68,7 @@ def verdicts(found: list[Setting]) -> dict[str, str]:
 # the tree as it is
 
 
-def test_table_6_is_held_by_every_experiment():
+def test_every_experiment_has_the_settings_of_table_6():
     found = check(["table-6"])
     names = ["learning_rate", "epochs", "devices", "per_device_batch_size", "gradient_accumulation_steps"]
     names += ["lr_scheduler", "warmup_ratio", "max_sequence_length"]
@@ -80,7 +80,7 @@ def test_table_6_is_held_by_every_experiment():
     assert found[3].detail == "64, the paper prints 1; global_batch_size holds the product, 8 x 1 x 8"
 
 
-def test_table_8_differs_in_alpaca_alone_and_says_why():
+def test_table_8_differs_only_in_alpaca_with_a_reason():
     found = check(["table-8"])
     assert verdicts(found) == {"alpaca": "off", "gsm8k-train": "match", "code-alpaca": "match"}
     assert failed(found) == {}
@@ -96,7 +96,7 @@ def test_every_printed_value_of_a_table_is_compared():
         assert len(check([name])) == len(printed.row) + more
 
 
-def test_every_known_difference_is_one_and_is_explained():
+def test_every_known_difference_exists_and_is_explained():
     known = Manifests(manifests_folder()).deviations
     page = (ROOT / "docs" / "deviations.md").read_text(encoding="utf-8")
     found = {setting.what: setting for table, _ in known for setting in check([table])}
@@ -161,11 +161,11 @@ CHANGES = {
 }
 
 
-@pytest.mark.parametrize("file, old, new, what, why", CHANGES.values(), ids=list(CHANGES))
-def test_a_changed_manifest_fails_by_name(manifests: Path, file: str, old: str, new: str, what: str, why: str):
+@pytest.mark.parametrize("file, old, new, what, reason", CHANGES.values(), ids=list(CHANGES))
+def test_a_changed_manifest_fails_by_name(manifests: Path, file: str, old: str, new: str, what: str, reason: str):
     change(manifests, file, old, new)
     found = failed(check([what.partition(",")[0]], manifests))
-    assert {name: detail.split("; ")[0] for name, detail in found.items()} == {what: why}
+    assert {name: detail.split("; ")[0] for name, detail in found.items()} == {what: reason}
 
 
 def test_a_changed_batch_fails_both_its_factors(manifests: Path):
@@ -179,7 +179,7 @@ def test_a_changed_batch_fails_both_its_factors(manifests: Path):
 
 
 def training(base: str, scenario: str = "evol_instruct", **changes: Any) -> Training:
-    """A base model of the size series, trained as Table 7 prints it but for the changes."""
+    """Return a training of the size series as Table 7 prints it, with changes."""
     adapter = {"tuning": "lora", "lora": Lora(rank=8, alpha=8)} if base in LORA else {}
     printed = {"epochs": 2, "global_batch_size": 64, "warmup_ratio": 0.03, "max_length_tokens": 2048}
     sft = Sft(**{"learning_rate": RATES.get(base, 2e-5), **printed, **adapter, **changes})
@@ -188,13 +188,13 @@ def training(base: str, scenario: str = "evol_instruct", **changes: Any) -> Trai
 
 
 def table_7(trainings: list[Training]) -> list[Setting]:
-    """The findings on Table 7 where these are the trainings of the size series."""
+    """Return the findings on Table 7 if the size series has these trainings."""
     manifests = Manifests(manifests_folder())
     vars(manifests)["trainings"] = trainings
     return list(settings_check.check_table("table-7", manifests))
 
 
-def test_the_size_series_as_printed_passes():
+def test_the_size_series_passes_as_printed():
     found = table_7([training(base) for base in RATES])
     assert (failed(found), set(verdicts(found).values()), len(found)) == ({}, {"match"}, 15)
     shown = {setting.what.partition(", ")[2]: setting.detail for setting in found}
@@ -225,12 +225,12 @@ SIZES = {
 }
 
 
-@pytest.mark.parametrize("changes, what, why", SIZES.values(), ids=list(SIZES))
-def test_a_changed_size_fails_by_name(changes: dict[str, dict[str, Any]], what: list[str], why: str):
+@pytest.mark.parametrize("changes, what, reason", SIZES.values(), ids=list(SIZES))
+def test_a_changed_size_fails_by_name(changes: dict[str, dict[str, Any]], what: list[str], reason: str):
     found = failed(table_7([training(base, **changes.get(base, {})) for base in RATES]))
     (base,) = changes
     assert list(found) == [f"table-7, {name}" for name in what]
-    assert found[f"table-7, {what[0]}"] == f"experiments/sizes.toml: experiment 'sizes', base {base!r}: {why}"
+    assert found[f"table-7, {what[0]}"] == f"experiments/sizes.toml: experiment 'sizes', base {base!r}: {reason}"
 
 
 def test_a_size_that_no_experiment_trains_fails():
@@ -240,7 +240,7 @@ def test_a_size_that_no_experiment_trains_fails():
     assert "table-7, learning_rate of qwen-2.5-0.5b, qwen-2.5-1.5b" not in found
 
 
-def test_a_base_of_two_tables_goes_by_its_scenario():
+def test_a_base_in_two_tables_belongs_to_the_one_of_its_scenario():
     # AutoIF trains Qwen-2.5-7B too, with the settings of Table 6
     series, autoif = training("qwen-2.5-7b"), training("qwen-2.5-7b", scenario="autoif", learning_rate=2e-5, epochs=3)
     manifests = Manifests(manifests_folder())
@@ -260,7 +260,7 @@ def test_a_printed_parameter_that_the_kit_does_not_know_is_named(manifests: Path
 # the command line
 
 
-def test_settings_take_no_job_and_no_store(kit: Kit, monkeypatch: pytest.MonkeyPatch):
+def test_settings_need_no_job_and_no_store(kit: Kit, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(planning, "plan_tables", lambda *_: pytest.fail("a table was planned"))
     code, out, err = kit("verify", "6", "table-8", "6")
     assert (code, err, list(Path.cwd().iterdir())) == (0, "", [])

@@ -1,4 +1,4 @@
-"""The real thing, killed at every stage's first commit and at random moments: the same rows as an undisturbed run.
+"""A real run, killed at every stage's first commit and at random: it gives the rows of an undisturbed run.
 
 By default the two rows of data/tiny.toml; with KIT_FULL=1 the whole of Table 2 at scale smoke, for which
 KIT_REFERENCE_STORE may name the store of an undisturbed run.
@@ -26,7 +26,7 @@ CALL = "from kit.cli import main; main()"
 
 
 def kit(store: Path) -> subprocess.Popen[str]:
-    """A run of its own session, as a terminal would give it."""
+    """Start a run in a session of its own, as a terminal does."""
     return subprocess.Popen(
         [sys.executable, "-u", "-c", CALL, *WORDS, "--store", str(store)],
         stdout=subprocess.PIPE,
@@ -38,21 +38,21 @@ def kit(store: Path) -> subprocess.Popen[str]:
 
 def finished(store: Path) -> str:
     with kit(store) as process:
-        said, _ = process.communicate()
-    assert process.returncode == 0, said
-    return said
+        output, _ = process.communicate()
+    assert process.returncode == 0, output
+    return output
 
 
-def settled(said: str) -> dict[str, set[str]]:
-    """``done`` and ``cached`` -> ids of jobs."""
+def settled(output: str) -> dict[str, set[str]]:
+    """Return the ids of the jobs that are done or cached."""
     found: dict[str, set[str]] = {"done": set(), "cached": set()}
-    for state, id in re.findall(r"^(done|cached) +[0-9a-f]{10} +(\S+)", said, re.MULTILINE):
+    for state, id in re.findall(r"^(done|cached) +[0-9a-f]{10} +(\S+)", output, re.MULTILINE):
         found[state].add(id)
     return found
 
 
 def rows(store: Path) -> dict[str, dict[str, str]]:
-    """key -> file -> sha256; every artifact passes its check."""
+    """Return key -> file -> sha256, after a check of every artifact."""
     opened = Store(store)
     found = {}
     for artifact in opened.artifacts():
@@ -61,12 +61,14 @@ def rows(store: Path) -> dict[str, dict[str, str]]:
     return found
 
 
-def table(said: str) -> str:
-    """What is printed below the jobs, without the last line's seconds."""
-    return said.rpartition("\n\n")[2] if "\n\n" in said else re.sub(r"^(done|cached).*\n", "", said, flags=re.MULTILINE)
+def table(output: str) -> str:
+    """Return the lines printed below the jobs, without the seconds of the last line."""
+    if "\n\n" in output:
+        return output.rpartition("\n\n")[2]
+    return re.sub(r"^(done|cached).*\n", "", output, flags=re.MULTILINE)
 
 
-def test_killed_at_every_stage_and_at_random(tmp_path: Path):
+def test_a_run_killed_at_every_stage_and_at_random_gives_the_same_rows(tmp_path: Path):
     given = os.environ.get("KIT_REFERENCE_STORE")
     reference = Path(given) if given else tmp_path / "reference"
     undisturbed = finished(reference)
@@ -86,12 +88,12 @@ def test_killed_at_every_stage_and_at_random(tmp_path: Path):
         with kit(store) as process:
             time.sleep(dice.uniform(1, 20))
             process.kill()
-            said, _ = process.communicate()
-            done += settled(said)["done"]
+            output, _ = process.communicate()
+            done += settled(output)["done"]
     done += settled(finished(store))["done"]
     assert len(done) == len(set(done)), "a job was done twice"
-    mine, theirs = rows(store), rows(reference)
-    assert {key: theirs[key] for key in mine} == mine
+    found, wanted = rows(store), rows(reference)
+    assert {key: wanted[key] for key in found} == found
     again = finished(store)
     assert settled(again)["done"] == set()
     assert settled(again)["cached"] == {artifact.job.id for artifact in Store(store).artifacts()}

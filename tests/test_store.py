@@ -33,7 +33,7 @@ def job(name: str = "one", **changes: Any) -> Job:
 
 
 def put(store: Store, made: Job, files: dict[str, str]) -> None:
-    """Commit an artifact of these files."""
+    """Commit an artifact that has these files."""
     store.plan(made)
     with store.lock(made.key), store.scratch(made.key) as out:
         for name, text in files.items():
@@ -48,18 +48,18 @@ def store(tmp_path: Path) -> Store:
 
 
 @given(JSON)
-def test_canonical_json_is_one_text_and_reads_back(value: Any):
+def test_canonical_json_has_one_text_and_reads_back(value: Any):
     text = canonical(value)
     assert json.loads(text) == value
     assert canonical(json.loads(text)) == text
 
 
 @given(st.dictionaries(st.text("abc", max_size=2), st.integers(), max_size=5))
-def test_canonical_json_does_not_know_the_order_of_keys(value: dict[str, int]):
+def test_canonical_json_ignores_the_order_of_keys(value: dict[str, int]):
     assert canonical(dict(reversed(value.items()))) == canonical(value)
 
 
-def test_canonical_json_refuses_what_is_no_json():
+def test_canonical_json_refuses_values_that_json_lacks():
     with pytest.raises(ValueError, match=r"^Out of range float values are not JSON compliant"):
         canonical({"loss": float("nan")})
 
@@ -83,7 +83,7 @@ def test_an_artifact_comes_back_as_it_was_put(store: Store):
     assert list((store.root / "tmp").iterdir()) == []
 
 
-def test_what_is_not_committed_is_not_there(store: Store):
+def test_uncommitted_output_is_not_in_the_store(store: Store):
     made = job()
     with pytest.raises(ZeroDivisionError), store.lock(made.key), store.scratch(made.key) as out:
         (out / "half").write_text("half")
@@ -171,7 +171,7 @@ def test_a_store_of_another_format(store: Store):
         )
 
 
-def test_looking_at_a_store_makes_none(tmp_path: Path):
+def test_reading_a_store_does_not_create_one(tmp_path: Path):
     # `kit store list --store misspelt` made a store of that name and listed nothing
     root = tmp_path / "none"
     assert refusal(lambda: Store.existing(root)) == (
@@ -219,7 +219,7 @@ def test_a_file_with_the_heads_name_is_not_stored(store: Store):
     assert text == "fetch/one: the name artifact.json is the head's; give the file another name"
 
 
-def test_one_process_works_on_a_job(store: Store):
+def test_only_one_process_holds_a_jobs_lock(store: Store):
     made = job()
     with store.lock(made.key):
         with pytest.raises(BusyError) as error, store.lock(made.key):
@@ -239,14 +239,14 @@ def test_a_failure_is_kept_until_the_job_succeeds(store: Store):
     assert store.failure(made.key) is None
 
 
-def test_a_reason_that_is_no_text_is_kept_all_the_same(store: Store):
+def test_a_reason_that_can_not_be_encoded_is_stored(store: Store):
     # ended the run in a UnicodeEncodeError
     made = job()
     store.record_failure(made, "no \ud800 luck")
     assert store.failure(made.key) == "no \\ud800 luck"
 
 
-def test_remove_gives_back_the_bytes(store: Store):
+def test_remove_frees_the_disk_space(store: Store):
     made = job()
     put(store, made, {"a": "four"})
     assert store.remove(made.key) == 4
@@ -254,7 +254,7 @@ def test_remove_gives_back_the_bytes(store: Store):
 
 
 @pytest.mark.skipif(os.getuid() == 0, reason="root may write everywhere")
-def test_a_folder_that_may_not_be_written(tmp_path: Path):
+def test_a_folder_without_write_permission(tmp_path: Path):
     tmp_path.chmod(0o500)
     with pytest.raises(RequestError) as error:
         Store.open(tmp_path / "store")

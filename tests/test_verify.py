@@ -1,25 +1,19 @@
 """Checks on finished tables: tolerances worked out by hand, and "reproduced" said of the paper's scale alone."""
 
 import dataclasses
-import io
-import json
 import math
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
-from kit import registry
 from kit.catalogue import paper
 from kit.catalogue.manifest import Claim
 from kit.check import verify
 from kit.check.verify import Finding, named_cells
-from kit.cli.tables import stored_tables
-from kit.errors import KitError
-from kit.plan import CellAddress, Plan
+from kit.plan import CellAddress
 from kit.plan.planning import plan_tables
-from kit.records import Result, write_rows
+from kit.records import Result
 from kit.report import Cell, Grid, Line, make_grid
 from kit.store import Store
 
@@ -33,9 +27,9 @@ PAPER = {
 }
 
 
-@pytest.mark.parametrize("reference, ours, n, tolerance", PAPER.values(), ids=list(PAPER))
-def test_tolerance_to_the_paper(reference: float, ours: float, n: int, tolerance: float):
-    assert verify.paper_tolerance(reference, ours, n) == pytest.approx(tolerance)
+@pytest.mark.parametrize("reference, value, n, tolerance", PAPER.values(), ids=list(PAPER))
+def test_tolerance_to_the_paper(reference: float, value: float, n: int, tolerance: float):
+    assert verify.paper_tolerance(reference, value, n) == pytest.approx(tolerance)
 
 
 # P(more than k of n are off) at 0.05 a cell; from 96 on k = 10: 0.0086, k = 9: 0.0219
@@ -53,7 +47,7 @@ def test_cells_that_may_be_off(cells: int, allowed: int):
 
 
 @pytest.mark.parametrize("n, flips", {1: 1, 12: 1, 16: 1, 99: 1, 100: 2, 350: 7, 541: 10}.items())
-def test_units_that_another_cpu_may_flip(n: int, flips: int):
+def test_units_that_may_differ_on_another_cpu(n: int, flips: int):
     # one binomial standard error was allowed: two units of 16, in each cell
     assert verify.allowed_flips(n) == flips
 
@@ -71,13 +65,13 @@ VERDICTS = {
 
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("findings, other, papers", VERDICTS.values(), ids=list(VERDICTS))
-def test_reproduced_is_said_of_the_papers_scale_alone(scale: str, findings: list[Finding], other: str, papers: str):
+def test_only_the_papers_scale_is_called_reproduced(scale: str, findings: list[Finding], other: str, papers: str):
     text = verify.verdict(plan_tables(["2"], scale), findings)
     assert (papers if scale == "paper" else other) in text
     assert scale == "paper" or "reproduced" not in text
 
 
-def test_nothing_recorded_is_not_taken_for_something(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_scale_without_recorded_values_is_not_called_equal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     # "no values are recorded for scale mini" was read as a value that was recorded, and the scale said to give it
     monkeypatch.setattr(verify, "expected_path", lambda grid: tmp_path / "none.toml")
     plan = plan_tables(["2"], "mini")
@@ -94,8 +88,8 @@ SMALL, LARGE = "qwen-2-7b-instruct", "qwen-2-72b-instruct"
 Numbers = Callable[[CellAddress, float], float | None]
 
 
-def at_papers_scale(name: str, ours: Numbers) -> Grid:
-    """A table of the paper's scale: ``ours`` gives each cell's percent from the paper's, or none: not done."""
+def at_papers_scale(name: str, numbers: Numbers) -> Grid:
+    """Return a table of the paper's scale; ``numbers`` gives each cell's percent from the paper's, or None."""
     plan = plan_tables([name], "paper")
     printed = paper.table(name)
     n = {column.id: column.n or 0 for column in printed.column}
@@ -103,7 +97,7 @@ def at_papers_scale(name: str, ours: Numbers) -> Grid:
     for address in plan.cells[name]:
         reference = printed.cell(address.at, address.column)
         assert isinstance(reference, float)
-        percent = ours(address, reference)
+        percent = numbers(address, reference)
         result = None
         if percent is not None:
             result = Result(metric=address.column, value=percent / 100, stderr=0.01, n=n[address.column], unit="items")
@@ -116,7 +110,7 @@ def at_papers_scale(name: str, ours: Numbers) -> Grid:
 
 
 def printed_at(name: str, address: CellAddress, evolver: str) -> float:
-    """What the paper prints in a cell's place for another evolver."""
+    """Return the number that the paper prints for a cell with another evolver."""
     found = paper.table(name).cell({**address.at, "evolver": evolver}, address.column)
     assert isinstance(found, float)
     return found
@@ -127,29 +121,29 @@ def as_printed(address: CellAddress, reference: float) -> float:
 
 
 def moved(cells: int) -> Numbers:
-    """The paper's numbers, of which so many GSM8K and IFEval cells are 12 points up: both evolvers', base by base."""
+    """Return the paper's numbers with 12 points added to so many GSM8K and IFEval cells, base by base."""
     columns = ["gsm8k", "ifeval_prompt_strict"]
     bases = list(dict.fromkeys(row["base"] for row in plan_tables(["2"], "paper").tables["table-2"].rows))
     chosen = [(evolver, base, column) for column in columns for base in bases for evolver in (SMALL, LARGE)][:cells]
 
-    def ours(address: CellAddress, reference: float) -> float:
+    def numbers(address: CellAddress, reference: float) -> float:
         return reference + 12 * ((address.at["evolver"], address.at["base"], address.column) in chosen)
 
-    return ours
+    return numbers
 
 
 def swapped(name: str) -> Numbers:
-    """Each evolver has the other's numbers."""
+    """Return the paper's numbers with the evolvers exchanged."""
     one, two = dict.fromkeys(row["evolver"] for row in plan_tables([name], "paper").tables[name].rows)
 
-    def ours(address: CellAddress, reference: float) -> float:
+    def numbers(address: CellAddress, reference: float) -> float:
         return printed_at(name, address, str(two if address.at["evolver"] == one else one))
 
-    return ours
+    return numbers
 
 
 def judged(grid: Grid) -> tuple[list[Finding], list[str]]:
-    """Every finding, and the lines of those on the whole table."""
+    """Return every finding, and the lines of those on the whole table."""
     found = list(verify.against_paper(grid))
     lines = [f"{finding.passed}: {finding.check}: {finding.detail}" for finding in found if finding.check != "cell"]
     return found, lines
@@ -166,8 +160,8 @@ def test_as_many_cells_are_off_as_chance_allows(off: int, passed: bool):
     assert sum(finding.verdict == "off" for finding in found) == off
     assert all(finding.passed for finding in found if finding.check == "cell")
     assert all(finding.passed for finding in found) == passed
-    said = "are reproduced" if passed else "are not reproduced"
-    assert said in verify.verdict(plan_tables(["2"], "paper"), found)
+    verdict = "are reproduced" if passed else "are not reproduced"
+    assert verdict in verify.verdict(plan_tables(["2"], "paper"), found)
 
 
 def test_the_papers_own_numbers_are_reproduced():
@@ -189,18 +183,18 @@ REVERSED = {
 @pytest.mark.parametrize("name, lines", REVERSED.items())
 def test_a_reversed_result_is_not_reproduced(name: str, lines: list[str]):
     # 84 and 74 of 96 cells were "reproduced" with the evolvers swapped
-    found, said = judged(at_papers_scale(name, swapped(name)))
-    assert said == lines
+    found, verdict = judged(at_papers_scale(name, swapped(name)))
+    assert verdict == lines
     assert "are not reproduced" in verify.verdict(plan_tables([name], "paper"), found)
 
 
 def test_a_reversed_result_fails_with_its_cells_within():
     # six tenths of the way to the other evolver's number: every lead is a fifth of the paper's, and reversed
-    def ours(address: CellAddress, reference: float) -> float:
+    def numbers(address: CellAddress, reference: float) -> float:
         other = printed_at("table-2", address, LARGE if address.at["evolver"] == SMALL else SMALL)
         return reference + 0.6 * (other - reference)
 
-    found, lines = judged(at_papers_scale("table-2", ours))
+    found, lines = judged(at_papers_scale("table-2", numbers))
     assert lines == [
         "True: paper: 5 of 96 cells are off, chance allows 10",
         "False: direction: reversed: -0.41 ±0.12 points over 6 bases, the paper's +2.03 ±0.58",
@@ -208,7 +202,7 @@ def test_a_reversed_result_fails_with_its_cells_within():
     assert "are not reproduced" in verify.verdict(plan_tables(["2"], "paper"), found)
 
 
-def test_no_difference_is_not_the_papers():
+def test_no_difference_does_not_confirm_the_papers():
     grid = at_papers_scale("table-2", lambda address, reference: printed_at("table-2", address, SMALL))
     assert judged(grid)[1][1] == (
         "False: direction: not clear of 0: +0.00 ±0.00 points over 6 bases, the paper's +2.03 ±0.58"
@@ -218,23 +212,23 @@ def test_no_difference_is_not_the_papers():
 CLAIM = Claim(better={"evolver": SMALL}, worse={"evolver": LARGE}, over="base")
 
 
-def test_a_lead_by_hand():
+def test_a_mean_difference_by_hand():
     # leads 1 and 3 of one base model, 6 of the other: means 2 and 6, mean 4, standard error sqrt(8) / sqrt(2) = 2
     grid = at_papers_scale("table-2", as_printed)
     leads = {("mistral-7b-v0.3", "gsm8k"): 1, ("mistral-7b-v0.3", "math"): 3, ("deepseek-7b", "gsm8k"): 6}
 
-    def ours(address: CellAddress, reference: float) -> float | None:
+    def numbers(address: CellAddress, reference: float) -> float | None:
         lead = leads.get((str(address.at["base"]), address.column))
         return None if lead is None else 10.0 + lead * (address.at["evolver"] == SMALL)
 
-    here, there = verify.leads(at_papers_scale("table-2", ours), CLAIM)
-    assert sorted(here) == pytest.approx([2, 6])
-    assert verify.mean_and_stderr(here) == pytest.approx((4, 2))
+    differences, paper_differences = verify.mean_differences(at_papers_scale("table-2", numbers), CLAIM)
+    assert sorted(differences) == pytest.approx([2, 6])
+    assert verify.mean_and_stderr(differences) == pytest.approx((4, 2))
     # the paper's, over the same cells
     addresses = {(c.address.at["evolver"], c.address.at["base"], c.address.column): c for _, c in named_cells(grid)}
     gaps = {key: (addresses[SMALL, *key].reference or 0) - (addresses[LARGE, *key].reference or 0) for key in leads}
     first, second, third = gaps.values()
-    assert sorted(there) == pytest.approx(sorted([(first + second) / 2, third]))
+    assert sorted(paper_differences) == pytest.approx(sorted([(first + second) / 2, third]))
 
 
 def test_a_table_whose_names_drifted_is_not_reproduced(monkeypatch: pytest.MonkeyPatch):
@@ -253,7 +247,7 @@ def test_a_table_whose_names_drifted_is_not_reproduced(monkeypatch: pytest.Monke
     assert verify.verdict(plan, found) == "No cell was compared with the paper's."
 
 
-def test_what_the_paper_leaves_blank_is_not_asked_for(monkeypatch: pytest.MonkeyPatch):
+def test_cells_that_the_paper_leaves_blank_are_not_required(monkeypatch: pytest.MonkeyPatch):
     printed = paper.table("table-2")
     first = {name: value for name, value in printed.row[0].values.items() if name != "mbpp"} | {"math": "-"}
     rows = [printed.row[0].model_copy(update={"values": first}), *printed.row[1:]]
@@ -280,180 +274,13 @@ def test_tables_without_a_claim_have_no_direction():
 @pytest.mark.parametrize(
     "name, over", [("table-10", "3 rounds"), ("table-11", "7 bases"), ("table-12", "6 temperatures")]
 )
-def test_the_papers_own_numbers_hold_where_rows_are_no_bases(name: str, over: str):
+def test_the_papers_own_numbers_are_reproduced_where_rows_are_not_bases(name: str, over: str):
     _, lines = judged(at_papers_scale(name, as_printed))
     assert lines[0].startswith("True: paper: 0 of ")
     assert f"points over {over}, the paper's +" in lines[1]
 
 
-def test_a_table_of_ones_own_is_compared_with_nothing():
+def test_a_users_own_table_is_compared_with_nothing():
     grid = at_papers_scale("table-2", as_printed)
     own = dataclasses.replace(grid, name="own", table=dataclasses.replace(grid.table, paper=None))
     assert list(verify.against_paper(own)) == []
-
-
-def test_what_is_printed_at_the_papers_scale(tmp_path: Path):
-    plan = plan_tables(["2"], "paper")
-    store = fill(tmp_path / "store", "paper", papers_numbers(moved(2)))
-    out = io.StringIO()
-    found = verify.check(plan, store)
-    verify.show(Console(file=out, width=200), plan, found)
-    lines = out.getvalue().splitlines()
-    assert lines[0].startswith("ok    stored    table-2: ")
-    assert [line for line in lines if line.startswith("off ")] == [
-        "off   cell      table-2, qwen-2-72b-instruct, mistral-7b-v0.3, GSM8K: 58.93, the paper prints 46.93, "
-        "tolerance ±3.79",
-        "off   cell      table-2, qwen-2-7b-instruct, mistral-7b-v0.3, GSM8K: 59.31, the paper prints 47.31, "
-        "tolerance ±3.79",
-    ]
-    assert lines[-3:] == [
-        "ok    paper     table-2: 2 of 96 cells are off, chance allows 10",
-        f"ok    direction table-2, qwen-2-7b-instruct - qwen-2-72b-instruct: {AHEAD}",
-        "108 checks, 0 failed. The paper's tables are reproduced, as far as these checks go.",
-    ]
-    assert json.loads(verify.as_json(plan, found))["passed"] is True
-
-
-def fill(folder: Path, scale: str, number: Callable[[str, str], tuple[float, int]]) -> Store:
-    """Table 2 as a run leaves it; ``number`` gives a share and its units for a grade job's key and a metric."""
-    store = Store.open(folder)
-    for job in plan_tables(["2"], scale).jobs.values():
-        store.plan(job)
-        with store.scratch(job.key) as out:
-            if job.stage == "grade":
-                metrics = registry.load("benchmarks", job.params["benchmark"]).METRICS
-                shares = {metric: number(job.key, metric) for metric in metrics}
-                rows = [
-                    Result(metric=metric, value=share, stderr=0.125, n=n, unit=metrics[metric].counts)
-                    for metric, (share, n) in shares.items()
-                ]
-                write_rows(out / "results.jsonl", rows)
-            store.commit(job, out, rows=1, facts={}, provenance={"started_at": "now"})
-    return store
-
-
-def papers_numbers(ours: Numbers) -> Callable[[str, str], tuple[float, int]]:
-    """What :func:`fill` asks for, from the paper's cells."""
-    cells = {
-        (cell.address.keys[0], cell.address.column): cell.result
-        for _, cell in named_cells(at_papers_scale("table-2", ours))
-        if cell.result
-    }
-    return lambda key, metric: (cells[key, metric].value, cells[key, metric].n)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    """Table 2 at smoke scale, every metric at 3 of 12; nothing was computed."""
-    return fill(tmp_path / "store", "smoke", lambda key, metric: (0.25, 12))
-
-
-def failures(store: Store) -> list[str]:
-    found = verify.check(plan_tables(["2"], "smoke"), store)
-    return [f"{finding.check}: {finding.what}: {finding.detail}" for finding in found if not finding.passed]
-
-
-@pytest.fixture
-def manifests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A place of its own for recorded values."""
-    monkeypatch.setattr(verify, "expected_path", lambda grid: tmp_path / "expected" / f"{grid.name}.toml")
-    return tmp_path / "expected"
-
-
-def test_what_was_recorded_is_met(store: Store, manifests: Path):
-    plan = plan_tables(["2"], "smoke")
-    assert verify.record(plan, store) == [manifests / "table-2.toml"]
-    assert failures(store) == []
-    document = json.loads(verify.as_json(plan, verify.check(plan, store)))
-    assert (document["passed"], document["scale"], document["tables"]) == (True, "smoke", ["table-2"])
-    assert "reproduced" not in json.dumps(document)
-
-
-def test_a_number_off_its_tolerance(store: Store, manifests: Path):
-    verify.record(plan_tables(["2"], "smoke"), store)
-    path = manifests / "table-2.toml"
-    at = 'at = { seeds = "gsm8k-train", evolver = "qwen-2-7b-instruct", base = "llama-3-8b" }'
-    name = f'{at}, column = "gsm8k", percent = '
-    text = path.read_text(encoding="utf-8")
-    assert name in text
-    path.write_text(text.replace(f"{name}25.0000", f"{name}75.0000"), encoding="utf-8")
-    assert failures(store) == [
-        "expected: table-2, qwen-2-7b-instruct, llama-3-8b, GSM8K: "
-        "25.00, recorded 75.00: 6 of 12 units apart, 1 allowed"
-    ]
-
-
-def test_an_artifact_that_was_changed(store: Store, manifests: Path):
-    plan = plan_tables(["2"], "smoke")
-    verify.record(plan, store)
-    job = next(job for job in plan.jobs.values() if job.stage == "grade")
-    path = store.get(job.key).folder / "results.jsonl"
-    path.write_text(path.read_text(encoding="utf-8") + "\n", encoding="utf-8")
-    assert failures(store) == [f"unharmed: table-2: {job.id}: results.jsonl: changed (sha256 differs from the head's)"]
-
-
-def test_a_table_with_a_hole(store: Store, manifests: Path):
-    plan = plan_tables(["2"], "smoke")
-    verify.record(plan, store)
-    job = next(job for job in plan.jobs.values() if job.stage == "grade")
-    store.remove(job.key)
-    assert failures(store) == [f"stored: table-2: not done: {job.id}; run `kit reproduce`"]
-    recorded = (manifests / "table-2.toml").read_text(encoding="utf-8")
-    with pytest.raises(KitError) as error:
-        verify.record(plan, store)
-    assert str(error.value) == f"{hole(plan, job.key)}: not computed yet; only a whole table can be recorded"
-    assert (manifests / "table-2.toml").read_text(encoding="utf-8") == recorded  # half a table is no reference
-
-
-def hole(plan: Plan, key: str) -> str:
-    """The first cell that a grade job fills, as messages name it."""
-    cell = next(cell for cell in plan.cells["table-2"] if key in cell.keys)
-    column = next(column for column in plan.tables["table-2"].columns if column.id == cell.column)
-    return f"table-2, {cell.at['evolver']}, {cell.at['base']}, {column.name}"
-
-
-def test_what_is_recorded_by_hand(store: Store, manifests: Path):
-    # every cell is 3 of 12: 25 percent
-    plan = plan_tables(["2"], "smoke")
-    verify.record(plan, store)
-    text = (manifests / "table-2.toml").read_text(encoding="utf-8")
-    cells = [
-        "at = {{ seeds = {seeds}, evolver = {evolver}, base = {base} }}, ".format(
-            **{axis: f'"{value}"' for axis, value in cell.at.items()}
-        )
-        + f'column = "{cell.column}"'
-        for cell in plan.cells["table-2"]
-    ]
-    assert len(cells) == 2 * 2 * 8
-    assert text.splitlines() == [
-        "# Written by `kit verify --record` at scale smoke; value in percent, units behind it.",
-        "schema = 1",
-        "cells = [",
-        *(f"  {{ {cell}, percent = 25.0000, n = 12 }}," for cell in cells),
-        "]",
-    ]
-
-
-def test_a_column_that_is_all_0_is_a_broken_pipeline(store: Store, manifests: Path):
-    plan = plan_tables(["2"], "smoke")
-    for job in plan.jobs.values():
-        if job.stage == "grade" and job.params["benchmark"] == "gsm8k":
-            store.remove(job.key)
-            with store.scratch(job.key) as out:
-                write_rows(out / "results.jsonl", [Result(metric="gsm8k", value=0.0, stderr=0.0, n=12, unit="items")])
-                store.commit(job, out, rows=1, facts={}, provenance={"started_at": "now"})
-    verify.record(plan, store)
-    assert failures(store) == ["alive: table-2, GSM8K: 0.0, 0.0, 0.0, 0.0"]
-
-
-def test_without_a_name_the_whole_tables_are_checked(store: Store, capsys: pytest.CaptureFixture[str]):
-    # Table 10 shares round 1 with them: it would have failed for what nobody asked to compute
-    assert stored_tables(store, "smoke") == ["table-1", "table-2"]
-    left_out = capsys.readouterr().err.splitlines()
-    assert left_out[0] == (
-        "table-10 is left out: 10 of its 30 gradings are there, from tables that share them; `kit verify table-10` "
-        "checks it all the same"
-    )
-    job = next(job for job in plan_tables(["2"], "smoke").jobs.values() if job.stage == "grade")
-    store.remove(job.key)
-    assert stored_tables(store, "smoke")[:2] == ["table-1", "table-2"]  # none is whole

@@ -1,4 +1,4 @@
-"""A worker's standard input: watched by the worker itself, and empty for every library that asks something."""
+"""A worker's standard input: the worker itself watches it, and libraries find it empty."""
 
 import os
 import subprocess
@@ -25,7 +25,7 @@ def start(lifeline: bool) -> "subprocess.Popen[str]":
 
 
 @pytest.mark.parametrize("lifeline", [True, False])
-def test_a_question_is_answered_by_nobody(lifeline: bool):
+def test_questions_of_a_library_get_no_answer(lifeline: bool):
     # transformers asks whether it may run a folder's code, and a `yes` that came down the pipe was an answer
     with start(lifeline) as worker:
         assert worker.stdin
@@ -38,7 +38,7 @@ def test_a_question_is_answered_by_nobody(lifeline: bool):
         assert worker.wait(60) == (137 if lifeline else 0)
 
 
-def test_the_users_folder_is_not_searched_for_modules(tmp_path: Path):
+def test_modules_are_not_imported_from_the_users_folder(tmp_path: Path):
     # `-m` puts it in front of everything else: a model's folder with a torch.py was run
     from kit.run.launch import Shape, settings
     from kit.workers import KINDS

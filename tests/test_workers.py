@@ -132,7 +132,7 @@ def test_a_sandbox_is_opened_in_untrusted_workers_alone(
                 context.sandbox()
 
 
-def test_what_is_untrusted_has_no_network_and_no_gpu():
+def test_an_untrusted_kind_has_no_network_and_no_gpu():
     assert UNTRUSTED == ["sandbox"]
     for name in UNTRUSTED:
         kind = KINDS[name]
@@ -141,7 +141,7 @@ def test_what_is_untrusted_has_no_network_and_no_gpu():
 
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """Stop where the process of a worker in a container would start; what it would have been started with."""
+    """Stop where the process of a worker in a container would start; return its command and environment."""
     seen: dict[str, Any] = {}
 
     @contextmanager
@@ -159,13 +159,13 @@ def started(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
     monkeypatch.setattr(run, "exchange", exchange)
     monkeypatch.setattr(run, "_start", start)
-    monkeypatch.setattr(run, "end_left_over", lambda *_: [])
+    monkeypatch.setattr(run, "end_leftover_containers", lambda *_: [])
     return seen
 
 
 @pytest.mark.parametrize("runtime", ["docker", "podman", "apptainer"])
 @pytest.mark.parametrize("name", list(KINDS))
-def test_what_a_kind_opens_and_closes(
+def test_access_of_each_kind_of_worker(
     name: str, runtime: str, new_stage: NewStage, started: dict[str, Any], tmp_path: Path
 ):
     kind, stage = KINDS[name], new_stage(f"cross_check_{name}", f'WORKER = "{name}"')
@@ -184,7 +184,7 @@ def test_what_a_kind_opens_and_closes(
     assert (limits.wall_s > 0) == kind.untrusted
 
 
-def test_the_plan_says_a_jobs_kind_and_its_key_does_not():
+def test_a_jobs_kind_is_in_the_plan_and_not_in_its_key():
     bench = Workbench("smoke")
     key = bench.problems("gsm8k", None)
     made = bench.plan.jobs[key]
@@ -224,7 +224,7 @@ def test_workers_start_in_the_order_of_their_kinds(new_stage: NewStage, tmp_path
     assert order == list(KINDS)
 
 
-def test_only_what_has_a_network_may_ask_the_hub():
+def test_only_kinds_with_a_network_may_ask_the_hub():
     for name, kind in KINDS.items():
         given = launch.settings(Shape(kind=kind, environment="grade", world=1), cpu=True)
         assert ("HF_HUB_OFFLINE" not in given) == (name == "fetch")

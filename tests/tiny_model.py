@@ -1,4 +1,4 @@
-"""Not a test: a Llama of two layers and random weights, made on the spot; saved, or trained and asked on the CPU.
+"""Not a test: makes a Llama of two layers with random weights; saves it, or trains and runs it on the CPU.
 
 python tiny_model.py save FOLDER     its folder, with the smoke scale's chat tokens
 python tiny_model.py use FOLDER      save it, train it and ask it, below FOLDER; prints one JSON line
@@ -28,11 +28,11 @@ PARAMS = {
     "end_of_turn": "<|im_end|>",
     "tokens_per_micro_batch": 200,
 }
-"""Of nine steps."""
+"""Parameters of a training of nine steps."""
 
 
 def save(folder: Path, heads: int = 8, longest: int = 512) -> None:
-    """Save model and tokenizer: a token a byte, four heads of a size (vLLM wants 64 on a CPU), texts up to a length."""
+    """Save model and tokenizer: one token a byte, four heads of one size (vLLM on a CPU needs 64)."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast

@@ -193,7 +193,7 @@ def packages(environment: str) -> list[Check]:
     """
     differences = locks.differences(environment)
     if os.environ.get(IMAGE):
-        differences = [line for line in differences if line.partition(":")[0] not in locks.CARRIERS]
+        differences = [line for line in differences if line.partition(":")[0] not in locks.WEIGHT_PACKAGES]
     head = "; ".join(differences[:3]) + ("; ..." if len(differences) > 3 else "")
     checks = [
         Check(

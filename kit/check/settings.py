@@ -1,7 +1,8 @@
-"""Tables of settings and counts: what the paper prints beside what ``manifests/`` say at scale ``paper``; no job runs.
+"""Checks of the paper's tables of settings and counts against ``manifests/`` at scale ``paper``; no job runs.
 
-A printed value is ``match`` or ``off``. A difference that ``manifests/deviations.toml`` knows, with both values, is off
-and passes with its reason; any other fails, and names the file, the key, what was found and what was wanted.
+The verdict on a printed value is ``match`` or ``off``. A difference that ``manifests/deviations.toml`` lists, with both
+values, is off and passes with its reason; any other fails, and names the file, the key, the value found and the value
+wanted.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -50,9 +51,9 @@ LIMITS = {
 }
 """Key of ``sft`` -> the scale's limit that cuts it."""
 TARGETS = {"all_modules": "all-linear"}
-"""LLaMA-Factory's word for the layers that get an adapter -> peft's: every linear layer but the output head."""
+"""LLaMA-Factory's name for the layers that get an adapter -> peft's name: every linear layer but the output head."""
 MOST_PLACES = 3
-"""Places that a failed check names."""
+"""Most places in the manifests that a failed check names."""
 
 
 class Deviation(Strict):
@@ -75,8 +76,8 @@ class DeviationsFile(Strict):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
-    """One value of the manifests, and what it has to be."""
+class FoundValue:
+    """One value of the manifests, with the value that it has to have."""
 
     where: str
     """File and key, for messages."""
@@ -102,11 +103,11 @@ class Setting:
 
     check: str = "setting"
     what: str
-    """Table and setting."""
+    """Name of table and setting, joined by a comma."""
     passed: bool
-    """Whether it matches, or differs as ``deviations.toml`` knows."""
+    """Whether the values match, or differ as ``deviations.toml`` says."""
     detail: str
-    """Both values and the reason of a known difference; or each place with what was found and wanted."""
+    """Both values and the reason of a known difference; or each place with the values found and wanted."""
     verdict: str
     """``match`` or ``off``."""
     ours: tuple[Value, ...]
@@ -115,7 +116,7 @@ class Setting:
 
 
 class Manifests:
-    """What a folder of manifests says of training and seed data at the paper's scale."""
+    """Settings of training and seed data in a folder of manifests, at the paper's scale."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -130,7 +131,7 @@ class Manifests:
 
     @cached_property
     def trainings(self) -> list[Training]:
-        """Every base model of every experiment, with what each is trained with."""
+        """Training settings of every base model of every experiment."""
         found = dict.fromkeys(
             (path.name, experiment.id, setting.base, setting.scenario, setting.sft.model_dump_json())
             for path in sorted((self.folder / "experiments").glob("*.toml"))
@@ -152,24 +153,24 @@ class Manifests:
 
     @cached_property
     def series(self) -> PaperTable:
-        """The size series, as the paper prints it."""
+        """Table of the size series, as the paper prints it."""
         return self.printed(SIZE_SERIES)
 
     @cached_property
     def tuning_in_series(self) -> Mapping[str, str]:
-        """Base model of the size series -> ``full`` or ``lora``, as the paper prints it."""
+        """Base model of the size series -> its printed tuning, ``full`` or ``lora``."""
         return {str(row.model): str(row.finetune) for row in self.series.row}
 
     def printed(self, name: str) -> PaperTable:
-        """A table as the paper prints it."""
+        """Return a table as the paper prints it."""
         return paper.table(name, self.folder / "paper")
 
     def in_series(self, training: Training) -> bool:
-        """Whether a training belongs to the size series: its scenario and one of its base models."""
+        """Return whether a training belongs to the size series: it has its scenario and one of its base models."""
         return training.scenario == self.series.evolution and training.base in self.tuning_in_series
 
     def bases_of(self, scope: str | None) -> list[str] | None:
-        """The base models that a printed scope names; ``None`` for a table without scopes, of all other models."""
+        """Return the base models that a printed scope names; ``None`` for a table without scopes: all other models."""
         if scope is None:
             return None
         if scope == "all":
@@ -179,26 +180,26 @@ class Manifests:
         return scope.split(",")
 
     def trainings_of(self, scope: str | None) -> list[Training]:
-        """The trainings that a printed scope speaks of."""
+        """Return the trainings that a printed scope is about."""
         bases = self.bases_of(scope)
         if bases is None:
             return [training for training in self.trainings if not self.in_series(training)]
         return [training for training in self.trainings if self.in_series(training) and training.base in bases]
 
-    def sft_value(self, training: Training, key: str, wanted: Value) -> Held:
-        """One setting of a training, cut by the scale's limits as a plan cuts it."""
+    def sft_value(self, training: Training, key: str, wanted: Value) -> FoundValue:
+        """Return one setting of a training, lowered to the scale's limit as in a plan."""
         value: Any = training.sft
         for part in key.split("."):
             value = "none" if value is None else getattr(value, part)
         limit_key = LIMITS.get(key, "")
         limit = getattr(self.scale.limits, limit_key) if limit_key else None
         if limit is not None and limit < value:
-            return Held(where=f"scales/{SCALE}.toml: limits.{limit_key}", value=limit, wanted=wanted)
-        return Held(where=f"{training.where}: sft.{key}", value=value, wanted=wanted)
+            return FoundValue(where=f"scales/{SCALE}.toml: limits.{limit_key}", value=limit, wanted=wanted)
+        return FoundValue(where=f"{training.where}: sft.{key}", value=value, wanted=wanted)
 
 
 def split(names: Iterable[str]) -> tuple[list[str], list[str]]:
-    """Part tables that print settings (their full names, each once) from all others (as they were named)."""
+    """Split table names: those that print settings (full names, each once), and all others (as they were given)."""
     settings: dict[str, None] = {}
     others = []
     known = paper.names()
@@ -212,21 +213,21 @@ def split(names: Iterable[str]) -> tuple[list[str], list[str]]:
 
 
 def check(names: Sequence[str], folder: Path | None = None) -> list[Setting]:
-    """Compare every value that these tables print with what the manifests hold.
+    """Compare every value that these tables print with the value in the manifests.
 
     Args:
-        names: tables that print settings, by their full names.
-        folder: another folder of manifests than the kit's own.
+        names: full names of tables that print settings.
+        folder: the folder of the manifests; by default the kit's own.
 
     Raises:
-        RequestError: a manifest is not what it should be, or knows nothing of a printed name.
+        RequestError: a manifest can't be read, or lacks a printed name.
     """
     manifests = Manifests(folder or manifests_folder()) if names else None
     return [found for name in names if manifests for found in check_table(name, manifests)]
 
 
 def check_table(name: str, manifests: Manifests) -> Iterator[Setting]:
-    """Compare one table's values, in printed order."""
+    """Compare the values of one table, in printed order."""
     printed = manifests.printed(name)
     scoped = any(row.scope is not None for row in printed.row)
     if scoped:
@@ -236,28 +237,28 @@ def check_table(name: str, manifests: Manifests) -> Iterator[Setting]:
 
 
 def check_tuning(name: str, manifests: Manifests) -> Setting:
-    """Compare which models of the size series are tuned whole, and which by LoRA."""
+    """Compare for each model of the size series whether it is tuned in full or by LoRA."""
     wanted = manifests.tuning_in_series
     trainings = manifests.trainings_of("all")
-    held = [manifests.sft_value(training, "tuning", wanted[training.base]) for training in trainings]
-    values = " / ".join(dict.fromkeys(wanted.values()))
+    values = [manifests.sft_value(training, "tuning", wanted[training.base]) for training in trainings]
+    printed = " / ".join(dict.fromkeys(wanted.values()))
     missing = untrained(manifests.bases_of("all"), trainings)
-    return compare(f"{name}, tuning", values, held, manifests, missing=missing)
+    return compare(f"{name}, tuning", printed, values, manifests, missing=missing)
 
 
 def check_rows(name: str, row: PaperRow, manifests: Manifests) -> Setting:
-    """Compare the rows of a seed set that the scale takes."""
+    """Compare the number of rows that the scale takes of a seed set."""
     (wanted,) = row.values.values()
     place = f"scales/{SCALE}.toml: seeds"
     used = look_up(manifests.scale.seeds, str(row.dataset), place, "seed set")
     file = manifests.catalogue.dataset(used.dataset, f"{place}.{row.dataset}")
     where = f"{place}.{row.dataset}.rows" if used.rows else f"datasets.toml: datasets.{used.dataset}.rows"
     value = used.rows or file.rows or "not counted"
-    return compare(f"{name}, {row.dataset}", wanted, [Held(where=where, value=value, wanted=wanted)], manifests)
+    return compare(f"{name}, {row.dataset}", wanted, [FoundValue(where=where, value=value, wanted=wanted)], manifests)
 
 
 def check_parameter(name: str, row: PaperRow, printed: PaperTable, manifests: Manifests) -> Setting:
-    """Compare one parameter with that of every training that the row speaks of."""
+    """Compare one printed parameter with that of every training that its row is about."""
     (wanted,) = row.values.values()
     parameter = str(row.parameter)
     trainings = manifests.trainings_of(row.scope)
@@ -267,24 +268,24 @@ def check_parameter(name: str, row: PaperRow, printed: PaperTable, manifests: Ma
     note = ""
     if parameter == "devices":
         where = f"scales/{SCALE}.toml: hardware.gpus"
-        held = [Held(where=where, value=manifests.scale.hardware.gpus, wanted=wanted)]
+        values = [FoundValue(where=where, value=manifests.scale.hardware.gpus, wanted=wanted)]
     elif parameter == "lora_target":
         target = LoraParams.model_fields["targets"].default
-        words = TARGETS.get(str(wanted), wanted)
-        held = [Held(where="LoraParams.targets", value=target, wanted=words)] if trainings else []
+        name_in_peft = TARGETS.get(str(wanted), wanted)
+        values = [FoundValue(where="LoraParams.targets", value=target, wanted=name_in_peft)] if trainings else []
         note = f"{target} is peft's word for it"
     else:
         key = look_up(SFT_KEYS, parameter, f"paper/{name}.toml: row.parameter", "setting")
         rows_a_step, formula = batch(printed)
         in_batch = parameter in BATCH
-        held = [manifests.sft_value(one, key, rows_a_step if in_batch else wanted) for one in trainings]
+        values = [manifests.sft_value(one, key, rows_a_step if in_batch else wanted) for one in trainings]
         note = f"global_batch_size holds the product, {formula}" if in_batch else counted(trainings)
     missing = untrained(manifests.bases_of(row.scope), trainings)
-    return compare(what, wanted, held, manifests, missing=missing, note=note)
+    return compare(what, wanted, values, manifests, missing=missing, note=note)
 
 
 def batch(printed: PaperTable) -> tuple[Value, str]:
-    """The rows of one optimiser step that a table prints as factors, and the product written out."""
+    """Return the number of rows in one optimiser step, which a table prints as factors, and the product as text."""
     factors = [row.values["value"] for row in printed.row if row.parameter in BATCH]
     product = 1.0
     for factor in factors:
@@ -293,7 +294,7 @@ def batch(printed: PaperTable) -> tuple[Value, str]:
 
 
 def untrained(bases: Sequence[str] | None, trainings: Sequence[Training]) -> str:
-    """Say which base models no experiment trains; empty if there are none."""
+    """Return a sentence that names the base models that no experiment trains; empty if there are none."""
     if bases is None:
         return "" if trainings else "experiments/: no experiment trains a base model"
     missing = [base for base in bases if base not in {training.base for training in trainings}]
@@ -301,28 +302,28 @@ def untrained(bases: Sequence[str] | None, trainings: Sequence[Training]) -> str
 
 
 def counted(trainings: Sequence[Training]) -> str:
-    """Say how many experiments, of which scenarios, a setting was read from."""
+    """Return a phrase that counts the experiments, with their scenarios, that a setting was read from."""
     count = len({training.experiment for training in trainings})
     scenarios = sorted({training.scenario for training in trainings} - {""})
     return f"in {count} experiment{'s' if count != 1 else ''} of {listed(scenarios)}"
 
 
 def compare(
-    what: str, printed: Value, held: Sequence[Held], manifests: Manifests, *, missing: str = "", note: str = ""
+    what: str, printed: Value, values: Sequence[FoundValue], manifests: Manifests, *, missing: str = "", note: str = ""
 ) -> Setting:
-    """Make the finding of one printed value.
+    """Return the finding on one printed value.
 
     Args:
         what: table and setting, joined by ``", "``.
-        printed: the value as the paper has it.
-        held: every place of the manifests that holds it.
-        manifests: where known differences are looked up.
-        missing: says what should hold it and is not there; then the check fails.
-        note: what a reader must know of a match.
+        printed: the value that the paper prints.
+        values: the value at every place of the manifests that has it.
+        manifests: the manifests, with the known differences.
+        missing: a sentence on what the manifests lack; if there is one, the check fails.
+        note: a sentence that explains a match.
     """
-    ours = tuple(dict.fromkeys(one.value for one in held))
+    ours = tuple(dict.fromkeys(one.value for one in values))
     table, _, setting = what.partition(", ")
-    wrong = [one for one in held if one.value != one.wanted]
+    wrong = [one for one in values if one.value != one.wanted]
     known = manifests.deviations.get((table, setting))
     both = " / ".join(map(written, ours)) + f", the paper prints {written(printed)}"
     if missing or (wrong and not (known and (ours, printed) == ((known.ours,), known.paper))):
@@ -338,18 +339,18 @@ def compare(
 
 
 def written(value: Value) -> str:
-    """A value as a reader writes it: ``2e-05``, ``51,983``, ``cosine``."""
+    """Return a value as text: ``2e-05``, ``51,983``, ``cosine``."""
     if isinstance(value, str):
         return value
     return f"{int(value):,}" if value == int(value) else f"{value:g}"
 
 
 def as_json(scale: str | None, tables: Sequence[str], findings: Sequence[Any]) -> str:
-    """Write one JSON document of findings.
+    """Return findings as one JSON document.
 
     Args:
         scale: the scale of the tables with results; ``None`` if there are none.
-        tables: every table that was checked, by its full name.
+        tables: full name of every table that was checked.
         findings: :class:`Setting`, and those of :mod:`kit.check.verify`.
     """
     document = {
@@ -363,7 +364,7 @@ def as_json(scale: str | None, tables: Sequence[str], findings: Sequence[Any]) -
 
 
 def show(console: "Console", settings: Sequence[Setting]) -> None:
-    """Print a line for each printed value, and a last one that counts; nothing where there are none."""
+    """Print a line for each setting, and a last one with their counts; nothing where there are no settings."""
     from rich.text import Text
 
     if not settings:

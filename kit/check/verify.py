@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 Z = 1.96
 """Standard errors on either side of 0 that a difference may reach by chance."""
 CELL_CHANCE = math.erfc(Z / math.sqrt(2))
-"""How often chance alone puts a difference further out: one cell in twenty."""
+"""Probability that chance alone puts a difference further out: one cell in twenty."""
 TABLE_CHANCE = 0.01
-"""How often chance alone may fail a table for the number of its cells that are off."""
+"""Highest probability that chance alone fails a table for the number of its cells that are off."""
 PRINTED_ROUNDING = 0.005
 """Half of the last digit that the paper prints of a share, percentage points."""
 RECORDED_DIGITS = 2
@@ -45,11 +45,11 @@ UNITS_A_FLIP = 50
 
 
 Place = tuple[frozenset[tuple[str, str | float]], str]
-"""Where a number stands: its coordinates, and the metric's id."""
+"""Place of a number in a table: its coordinates, and the metric's id."""
 
 
 class ExpectedCell(Strict):
-    """A number that was recorded."""
+    """One number that was recorded for a scale."""
 
     at: dict[str, Value]
     """axis -> value, as the table's view says it."""
@@ -78,7 +78,7 @@ class ExpectedCell(Strict):
 
 
 class Expected(Strict):
-    """A file of ``manifests/expected``."""
+    """One file of ``manifests/expected``: a table's recorded numbers."""
 
     schema_: int = Field(alias="schema")
     cells: list[ExpectedCell]
@@ -91,13 +91,13 @@ class Expected(Strict):
         return cells
 
     def by_place(self) -> dict[Place, ExpectedCell]:
-        """The numbers by where they stand."""
+        """Return the numbers by their place in the table."""
         return {place(cell.at, cell.column): cell for cell in self.cells}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One check."""
+    """The outcome of one check, with its reason."""
 
     check: str
     """``stored``, ``unharmed``, ``alive``, ``expected``; at the paper's scale ``cell``, ``paper`` and ``direction``."""
@@ -108,15 +108,15 @@ class Finding:
     detail: str
     """Found, wanted, tolerance; or why it fails."""
     verdict: str = ""
-    """Of a number that was compared with another: ``within`` or ``off``."""
+    """``within`` or ``off`` for a number that was compared with another; else empty."""
 
 
 def check(plan: Plan, store: Store) -> list[Finding]:
-    """Every check on every table of the plan."""
+    """Run every check on every table of the plan."""
     found: list[Finding] = []
     for name in plan.tables:
         found += stored(name, plan, store)
-        found += unharmed(name, plan, store)
+        found += check_hashes(name, plan, store)
         try:
             grid = make_grid(name, plan, store)
         except KitError as error:
@@ -129,14 +129,14 @@ def check(plan: Plan, store: Store) -> list[Finding]:
 
 
 def stored(name: str, plan: Plan, store: Store) -> Iterator[Finding]:
-    """Each cell's job is done."""
+    """Check that the job of each cell is done."""
     missing = [plan.jobs[key].id for key in _grades(name, plan) if not store.has(key)]
     detail = f"not done: {', '.join(missing)}; run `kit reproduce`" if missing else f"{len(_grades(name, plan))} graded"
     yield Finding(check="stored", what=name, passed=not missing, detail=detail)
 
 
-def unharmed(name: str, plan: Plan, store: Store) -> Iterator[Finding]:
-    """What the table was made from hashes to what its heads say."""
+def check_hashes(name: str, plan: Plan, store: Store) -> Iterator[Finding]:
+    """Check that every artifact behind a table still has the sha256 that its head records."""
     keys = [key for key in sorted(plan.needs(_grades(name, plan))) if store.has(key)]
     faults = [f"{plan.jobs[key].id}: {fault}" for key in keys for fault in store.check(key)]
     detail = "; ".join(faults) if faults else f"{len(keys)} artifacts hash to what they say"
@@ -144,7 +144,7 @@ def unharmed(name: str, plan: Plan, store: Store) -> Iterator[Finding]:
 
 
 def alive(grid: Grid) -> Iterator[Finding]:
-    """No column is all at its lowest or all at its highest value: such a one measures a broken pipeline, not models."""
+    """Check that no column is all at its lowest or all at its highest value: then the pipeline is broken."""
     for index, column in enumerate(grid.columns):
         cells = [line.cells[index] for line in grid.lines]
         if all(cell.is_blank for cell in cells):
@@ -159,7 +159,7 @@ def alive(grid: Grid) -> Iterator[Finding]:
 
 
 def against_paper(grid: Grid) -> Iterator[Finding]:
-    """Each cell beside the paper's, how many of them are off, and whether the same evolver comes out ahead."""
+    """Compare each cell with the paper's, count those that are off, and check which evolver comes out ahead."""
     if grid.table.paper is None:
         return
     printed = paper.table(grid.table.paper).of_series(grid.table.series)
@@ -171,7 +171,7 @@ def against_paper(grid: Grid) -> Iterator[Finding]:
 
 
 def each_cell(grid: Grid, printed: paper.PaperTable) -> Iterator[Finding]:
-    """``within`` or ``off`` the tolerance; a cell that the paper's file knows nothing of fails."""
+    """Yield for each cell whether it is within the tolerance; a cell that is not in the paper's file fails."""
     for what, cell in named_cells(grid):
         if cell.is_blank:
             continue
@@ -187,7 +187,7 @@ def each_cell(grid: Grid, printed: paper.PaperTable) -> Iterator[Finding]:
 
 
 def cells_off(grid: Grid, cells: list[Finding]) -> Finding:
-    """Every cell that the paper prints was compared, and no more are off than :func:`allowed_off`."""
+    """Check that every cell that the paper prints was compared, and no more are off than :func:`allowed_off`."""
     printed = sum(cell.reference is not None for _, cell in named_cells(grid))
     compared = sum(bool(cell.verdict) for cell in cells)
     off = sum(cell.verdict == "off" for cell in cells)
@@ -199,7 +199,7 @@ def cells_off(grid: Grid, cells: list[Finding]) -> Finding:
 
 
 def allowed_off(cells: int) -> int:
-    """How many of so many cells may be off: more are, by chance alone, in one table of a hundred at most.
+    """Return how many of a table's cells may be off: by chance alone more are in one table of a hundred at most.
 
     Binomial, :data:`CELL_CHANCE` a cell, one-sided :data:`TABLE_CHANCE`: 10 of 96. Cells that share a model or its
     answers are not independent, so chance spreads wider than this, on both sides.
@@ -213,54 +213,56 @@ def allowed_off(cells: int) -> int:
 
 
 def direction(grid: Grid, claim: Claim, unit: str = PERCENT) -> Finding:
-    """The view's claim: the cells at one point are above those at another, as the paper finds them.
+    """Check the view's claim: the cells at one point are above those at another, as in the paper.
 
     The cells are those of one unit: a mean over percent and other numbers says nothing.
 
     The mean difference over all cells is more than :data:`Z` standard errors above 0. With six base models, chance
     passes one table in twenty whose evolvers don't differ (Student's t, 5 degrees).
     """
-    here, there = leads(grid, claim, unit)
+    differences, paper_differences = mean_differences(grid, claim, unit)
     what = f"{grid.name}, {_values(claim.better)} - {_values(claim.worse)}"
     what += f", {unit}" if len(grid.units()) > 1 else ""
-    if len(here) < 2:
-        detail = f"{len(here)} {claim.over}s have both sides' cells; a standard error takes two"
+    if len(differences) < 2:
+        detail = f"{len(differences)} {claim.over}s have both sides' cells; a standard error takes two"
         return Finding(check="direction", what=what, passed=False, detail=detail)
-    (ours, spread), (theirs, their_spread) = mean_and_stderr(here), mean_and_stderr(there)
-    word = "as in the paper" if ours > Z * spread else "reversed" if ours < -Z * spread else "not clear of 0"
+    mean, stderr = mean_and_stderr(differences)
+    paper_mean, paper_stderr = mean_and_stderr(paper_differences)
+    word = "as in the paper" if mean > Z * stderr else "reversed" if mean < -Z * stderr else "not clear of 0"
     measure = next(column.measure for column in grid.columns if column.measure.unit == unit)
     detail = (
-        f"{word}: {measure.signed_text(ours)} ±{measure.text(spread)} {measure.difference_unit} over {len(here)} "
-        f"{claim.over}s, the paper's {measure.signed_text(theirs)} ±{measure.text(their_spread)}"
+        f"{word}: {measure.signed_text(mean)} ±{measure.text(stderr)} {measure.difference_unit} over "
+        f"{len(differences)} {claim.over}s, the paper's {measure.signed_text(paper_mean)} ±{measure.text(paper_stderr)}"
     )
-    return Finding(check="direction", what=what, passed=ours > Z * spread, detail=detail)
+    return Finding(check="direction", what=what, passed=mean > Z * stderr, detail=detail)
 
 
-def leads(grid: Grid, claim: Claim, unit: str = PERCENT) -> tuple[list[float], list[float]]:
-    """Mean difference better minus worse, one value for each value of the claim's axis: ours, and the paper's.
+def mean_differences(grid: Grid, claim: Claim, unit: str = PERCENT) -> tuple[list[float], list[float]]:
+    """Return the mean differences better minus worse, in the unit: for our run and for the paper.
 
-    Cells are paired that agree in everything but what the claim names; those of other units are left out.
+    There is one for each value of the axis that the claim goes over. Cells are paired that agree in everything but
+    what the claim names; cells of other units are left out.
     """
     cells = {place(cell.address.at, cell.address.column): cell for _, cell in named_cells(grid)}
-    ours: dict[str | float, list[float]] = {}
-    theirs: dict[str | float, list[float]] = {}
-    for _, one in named_cells(grid):
-        at = one.address.at
+    run: dict[str | float, list[float]] = {}
+    printed: dict[str | float, list[float]] = {}
+    for _, cell in named_cells(grid):
+        at = cell.address.at
         if any(at.get(axis) != value for axis, value in claim.better.items()) or claim.over not in at:
             continue
-        if one.measure.unit != unit:
+        if cell.measure.unit != unit:
             continue
-        other = cells.get(place({**at, **claim.worse}, one.address.column))
-        if other is None or one.value is None or other.value is None:
+        other = cells.get(place({**at, **claim.worse}, cell.address.column))
+        if other is None or cell.value is None or other.value is None:
             continue
-        if one.reference is not None and other.reference is not None:
-            ours.setdefault(at[claim.over], []).append(one.value - other.value)
-            theirs.setdefault(at[claim.over], []).append(one.reference - other.reference)
-    return [statistics.fmean(values) for values in ours.values()], [statistics.fmean(v) for v in theirs.values()]
+        if cell.reference is not None and other.reference is not None:
+            run.setdefault(at[claim.over], []).append(cell.value - other.value)
+            printed.setdefault(at[claim.over], []).append(cell.reference - other.reference)
+    return [statistics.fmean(v) for v in run.values()], [statistics.fmean(v) for v in printed.values()]
 
 
 def place(at: Coordinates, column: str) -> Place:
-    """Return what tells a cell from all others of its table."""
+    """Return the place of a cell, which no other cell of its table has."""
     return frozenset(at.items()), column
 
 
@@ -270,10 +272,10 @@ def _values(at: Coordinates) -> str:
 
 
 def mean_and_stderr(values: list[float]) -> tuple[float, float]:
-    """The mean over the values of a claim's axis, base models as a rule, and its standard error.
+    """Return the mean over the values of a claim's axis, base models as a rule, and its standard error.
 
-    From the spread between base models, not between cells: the cells of one base model are answers of the same three
-    tuned models, and IFEval's four columns count the same answers.
+    The error comes from the spread between base models, not between cells: the cells of one base model are answers of
+    the same three tuned models, and IFEval's four columns count the same answers.
     """
     return statistics.fmean(values), statistics.stdev(values) / math.sqrt(len(values))
 
@@ -298,7 +300,7 @@ def scaled_tolerance(reference: float, ours: float, n: int, whole: float) -> flo
 
 
 def paper_tolerance(reference: float, ours: float, n: int, *, rounding: float = PRINTED_ROUNDING) -> float:
-    """How far a cell may lie from the paper's, percentage points: a yardstick, no measured spread between two runs.
+    """Return how far a cell may lie from the paper's, percentage points: a yardstick, no measured spread of runs.
 
     ``1.96 * sqrt(se_reference^2 + se_ours^2)``, both binomial over ``n`` units, plus what the paper's rounding hides.
     That is the band for two runs that each draw ``n`` items of their own. Both answer the same ``n`` items, so what the
@@ -311,7 +313,7 @@ def paper_tolerance(reference: float, ours: float, n: int, *, rounding: float = 
 
 
 def against_expected(grid: Grid) -> Iterator[Finding]:
-    """Ours and the recorded value differ by no more units than :func:`allowed_flips`."""
+    """Check that each number and its recorded value differ by no more units than :func:`allowed_flips`."""
     path = expected_path(grid)
     if not path.exists():
         yield Finding(
@@ -363,7 +365,7 @@ def close_to_recorded(result: Result, measure: Measure, recorded: float) -> tupl
 
 
 def allowed_flips(n: int) -> int:
-    """How many of ``n`` units may turn out otherwise than recorded: one in :data:`UNITS_A_FLIP`, at least one.
+    """Return how many of ``n`` units may differ from the recorded ones: one in :data:`UNITS_A_FLIP`, at least one.
 
     Kernels of another CPU sum in another order, a greedy text forks at a near tie, and an answer changes. An allowance,
     not a measurement: a text that forks before training changes the tuned model, and may move a cell further.
@@ -415,17 +417,17 @@ def _recorded_units(grid: Grid) -> str:
 
 
 def expected_path(grid: Grid) -> Path:
-    """Where a scale's recorded values are."""
+    """Return the file that holds a table's recorded values for a scale."""
     return manifests_folder() / "expected" / grid.scale / f"{grid.name}.toml"
 
 
 def toml(value: str | float) -> str:
-    """Return a value as TOML writes it; TOML's texts have the escapes of JSON's."""
+    """Return a value as TOML text; strings have the same escapes as in JSON."""
     return json.dumps(value, ensure_ascii=False)
 
 
 def as_json(plan: Plan, findings: list[Finding]) -> str:
-    """One JSON document."""
+    """Return the findings as one JSON document."""
     document = {
         "schema": 1,
         "scale": plan.scale,
@@ -437,7 +439,7 @@ def as_json(plan: Plan, findings: list[Finding]) -> str:
 
 
 def show(console: "Console", plan: Plan, findings: list[Finding]) -> None:
-    """One line a check, and what it all means."""
+    """Print one line for each check, and a last one with the verdict."""
     from rich.text import Text
 
     for finding in findings:
@@ -452,7 +454,7 @@ def show(console: "Console", plan: Plan, findings: list[Finding]) -> None:
 
 
 def verdict(plan: Plan, findings: list[Finding]) -> str:
-    """What the checks say together; "reproduced" is said of the paper's scale alone, and of tables compared with it."""
+    """Return the checks' verdict; only tables that were compared at the paper's scale are called "reproduced"."""
     failed = any(not finding.passed for finding in findings)
     compared = any(finding.verdict for finding in findings)
     if plan.scale == "paper":
@@ -462,10 +464,10 @@ def verdict(plan: Plan, findings: list[Finding]) -> str:
             return "The paper's tables are not reproduced: see what failed."
         return "The paper's tables are reproduced, as far as these checks go."
     if not compared:
-        said = f"Nothing is recorded for scale {plan.scale} to compare with"
+        text = f"Nothing is recorded for scale {plan.scale} to compare with"
     else:
-        said = f"Scale {plan.scale} {'does not give' if failed else 'gives'} what was recorded"
-    return f"{said}; it says nothing about the paper's numbers."
+        text = f"Scale {plan.scale} {'does not give' if failed else 'gives'} what was recorded"
+    return f"{text}; it says nothing about the paper's numbers."
 
 
 def _grades(name: str, plan: Plan) -> list[str]:
@@ -480,6 +482,6 @@ def named_cells(grid: Grid) -> Iterator[tuple[str, Cell]]:
 
 
 def _left_blank(printed: paper.PaperTable, cell: Cell) -> bool:
-    """The paper has this row, and prints no number in this column: the row's ``values`` lack it, or hold a word."""
+    """Return whether the paper has this row, and prints no number in this column (none, or a word)."""
     row = printed.row_at(cell.address.at)
     return row is not None and not isinstance(row.values.get(cell.address.column), int | float)

@@ -1,4 +1,4 @@
-"""The command line: arguments in, rich out. What the commands do is elsewhere."""
+"""The command line: reads arguments, prints results; the work of the commands is done in other rooms."""
 
 import os
 import sys
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kit.cli.completing import asked, complete_runtime, complete_scale, complete_table, leave_rich_out
+from kit.cli.completing import complete_runtime, complete_scale, complete_table, leave_rich_out, shell_asks
 from kit.errors import KitError, RequestError
 
 if TYPE_CHECKING:
@@ -49,11 +49,11 @@ def absolute_folder(value: str | Path) -> Path:
     """
     if value == "":
         raise typer.BadParameter("the path is empty; name a folder")
-    found = os.path.expanduser(value)  # noqa: PTH111  # a Path has forgotten the ./ of ./~
-    if found.startswith("~"):
+    expanded = os.path.expanduser(value)  # noqa: PTH111  # a Path has forgotten the ./ of ./~
+    if expanded.startswith("~"):
         raise typer.BadParameter(f"{value}: no such user; a folder of that name is ./{value}")
     try:
-        return Path(found).resolve()
+        return Path(expanded).resolve()
     except RuntimeError as error:
         raise typer.BadParameter(f"{value}: its links lead in a circle; name the folder itself") from error
 
@@ -82,11 +82,11 @@ DEFAULT_STORE = Path("store")
 STOPPED = "stopped; what is committed stays, and the same command goes on from there"
 
 
-def _say_version(wanted: bool) -> None:
-    """``--version``."""
+def _print_version(given: bool) -> None:
+    """Print the kit's version and end, if ``--version`` is given."""
     from kit import __version__
 
-    if wanted:
+    if given:
         typer.echo(f"kit {__version__}")
         raise typer.Exit
 
@@ -95,7 +95,7 @@ def main() -> None:
     """Run the command; exit 0 if it is done, 1 if a job or a check failed, 2 if the request was wrong."""
     from kit.cli import files, jobs, new, schema, stores, tables  # noqa: F401  # they add their commands to the app
 
-    if asked():
+    if shell_asks():
         leave_rich_out()
     try:
         app(prog_name="kit")
@@ -105,8 +105,8 @@ def main() -> None:
     except KeyboardInterrupt:
         say_error(STOPPED)
         sys.exit(130)
-    except SystemExit as ended:
-        if ended.code == 130:  # what typer makes of a KeyboardInterrupt
+    except SystemExit as end:
+        if end.code == 130:  # typer turns a KeyboardInterrupt into this code
             say_error(STOPPED)
         raise
     except BrokenPipeError:
@@ -121,20 +121,24 @@ def main() -> None:
 @app.callback()
 def options(
     version: Annotated[
-        bool, typer.Option("--version", is_eager=True, callback=_say_version, help="Print the kit's version, and end")
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the kit's version, and end")
     ] = False,
 ) -> None:
     """A reproducible benchmark of instruction evolution (arXiv 2412.11231)."""
 
 
 def check_mirror(mirror: Path | None) -> None:
-    """A mirror that is named must be there."""
+    """Check that a mirror folder that somebody named is there.
+
+    Raises:
+        RequestError: there is no such folder.
+    """
     if mirror is not None and not mirror.is_dir():
         raise RequestError(f"--mirror {mirror}: no such folder")
 
 
 def store_to_read(path: Path) -> "Store":
-    """The store at ``path``; the default one may be missing, which is as good as empty.
+    """Return the store at ``path``, for reading; a default store that is missing counts as empty.
 
     Raises:
         RequestError: there is no store at a path that somebody named.
@@ -145,10 +149,10 @@ def store_to_read(path: Path) -> "Store":
 
 
 def store_to_plan(path: Path) -> "Store":
-    """The store at ``path``, or what will be one.
+    """Return the store at ``path``, which may not be there yet, without making it.
 
     Raises:
-        RequestError: something else is there.
+        RequestError: ``path`` is something else than a store or an empty folder.
     """
     from kit.store import Store
 
@@ -159,21 +163,21 @@ def store_to_plan(path: Path) -> "Store":
 
 
 def say(text: str, *, err: bool = False, nl: bool = True) -> None:
-    """Print text as plain text: whatever a store, a file or a model put into it, no terminal escape gets through."""
+    """Print text without the terminal escapes that a store, a file or a model may have put into it."""
     from kit.report import plain
 
     typer.echo(plain(text), err=err, nl=nl)
 
 
 def say_json(document: Any, indent: int | None = 1) -> None:
-    """Print one JSON document, its control characters escaped as JSON does."""
+    """Print one JSON document, with its control characters escaped as in JSON."""
     from kit.report import plain_json
 
     typer.echo(plain_json(document, indent))
 
 
 def say_error(text: str) -> None:
-    """A message on standard error, as plain text."""
+    """Print a message on standard error, as plain text."""
     from rich.console import Console
     from rich.text import Text
 

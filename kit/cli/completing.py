@@ -15,21 +15,21 @@ from kit import registry
 from kit.errors import KitError
 
 Completer = Callable[[str], list[str]]
-"""From what is typed so far to the words that begin with it."""
+"""Function from the text typed so far to the names that begin with it."""
 
 
-def asked() -> bool:
-    """Whether a shell asks for completions, as its script says by this variable."""
+def shell_asks() -> bool:
+    """Return whether a shell asks for completions: its script sets this variable."""
     return "_KIT_COMPLETE" in os.environ
 
 
 def leave_rich_out() -> None:
-    """Keep typer from importing rich, half of the time, for markup that no command's help has."""
+    """Keep typer from importing rich, which takes half of the time: no command's help has markup."""
     sys.modules["rich"] = None  # type: ignore[assignment]  # so `import rich` finds no such module
 
 
 def completer(names: Callable[[], Iterable[str]]) -> Completer:
-    """Return the completion of one kind of name; it is silent where the names can't be read."""
+    """Return the completer for one kind of name; it finds nothing where the names can't be read."""
 
     def complete(incomplete: str) -> list[str]:
         try:
@@ -41,43 +41,43 @@ def completer(names: Callable[[], Iterable[str]]) -> Completer:
 
 
 def manifests() -> Path:
-    """The folder that :func:`kit.catalogue.manifests_folder` names, without the import of every manifest's type."""
+    """Return :func:`kit.catalogue.manifests_folder` without importing the type of every manifest."""
     folders = (registry.PACKAGE.parent / "manifests", registry.PACKAGE / "manifests")
     return next((folder for folder in folders if folder.is_dir()), folders[0])
 
 
 def files(kind: str) -> list[str]:
-    """File names of ``scales`` or ``tables``, without the ending."""
+    """Return the file names in ``scales`` or ``tables``, without the ending."""
     return sorted(path.stem for path in (manifests() / kind).glob("*.toml"))
 
 
 def model_names() -> list[str]:
-    """The models of ``models.toml``."""
+    """Return the names of the models in ``models.toml``."""
     models = tomllib.loads((manifests() / "models.toml").read_text(encoding="utf-8")).get("models")
     return list(models) if isinstance(models, dict) else []
 
 
 def table_names() -> list[str]:
-    """The tables by number, in order, then by name: ``1``, ``2``, ``table-1``, ``table-2``."""
+    """Return the tables by number, in order, then by name: ``1``, ``2``, ``table-1``, ``table-2``."""
     names = files("tables")
     numbers = [name.removeprefix("table-") for name in names if name.removeprefix("table-").isdigit()]
     return [*sorted(numbers, key=int), *names]
 
 
 def scale_names() -> list[str]:
-    """``auto``, and the scales."""
+    """Return ``auto`` and the names of the scales."""
     return ["auto", *files("scales")]
 
 
 def runtime_names() -> Iterable[str]:
-    """Where jobs can run."""
+    """Return the names of the runtimes that jobs can run in."""
     from kit.containers import RUNTIMES
 
     return RUNTIMES
 
 
 def plugins(kind: str) -> Callable[[], list[str]]:
-    """Return what lists the plug-ins of a kind."""
+    """Return a function that lists the plug-ins of a kind."""
     return lambda: registry.names(kind)
 
 

@@ -328,10 +328,10 @@ def matched_file(benchmark: str, problems: "Sequence[Problem]", texts: Sequence[
 
 
 def check_out(out: Path) -> None:
-    """Nothing that is there is overwritten, and what is not there can be made.
+    """Check that ``--out`` names a file or folder that is not there yet and can be made.
 
     Raises:
-        RequestError: it is there, or can't be.
+        RequestError: it is there already, or can't be made.
     """
     name = one_line(str(out))
     if os.path.lexists(out):  # Path.exists raises on a name that is too long
@@ -349,7 +349,7 @@ def check_out(out: Path) -> None:
 
 
 def check_template(path: Path, text: str) -> None:
-    """A chat template must render a chat of one turn each, before a model is loaded for it.
+    """Check that a chat template renders a chat of two turns, before a model is loaded.
 
     Raises:
         RequestError: it does not compile, refuses that chat, or takes too much time, memory or characters for it.
@@ -368,7 +368,7 @@ def check_template(path: Path, text: str) -> None:
 
 
 def partial(out: Path) -> Path:
-    """Where ``out`` is written before it is renamed; nothing is left there of a run that was killed."""
+    """Return the path at which ``out`` is written before it is renamed, with a killed run's leftovers removed."""
     path = out.with_name(f".{out.name}.partial")
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
@@ -378,11 +378,11 @@ def partial(out: Path) -> Path:
 
 
 def place(out: Path, write: Callable[[Path], object]) -> None:
-    """Write beside ``out`` and rename: it is there whole, or not at all.
+    """Write beside ``out`` and rename, so that it is there whole or not at all.
 
     Raises:
-        KitError: the disk is full, a permission is gone, or somebody made ``out`` meanwhile; then what was computed
-            stays under the other name.
+        KitError: the disk is full, a permission is gone, or ``out`` was made meanwhile; then the result stays under the
+            other name.
     """
     name = one_line(str(out))
     try:
@@ -409,15 +409,15 @@ def run_bench(
     quiet: bool = False,
     unsafe_exec: bool = False,
 ) -> list["Artifact"]:
-    """Run the bench's jobs that have not run yet, and give the artifacts of ``keys``; exit 1 if one failed.
+    """Run the jobs of a workbench that have not run yet, and return the artifacts of ``keys``; exit 1 if a job failed.
 
     Args:
-        bench: its plan.
-        keys: the jobs whose artifacts are wanted.
-        store_path: where they go.
+        bench: the workbench with the plan.
+        keys: keys of the jobs whose artifacts are returned.
+        store_path: folder of the store.
         mirror: a folder with copies of pinned files.
-        quiet: show no job; an error is told all the same.
-        unsafe_exec: run model-written code where no sandbox can be had.
+        quiet: whether jobs are not shown; errors are.
+        unsafe_exec: whether model-written code runs where no sandbox can be had.
     """
     from rich.console import Console
 

@@ -1,4 +1,4 @@
-"""What `kit grade` prints: a line for each metric and one that says how it was graded, or one JSON document."""
+"""The output of `kit grade`: a line for each metric and one on the grading, or one JSON document."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -12,24 +12,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Graded:
-    """The results of one completions file, and how they came about."""
+    """The results of one completions file, with the facts of their grading."""
 
     benchmark: str
-    """Its module's name."""
+    """Name of the benchmark's module."""
     version: int
-    """The grader's."""
+    """Version of the benchmark's grader."""
     protocol: str
     completions: "Completions"
     """The texts that were graded, and how they were found in the file."""
     tier: str | None
-    """How the sandbox was closed; None where no code ran."""
+    """The sandbox's kind of isolation; None where no code ran."""
     results: "list[Result]"
-    """One a metric, in the benchmark's order."""
+    """One result for each metric, in the benchmark's order."""
     measures: "Mapping[str, Measure]"
     """metric -> its unit and digits."""
 
     def to_json(self) -> dict[str, Any]:
-        """Return the document of ``--json``."""
+        """Return the JSON document that ``--json`` prints."""
         return {
             "schema": 1,
             "benchmark": self.benchmark,
@@ -45,7 +45,7 @@ class Graded:
         }
 
     def lines(self) -> Iterator[str]:
-        """Yield what a reader sees: each number in its unit with its standard error, then the last line."""
+        """Yield the printed lines: each number in its unit with its standard error, then one on the grading."""
         for result in self.results:
             measure = self.measures[result.metric]
             units = f"{round(result.value * result.n):>6,} of {result.n:,}"

@@ -22,15 +22,15 @@ def job(
     from kit.containers.preparing import prepare
     from kit.report import plain, terminal
     from kit.run.execute import execute
-    from kit.run.jobfiles import check_versions, check_words
+    from kit.run.jobfiles import check_fields, check_versions
     from kit.run.launch import Options
     from kit.store import Store
 
     check_mirror(mirror)
     opened = Store.existing(store)
     found = opened.job(opened.find(key))
-    check_words(found)
-    if all(map(opened.has, found.inputs.values())):  # else it does not run, and what it waits for is said below
+    check_fields(found)
+    if all(map(opened.has, found.inputs.values())):  # else it does not run, and the missing inputs are named below
         check_versions(found)
     options = Options(
         store=opened.root,
@@ -63,7 +63,7 @@ def doctor(
 
 
 def list_unpinned(*, as_json: bool) -> None:
-    """One line for each thing without a pin."""
+    """Print one line for each revision, hash or digest that is not pinned."""
     from dataclasses import asdict
 
     from kit.check.pins import describe, pins, unpinned

@@ -1,4 +1,4 @@
-"""A plan as it is listed: one line a job, and what all of them are estimated to take."""
+"""The printed list of a plan: one line a job, and estimates of time, disk and GPU-hours for all."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def formula() -> str:
-    """How costs are estimated, in words; what each argument of the functions is left out."""
+    """Return the text that explains how costs are estimated, without the lists of the functions' arguments."""
     import re
 
     from kit.plan import costs
@@ -20,7 +20,7 @@ def formula() -> str:
 
 
 def totals(plan: "Plan") -> dict[str, float]:
-    """Jobs a stage, and the estimated GPU-hours, seconds one after the other and disk of all."""
+    """Return the number of jobs for each stage, and the estimated GPU-hours, seconds and disk bytes of all jobs."""
     stages: dict[str, float] = {}
     for job in plan.jobs.values():
         stages[job.stage] = stages.get(job.stage, 0) + 1
@@ -29,12 +29,12 @@ def totals(plan: "Plan") -> dict[str, float]:
 
 
 def estimated(jobs: "Iterable[Job]", name: str) -> float:
-    """One resource of some jobs, summed."""
+    """Return the sum of one resource over some jobs."""
     return sum(float(job.resources.get(name, 0)) for job in jobs)
 
 
 def price(jobs: "Iterable[Job]") -> str:
-    """GPU-hours where GPUs are used, else the time; empty for what costs next to nothing."""
+    """Return jobs' GPU-hours where GPUs are used, else their time; empty where that is below three seconds."""
     jobs = list(jobs)
     if hours := estimated(jobs, "gpu_hours"):
         return f"{hours:,.1f} GPU-h"
@@ -43,7 +43,7 @@ def price(jobs: "Iterable[Job]") -> str:
 
 
 def show_plan(console: "Console", plan: "Plan", store: "Store") -> None:
-    """One line a job, and the sums."""
+    """Print one line for each job of a plan, and one with the sums."""
     from rich.text import Text
 
     from kit.report import plain
@@ -56,12 +56,12 @@ def show_plan(console: "Console", plan: "Plan", store: "Store") -> None:
     estimates = ("gpu_hours", "wall_s", "disk_bytes")
     stages = ", ".join(f"{int(count)} {name}" for name, count in sums.items() if name not in estimates)
     text = f"{len(plan.jobs)} jobs: {stages}; about {price(plan.jobs.values()) or '0 min'}"
-    todo = [job for key, job in plan.jobs.items() if not store.has(key)]
-    left = f"; to do: {len(todo)}, about {price(todo) or '0 min'}" if len(todo) < len(plan.jobs) else ""
+    missing = [job for key, job in plan.jobs.items() if not store.has(key)]
+    left = f"; to do: {len(missing)}, about {price(missing) or '0 min'}" if len(missing) < len(plan.jobs) else ""
     console.print(Text(f"{text}, {sums['disk_bytes'] / 1e9:,.1f} GB{left}", style="bold"), soft_wrap=True)
 
 
-def say_noted(console: "Console", store: "Store", keys: "Iterable[str]") -> None:
+def print_unpinned_hashes(console: "Console", store: "Store", keys: "Iterable[str]") -> None:
     """Print the sha256 of each file that was fetched without one in its manifest; the artifacts' facts hold it."""
     from rich.text import Text
 

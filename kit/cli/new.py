@@ -1,4 +1,4 @@
-"""``kit new``: a commented manifest of one's own that this machine can run."""
+"""``kit new``: writes a commented manifest of the user's own, which this machine can run."""
 
 import json
 import shlex
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 TEMPLATE = registry.PACKAGE / "bundled" / "manifest.toml"
 EVOLVERS = ("qwen-2-7b-instruct", "qwen-2-72b-instruct")
-"""The roles whose players evolve: Table 2's."""
+"""Models of the paper whose players evolve: those of Table 2."""
 RESPONDER = "qwen-2.5-72b-instruct"
 BASE = "llama-3.2-3b"
 SEEDS = "alpaca"
@@ -79,7 +79,7 @@ def manifest_text(catalogue: "Catalogue", scale_name: str, file: Path) -> str:
 
 
 def limits_text(scale: "Scale", name: str) -> str:
-    """Return which numbers of the manifest a small scale lowers, in a sentence for its comment."""
+    """Return a sentence, for the manifest's comment, on the numbers that a small scale lowers."""
     limits = scale.limits.model_dump(exclude_none=True)
     if not limits:
         return f"Scale {name} takes all numbers as they stand."
@@ -88,10 +88,10 @@ def limits_text(scale: "Scale", name: str) -> str:
 
 
 def check_new(file: Path, text: str) -> None:
-    """Check that the other commands will take the file by its name.
+    """Check that the other commands will accept the manifest by its file name.
 
     Raises:
-        RequestError: it does not end in .toml, or its table would have the name of one of the kit's own.
+        RequestError: it does not end in .toml, or its table would have the same name as one of the kit's.
     """
     from kit.catalogue import Catalogue, manifests_folder
     from kit.catalogue.manifest import UserManifest

@@ -1,4 +1,4 @@
-"""What `kit evolve`, `respond`, `answer`, `sft` and `grade` say of the rows at their end, as the facts have it."""
+"""The last line of `kit evolve`, `respond`, `answer`, `sft` and `grade`: rows and faults, out of artifacts' facts."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -10,18 +10,18 @@ from kit.errors import KitError
 if TYPE_CHECKING:
     from kit.store import Artifact
 
-Given = ParamSpec("Given")
-Said = TypeVar("Said", str, list[str])
+Arguments = ParamSpec("Arguments")
+Text = TypeVar("Text", str, list[str])
 
-NAMED = 6
-"""Fields that are not read and that one line names; an artifact's facts have all."""
+MOST_FIELDS = 6
+"""Most unread fields that one line names; an artifact's facts have all of them."""
 
 
-def _from_facts(line: Callable[Given, Said]) -> Callable[Given, Said]:
-    """Wrap a line made from facts: facts that no stage writes (a head may be somebody else's) become a KitError."""
+def _from_facts(line: Callable[Arguments, Text]) -> Callable[Arguments, Text]:
+    """Wrap a function of facts: facts that no stage writes (a head may be written by others) raise a KitError."""
 
     @wraps(line)
-    def checked(*args: Given.args, **kwargs: Given.kwargs) -> Said:
+    def checked(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Text:
         try:
             return line(*args, **kwargs)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -35,7 +35,7 @@ def _from_facts(line: Callable[Given, Said]) -> Callable[Given, Said]:
 
 @_from_facts
 def cut(artifacts: Sequence["Artifact"], max_tokens: int) -> str:
-    """Say how many texts ran into the limit, a round after the other: they end in the middle of a sentence."""
+    """Return a phrase that counts, for each round, the texts that were cut at the limit; empty if there are none."""
     rounds: dict[Any, int] = {}
     for artifact in artifacts:  # a round of several steps has several
         round = artifact.job.params.get("round")
@@ -51,20 +51,20 @@ def cut(artifacts: Sequence["Artifact"], max_tokens: int) -> str:
 
 @_from_facts
 def written(artifacts: Sequence["Artifact"], rows: int, asked: int | None) -> str:
-    """Say what a model's texts were made from, and which are not whole or were left out; the first one read the file.
+    """Return phrases on the file that a model's texts were made from, and on texts that are not whole or left out.
 
     Args:
-        artifacts: of each round, and of each step of a round.
-        rows: texts that came out.
-        asked: how many rows were asked for, if it was said.
+        artifacts: one for each step of each round; the first has the facts of the file.
+        rows: number of texts.
+        asked: number of rows that ``--rows`` asked for, if it was given.
     """
     first, last, dropped = artifacts[0].facts, dict[str, Any](), Counter[str]()
     for artifact in artifacts:
         last |= artifact.facts
         dropped.update(artifact.facts.get("dropped", {}))
-    read = dict(first) | {"half_characters": sum(artifact.facts.get("half_characters", 0) for artifact in artifacts)}
+    facts = dict(first) | {"half_characters": sum(artifact.facts.get("half_characters", 0) for artifact in artifacts)}
     parts = [f"of {asked:,} asked for (--rows)"] if asked is not None and rows < asked else []
-    parts += as_read(read)
+    parts += as_read(facts)
     for name, sentence in (
         ("too_long", "too long to be asked"),
         ("empty", "with no response"),
@@ -86,7 +86,7 @@ def unread(artifact: "Artifact") -> list[str]:
 
 @_from_facts
 def trained(facts: Mapping[str, Any], max_length: int) -> str:
-    """What became of the pairs and of the loss."""
+    """Return a sentence on a training: the pairs that it used and left out, and the loss."""
     parts = [f"tuned on {facts['examples']:,} pairs in {facts['steps']:,} steps"]
     parts += [f"loss {facts['loss_first']:.3f} to {facts['loss_last']:.3f}"]
     if facts["truncated"]:
@@ -100,16 +100,16 @@ def trained(facts: Mapping[str, Any], max_length: int) -> str:
 
 
 def as_read(facts: Mapping[str, Any]) -> list[str]:
-    """What a file had beside instruction, input and output, what of it was mended, and what was left unread."""
-    counted = (
+    """Return phrases on a file: fields beside instruction, input and output, texts that were mended, unread fields."""
+    sentences = (
         ("with_system", "{:,} with a system prompt"),
         ("with_history", "{:,} with a history"),
         ("half_characters", "half characters replaced by U+FFFD: {:,}"),
         ("byte_order_marks", "byte-order marks dropped: {:,}"),
     )
-    parts = [sentence.format(facts[name]) for name, sentence in counted if facts.get(name)]
+    parts = [sentence.format(facts[name]) for name, sentence in sentences if facts.get(name)]
     if fields := facts.get("unread_fields"):
         named = [f"{name!r} of {count:,}" for name, count in fields.items()]
-        more = [f"{len(named) - NAMED:,} more fields"] if len(named) > NAMED else []
-        parts.append("not read: " + ", ".join([*named[:NAMED], *more]))
+        more = [f"{len(named) - MOST_FIELDS:,} more fields"] if len(named) > MOST_FIELDS else []
+        parts.append("not read: " + ", ".join([*named[:MOST_FIELDS], *more]))
     return parts

@@ -33,7 +33,7 @@ KINDS = (
     "hardware",
     "deviations",
 )
-"""What :func:`types` has a type for; a manifest of one's own first."""
+"""Kinds of manifests, in the order of :func:`types`; the user's own manifest comes first."""
 
 
 @app.command()
@@ -60,13 +60,13 @@ def schema(
 
 
 def types() -> "dict[str, type[Strict]]":
-    """The type of each kind of manifest."""
+    """Return the type of each kind of manifest."""
     from kit.catalogue.manifest import DatasetsFile, ExperimentsFile, ModelsFile, Scale, UserManifest, ViewFile
     from kit.catalogue.paper import PaperTable, ScalarsFile
     from kit.check.settings import DeviationsFile
     from kit.plan.estimate import MachinesFile
 
-    found = (
+    models = (
         UserManifest,
         ModelsFile,
         DatasetsFile,
@@ -78,7 +78,7 @@ def types() -> "dict[str, type[Strict]]":
         MachinesFile,
         DeviationsFile,
     )
-    return dict(zip(KINDS, found, strict=True))
+    return dict(zip(KINDS, models, strict=True))
 
 
 def schema_text(kind: str) -> str:
@@ -153,7 +153,7 @@ def _docstrings(kind: type[Any]) -> Iterator[tuple[str, str]]:
 
 
 def _tidy(node: Any) -> Any:
-    """The schema with docstrings as plain text, and without the default null."""
+    """Return the schema with docstrings as plain text, and without the default null."""
     if isinstance(node, list):
         return [_tidy(item) for item in node]
     if not isinstance(node, dict):

@@ -14,10 +14,10 @@ from kit.errors import KitError, RequestError
 if TYPE_CHECKING:
     from kit.store import Artifact, Store
 
-NAMED = 6
-"""Names that one line names."""
+MOST_NAMES = 6
+"""Most names that one line lists."""
 LONGEST_LINE = 1 << 20
-"""Bytes of a row that are shown."""
+"""Most bytes that are shown of a row."""
 
 store_app = typer.Typer(no_args_is_help=True, help="Look at artifacts, check them, throw away what nobody needs.")
 app.add_typer(store_app, name="store")
@@ -28,7 +28,7 @@ def list_artifacts(
     store: StoreDir = DEFAULT_STORE,
     json: Annotated[bool, typer.Option("--json", help="JSONL: one JSON object an artifact")] = False,
 ) -> None:
-    """One line an artifact: key, rows, bytes, when, what."""
+    """List artifacts, one a line: key, rows, bytes, time, job."""
     from kit.store import Store
 
     opened = Store.existing(store)
@@ -48,7 +48,7 @@ def show(
     store: StoreDir = DEFAULT_STORE,
     rows: Annotated[int, typer.Option(help="Show so many rows of each JSONL file", min=0)] = 0,
 ) -> None:
-    """The head of one artifact: its job, files, facts and provenance."""
+    """Show the head of one artifact: its job, files, facts and provenance."""
     from kit.store import Store
 
     opened = Store.existing(store)
@@ -126,7 +126,7 @@ def gc(
     from kit.store import Store
 
     opened = Store.existing(store)
-    doomed = not_needed(opened, keep, scale) if keep else []
+    unneeded = not_needed(opened, keep, scale) if keep else []
     verb = "would remove" if dry_run else "removed"
     faults: list[str] = []
     leftovers = opened.half_written(remove=not dry_run, faults=faults)
@@ -134,63 +134,66 @@ def gc(
         say(f"{verb} a half-written {key[:10]}  {megabytes(size)}")
     if unknown := opened.unknown():
         say(
-            f"left alone, as no name that the kit gives: {', '.join(map(repr, unknown[:NAMED]))}{more(unknown)}",
+            f"left alone, as no name that the kit gives: {', '.join(map(repr, unknown[:MOST_NAMES]))}{more(unknown)}",
             err=True,
         )
-    if not doomed:
+    if not unneeded:
         if keep:
             say("no artifact to remove: the tables need all that are there")
         elif not leftovers:
             say("nothing to remove")
     else:
-        remove_artifacts(opened, doomed, faults, dry_run=dry_run, yes=yes)
+        faults += remove_artifacts(opened, unneeded, dry_run=dry_run, yes=yes)
     for fault in faults:
         say(fault, err=True)
     if faults:
         sys.exit(1)
 
 
-def remove_artifacts(store: "Store", doomed: list["Artifact"], faults: list[str], *, dry_run: bool, yes: bool) -> None:
-    """Name artifacts, ask, and remove those on which no run works.
+def remove_artifacts(store: "Store", artifacts: list["Artifact"], *, dry_run: bool, yes: bool) -> list[str]:
+    """List artifacts, ask for confirmation, and remove those that no run is working on.
 
     Args:
-        store: which has them.
-        doomed: the artifacts.
-        faults: takes a sentence for each that stays.
-        dry_run: whether they are named alone.
-        yes: whether nobody is asked.
+        store: the store that has them.
+        artifacts: the artifacts to remove.
+        dry_run: whether they are listed and not removed.
+        yes: whether they are removed without asking.
+
+    Returns:
+        A sentence for each artifact that could not be removed.
 
     Raises:
-        RequestError: nobody said yes, and nobody can be asked.
+        RequestError: ``yes`` is not given, and there is no terminal on which to ask.
     """
-    total = f"{len(doomed)} artifacts, {megabytes(sum(map(size_of, doomed)))}"
-    for artifact in doomed:
+    total = f"{len(artifacts)} artifacts, {megabytes(sum(map(size_of, artifacts)))}"
+    for artifact in artifacts:
         line = f"{artifact.key[:10]}  {megabytes(size_of(artifact)):>12}  {artifact.job.id}"
         say(f"{'would remove' if dry_run else 'to remove'} {line}")
     if dry_run:
         say(f"would remove {total}")
-        return
+        return []
     if not yes:
         if not sys.stdin.isatty():
             raise RequestError(f"store {store.root}: {total} to remove, for good; say --yes to do it")
         typer.confirm(f"Remove {total}, for good?", abort=True)
-    gone = []
-    for artifact in doomed:
+    removed, faults = [], []
+    for artifact in artifacts:
         try:
             store.remove(artifact.key)
-            gone.append(artifact)
+            removed.append(artifact)
         except KitError as error:
             faults.append(f"{artifact.key[:10]}  is left: {error}")
-    say(f"removed {len(gone)} artifacts, {megabytes(sum(map(size_of, gone)))}")
+    say(f"removed {len(removed)} artifacts, {megabytes(sum(map(size_of, removed)))}")
+    return faults
 
 
 def more(names: list[str]) -> str:
-    """Return how many names are not named."""
-    return f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
+    """Return a phrase that counts the names beyond those that a line lists; empty if there are none."""
+    return f" and {len(names) - MOST_NAMES:,} more" if len(names) > MOST_NAMES else ""
 
 
 def readable(store: "Store", keys: list[str]) -> Iterator["Artifact"]:
-    """The artifacts whose heads can be read; of each other one a line on standard error."""
+    """Yield the artifacts whose heads can be read; print a line on standard error for each other."""
     for key in keys:
         try:
             artifact = store.get(key)
@@ -201,10 +204,10 @@ def readable(store: "Store", keys: list[str]) -> Iterator["Artifact"]:
 
 
 def not_needed(store: "Store", tables: list[str], scale: str | None) -> list["Artifact"]:
-    """The artifacts that these tables don't need, at one scale or at any; a damaged one is named, and none of them.
+    """Return the artifacts that these tables don't need, at one scale or at any; damaged ones are only printed.
 
     Raises:
-        RequestError: no such table or scale; or a table that can't be planned at it.
+        RequestError: there is no such table or scale, or a table can't be planned at it.
     """
     from kit.catalogue import Catalogue, manifests_folder
     from kit.plan.planning import plan_tables
@@ -216,7 +219,7 @@ def not_needed(store: "Store", tables: list[str], scale: str | None) -> list["Ar
 
 
 def name_of(store: "Store", key: str) -> str:
-    """``grade/gsm8k: ``; empty where the head can't be read, which is a fault of its own."""
+    """Return an artifact's job id and a colon, ``grade/gsm8k: ``; empty where its head can't be read."""
     try:
         return f"{store.get(key).job.id}: "
     except KitError:
@@ -224,10 +227,10 @@ def name_of(store: "Store", key: str) -> str:
 
 
 def size_of(artifact: "Artifact") -> int:
-    """Bytes of an artifact's files."""
+    """Return the total size of an artifact's files in bytes."""
     return sum(int(file["size_bytes"]) for file in artifact.files.values())
 
 
 def megabytes(size: int) -> str:
-    """Bytes as they are read."""
+    """Return a size as text, in MB or in bytes."""
     return f"{size / 1e6:,.1f} MB" if size >= 1e5 else f"{size:,} bytes"

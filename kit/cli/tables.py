@@ -1,4 +1,4 @@
-"""``kit reproduce``, ``plan``, ``verify``, ``report``, ``fetch``, ``run``: a table, or a manifest of one's own."""
+"""``kit reproduce``, ``plan``, ``verify``, ``report``, ``fetch``, ``run``: for tables, or for a user's own manifest."""
 
 import sys
 from collections.abc import Callable
@@ -24,7 +24,7 @@ from kit.cli import (
     store_to_read,
 )
 from kit.cli.completing import complete_table
-from kit.cli.listing import formula, say_noted, show_plan, totals
+from kit.cli.listing import formula, print_unpinned_hashes, show_plan, totals
 from kit.errors import RequestError, one_line
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def reproduce(
         dry_run=dry_run,
         yes=yes,
         unsafe=unsafe_exec,
-        auto=chosen_here(tables, scale),
+        auto=machine_chooses_scale(tables, scale),
         runtime=runtime,
     )
 
@@ -104,7 +104,7 @@ def run_plan(
     auto: bool = False,
     runtime: str = "local",
 ) -> None:
-    """Plan, ask if it is dear, run, and print every table; exit 1 if a job failed."""
+    """Plan, ask for confirmation if it is expensive, run, and print every table; exit 1 if a job failed."""
     from rich.text import Text
 
     from kit.report import make_grid, plain, terminal
@@ -115,15 +115,15 @@ def run_plan(
     console = terminal.console()
     plan = make()
     check_mirror(mirror)
-    say_choices(console, plan, auto=auto)
+    print_choices(console, plan, auto=auto)
     if dry_run:
         show_plan(console, plan, store_to_plan(store_path))
         return
     store = store_to_plan(store_path)
-    todo = [job for key, job in plan.jobs.items() if not store.has(key)]
-    containers = where_to_run(plan, todo, runtime, mirror)
+    missing = [job for key, job in plan.jobs.items() if not store.has(key)]
+    containers = find_containers(plan, missing, runtime, mirror)
     store = Store.open(store_path)
-    before_running(todo, store, plan.scale, ask=not yes)
+    check_costs(missing, store, plan.scale, ask=not yes)
     options = Options(
         store=store.root,
         mirror=mirror,
@@ -132,8 +132,8 @@ def run_plan(
     )
     with terminal.Live(console, len(plan.jobs)) as live:
         outcome = execute(plan.jobs, store, options, live)
-    name_interruptions(console, plan, outcome)
-    say_noted(console, store, outcome.done)
+    print_interrupted(console, plan, outcome)
+    print_unpinned_hashes(console, store, outcome.done)
     for name in plan.tables:
         console.print()
         console.print(terminal.grid_table(make_grid(name, plan, store), console.width))
@@ -144,25 +144,25 @@ def run_plan(
         sys.exit(1)
 
 
-def where_to_run(plan: "Plan", todo: "list[Job]", runtime: str, mirror: Path | None) -> "Containers | None":
-    """What the jobs to do run in, looked up before the first of them starts; None for this environment.
+def find_containers(plan: "Plan", missing: "list[Job]", runtime: str, mirror: Path | None) -> "Containers | None":
+    """Return the containers for the missing jobs, before the first of them starts; None where they run in this Python.
 
     Raises:
-        RequestError: the machine or the runtime is not what the jobs need.
+        RequestError: the machine or the runtime lacks something that the jobs need.
     """
-    if not todo and runtime == "local":
+    if not missing and runtime == "local":
         return None
     from kit.containers.preparing import prepare
     from kit.plan.planning import check_machine, this_machine
     from kit.workers import kind_of
 
-    if any(kind_of(job).accelerated for job in todo):
+    if any(kind_of(job).accelerated for job in missing):
         check_machine(plan, this_machine())
-    return prepare(runtime, todo, mirror)
+    return prepare(runtime, missing, mirror)
 
 
-def name_interruptions(console: "Console", plan: "Plan", outcome: "Outcome") -> None:
-    """Say which jobs an earlier run had left half-written."""
+def print_interrupted(console: "Console", plan: "Plan", outcome: "Outcome") -> None:
+    """Print which jobs an earlier run had left half-written."""
     from rich.text import Text
 
     from kit.report import plain
@@ -175,40 +175,40 @@ def name_interruptions(console: "Console", plan: "Plan", outcome: "Outcome") -> 
         console.print(Text(text, style="yellow"), soft_wrap=True)
 
 
-def chosen_here(tables: list[str], scale: str) -> bool:
-    """Whether this machine decides on the scale: nobody named one, and a manifest names its own."""
+def machine_chooses_scale(tables: list[str], scale: str) -> bool:
+    """Return whether this machine decides on the scale: none is given, and no manifest names its own."""
     return scale == "auto" and not any(name.endswith(".toml") for name in tables)
 
 
-def say_choices(console: "Console", plan: "Plan", *, auto: bool) -> None:
-    """The scale, if nobody named it, and what a reader must know of the plan."""
+def print_choices(console: "Console", plan: "Plan", *, auto: bool) -> None:
+    """Print the scale, if this machine chose it, and the notes of the plan."""
     from rich.text import Text
 
     from kit.report import plain
 
     if auto:
-        why = "no GPU here" if plan.scale == "smoke" else "the largest that this machine holds"
-        console.print(Text(f"scale {plan.scale}: {why}; --scale (make: SCALE=) names another"), soft_wrap=True)
+        reason = "no GPU here" if plan.scale == "smoke" else "the largest that this machine holds"
+        console.print(Text(f"scale {plan.scale}: {reason}; --scale (make: SCALE=) names another"), soft_wrap=True)
     for note in plan.notes:
         console.print(Text(f"note: {plain(note)}", style="dim"), soft_wrap=True)
 
 
-def before_running(todo: "list[Job]", store: "Store", scale: str, *, ask: bool) -> None:
-    """Refuse what can't end well, and ask before what is dear.
+def check_costs(missing: "list[Job]", store: "Store", scale: str, *, ask: bool) -> None:
+    """Check that the disk has room for the missing jobs, and ask before more than one GPU-hour is spent.
 
     Raises:
-        RequestError: too little disk is free, or more than a GPU-hour is needed and nobody said yes.
+        RequestError: too little disk is free, or more than a GPU-hour is needed and nobody confirmed it.
     """
     import shutil
 
-    need = sum(int(job.resources.get("disk_bytes", 0)) for job in todo)
+    need = sum(int(job.resources.get("disk_bytes", 0)) for job in missing)
     free = shutil.disk_usage(store.root).free
     if need > free:
         raise RequestError(
-            f"store {store.root}: the {len(todo)} jobs to do need about {need / 1e9:.1f} GB of disk, "
+            f"store {store.root}: the {len(missing)} jobs to do need about {need / 1e9:.1f} GB of disk, "
             f"{free / 1e9:.1f} GB are free; make room, or name another --store"
         )
-    hours = sum(float(job.resources.get("gpu_hours", 0)) for job in todo)
+    hours = sum(float(job.resources.get("gpu_hours", 0)) for job in missing)
     if hours > GPU_HOURS_WITHOUT_ASKING and ask:
         text = f"this needs about {hours:,.0f} GPU-hours at scale {scale}"
         if not sys.stdin.isatty():
@@ -239,7 +239,7 @@ def plan(
         opened.plan(job)
     if not json:
         console = Console(highlight=False)
-        say_choices(console, found, auto=chosen_here(tables, scale))
+        print_choices(console, found, auto=machine_chooses_scale(tables, scale))
         show_plan(console, found, opened)
         return
     document = {
@@ -347,19 +347,19 @@ def fetch(
     console = Console()
     with terminal.Live(console, len(jobs)) as live:
         outcome = execute(jobs, opened, options, live)
-    say_noted(console, opened, outcome.done)
+    print_unpinned_hashes(console, opened, outcome.done)
     console.print(terminal.summary(outcome))
     if outcome.failed:
         sys.exit(1)
 
 
 def stored_tables(store: "Store", scale: str) -> list[str]:
-    """The tables that the store has every number of, at this scale; where there is none, those it has some of.
+    """Return the tables whose numbers are all in the store, at this scale; if there are none, those with some numbers.
 
-    Tables share jobs, so that one table's numbers may be some of another's: what is left out is said.
+    Tables share jobs, so the numbers of one may be some of another's: tables that are left out are printed.
 
     Raises:
-        RequestError: it has no number of any.
+        RequestError: the store has no number of any table.
     """
     from kit.plan.planning import ALL, plan_tables
 

@@ -29,27 +29,27 @@ FETCH_VARIABLES = ("HF_TOKEN", "HF_ENDPOINT", *PROXIES, *(name.lower() for name 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
-    """A built image."""
+    """An image that was built for the kit, as its runtime describes it."""
 
     name: str
-    """Its name for the runtime: ``localhost/kit-cpu``, or a .sif file."""
+    """Name of the image for the runtime: ``localhost/kit-cpu``, or a .sif file."""
     digest: str
-    """Recorded with everything that runs in it."""
+    """Digest of the image, recorded with everything that runs in it."""
     revision: str
     """The commit it was built from."""
     lock: str
     """sha256 of the lock it was built from."""
     id: str = ""
-    """Its id, by which it is started: a tag may mean another image by then; empty: the name is used."""
+    """Id by which the image is started, as its tag may be given to another image; empty: started by name."""
 
 
 def memory_cap(cores: int | None = None) -> str:
     """Return the memory limit of a container that runs model-written code, as runtimes write it: ``4g``.
 
-    There is room for what a program on each core may hold, and for the kit, if the machine has it.
+    It leaves room for one program a core and for the kit, if the machine has that much.
 
     Args:
-        cores: programs at a time; this process's if left out.
+        cores: number of programs that run at a time; by default the cores of this process.
     """
     wanted = math.ceil(memory_for(cores or len(os.sched_getaffinity(0))) / 2**30)
     return f"{max(1, min(wanted, memory_bytes() >> 30))}g"
@@ -66,15 +66,15 @@ class Containers:
 
     runtime: str
     images: Mapping[str, Image]
-    """Environment -> its image."""
+    """Environment -> the image built for it."""
     fetcher: Image | None = None
-    """The image that fetches: it has the hub's client, which the image ``grade`` lacks."""
+    """The image for fetch jobs: it has the hub's client, which the image ``grade`` lacks."""
     mounts: tuple[tuple[str, str], ...] = ()
-    """More folders and files to see, read-only: (here, in the container)."""
+    """Further folders and files that fetch jobs read: (path on the host, path in the container)."""
     memory_cap: str = field(default_factory=memory_cap)
-    """Of workers that run model-written code."""
+    """Memory limit of workers that run model-written code."""
     rootless: bool = False
-    """Whether a docker engine runs as the user who starts this: its root is that user, and nobody else may write."""
+    """Whether docker's engine runs as the calling user: root in a container is that user, and no other may write."""
 
     def image(self, kind: Kind, environment: str) -> Image:
         """Return the image that a worker of this kind runs in."""
@@ -83,28 +83,29 @@ class Containers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One container to be started."""
+    """One container to start: its image, command, mounts and limits."""
 
     kind: Kind
-    """The kind of worker: what it is closed off from, and whether it is capped."""
+    """The kind of worker, which decides on network and limits."""
     image: Image
-    words: Sequence[str]
-    """The command inside."""
+    command: Sequence[str]
+    """The command that runs in the container."""
     readable: Sequence[tuple[str, str]]
-    """(here, in the container), read-only."""
+    """Read-only mounts: (path on the host, path in the container)."""
     writable: Sequence[tuple[str, str]]
+    """Mounts that the container may write to."""
     environment: Mapping[str, str] = field(default_factory=dict)
     gpu: bool = False
     memory_cap: str = field(default_factory=memory_cap)
     name: str = ""
-    """The container's name, by which it can be ended."""
+    """Name of the container, by which it can be ended."""
     labels: Mapping[str, str] = field(default_factory=dict)
     workdir: str = ""
     """The folder that apptainer uses for ``/tmp``, which else is 64 MB in memory."""
     rootless: bool = False
     """See :class:`Containers`."""
     extra: Sequence[str] = ()
-    """More options of the runtime."""
+    """Further options for the runtime."""
 
 
 def image_name(environment: str) -> str:

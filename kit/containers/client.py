@@ -1,4 +1,4 @@
-"""Processes of docker and podman themselves: the environment that they need here, and how containers are ended."""
+"""The programs docker and podman: the environment that they need on this machine, and how containers are ended."""
 
 import contextlib
 import functools
@@ -20,57 +20,57 @@ from kit.store import Store
 from kit.workers import Kind
 
 STORE_LABEL, KEY_LABEL = "org.evolkit.store", "org.evolkit.key"
-"""Labels of every container: its store, and the job whose lock its run holds while the run lives."""
+"""Labels of every container: the store's id, and the key of the job whose lock its run holds as long as it lives."""
 SYS_RESOURCE = 1 << 24
 """The capability to raise limits (capability.h)."""
 
 
 def engine_environment() -> dict[str, str]:
-    """Return this process's environment, with a configuration that keeps podman within the limits here."""
-    conf = _limits()
-    return dict(os.environ) | ({"CONTAINERS_CONF": conf} if conf else {})
+    """Return this process's environment, with a configuration that keeps podman within this machine's limits."""
+    path = _configuration_file()
+    return dict(os.environ) | ({"CONTAINERS_CONF": path} if path else {})
 
 
 def client_environment(runtime: str, kind: Kind) -> dict[str, str]:
-    """Return the environment of the runtime's own process, with what apptainer passes on to a fetching container."""
+    """Return the environment for the runtime's own process; apptainer passes some of it on to a fetching container."""
     if runtime != "apptainer" or not kind.fetches:
         return engine_environment()
-    lent = {f"APPTAINERENV_{name}": os.environ[name] for name in FETCH_VARIABLES if name in os.environ}
-    return engine_environment() | lent
+    passed_on = {f"APPTAINERENV_{name}": os.environ[name] for name in FETCH_VARIABLES if name in os.environ}
+    return engine_environment() | passed_on
 
 
-def outside_hybrid_cgroups(words: Sequence[str]) -> list[str]:
+def outside_hybrid_cgroups(command: Sequence[str]) -> list[str]:
     """Return the command, run in a mount namespace without the second control-group tree where there are two.
 
     crun refuses to start while both trees are mounted ("cgroups in hybrid mode not supported"); the machine's own
     mounts stay as they are.
     """
     if not hybrid_cgroups():
-        return list(words)
+        return list(command)
     script = 'umount /sys/fs/cgroup/unified && exec "$@"'
-    return ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", *words]
+    return ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", *command]
 
 
 def end_container(runtime: str, name: str) -> None:
-    """Kill and remove a container, if it is there; apptainer's containers are processes of ours and not ended here."""
+    """Kill and remove a container if it is there; a container of apptainer is a process of this run, ended as one."""
     if runtime == "apptainer":
         return
-    for words in (["kill", name], ["rm", "--force", name]):
-        _ask(runtime, *words)
+    for arguments in (["kill", name], ["rm", "--force", name]):
+        _output_lines(runtime, *arguments)
 
 
-def end_left_over(runtime: str, store: Store) -> list[str]:
+def end_leftover_containers(runtime: str, store: Store) -> list[str]:
     """Kill the containers that dead runs left on this store; a live run holds the lock of its container's first job.
 
     Returns:
-        Their names.
+        Names of the killed containers.
     """
     if runtime == "apptainer":
         return []
-    form = "{{.Names}}"
+    label_filter = f"--filter=label={STORE_LABEL}={store_id(store)}"
     ended = []
-    for name in _ask(runtime, "ps", "--all", f"--filter=label={STORE_LABEL}={store_mark(store)}", f"--format={form}"):
-        for facts in json.loads("\n".join(_ask(runtime, "container", "inspect", name)) or "[]"):
+    for name in _output_lines(runtime, "ps", "--all", label_filter, "--format={{.Names}}"):
+        for facts in json.loads("\n".join(_output_lines(runtime, "container", "inspect", name)) or "[]"):
             # busy: a run is alive; else a label that the kit did not write, or a lock that is none
             with contextlib.suppress(KitError), store.lock(facts["Config"]["Labels"][KEY_LABEL]):
                 end_container(runtime, name)
@@ -78,22 +78,23 @@ def end_left_over(runtime: str, store: Store) -> list[str]:
     return ended
 
 
-def store_mark(store: Store) -> str:
-    """Return a label's value that names a store: the same for the same folder under the same path."""
+def store_id(store: Store) -> str:
+    """Return the label's value that names a store: the same for the same folder under the same path."""
     root = store.root.resolve()
     return hashlib.sha256(f"{root.stat().st_ino} {root}".encode()).hexdigest()[:20]
 
 
-def _ask(runtime: str, *words: str) -> list[str]:
-    """Run a command of the runtime and return the lines that it prints."""
-    line = outside_hybrid_cgroups([runtime, *words]) if runtime == "podman" else [runtime, *words]
-    asked = subprocess.run(line, env=engine_environment(), text=True, capture_output=True, check=False)
-    return asked.stdout.splitlines()
+def _output_lines(runtime: str, *arguments: str) -> list[str]:
+    """Run a command of the runtime, and return the lines that it prints."""
+    command = [runtime, *arguments]
+    command = outside_hybrid_cgroups(command) if runtime == "podman" else command
+    result = subprocess.run(command, env=engine_environment(), text=True, capture_output=True, check=False)
+    return result.stdout.splitlines()
 
 
 @functools.lru_cache(maxsize=1)
-def _limits() -> str:
-    """Write a configuration file for podman and buildah where they need one here, and return its path; else nothing."""
+def _configuration_file() -> str:
+    """Write a configuration file for podman and buildah and return its path; empty where they need none."""
     if os.geteuid() != 0:
         return ""
     conf = configuration(Path("/proc/self/status").read_text(encoding="ascii"), hybrid=hybrid_cgroups())
@@ -109,10 +110,10 @@ def _limits() -> str:
 
 
 def configuration(status: str, *, hybrid: bool) -> dict[str, dict[str, Any]]:
-    """Return podman's configuration: limits no higher than ours, and a runtime for two control-group trees.
+    """Return podman's configuration: limits no higher than this process's, and a runtime for two control-group trees.
 
     Args:
-        status: what ``/proc/self/status`` says.
+        status: text of ``/proc/self/status``.
         hybrid: whether both control-group trees are mounted.
     """
     conf: dict[str, dict[str, Any]] = {}

@@ -1,4 +1,4 @@
-"""The command line of a container: everything is closed but its output folder."""
+"""The command line of a container: everything is closed to it but its output folder."""
 
 import os
 
@@ -11,58 +11,58 @@ def command(runtime: str, request: Request) -> list[str]:
 
     Args:
         runtime: docker, podman or apptainer.
-        request: what to run.
+        request: the container to start.
     """
     if runtime == "apptainer":
         return _apptainer(request)
-    words = [runtime, "run", "--rm", "--interactive", "--pull=never", "--read-only", "--cap-drop=all"]
-    words += ["--security-opt=no-new-privileges", "--tmpfs=/tmp:rw,nosuid,nodev,exec,mode=1777", "--shm-size=2g"]
-    words += ["--security-opt=label=disable"]  # SELinux would want every folder of the store relabelled
-    words += _user(runtime, rootless=request.rootless)
-    words += [f"--name={request.name}"] if request.name else []
-    words += [f"--label={name}={value}" for name, value in sorted(request.labels.items())]
-    words += ["--http-proxy=false"] if runtime == "podman" else []  # it would hand each container the host's, in full
+    line = [runtime, "run", "--rm", "--interactive", "--pull=never", "--read-only", "--cap-drop=all"]
+    line += ["--security-opt=no-new-privileges", "--tmpfs=/tmp:rw,nosuid,nodev,exec,mode=1777", "--shm-size=2g"]
+    line += ["--security-opt=label=disable"]  # SELinux would want every folder of the store relabelled
+    line += _user_options(runtime, rootless=request.rootless)
+    line += [f"--name={request.name}"] if request.name else []
+    line += [f"--label={name}={value}" for name, value in sorted(request.labels.items())]
+    line += ["--http-proxy=false"] if runtime == "podman" else []  # it would hand each container the host's, in full
     if not request.kind.network:
-        words += ["--network=none"]
+        line += ["--network=none"]
     if request.kind.untrusted:
-        words += [
+        line += [
             f"--memory={request.memory_cap}",
             f"--memory-swap={request.memory_cap}",
             f"--pids-limit={processes_cap()}",
         ]
     if request.gpu:
-        words += ["--gpus=all"] if runtime == "docker" else ["--device=nvidia.com/gpu=all"]
-    words += [f"--volume={here}:{there}:ro" for here, there in request.readable]
-    words += [f"--volume={here}:{there}:rw" for here, there in request.writable]
-    words += [f"--env={name}={value}" for name, value in sorted(request.environment.items())]
+        line += ["--gpus=all"] if runtime == "docker" else ["--device=nvidia.com/gpu=all"]
+    line += [f"--volume={host}:{inside}:ro" for host, inside in request.readable]
+    line += [f"--volume={host}:{inside}:rw" for host, inside in request.writable]
+    line += [f"--env={name}={value}" for name, value in sorted(request.environment.items())]
     if request.kind.fetches:
-        words += [f"--env={name}" for name in FETCH_VARIABLES if name in os.environ]
-    words += [*request.extra, f"--entrypoint={request.words[0]}"]
-    words += [request.image.id or request.image.name, *request.words[1:]]
-    return outside_hybrid_cgroups(words) if runtime == "podman" else words
+        line += [f"--env={name}" for name in FETCH_VARIABLES if name in os.environ]
+    line += [*request.extra, f"--entrypoint={request.command[0]}"]
+    line += [request.image.id or request.image.name, *request.command[1:]]
+    return outside_hybrid_cgroups(line) if runtime == "podman" else line
 
 
-def _user(runtime: str, *, rootless: bool = False) -> list[str]:
-    """Return the options that choose the container's user: the images' own where root starts it, else the caller."""
+def _user_options(runtime: str, *, rootless: bool = False) -> list[str]:
+    """Return the options for the container's user: the images' plain user where root starts it, else the caller."""
     if rootless:
         return ["--user=0:0"]
-    mine = os.geteuid()
-    if mine == 0:
+    uid = os.geteuid()
+    if uid == 0:
         return [f"--user={UID}:{UID}"]
     keep = ["--userns=keep-id"] if runtime == "podman" else []
-    return [*keep, f"--user={mine}:{os.getegid()}"]
+    return [*keep, f"--user={uid}:{os.getegid()}"]
 
 
 def _apptainer(request: Request) -> list[str]:
-    """Return apptainer's command line for the same; its images are read-only, and it runs as the caller."""
-    words = ["apptainer", "exec", "--containall", "--no-home", "--no-privs", "--cleanenv", "--no-init"]
+    """Return apptainer's command line for a request; its images are read-only, and it runs as the caller."""
+    line = ["apptainer", "exec", "--containall", "--no-home", "--no-privs", "--cleanenv", "--no-init"]
     if not request.kind.network:
-        words += ["--net", "--network=none"]
+        line += ["--net", "--network=none"]
     if request.kind.untrusted:
-        words += [f"--memory={request.memory_cap.upper()}", f"--pids-limit={processes_cap()}"]
-    words += [f"--workdir={request.workdir}"] if request.workdir else []
-    words += ["--nv"] if request.gpu else []
-    words += [f"--bind={here}:{there}:ro" for here, there in request.readable]
-    words += [f"--bind={here}:{there}" for here, there in request.writable]
-    words += [f"--env={name}={value}" for name, value in sorted(request.environment.items())]
-    return [*words, request.image.name, *request.words]
+        line += [f"--memory={request.memory_cap.upper()}", f"--pids-limit={processes_cap()}"]
+    line += [f"--workdir={request.workdir}"] if request.workdir else []
+    line += ["--nv"] if request.gpu else []
+    line += [f"--bind={host}:{inside}:ro" for host, inside in request.readable]
+    line += [f"--bind={host}:{inside}" for host, inside in request.writable]
+    line += [f"--env={name}={value}" for name, value in sorted(request.environment.items())]
+    return [*line, request.image.name, *request.command]

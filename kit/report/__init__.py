@@ -23,7 +23,7 @@ from kit.report.curves import CurveCell, CurveRun, make_curve_cell
 from kit.store import Store
 
 PLAYED = ("evolver", "responder", "base")
-"""Axes whose values are roles: a model plays each of them."""
+"""Axes whose values are models of the paper; at a small scale another model plays each of them."""
 NOT_ASCII = re.compile(r"[^\n -~]")
 """Characters that may have to be escaped before they are shown; most texts have few, and are searched at once."""
 
@@ -34,9 +34,9 @@ class Cell:
 
     address: CellAddress
     result: Result | None
-    """``None`` while a job of it is not done; of several seeds, the mean of their values and of their errors."""
+    """``None`` while one of its jobs is not done; for several seeds, the mean of their values and of their errors."""
     reference: float | None
-    """What the paper prints here, in the measure's unit."""
+    """The number that the paper prints here, in the measure's unit."""
     spread: float | None = None
     """Standard deviation between the runs of several seeds, as stored; ``None`` where there is one run."""
     measure: Measure = field(default_factory=Measure)
@@ -44,31 +44,31 @@ class Cell:
 
     @property
     def value(self) -> float | None:
-        """The value in the measure's unit."""
+        """The cell's value in the measure's unit; ``None`` while it is not computed."""
         return None if self.result is None else self.measure.in_unit(self.result.value)
 
     @property
     def error(self) -> float | None:
-        """The standard error over rows in the measure's unit; for percent, percentage points."""
+        """The value's standard error over rows in the measure's unit; for percent, percentage points."""
         return None if self.result is None else self.measure.in_unit(self.result.stderr)
 
     @property
     def run_spread(self) -> float | None:
-        """The standard deviation between runs in the measure's unit."""
+        """The value's standard deviation between runs in the measure's unit."""
         return None if self.spread is None else self.measure.in_unit(self.spread)
 
     @property
     def is_blank(self) -> bool:
-        """Whether no experiment gives it."""
+        """Whether no experiment gives this cell."""
         return not self.address.keys
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """One row of a table."""
+    """One row of a table, with its cells in the columns' order."""
 
     at: Coordinates
-    """axis -> value, what names the row."""
+    """axis -> value, by which the row is named."""
     cells: tuple[Cell, ...]
 
     def names(self) -> list[str]:
@@ -78,7 +78,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grid:
-    """A table with its numbers."""
+    """A table with its numbers, and with who plays the paper's models."""
 
     name: str
     table: Table
@@ -90,39 +90,39 @@ class Grid:
 
     @property
     def columns(self) -> Sequence[Column]:
-        """The table's columns of numbers, in order."""
+        """The columns of numbers, in order; curves stand in none."""
         return [column for column in self.table.columns if column.curve is None]
 
     def addresses(self) -> Iterator[CellAddress]:
-        """Yield where each number, then each curve, comes from."""
+        """Yield the address of each number, then of each curve."""
         yield from (cell.address for line in self.lines for cell in line.cells)
         yield from (cell.address for cell in self.curves)
 
     def units(self) -> list[str]:
-        """The units of its columns, each once."""
+        """Return the units of the columns, each once."""
         return list(dict.fromkeys(column.measure.unit for column in self.columns))
 
     def heading(self, column: Column) -> str:
-        """What stands above a column: its name, with the unit where the table has several."""
+        """Return the heading of a column: its name, with the unit where the table has several."""
         unit = column.measure.unit if len(self.units()) > 1 else ""
         return f"{column.name} ({unit})" if unit else column.name
 
     def axes(self) -> list[str]:
-        """The axes of its cells' coordinates, in the order of a setting."""
+        """Return the axes of the cells' coordinates, in the order of a setting."""
         named = {axis for address in self.addresses() for axis in address.at}
         return [axis for axis in AXES if axis in named]
 
     def players(self) -> dict[str, str]:
-        """The paper's names in this table -> who plays them, where that is somebody else."""
+        """Return each model of the paper in this table that another model plays, with that model's name."""
         names = [str(address.at[axis]) for axis in PLAYED for address in self.addresses() if axis in address.at]
         return {name: self.cast[name] for name in dict.fromkeys(names) if self.cast.get(name, name) != name}
 
     def runs(self) -> int:
-        """How many runs a cell is the mean of, at most."""
+        """Return the largest number of runs that a cell is the mean of."""
         return max((len(address.keys) for address in self.addresses()), default=1)
 
     def sizes(self) -> str:
-        """Units behind a cell, per column: ``IFEval P-S 12, ...``; what the standard errors rest on."""
+        """Return the number of units behind a cell, per column: ``IFEval P-S 12, ...``."""
         first = self.lines[0].cells if self.lines else ()
         counts = [
             f"{column.name} {cell.result.n:,}" + (f" in {cell.result.groups} groups" if cell.result.groups else "")
@@ -133,7 +133,7 @@ class Grid:
 
 
 def make_grid(name: str, plan: Plan, store: Store) -> Grid:
-    """Fill a table of a plan with what the store has."""
+    """Return a table of a plan, filled with the results that the store has."""
     table = plan.tables[name]
     printed = paper.table(table.paper).of_series(table.series) if table.paper else None
     known: dict[str, dict[str, Result]] = {}
@@ -182,7 +182,7 @@ def mean_of(runs: Sequence[Result]) -> tuple[Result, float | None]:
 
 
 def stored_results(store: Store, key: str, measures: Mapping[str, Measure] | None = None) -> dict[str, Result]:
-    """Return a grading's results by metric, of a file that is still as its head says.
+    """Return a grade job's results by metric, from a file whose sha256 is still the one that its head records.
 
     Args:
         store: where the artifact is.
@@ -204,12 +204,12 @@ def stored_results(store: Store, key: str, measures: Mapping[str, Measure] | Non
 
 
 def _number(value: object) -> float | None:
-    """A printed cell as a number, if it is one."""
+    """Return a printed cell as a number; ``None`` if it is none."""
     return float(value) if isinstance(value, int | float) else None
 
 
-def ours(cell: Cell, column: Column) -> str:
-    """Our number as the table prints it: ``33.33 ±13.6``, with the spread between runs ``33.33 ±13.6 [2.10]``."""
+def computed_text(cell: Cell, column: Column) -> str:
+    """Return our number as the table prints it: ``33.33 ±13.6``; of several runs ``33.33 ±13.6 [spread]``."""
     if cell.is_blank:
         return ""
     if cell.value is None or cell.error is None:
@@ -219,13 +219,13 @@ def ours(cell: Cell, column: Column) -> str:
     return f"{text(cell.value)}\N{NO-BREAK SPACE}±{short(cell.error)}{spread}"
 
 
-def theirs(cell: Cell, column: Column) -> str:
-    """The paper's number, or a dash."""
+def paper_text(cell: Cell, column: Column) -> str:
+    """Return the paper's number as the table prints it; a dash where there is none."""
     return "-" if cell.reference is None else column.measure.text(cell.reference)
 
 
 def disclaimer(grid: Grid) -> str:
-    """What the numbers beside the paper's mean at this scale."""
+    """Return a sentence on what the numbers mean at this scale, beside the paper's."""
     if grid.table.paper is None:
         return "A table of one's own: the paper prints nothing to compare it with."
     if grid.scale == "paper":
@@ -237,7 +237,7 @@ def disclaimer(grid: Grid) -> str:
 
 
 def how_to_read(grid: Grid) -> str:
-    """What the numbers of a cell are."""
+    """Return a phrase that says what each number of a cell is: value, error, spread."""
     units = grid.units()
     what = "In the unit of each column" if len(units) > 1 else "".join(units).capitalize() or "Value"
     if (runs := grid.runs()) > 1:
@@ -246,7 +246,7 @@ def how_to_read(grid: Grid) -> str:
 
 
 def markdown(grid: Grid) -> str:
-    """The table as Markdown: ours, and the paper's in brackets."""
+    """Return the table as Markdown: our numbers, with the paper's in brackets."""
     lines = [f"**{one_line(grid.table.title)}** (scale `{one_line(grid.scale)}`)", ""]
     if grid.columns:
         lines += [*_rows(grid), "", f"{how_to_read(grid)}; in brackets what the paper prints. {disclaimer(grid)}"]
@@ -267,13 +267,13 @@ def _rows(grid: Grid) -> Iterator[str]:
     yield "| " + " | ".join(head) + " |"
     yield "|" + " --- |" * len(grid.table.axes) + " ---: |" * len(grid.columns)
     for line in grid.lines:
-        cells = [_both(cell, column) for cell, column in zip(line.cells, grid.columns, strict=True)]
+        cells = [_with_paper(cell, column) for cell, column in zip(line.cells, grid.columns, strict=True)]
         yield "| " + " | ".join([*map(one_line, line.names()), *cells]) + " |"
 
 
-def _both(cell: Cell, column: Column) -> str:
-    """Our number, and the paper's in brackets; nothing where no experiment gives the cell."""
-    return "" if cell.is_blank else f"{ours(cell, column)} ({theirs(cell, column)})"
+def _with_paper(cell: Cell, column: Column) -> str:
+    """Return our number with the paper's in brackets; an empty text where no experiment gives the cell."""
+    return "" if cell.is_blank else f"{computed_text(cell, column)} ({paper_text(cell, column)})"
 
 
 def curve_lines(grid: Grid) -> list[str]:
@@ -286,11 +286,11 @@ def curve_lines(grid: Grid) -> list[str]:
 
 
 def as_csv(grids: Sequence[Grid]) -> str:
-    """One line a cell of some tables, with a column for each axis that one of them names.
+    """Return tables as CSV: one line a cell, with a column for each axis that one of the tables names.
 
-    Table, scale, coordinates and who plays them, value with its unit, standard error, runs and the spread between them,
-    n, groups, what is counted, the paper's value, the jobs' keys. Where a table has curves, each point of one is a line
-    too, with the columns group, x, x_unit, y and y_unit.
+    The columns are table, scale, coordinates and who plays them, value with its unit, standard error, runs and the
+    spread between them, n, groups, what is counted, the paper's value, the jobs' keys. Where a table has curves, each
+    point of one is a line too, with the columns group, x, x_unit, y and y_unit.
     """
     axes = [axis for axis in AXES if any(axis in grid.axes() for grid in grids)]
     names = [name for axis in axes for name in ([axis, f"{axis}_player"] if axis in PLAYED else [axis])]
@@ -301,15 +301,15 @@ def as_csv(grids: Sequence[Grid]) -> str:
     writer.writerow(fields)
     for grid in grids:
         for address, values in _records(grid):
-            place = [grid.name, grid.scale, *_place(address, axes, grid.cast), address.column]
+            place = [grid.name, grid.scale, *_coordinates(address, axes, grid.cast), address.column]
             writer.writerow([*place, *(values.get(name) for name in (*NUMBER_FIELDS, *more))])
     return out.getvalue()
 
 
 NUMBER_FIELDS = ("value", "unit", "stderr", "runs", "spread", "n", "groups", "counts", "paper", "keys")
-"""What CSV and JSON say of a number beside its place."""
+"""Fields of a number in CSV and JSON, beside its coordinates."""
 CURVE_FIELDS = ("group", "x", "x_unit", "y", "y_unit")
-"""What CSV says of a point of a curve beside its place and its job's key."""
+"""Fields of a curve's point in CSV, beside its coordinates and its job's key."""
 
 
 def _records(grid: Grid) -> Iterator[tuple[CellAddress, dict[str, Any]]]:
@@ -322,8 +322,8 @@ def _records(grid: Grid) -> Iterator[tuple[CellAddress, dict[str, Any]]]:
         yield from ((curve.address, {**point, **units}) for point in curve.points())
 
 
-def _place(address: CellAddress, axes: Sequence[str], cast: Mapping[str, str]) -> Iterator[str | None]:
-    """Yield a cell's value on each axis, and who plays it where it is a model; none where it names none."""
+def _coordinates(address: CellAddress, axes: Sequence[str], cast: Mapping[str, str]) -> Iterator[str | None]:
+    """Yield a cell's value on each axis, and who plays it where it is a model; ``None`` on an axis without one."""
     for axis in axes:
         value = address.at.get(axis)
         yield None if value is None else value_text(value)
@@ -332,7 +332,7 @@ def _place(address: CellAddress, axes: Sequence[str], cast: Mapping[str, str]) -
 
 
 def _numbers(cell: Cell) -> dict[str, Any]:
-    """What CSV and JSON say of a cell beside its place."""
+    """Return the numbers of a cell that CSV and JSON give beside its coordinates."""
     result = cell.result
     return {
         "value": cell.value,
@@ -349,7 +349,7 @@ def _numbers(cell: Cell) -> dict[str, Any]:
 
 
 def as_json(grids: Sequence[Grid]) -> dict[str, Any]:
-    """Tables as one JSON document: each cell with its coordinates, its numbers and the keys that it comes from."""
+    """Return tables as one JSON document: each cell with its coordinates, numbers and the keys of its jobs."""
     return {
         "schema": 2,
         "tables": [
@@ -372,7 +372,7 @@ def as_json(grids: Sequence[Grid]) -> dict[str, Any]:
 
 
 def _curve(cell: CurveCell) -> dict[str, Any]:
-    """What JSON says of a curve: its place, its axes, and its points run by run and group by group."""
+    """Return a curve as a JSON object: its coordinates, its axes, and its points by run and group."""
     return {
         "at": cell.address.at,
         "column": cell.address.column,
@@ -388,12 +388,12 @@ def _curve(cell: CurveCell) -> dict[str, Any]:
 
 
 def one_line(text: str) -> str:
-    """Text of a manifest as a cell of a Markdown table: no line break, no column bar, no control character."""
+    """Return a manifest's text as a cell of a Markdown table: no line break, no column bar, no control character."""
     return plain(text).replace("\n", " ").replace("|", "\\|")
 
 
 def plain(text: str) -> str:
-    r"""Text of a model or a file made safe to show: control characters, and so terminal escapes, as ``\x1b``."""
+    r"""Return a model's or file's text made safe to show: control characters, and so terminal escapes, as ``\x1b``."""
     return NOT_ASCII.sub(lambda found: found[0] if shows(found[0]) else escaped(found[0]), text)
 
 
@@ -412,6 +412,6 @@ def escaped(character: str) -> str:
 
 
 def plain_json(document: Any, indent: int | None = 1) -> str:
-    r"""JSON that is safe to show: what :func:`plain` makes visible is written as JSON writes it, ``\u001b``."""
+    r"""Return a JSON text that is safe to show: control characters are escaped as JSON does, ``\u001b``."""
     text = json.dumps(document, ensure_ascii=False, indent=indent)
     return NOT_ASCII.sub(lambda found: found[0] if found[0].isprintable() else json.dumps(found[0])[1:-1], text)

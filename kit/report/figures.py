@@ -26,7 +26,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Series:
-    """One line of a panel."""
+    """One line of a panel, with its points."""
 
     name: str
     """Its name in the legend, alike in all panels; empty where there is one line alone."""

@@ -1,4 +1,4 @@
-"""A plan at work: on a terminal a line that changes, in a log file a line a minute."""
+"""The progress of a run: on a terminal a line that changes, in a log file a line a minute."""
 
 import threading
 import time
@@ -16,36 +16,36 @@ from kit.store import Job
 
 STYLES = {"cached": "dim", "done": "green", "failed": "bold red", "blocked": "yellow", "running": "cyan"}
 SILENCE_S = 60.0
-"""Where the output is no terminal: after so many seconds without a line the job at work says one."""
-LOOK_S = 1.0
-"""How often it is looked whether a line is due."""
+"""Seconds without a line, where the output is no terminal, after which one is written on the job at work."""
+CHECK_S = 1.0
+"""Seconds between two checks whether such a line is due."""
 
 
 NAME_WIDTH, REST_WIDTH = 16, 66
-"""Columns of the changing line: the least for a job's name, and what the rest of it takes."""
+"""Columns of the changing line: the fewest for a job's name, and those for the rest of the line."""
 AT_WORK = "at work"
 Clock = Callable[[], float]
 
 
 @dataclass(slots=True)
-class Work:
-    """What is known of the job at work."""
+class JobProgress:
+    """The progress of the job at work: its phase, its counts, and since when."""
 
     job: Job
     since: float
-    """When its phase began, or the first count came."""
+    """Time at which its phase began, or its first count came, on the display's clock."""
     phase: str = AT_WORK
-    """What is going on while nothing is counted."""
+    """The phase, printed while nothing is counted: ``starting the engine vllm``."""
     done: int = 0
     total: int = 0
     """0: nothing is counted yet."""
     tokens: float = 0
     first_done: int = 0
-    """The first count: what came before it (an engine's start, a trainer's first step) is in no rate."""
+    """The first count; rates leave out what came before it: an engine's start, a trainer's first step."""
     first_tokens: float = 0
 
-    def hear(self, fields: Mapping[str, Any], now: float) -> None:
-        """Take the fields of one ``progress`` event."""
+    def update(self, fields: Mapping[str, Any], now: float) -> None:
+        """Take over the fields of one ``progress`` event."""
         phase, done, total, tokens = fields.get("phase", ""), fields["done"], fields["total"], fields.get("tokens", 0)
         new_phase = bool(phase) and (phase != self.phase or self.total > 0)
         new_count = not phase and (self.total != total or done < self.done)
@@ -71,32 +71,32 @@ class Work:
 
 
 def rate(value: float, digits: int) -> str:
-    """Return so many a second with so many digits; two that count where it is less than one."""
+    """Return a rate with this many decimal digits; with two significant digits if it is below 1."""
     return f"{value:,.{digits}f}" if value >= 1 else f"{value:.2g}"
 
 
 class StateColumn(ProgressColumn):
-    """What a line of the display says right now, asked at each of its refreshes."""
+    """A column with the present state of a line, which is asked for at each refresh of the display."""
 
     def render(self, task: Task) -> Text:
-        """Return the line's text."""
+        """Return the present state of the line as text."""
         return Text(task.fields["state"]())
 
 
 class Live:
-    """A plan at work: one line a finished job; and the job at work, as a changing line or a line a minute."""
+    """Display of a run: one line for each finished job; the job at work as a changing line, or a line a minute."""
 
     def __init__(self, console: Console, total: int, clock: Clock = time.monotonic) -> None:
         self.console = console
         self.total = total
         self.settled = 0
         self.clock = clock
-        self.work: Work | None = None
-        self.said_at = clock()
-        self.broken: BaseException | None = None
-        """Why the thread that writes the line a minute ended: nobody reads any more."""
+        self.current: JobProgress | None = None
+        self.printed_at = clock()
+        self.thread_error: BaseException | None = None
+        """The error that ended the thread of the line a minute: nobody reads the output any more."""
         self.lock = threading.RLock()
-        self.over = threading.Event()
+        self.stopped = threading.Event()
         self.thread = threading.Thread(target=self._watch, daemon=True)
         name = Column(no_wrap=True, overflow="ellipsis", max_width=max(NAME_WIDTH, console.width - REST_WIDTH))
         self.bar = Progress(
@@ -121,65 +121,64 @@ class Live:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.over.set()
+        self.stopped.set()
         if self.thread.is_alive():
             self.thread.join()
         self.bar.stop()
 
     def __call__(self, event: str, job: Job, fields: Mapping[str, Any]) -> None:
-        """Take one event of :func:`kit.run.execute.execute`."""
-        if self.broken:
-            raise self.broken
+        """Show one event of a run, as :func:`kit.run.execute.execute` sends it."""
+        if self.thread_error:
+            raise self.thread_error
         with self.lock:
             if event == "start":
                 self._begin(job)
             elif event == "progress":
-                if self.work is None or self.work.job.key != job.key:
+                if self.current is None or self.current.job.key != job.key:
                     self._begin(job)
                 self._count(fields)
             else:
                 self.settled += 1
-                self.work = None
+                self.current = None
                 self.bar.update(self.plan_task, completed=self.settled)
                 self.bar.update(self.job_task, visible=False)
                 self.line(event, job, fields)
 
     def _begin(self, job: Job) -> None:
         """Show another job as the one at work."""
-        self.work = Work(job=job, since=self.clock())
+        self.current = JobProgress(job=job, since=self.clock())
         self.bar.reset(self.job_task, description=plain(job.id), total=None, visible=True)
 
     def _count(self, fields: Mapping[str, Any]) -> None:
-        """Take in how far the job at work is."""
-        if self.work:
-            self.work.hear(fields, self.clock())
-            self.bar.update(self.job_task, completed=self.work.done, total=self.work.total or None)
+        """Show how far the job at work is."""
+        if self.current:
+            self.current.update(fields, self.clock())
+            self.bar.update(self.job_task, completed=self.current.done, total=self.current.total or None)
 
     def state(self) -> str:
-        """Return what the job at work is at; empty if there is none."""
-        work = self.work
-        return plain(work.state(self.clock())) if work else ""
+        """Return the state of the job at work; an empty text if there is none."""
+        return plain(self.current.state(self.clock())) if self.current else ""
 
     def tick(self) -> None:
-        """Write a line on the job at work, if there was none for a minute."""
+        """Write a line on the job at work if none was written for a minute."""
         with self.lock:
-            if self.work and self.clock() - self.said_at >= SILENCE_S:
+            if self.current and self.clock() - self.printed_at >= SILENCE_S:
                 jobs = f"; {self.settled} of {self.total} jobs settled" if self.total > 1 else ""
-                self.write("running", self.work.job, self.state() + jobs)
+                self.write("running", self.current.job, self.state() + jobs)
 
     def _watch(self) -> None:
-        """Look every second whether a line is due, until the plan is done."""
+        """Check every second whether a line is due, until the run is over."""
         try:
-            while not self.over.wait(LOOK_S):
+            while not self.stopped.wait(CHECK_S):
                 self.tick()
         except (
             OSError,
             SystemExit,
         ) as error:  # rich makes a SystemExit of a broken pipe; the run's own thread takes it
-            self.broken = error
+            self.thread_error = error
 
     def line(self, event: str, job: Job, fields: Mapping[str, Any]) -> None:
-        """Write the line of a settled job."""
+        """Write the line of a job that has ended."""
         tail = ""
         if event in ("done", "cached"):
             tail = f"{fields['rows']:,} rows"
@@ -199,4 +198,4 @@ class Live:
         """Write one line on a job."""
         text = Text.assemble((f"{event:8}", STYLES[event]), f"{job.key[:10]}  {plain(job.id):62} ", (tail, "dim"))
         self.console.print(text, soft_wrap=True)
-        self.said_at = self.clock()
+        self.printed_at = self.clock()

@@ -44,9 +44,9 @@ class Scale:
     low: float
     high: float
     start: float
-    """Where ``low`` lies, px."""
+    """Place of ``low``, px."""
     end: float
-    """Where ``high`` lies, px."""
+    """Place of ``high``, px."""
 
     def __call__(self, value: float) -> float:
         """Return where a value lies, px."""

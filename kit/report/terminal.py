@@ -5,7 +5,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from kit.report import Grid, curve_lines, disclaimer, how_to_read, ours, plain, theirs
+from kit.report import Grid, computed_text, curve_lines, disclaimer, how_to_read, paper_text, plain
 from kit.report.live import Live
 from kit.run.execute import Outcome
 
@@ -13,9 +13,7 @@ __all__ = ["Live", "console", "grid_table", "summary"]
 
 
 def grid_table(grid: Grid, width: int) -> Group:
-    """Ours above the paper's, a pair of lines a row; one line a number where the terminal is too narrow for that."""
-    names = sum(max(map(len, column)) + 6 for column in zip(*(line.names() for line in grid.lines), strict=True))
-    number = 13 if grid.runs() == 1 else 21
+    """Return a table for a terminal of ``width`` columns: one column a metric, or one line a value."""
     notes = [f"{how_to_read(grid)} over so many units: {grid.sizes()}."] if grid.columns else []
     notes += [*curve_lines(grid), disclaimer(grid)]
     if grid.table.draw:
@@ -25,24 +23,27 @@ def grid_table(grid: Grid, width: int) -> Group:
     text = Text(plain("\n".join(notes)), style="dim")
     if not grid.columns:
         return Group(_name(f"{grid.table.title} - scale {grid.scale}"), text)
-    return Group(wide(grid) if width >= names + number * len(grid.columns) else tall(grid), text)
+    names_width = sum(max(map(len, column)) + 6 for column in zip(*(line.names() for line in grid.lines), strict=True))
+    value_width = 13 if grid.runs() == 1 else 21
+    fits = width >= names_width + value_width * len(grid.columns)
+    return Group(one_column_per_metric(grid) if fits else one_row_per_value(grid), text)
 
 
-def wide(grid: Grid) -> Table:
-    """A column a metric."""
+def one_column_per_metric(grid: Grid) -> Table:
+    """Return a table with one column for each metric; below each row of our numbers stands the paper's row."""
     table = _table(grid)
     for column in grid.columns:
         table.add_column(_name(grid.heading(column)), justify="right")
     for line in grid.lines:
         cells = list(zip(line.cells, grid.columns, strict=True))
-        table.add_row(*map(_name, line.names()), *(ours(cell, column) for cell, column in cells))
-        paper = [Text(f"paper {theirs(cell, column)}", style="dim") for cell, column in cells]
+        table.add_row(*map(_name, line.names()), *(computed_text(cell, column) for cell, column in cells))
+        paper = [Text(f"paper {paper_text(cell, column)}", style="dim") for cell, column in cells]
         table.add_row(*[""] * len(line.at), *paper, end_section=True)
     return table
 
 
-def tall(grid: Grid) -> Table:
-    """A line a number."""
+def one_row_per_value(grid: Grid) -> Table:
+    """Return a table with one line for each number, the paper's number beside it."""
     table = _table(grid)
     for name in ("metric", "here", "paper"):
         table.add_column(name, justify="left" if name == "metric" else "right")
@@ -50,13 +51,13 @@ def tall(grid: Grid) -> Table:
         for index, (cell, column) in enumerate(zip(line.cells, grid.columns, strict=True)):
             names = line.names() if index == 0 else [""] * len(line.at)
             last = index == len(grid.columns) - 1
-            words = map(_name, (*names, grid.heading(column)))
-            table.add_row(*words, ours(cell, column), theirs(cell, column), end_section=last)
+            labels = map(_name, (*names, grid.heading(column)))
+            table.add_row(*labels, computed_text(cell, column), paper_text(cell, column), end_section=last)
     return table
 
 
 def _table(grid: Grid) -> Table:
-    """An empty table with the columns that name a row."""
+    """Return an empty table with one column for each axis that names a row."""
     title = _name(f"{grid.table.title} - scale {grid.scale}")
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     for axis in grid.table.axes:
@@ -65,18 +66,18 @@ def _table(grid: Grid) -> Table:
 
 
 def _name(text: str) -> Text:
-    """What a manifest calls something: neither markup nor terminal escapes."""
+    """Return a name out of a manifest as text that holds neither markup nor terminal escapes."""
     return Text(plain(text))
 
 
 def console() -> Console:
-    """Standard output; wide enough for a table where it is no terminal."""
+    """Return a console on standard output; wide enough for a table where it is no terminal."""
     found = Console(markup=False, highlight=False)
     return found if found.is_terminal else Console(markup=False, highlight=False, width=160)
 
 
 def summary(outcome: Outcome) -> Text:
-    """One line on a whole run."""
+    """Return one line that counts the jobs of a whole run by their outcome."""
     parts = [f"{len(outcome.done)} jobs done", f"{len(outcome.cached)} cached"]
     if outcome.failed:
         parts.append(f"{len(outcome.failed)} failed")

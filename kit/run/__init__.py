@@ -1,1 +1,1 @@
-"""Plans become artifacts: the order of jobs, one process or container for each worker, and what it hands over."""
+"""Runs of plans: the order of jobs, a process or container for each worker, and its output's way into the store."""

@@ -1,6 +1,6 @@
-"""Events of a worker while it works: one JSON object a line, marked, so that no log line is taken for one.
+"""Events that a worker sends while it works: one marked JSON object a line; the mark tells it from a line of log.
 
-A worker in a container is not to be trusted: what is no event to the letter is log text.
+A worker in a container is not to be trusted: a line that is not a valid event in every detail is log text.
 """
 
 import json
@@ -11,11 +11,12 @@ from kit.errors import RequestError
 from kit.reading.jsonfiles import parse_json
 
 MARK = "\x1ekit "
-LONGEST = 1 << 24
-"""Characters of a line; a longer one is log text, in pieces."""
+LONGEST_LINE = 1 << 24
+"""Most characters of an event's line; a longer line is log text, and is read in pieces."""
 DEEPEST = 32
-"""Brackets in each other that an event holds."""
+"""Most levels of brackets in an event."""
 LARGEST = 1 << 63
+"""Bound that every number of an event is below."""
 LONGEST_PHASE = 100
 """Most characters of a phase."""
 
@@ -49,9 +50,9 @@ KINDS: Mapping[str, Fields] = {
     "failed": {"reason": _is_text},
     "blocked": {},
 }
-"""Kind -> the fields that it has beside its job's key."""
+"""Kind of event -> its fields beside ``key``, each with the check of its value."""
 OPTIONAL: Fields = {"tokens": _is_number, "shared": lambda value: type(value) is bool, "phase": _is_phrase}
-"""``phase``, of ``progress``: what is going on where nothing can be counted yet, ``starting the engine vllm``."""
+"""Fields that an event may have; ``phase``, before there are counts, tells what starts: ``starting the trainer``."""
 
 
 def sender(stream: TextIO) -> Callable[..., None]:
@@ -65,7 +66,7 @@ def sender(stream: TextIO) -> Callable[..., None]:
 
 
 def parse(line: str) -> dict[str, Any] | None:
-    """Return the event of a line, or ``None`` for a line of log."""
+    """Return the event that a line holds, or ``None`` for a line of log."""
     _, mark, text = line.partition(MARK)
     if not mark:
         return None
@@ -77,6 +78,6 @@ def parse(line: str) -> dict[str, Any] | None:
         return None
     kind = value.get("event")
     fields = KINDS.get(kind) if isinstance(kind, str) else None
-    if fields is None or not all(name in value and fits(value[name]) for name, fits in fields.items()):
+    if fields is None or not all(name in value and is_valid(value[name]) for name, is_valid in fields.items()):
         return None
-    return value if all(fits(value[name]) for name, fits in OPTIONAL.items() if name in value) else None
+    return value if all(is_valid(value[name]) for name, is_valid in OPTIONAL.items() if name in value) else None

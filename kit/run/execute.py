@@ -1,4 +1,4 @@
-"""For each job of a plan: skip what the store has, start a worker for the rest, go on where one fails."""
+"""Run the jobs of a plan: skip those that the store has, start workers for the rest, go on where one fails."""
 
 import contextlib
 import os
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import IO, Any
 
 from kit.containers import Containers
-from kit.containers.client import client_environment, end_container, end_left_over
+from kit.containers.client import client_environment, end_container, end_leftover_containers
 from kit.errors import KitError
 from kit.machine.locks import check_installed
 from kit.run import events
@@ -21,81 +21,81 @@ from kit.store import Job, Store
 from kit.workers import KINDS, kind_of
 
 Listener = Callable[[str, Job, Mapping[str, Any]], None]
-"""Called with (event, job, its fields): ``cached``, ``start``, ``progress``, ``done``, ``failed``, ``blocked``."""
+"""Callback (event, job, fields); events: ``cached``, ``start``, ``progress``, ``done``, ``failed``, ``blocked``."""
 START_S, ROW_S = 900.0, 120.0
-"""Seconds that a container with model-written code may take for a job: to start, and for each completion, twice what a
-program may."""
+"""Seconds that a container with model-written code may take: for each job to start, and for each completion (twice the
+time limit of a program)."""
 LONGEST_REASON = 4000
-"""Characters that are kept of a worker's reason or line."""
+"""Most characters that are kept of a worker's reason, or of a line that it printed."""
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of a plan's jobs; every key is in one of cached, done, failed and blocked."""
+    """The jobs of a plan by how they ended; every key is in one of cached, done, failed and blocked."""
 
     cached: list[str] = field(default_factory=list)
     done: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
-    """key -> reason."""
+    """key -> reason of the failure."""
     blocked: dict[str, str] = field(default_factory=dict)
-    """key -> the job it waits for: one that failed, or one of no part of this run."""
+    """key -> key of the job that it waits for: one that failed, or one that is not part of this run."""
     interrupted: list[str] = field(default_factory=list)
-    """Jobs that an earlier run had left half-written; cleared before this one began."""
+    """Jobs whose half-written output of an earlier run was removed before this run began."""
     wall_s: float = 0.0
 
 
 @dataclass(slots=True, kw_only=True)
 class Limits:
-    """What one worker is held to: nothing, unless it runs model-written code in a container."""
+    """Memory and time limits of one worker; none unless it runs model-written code in a container."""
 
     memory: str = ""
-    """As the runtime writes it, ``4g``; empty: none."""
+    """Memory limit as the runtime writes it, ``4g``; empty: no limit."""
     wall_s: float = 0.0
-    """Seconds on the clock; 0: none."""
+    """Most seconds of wall-clock time; 0: no limit."""
     rows: int = 0
-    """Completions that the time is for."""
+    """Number of completions by which the time was set."""
     timed_out: threading.Event = field(default_factory=threading.Event)
-    """Set when the time was up."""
+    """Set once the worker was ended because its time was up."""
 
     @classmethod
     def for_worker(cls, shape: Shape, jobs: Iterable[Job], options: Options, store: Store) -> "Limits":
         """Return memory and wall-clock limits of one worker: :data:`START_S` a job and :data:`ROW_S` a completion."""
         if options.containers is None or not shape.kind.untrusted:
             return cls()
-        made = [[store.get(key).rows for key in job.inputs.values() if store.has(key)] for job in jobs]
-        rows = sum(max(counts, default=0) for counts in made)
-        wall_s = min(START_S * len(made) + ROW_S * rows, threading.TIMEOUT_MAX)
+        counts = [[store.get(key).rows for key in job.inputs.values() if store.has(key)] for job in jobs]
+        rows = sum(max(inputs, default=0) for inputs in counts)
+        wall_s = min(START_S * len(counts) + ROW_S * rows, threading.TIMEOUT_MAX)
         return cls(memory=options.containers.memory_cap, wall_s=wall_s, rows=rows)
 
 
 def execute(jobs: Mapping[str, Job], store: Store, options: Options, listen: Listener) -> Outcome:
-    """Run what the store lacks, in as few worker starts as the stages allow.
+    """Run the jobs that the store lacks, in as few worker starts as the stages allow.
 
     A failed job doesn't stop those that don't need it. Whatever is committed stays, however this process ends.
 
     Raises:
-        RequestError: jobs would run here, and this Python has other packages than their locks; or a container can't be
-            given a folder of that name.
+        RequestError: jobs would run in this Python, and its packages differ from their locks; or a folder has a name
+            that no container can be given.
     """
     started = time.monotonic()
     for job in jobs.values():
         kind_of(job)  # an unknown kind is refused before any work
     check_folders(options)
     run = Run(jobs, store, options, listen)
-    run.clear_left_overs()
+    run.clear_leftovers()
     for key in jobs:
         run.add(key)
     if options.containers is None:  # an image was built from its lock
         check_installed(run.pending.values())
     while batch := next_batch(run.pending, jobs, store):
         run.start_worker(*batch)
-    run.name_blocked()
+    run.report_blocked()
     run.outcome.wall_s = time.monotonic() - started
     return run.outcome
 
 
 class Run:
-    """One run of a plan: its jobs that are still to do, what became of the others, and who is told."""
+    """The state of one run of a plan: jobs that are still pending, and how the others ended."""
 
     def __init__(self, jobs: Mapping[str, Job], store: Store, options: Options, listen: Listener) -> None:
         self.jobs = jobs
@@ -103,47 +103,47 @@ class Run:
         self.options = options
         self.listen = listen
         self.pending: dict[str, Job] = {}
-        """key -> job; a job leaves it when it is done or has failed."""
+        """key -> job that has neither been done nor failed yet."""
         self.outcome = Outcome()
 
-    def clear_left_overs(self) -> None:
-        """End the containers of dead runs and remove what was half-written, in this order: they may be writing it."""
+    def clear_leftovers(self) -> None:
+        """End the containers of dead runs, then remove half-written output: a container may still be writing it."""
         if self.options.containers and any(not self.store.has(key) for key in self.jobs):
-            end_left_over(self.options.containers.runtime, self.store)
-        left = self.store.half_written(remove=True)
-        self.outcome.interrupted = [key for key in left if key in self.jobs and not self.store.has(key)]
+            end_leftover_containers(self.options.containers.runtime, self.store)
+        removed = self.store.half_written(remove=True)
+        self.outcome.interrupted = [key for key in removed if key in self.jobs and not self.store.has(key)]
 
     def add(self, key: str) -> None:
-        """Sort a job in: it is done already, can't be begun, or is to do."""
+        """Record a job as cached, as failed where it can't be started, or else as pending."""
         job, done = self.jobs[key], self.store.has(key)
-        if not (done and os.path.lexists(self.store.root / "jobs" / f"{key}.json")):  # a done job's is not read here
+        if not (done and os.path.lexists(self.store.root / "jobs" / f"{key}.json")):  # a done job's file is not read
             self.store.plan(job)
         if done:
             self.outcome.cached.append(key)
             self.listen("cached", job, {"rows": self.store.get(key).rows})
             return
         self.pending[key] = job
-        if fault := _not_ready(key, self.store):
-            self.fail(key, fault)
+        if reason := _not_ready_reason(key, self.store):
+            self.fail(key, reason)
 
     def finish(self, key: str) -> None:
-        """Take a job off the list that the store has now."""
+        """Record a pending job as done; the store has its artifact."""
         del self.pending[key]
         self.outcome.done.append(key)
 
     def fail(self, key: str, reason: str) -> None:
-        """Take a job off the list that failed; record the reason, also in the store, and tell it."""
+        """Record a pending job as failed, in the store too, and report its reason to the listener."""
         job = self.pending.pop(key)
         self.outcome.failed[key] = reason
         self.store.record_failure(job, reason)
         self.listen("failed", job, {"reason": reason})
 
-    def name_blocked(self) -> None:
-        """Say of each job that is left which other it waits for."""
+    def report_blocked(self) -> None:
+        """Record for each job that is still pending which other job it waits for, and report it to the listener."""
         for key, job in self.pending.items():
-            cause = _cause(key, self.jobs, self.outcome.failed)
-            self.outcome.blocked[key] = cause
-            self.listen("blocked", job, {"by": self.jobs[cause].id if cause in self.jobs else f"job {cause[:10]}"})
+            needed = _blocking_key(key, self.jobs, self.outcome.failed)
+            self.outcome.blocked[key] = needed
+            self.listen("blocked", job, {"by": self.jobs[needed].id if needed in self.jobs else f"job {needed[:10]}"})
 
     def start_worker(self, shape: Shape, keys: list[str]) -> None:
         """Start one worker and follow it until each of its jobs has ended, or the worker has."""
@@ -155,14 +155,14 @@ class Run:
             folders = stack.enter_context(_exchange(shape, keys, containers, self.store)) if containers else None
             process = _start(shape, keys, options, folders)
             if folders and containers:
-                stack.callback(_end, process, containers.runtime, folders.name)
+                stack.callback(_end_process, process, containers.runtime, folders.name)
                 if limits.wall_s:
-                    stack.callback(_stop_in_time(limits, process, containers.runtime, folders.name).cancel)
+                    stack.callback(_start_timer(limits, process, containers.runtime, folders.name).cancel)
             Worker(self, keys, folders, limits).follow(process)
 
 
-def _not_ready(key: str, store: Store) -> str:
-    """Return why a job can't be locked or logged: something odd is in the place of its files; empty if it can."""
+def _not_ready_reason(key: str, store: Store) -> str:
+    """Return why a job can't be locked or logged (another kind of file has its name); empty if it can."""
     try:
         store.check_ready(key)
     except (KitError, OSError) as error:
@@ -171,28 +171,28 @@ def _not_ready(key: str, store: Store) -> str:
 
 
 def next_batch(pending: Mapping[str, Job], jobs: Mapping[str, Job], store: Store) -> tuple[Shape, list[str]] | None:
-    """Return the next worker's shape and jobs, of one kind, that need nothing but each other; None if there is none.
+    """Return the shape and jobs of the next worker: jobs of one kind whose inputs are done or among them; None if none.
 
-    Kinds are looked at in their order, so that the jobs of a later kind wait until more of them can share a worker.
+    Kinds come in their fixed order, so that jobs of a later kind wait until more of them can share a worker.
     """
-    found = {key: Shape.of(job) for key, job in pending.items()}
+    shape_of = {key: Shape.of(job) for key, job in pending.items()}
     for kind in KINDS.values():
-        shapes: dict[Shape, list[str]] = {}
+        batches: dict[Shape, list[str]] = {}
         for key, job in pending.items():
-            shape = found[key]
+            shape = shape_of[key]
             if shape.kind != kind:
                 continue
-            mine = shapes.setdefault(shape, [])
-            if all(needed in mine or store.has(needed) for needed in job.inputs.values()):
-                mine.append(key)
-        for shape, keys in shapes.items():
+            batch = batches.setdefault(shape, [])
+            if all(needed in batch or store.has(needed) for needed in job.inputs.values()):
+                batch.append(key)
+        for shape, keys in batches.items():
             if keys:
-                return shape, by_model(keys, jobs)
+                return shape, order_by_model(keys, jobs)
     return None
 
 
-def by_model(keys: Iterable[str], jobs: Mapping[str, Job]) -> list[str]:
-    """Return an order in which each job follows its inputs and each model is opened as rarely as can be.
+def order_by_model(keys: Iterable[str], jobs: Mapping[str, Job]) -> list[str]:
+    """Return the jobs in an order in which each follows its inputs and each model is opened as few times as possible.
 
     Jobs of the model that is open go first. The next is a model none of whose jobs waits for another's, if there is
     one, and of the same shape, if there is one: an engine may take its weights without a new start.
@@ -216,8 +216,8 @@ def by_model(keys: Iterable[str], jobs: Mapping[str, Job]) -> list[str]:
         if not same:
             waiting = {model_of(key) for key in left if not ready(key)}
             free = [key for key in now if model_of(key) not in waiting] or now
-            alike = [key for key in free if order and shape_of(key) == shape_of(order[-1])]
-            model = model_of((alike or free)[0])
+            same_shape = [key for key in free if order and shape_of(key) == shape_of(order[-1])]
+            model = model_of((same_shape or free)[0])
             same = [key for key in now if model_of(key) == model]
         order.append(same[0])
         del left[same[0]]
@@ -227,7 +227,7 @@ def by_model(keys: Iterable[str], jobs: Mapping[str, Job]) -> list[str]:
 def _exchange(
     shape: Shape, keys: list[str], containers: Containers, store: Store
 ) -> contextlib.AbstractContextManager[Exchange]:
-    """Return the folders through which a worker in a container hands over its output, with its jobs' locks held."""
+    """Return the folders by which a worker in a container gives its output to the host; they hold its jobs' locks."""
     image = containers.image(shape.kind, shape.environment)
     return exchange(
         store,
@@ -238,8 +238,8 @@ def _exchange(
     )
 
 
-def _stop_in_time(limits: Limits, process: subprocess.Popen[str], runtime: str, name: str) -> threading.Timer:
-    """Start a timer that ends a worker's container when its time is up."""
+def _start_timer(limits: Limits, process: subprocess.Popen[str], runtime: str, name: str) -> threading.Timer:
+    """Start a timer that ends a worker's container when its time is up, and return it."""
 
     def stop() -> None:
         limits.timed_out.set()
@@ -253,11 +253,11 @@ def _stop_in_time(limits: Limits, process: subprocess.Popen[str], runtime: str, 
     return timer
 
 
-def _end(process: subprocess.Popen[str], runtime: str, name: str) -> None:
-    """Wait for a container's client to end, and end both where they don't: the container's folder is removed next."""
+def _end_process(process: subprocess.Popen[str], runtime: str, name: str) -> None:
+    """Wait for a container's client to end, or end client and container: the container's folder is removed next."""
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(timeout=10)
-    if process.returncode != 0:  # the client may be gone, or deaf, and the container at work
+    if process.returncode != 0:  # the client may be gone, or hang, and the container still run
         end_container(runtime, name)
     if process.returncode is None:
         _kill(process)
@@ -265,21 +265,21 @@ def _end(process: subprocess.Popen[str], runtime: str, name: str) -> None:
 
 
 def _kill(process: subprocess.Popen[str]) -> None:
-    """Kill a process and all that it started in its session."""
+    """Kill a process and all processes of its group."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
 
 
 def _start(shape: Shape, keys: list[str], options: Options, folders: Exchange | None) -> subprocess.Popen[str]:
-    """Start the worker's process: Python here, or the runtime's client with Python in a container."""
+    """Start the worker's process: Python on the host, or the runtime's client with Python in a container."""
     cpu = shape.environment != "cuda"
     if options.containers and folders:
-        words = command_in_container(shape, keys, options, options.containers, folders, cpu=cpu)
+        arguments = command_in_container(shape, keys, options, options.containers, folders, cpu=cpu)
         variables = client_environment(options.containers.runtime, shape.kind)
     else:
-        words, variables = command(shape, keys, options, cpu=cpu), environment(shape, cpu=cpu)
+        arguments, variables = command(shape, keys, options, cpu=cpu), environment(shape, cpu=cpu)
     return subprocess.Popen(
-        words,
+        arguments,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -292,28 +292,28 @@ def _start(shape: Shape, keys: list[str], options: Options, folders: Exchange | 
 
 
 class Worker:
-    """A worker that is at work: what it says, and which of its jobs have ended."""
+    """A running worker: its events, its log, and which of its jobs have ended."""
 
     def __init__(self, run: Run, keys: list[str], folders: Exchange | None, limits: Limits) -> None:
         self.run = run
         self.keys = keys
         self.folders = folders
-        """Where it hands over its output, if it is in a container."""
+        """Folders by which it gives its output to the host, if it runs in a container."""
         self.limits = limits
         self.current = keys[0]
-        """The job that it began last, or is to begin first."""
+        """The job that it began last, or that it begins first."""
         self.ended_one = False
         """Whether any of its jobs has ended."""
         self.tail: list[str] = []
         """The last lines that it printed."""
 
     def follow(self, process: subprocess.Popen[str]) -> None:
-        """Act on what a worker says until it ends; if it ended early, one of its jobs has failed."""
+        """Handle a worker's events until it ends; if it ended early, one of its jobs has failed."""
         try:
             assert process.stdout is not None
             for event in self.events(process.stdout):
                 if event["key"] in self.run.pending:
-                    self.act_on(event)
+                    self.handle(event)
             code = process.wait()
         except BaseException:
             process.terminate()
@@ -326,9 +326,9 @@ class Worker:
             self.run.fail(key, self.failure_reason(code, key))
 
     def events(self, lines: IO[str]) -> Iterator[dict[str, Any]]:
-        """Yield a worker's events on its own jobs; every other line goes to the log of the job that is at work."""
+        """Yield a worker's events on its own jobs; write every other line to the log of the current job."""
         store = self.run.store
-        while line := lines.readline(events.LONGEST):
+        while line := lines.readline(events.LONGEST_LINE):
             event = events.parse(line)
             if event is None or event["key"] not in self.keys:
                 _log(store, self.current, line)
@@ -341,25 +341,25 @@ class Worker:
                 _log(store, self.current, f"[{event['event']}] {event}\n")
             yield event
 
-    def act_on(self, event: dict[str, Any]) -> None:
-        """Act on one event of a job that has not ended."""
+    def handle(self, event: dict[str, Any]) -> None:
+        """Handle one event of a job that has not ended."""
         run, kind, job = self.run, event["event"], self.run.pending[event["key"]]
         if kind == "computed" and self.folders:
             self.folders.take(job, event)
-        if kind == "computed" or (kind == "done" and not run.store.has(job.key)):  # the store has the last word
+        if kind == "computed" or (kind == "done" and not run.store.has(job.key)):  # only the store's answer counts
             return
         self.ended_one |= kind in ("blocked", "done", "failed")
         if kind == "failed":  # a worker in a container could not record it
-            run.fail(job.key, _readable(event["reason"]))
+            run.fail(job.key, _encodable(event["reason"]))
         elif kind != "blocked":  # an input failed before it in this worker; the end of the run says so
             if kind == "done":
                 run.finish(job.key)
             run.listen(kind, job, event)
 
     def failed_key(self) -> str | None:
-        """Return the job that failed because the worker ended: the one at work, or the first if none had begun.
+        """Return the job that failed because its worker ended: the current one, or the first if none had begun.
 
-        The others get another worker. None where the worker ended between two jobs.
+        The other jobs get another worker. None where the worker ended between two jobs.
         """
         pending = self.run.pending
         if self.current in pending:
@@ -372,13 +372,13 @@ class Worker:
         """Explain why a worker ended before its jobs did.
 
         Args:
-            code: its exit code; below 0 the signal that ended it.
-            key: the job that failed by it.
+            code: exit code of the worker; below 0 it is the number of the signal that ended it.
+            key: the job that failed because of that.
         """
         limits, log = self.limits, f"(log: {self.run.store.log_path(key)})"
         if limits.timed_out.is_set():
-            held = f"to {limits.wall_s:,.0f} s, the most that grading {limits.rows:,} rows may take"
-            return f"the worker was killed: its container is held {held} {log}"
+            limit = f"to {limits.wall_s:,.0f} s, the most that grading {limits.rows:,} rows may take"
+            return f"the worker was killed: its container is held {limit} {log}"
         if code in (-9, 137) and limits.memory:
             return f"the worker was killed (signal 9): its container is held to {limits.memory} of memory; or by hand"
         if code in (-9, 137):
@@ -390,18 +390,18 @@ class Worker:
 
 
 def _log(store: Store, key: str, line: str) -> None:
-    """Add a line to a job's log; a disk too full for it, a lost permission or a link in its place stops no job."""
+    """Add a line to a job's log; where that fails (a full disk, a lost permission, a link), the job goes on."""
     with contextlib.suppress(OSError, KitError):
         store.append_log(key, line)
 
 
-def _readable(text: str) -> str:
-    """Return a worker's words as text that can be written anywhere."""
+def _encodable(text: str) -> str:
+    """Return a worker's text, cut to the longest reason, as text that can be encoded as UTF-8."""
     return text[:LONGEST_REASON].encode("utf-8", "backslashreplace").decode()
 
 
-def _cause(key: str, jobs: Mapping[str, Job], failed: Mapping[str, str]) -> str:
-    """Return the failed job that a blocked one waits for; if none failed, the first that is no part of this run."""
+def _blocking_key(key: str, jobs: Mapping[str, Job], failed: Mapping[str, str]) -> str:
+    """Return the key of the failed job that a blocked one needs; if none failed, of one that is not in this run."""
     queue, outside = [key], []
     while queue:
         current = queue.pop()

@@ -1,4 +1,4 @@
-"""The output of a worker in a container: it writes into a folder and sends an event, and the host commits it.
+"""The way of a container's output into the store: the worker fills a folder and sends an event, the host commits.
 
 The container sees the store's artifacts read-only. For each job it fills ``out/<key>``, sends the event ``computed``
 and waits until the artifact is in the store, or until ``refusals/<key>`` says why the host did not take it.
@@ -6,7 +6,7 @@ and waits until the artifact is in the store, or until ``refusals/<key>`` says w
 The host takes plain files out of ``out/<key>`` into a folder of its own, through descriptors, so that it follows no
 link, and hashes and commits what it took. From a worker that runs model-written code (an untrusted kind of
 :mod:`kit.workers`) it copies the bytes: nothing that the container still holds open reaches them. Other workers run
-the image's code alone and leave up to 145 GB: their files are moved, and code of the image that kept one open could
+the image's code alone and leave up to 145 GB: their files are moved, and code of the image that keeps one open could
 write to it after it was hashed (``kit store check`` would show it).
 """
 
@@ -30,16 +30,16 @@ from kit.machine.cgroups import memory_kills, memory_limit
 from kit.store import Job, Store
 
 REPORTED = ("started_at", "wall_s", "python", "packages", "machine")
-"""Fields of the provenance that only the container can know; the host writes the others."""
+"""Fields of the provenance that only the container knows; the host writes the others."""
 DEEPEST = 16
-"""Levels of folders that the host takes out of a container's output."""
+"""Most levels of folders in a container's output."""
 
 
 class Handover(Store):
     """The store inside a container: artifacts are read from it, and the host commits what is written."""
 
     any_owner = True
-    """Files are taken whoever owns them: user ids may be mapped in here, and the host has checked the owners."""
+    """Files are read whoever owns them: user ids may be mapped in a container, and the host has checked the owners."""
 
     def __init__(self, root: Path, out: Path, refusals: Path, emit: Callable[..., None]) -> None:
         super().__init__(root)
@@ -73,18 +73,18 @@ class Handover(Store):
         facts: Mapping[str, Any],
         provenance: Mapping[str, Any],
     ) -> None:
-        """Tell the host that the folder is filled, and wait until it has committed it.
+        """Tell the host that the folder is filled, and wait until it has committed the output.
 
         Raises:
-            KitError: the host could not, with its reason. Or the kernel killed a process for memory meanwhile: what
-                the worker made of that (the verdict "no verdict") is not the job's fault.
+            KitError: the host refused the output, with its reason. Or the kernel killed a process for memory: the
+                verdict "no verdict" that the worker then wrote is not the job's fault.
         """
         before, self._kills = self._kills, memory_kills()
         if self._kills > before:
-            held = (memory_limit() or 0) / 2**30
+            limit_gib = (memory_limit() or 0) / 2**30
             raise KitError(
                 f"{job.id}: the kernel killed {self._kills - before} of its processes: its container is held to "
-                f"{held:.1f} GiB of memory; run it where more memory, or fewer cores, are free"
+                f"{limit_gib:.1f} GiB of memory; run it where more memory, or fewer cores, are free"
             )
         self._emit("computed", key=job.key, rows=rows, facts=dict(facts), provenance=dict(provenance))
         refusal = self.refusals / job.key
@@ -98,26 +98,26 @@ class Handover(Store):
 
 
 class Exchange:
-    """The host's side of one container: a folder that the container fills, and one for the host's refusals."""
+    """The folders that one container shares with the host: one for its output, and one for the host's refusals."""
 
     def __init__(self, store: Store, folder: Path, *, copies: bool, observed: Mapping[str, Any]) -> None:
         self.store = store
         self.folder = folder
-        """The folder that holds the others; the runtime's client starts in it, as podman leaves a file where it was
-        started when a container is out of memory."""
+        """The folder that holds the others. The runtime's client starts in it, as podman leaves a file in the folder
+        in which it was started when a container is out of memory."""
         self.name = f"kit-{folder.name[:12]}-{secrets.token_hex(4)}"
-        """The container's name."""
+        """Name of the container."""
         self.out = folder / "out"
         self.refusals = folder / "refusals"
         self.workdir = folder / "workdir"
-        """For the container's temporary files, where the runtime wants a folder for them."""
+        """Folder for the container's temporary files, where the runtime needs one."""
         self.copies = copies
         """Whether output is copied; else it is moved."""
         self.observed = observed
         """Fields of the provenance that the host knows: image and commit."""
 
     def take(self, job: Job, event: Mapping[str, Any]) -> None:
-        """Commit what a container has computed; where that fails, write the reason where the container looks."""
+        """Commit the output of one job; where that fails, write the reason where the container reads it."""
         if self.store.has(job.key):
             return
         folder = Path(tempfile.mkdtemp(prefix="taken.", dir=self.folder))
@@ -136,21 +136,21 @@ class Exchange:
             shutil.rmtree(folder, ignore_errors=True)
 
     def _receive(self, job: Job, into: Path) -> None:
-        """Take a job's output out of the container's folder into one that the container can't reach.
+        """Bring a job's output from the container's folder into one that the container can't reach.
 
         Raises:
-            KitError: it is not there, or holds something else than plain files and folders.
+            KitError: there is no output, or it holds something else than plain files and folders.
         """
         with contextlib.ExitStack() as stack:
             try:
-                out = stack.enter_context(_opened(self.out, os.O_DIRECTORY))
-                folder = stack.enter_context(_opened(job.key, os.O_DIRECTORY, inside=out))
+                out = stack.enter_context(_descriptor(self.out, os.O_DIRECTORY))
+                folder = stack.enter_context(_descriptor(job.key, os.O_DIRECTORY, inside=out))
             except OSError as error:
                 raise KitError(f"{job.id}: its container left no output folder") from error
             receive(folder, into, copy=self.copies, job_id=job.id)
 
     def _refuse(self, job: Job, reason: str) -> None:
-        """Write why a job's output was not committed, in one step, so that the container reads all of it."""
+        """Write the reason why a job's output was refused, in one step, so that the container reads all of it."""
         refusal = self.refusals / f".{job.key}"
         refusal.write_text(reason, encoding="utf-8", errors="backslashreplace")
         refusal.chmod(0o644)
@@ -158,11 +158,11 @@ class Exchange:
 
 
 def check_reported(reported: Mapping[str, Any]) -> None:
-    """Check the provenance that a container reports.
+    """Check the fields of the provenance that a container reports.
 
     Raises:
-        ValueError: ``started_at`` is no time, or a field has another type.
-        TypeError: ``started_at`` is no text.
+        ValueError: ``started_at`` is not a time, or a field has another type.
+        TypeError: ``started_at`` is not a text.
     """
     datetime.fromisoformat(reported["started_at"])
     kinds = {"wall_s": (int, float), "python": (str,), "packages": (dict,), "machine": (dict,)}
@@ -172,17 +172,17 @@ def check_reported(reported: Mapping[str, Any]) -> None:
 
 
 def receive(folder: int, into: Path, *, copy: bool, job_id: str, depth: int = 0) -> None:
-    """Take the plain files out of a folder and its folders, which somebody else may change meanwhile.
+    """Bring the plain files of a folder and its subfolders into another, while another process may change them.
 
     Args:
-        folder: its descriptor.
-        into: an empty folder that nobody else can reach.
-        copy: copy the bytes; else move the files.
-        job_id: whose output it is, for the message.
-        depth: how many folders down this is.
+        folder: descriptor of the folder.
+        into: an empty folder that no other user or container can reach.
+        copy: whether the bytes are copied; else the files are moved.
+        job_id: id of the job, for the message.
+        depth: levels of folders above this one.
 
     Raises:
-        KitError: there is something else, or a file with a second name.
+        KitError: the folder holds something else, or a file with a second name.
         OSError: the disk is full, or a permission is missing.
     """
     if depth > DEEPEST:
@@ -191,18 +191,19 @@ def receive(folder: int, into: Path, *, copy: bool, job_id: str, depth: int = 0)
         target = into / name
         if stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
             target.mkdir()
-            with _opened(name, os.O_DIRECTORY, inside=folder) as inner:
-                receive(inner, target, copy=copy, job_id=job_id, depth=depth + 1)
+            with _descriptor(name, os.O_DIRECTORY, inside=folder) as subfolder:
+                receive(subfolder, target, copy=copy, job_id=job_id, depth=depth + 1)
             continue
         if not copy:
-            os.rename(name, target, src_dir_fd=folder)  # first, so that what is looked at is what is kept
+            # moved first, so that the file that is checked is the file that is kept
+            os.rename(name, target, src_dir_fd=folder)
         try:
-            with _opened(name, inside=folder) if copy else _opened(target) as file:
-                found = os.fstat(file)
-                if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+            with _descriptor(name, inside=folder) if copy else _descriptor(target) as file:
+                status = os.fstat(file)
+                if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
                     raise KitError(f"{job_id}: {name} is no plain file with one name; an artifact holds nothing else")
                 if copy:
-                    _copy(file, found.st_size, target)
+                    _copy(file, status.st_size, target)
                 else:
                     os.fchown(file, os.geteuid(), os.getegid())
         except OSError as error:
@@ -212,18 +213,18 @@ def receive(folder: int, into: Path, *, copy: bool, job_id: str, depth: int = 0)
 
 
 def _copy(source: int, size_bytes: int, target: Path) -> None:
-    """Copy ``size_bytes`` of a file, its size when it was looked at: one that keeps growing is copied all the same."""
+    """Copy the first ``size_bytes`` of a file: its size when it was checked, as another process may make it grow."""
     with target.open("xb") as file:
         while size_bytes > 0 and (count := os.sendfile(file.fileno(), source, None, size_bytes)):
             size_bytes -= count
 
 
 @contextmanager
-def _opened(name: Path | str, flags: int = 0, *, inside: int | None = None) -> Iterator[int]:
-    """Yield a descriptor to read from; a link is not followed, a pipe not waited for.
+def _descriptor(name: Path | str, flags: int = 0, *, inside: int | None = None) -> Iterator[int]:
+    """Yield a descriptor for reading a file or folder; a link is not followed, a pipe not waited for.
 
     Raises:
-        OSError: it is a link, a socket, gone, or not to be read.
+        OSError: the name is a link or a socket, is gone, or may not be read.
     """
     descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | flags, dir_fd=inside)
     try:
@@ -241,13 +242,13 @@ def exchange(
     copies: bool = True,
     observed: Mapping[str, Any] | None = None,
 ) -> Iterator[Exchange]:
-    """Hold the locks of a container's jobs and make its folders; locks and folders are gone afterwards.
+    """Hold the locks of a container's jobs and make its folders; release and remove them afterwards.
 
     Args:
-        store: where to commit.
-        keys: the container's jobs.
-        other_user: whether the container's user is another than this process's: the folder to fill is given to it, and
-            what it reads is opened to all.
+        store: the store that the host commits to.
+        keys: keys of the container's jobs.
+        other_user: whether the container's user is another than this process's: then it becomes the owner of the
+            output folder, and everybody may read what the container reads.
         copies: whether its output is copied; else it is moved.
         observed: fields of the provenance that the host knows.
     """
@@ -255,14 +256,14 @@ def exchange(
         for key in sorted(keys):  # in one order, or two runs could wait for each other
             stack.enter_context(store.lock(key, wait=True))
         folder = store.make_scratch(keys[0])
-        stack.callback(store.remove_scratch, folder)  # a container may leave a nest of thousands of folders
-        found = Exchange(store, folder, copies=copies, observed=observed or {})
-        for path in (found.out, found.refusals, found.workdir):
+        stack.callback(store.remove_scratch, folder)  # a container may leave thousands of folders in each other
+        folders = Exchange(store, folder, copies=copies, observed=observed or {})
+        for path in (folders.out, folders.refusals, folders.workdir):
             path.mkdir()
         if other_user:
-            for path in (folder, found.refusals):
+            for path in (folder, folders.refusals):
                 path.chmod(0o755)  # whatever the umask
             for name in ("artifacts", "jobs"):
                 store.let_others_read(name)
-            shutil.chown(found.out, UID, UID)
-        yield found
+            shutil.chown(folders.out, UID, UID)
+        yield folders

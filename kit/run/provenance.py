@@ -1,4 +1,4 @@
-"""Record where and how a job ran: it stands beside its rows, never in its key."""
+"""The record of where and how a job ran: it stands beside the job's rows, never in its key."""
 
 import os
 import platform
@@ -27,12 +27,12 @@ PACKAGES = (
 
 
 def now() -> str:
-    """Return the time, UTC, to the second."""
+    """Return the present time in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def record(job: Job, started_at: str, wall_s: float) -> dict[str, Any]:
-    """Return the commit, packages, machine, image and time of one job."""
+    """Return the provenance of one job: commit, packages, machine, image and time."""
     return {
         "started_at": started_at,
         "wall_s": round(wall_s, 2),
@@ -57,7 +57,7 @@ def commit() -> dict[str, Any]:
 
 @lru_cache(maxsize=1)
 def packages() -> dict[str, str]:
-    """Return the versions of the packages that compute."""
+    """Return the versions of the installed packages that compute."""
     found = {}
     for name in PACKAGES:
         try:

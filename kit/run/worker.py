@@ -2,7 +2,7 @@
 
     python -m kit.run.worker --store DIR --world N KEY...
 
-It writes what happens to standard output, one event a line (:mod:`kit.run.events`); everything else there is log.
+It writes its events to standard output, one a line (:mod:`kit.run.events`); everything else there is log.
 """
 
 import argparse
@@ -37,7 +37,7 @@ Emit = Callable[..., None]
 
 @dataclass
 class JobContext:
-    """What the stages call :class:`kit.stages.Context`; engine and sandbox stay open from job to job."""
+    """The worker's :class:`kit.stages.Context`, which a stage gets; engine and sandbox stay open from job to job."""
 
     rank: int
     world: int
@@ -51,20 +51,21 @@ class JobContext:
     _sandbox: Sandbox | None = None
     _untrusted: bool = False
     """Whether the job's worker is held to limits for model-written code."""
-    _said: float = 0.0
-    _unheard: bool = True
-    """Whether the next count is to be said, however soon after the last one it comes."""
+    _reported_at: float = 0.0
+    """Time of the last count that was reported."""
+    _report_next: bool = True
+    """Whether the next count is reported, however soon after the last one it comes."""
 
     def begin(self, job: Job) -> None:
-        """Begin another job."""
+        """Begin another job: take its key and source, and report what it starts."""
         kind = kind_of(job)
-        self.key, self.source, self._unheard = job.key, job.resources.get("source", {}), True
+        self.key, self.source, self._report_next = job.key, job.resources.get("source", {}), True
         self._untrusted = kind.untrusted
         if started := kind.starting:
             self.phase(f"starting {started}")
 
     def engine(self, model: Path, settings: EngineSettings) -> Engine:
-        """The engine of a model folder, opened once for all jobs in a row that ask for it."""
+        """Return the engine of a model folder, opened once for all jobs in a row that ask for it."""
         if self._engine and self._engine[:2] == (model, settings):
             return self._engine[2]
         with self.starting(f"the engine {settings.name}"):
@@ -93,19 +94,19 @@ class JobContext:
             self._sandbox = None
 
     def close_engine(self) -> None:
-        """Give back the engine's memory."""
+        """Close the engine, if one is open, and free its memory."""
         if self._engine:
             self._engine[2].close()
             self._engine = None
 
     def pack(self, name: str, ids: Sequence[str], folder: Path | None = None) -> Pack:
-        """Return the templates of a pack that the job's key holds."""
+        """Return the templates of a prompt pack that are in the job's key."""
         from kit import prompts
 
         return prompts.only(prompts.load(name, folder), ids)
 
     def sandbox(self) -> Sandbox:
-        """Return the sandbox, started once.
+        """Return the sandbox, which is started once for all jobs.
 
         Raises:
             KitError: this job's worker is not of an untrusted kind: nothing would hold model-written code here.
@@ -120,28 +121,28 @@ class JobContext:
         return self._sandbox
 
     def progress(self, done: int, total: int, tokens: int = 0) -> None:
-        """Say how far the job is, at most five times a second; the first count of a job, and of a phase, is said."""
+        """Report how far the job is, at most five times a second; the first count of a job, or of a phase, always."""
         now = time.monotonic()
-        if self.rank == 0 and (done == total or self._unheard or now - self._said > 0.2):
-            self._said, self._unheard = now, False
+        if self.rank == 0 and (done == total or self._report_next or now - self._reported_at > 0.2):
+            self._reported_at, self._report_next = now, False
             self.emit("progress", key=self.key, done=done, total=total, tokens=tokens)
 
     @contextlib.contextmanager
     def starting(self, what: str) -> Iterator[None]:
-        """Say that something starts, and afterwards that the job is at work."""
+        """Report that something starts, and afterwards that the job is at work."""
         self.phase(f"starting {what}")
         yield
         self.phase("at work")
 
     def phase(self, text: str) -> None:
-        """Report what is going on while nothing can be counted yet: an engine or a trainer that starts."""
+        """Report the phase of a job that has no counts yet: an engine or a trainer that starts."""
         if self.rank == 0:
-            self._unheard = True
+            self._report_next = True
             self.emit("progress", key=self.key, done=0, total=0, tokens=0, phase=text)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the jobs; 0 if all are committed, 1 if one failed."""
+    """Run the jobs; return 0 if all are committed, 1 if one failed."""
     parser = argparse.ArgumentParser(prog="kit.run.worker")
     parser.add_argument("keys", nargs="+")
     parser.add_argument("--store", type=Path, required=True)
@@ -149,13 +150,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--mirror", type=Path)
     parser.add_argument("--unsafe-exec", action="store_true")
     parser.add_argument("--out", type=Path, help="compute into this folder; whoever started this worker commits")
-    parser.add_argument("--refusals", type=Path, help="where it writes the reason, if it could not")
+    parser.add_argument("--refusals", type=Path, help="folder in which it writes the reason, if it could not")
     parser.add_argument("--lifeline", action="store_true", help="end when standard input closes")
     options = parser.parse_args(arguments)
     _close_stdin(lifeline=options.lifeline)
     _log_causes()
     rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-    emit = events.sender(sys.stdout) if rank == 0 else _silent
+    emit = events.sender(sys.stdout) if rank == 0 else _send_nothing
     if world != options.world:
         emit("failed", key=options.keys[0], reason=f"the plan asks for {options.world} processes, {world} were started")
         return 1
@@ -171,9 +172,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def run_job(store: Store, key: str, context: JobContext) -> bool:
-    """Run one job in this process alone and commit it; whether it is committed afterwards."""
+    """Run one job in this process alone and commit it; return whether it is committed."""
     emit = context.emit
-    if (job := planned(store, key, context)) is None:
+    if (job := read_job(store, key, context)) is None:
         return False
     try:
         with store.lock(key, wait=True):
@@ -189,13 +190,13 @@ def run_job(store: Store, key: str, context: JobContext) -> bool:
     except Exception as error:
         if isinstance(error, BusyError):
             raise
-        _report(store, job, error, context)
+        _report_failure(store, job, error, context)
         return False
     return True
 
 
-def planned(store: Store, key: str, context: JobContext) -> Job | None:
-    """Return the job of a key; where its file is no file of this job, say so, and return None."""
+def read_job(store: Store, key: str, context: JobContext) -> Job | None:
+    """Return the job of a key; where its file can't be read as this job, report a failure and return None."""
     try:
         return store.job(key)
     except KitError as error:
@@ -207,13 +208,13 @@ def _compute_and_commit(store: Store, job: Job, out: Path, context: JobContext) 
     started, clock = provenance.now(), time.monotonic()
     context.begin(job)
     inputs = {role: store.input_folder(needed) for role, needed in job.inputs.items()}
-    params = {name: value for name, value in job.params.items() if name != "world"}  # the launcher's
+    params = {name: value for name, value in job.params.items() if name != "world"}  # world is the launcher's
     summary = cast(Stage, registry.load("stages", job.stage)).run(params, inputs, out, context)
     if context.rank:
         return
     seconds = time.monotonic() - clock
-    record = provenance.record(job, started, seconds)
-    store.commit(job, out, rows=summary.rows, facts=summary.facts, provenance=record)
+    recorded = provenance.record(job, started, seconds)
+    store.commit(job, out, rows=summary.rows, facts=summary.facts, provenance=recorded)
     context.emit("done", key=job.key, rows=summary.rows, seconds=seconds, tokens=summary.facts.get("tokens", 0))
 
 
@@ -221,7 +222,7 @@ def _run_on_ranks(store: Store, key: str, context: JobContext) -> bool:
     """Run one job on all ranks: rank 0 holds the lock and commits; a rank that fails ends the launch."""
     from accelerate.utils import broadcast_object_list
 
-    if (job := planned(store, key, context)) is None:
+    if (job := read_job(store, key, context)) is None:
         return False
     with contextlib.ExitStack() as stack:
         state: list[Any] = [None]
@@ -236,14 +237,14 @@ def _run_on_ranks(store: Store, key: str, context: JobContext) -> bool:
         try:
             _compute_and_commit(store, job, Path(state[0]), context)
         except Exception as error:
-            _report(store, job, error, context)
+            _report_failure(store, job, error, context)
             sys.stdout.flush()
             os._exit(1)
     return True
 
 
-def _report(store: Store, job: Job, error: Exception, context: JobContext) -> None:
-    """Log the traceback of a failed job, record the reason, and send the event ``failed``."""
+def _report_failure(store: Store, job: Job, error: Exception, context: JobContext) -> None:
+    """Record the failure of a job: traceback in the log, reason in the store, event ``failed``."""
     context.close_engine()
     expected = isinstance(error, KitError)
     if not expected:
@@ -254,15 +255,15 @@ def _report(store: Store, job: Job, error: Exception, context: JobContext) -> No
     context.emit("failed", key=job.key, reason=reason)
 
 
-def _silent(kind: str, **fields: Any) -> None:
-    """Send no event: ranks other than 0 leave that to rank 0."""
+def _send_nothing(kind: str, **fields: Any) -> None:
+    """Send no event: on all ranks but 0, which sends them."""
 
 
 def _close_stdin(*, lifeline: bool) -> None:
-    """Give libraries an empty standard input: a question of theirs is answered by nobody, and waited for by nobody.
+    """Replace standard input by an empty one, so that no library waits for an answer to a question.
 
     Args:
-        lifeline: whether standard input, which closes with whoever started this worker, is watched from here on.
+        lifeline: whether this worker ends when its former standard input closes, as it does when its parent ends.
     """
     if lifeline:
         threading.Thread(target=_end_with_parent, args=(os.dup(0),), daemon=True).start()
@@ -272,7 +273,7 @@ def _close_stdin(*, lifeline: bool) -> None:
 
 
 def _end_with_parent(stream: int) -> None:
-    """Wait until whoever started this worker is gone, then end at once: no orphan goes on computing."""
+    """Wait until the parent process is gone, then end at once: no orphan goes on computing."""
     with contextlib.suppress(OSError):
         while os.read(stream, 1):
             pass
@@ -280,7 +281,7 @@ def _end_with_parent(stream: int) -> None:
 
 
 def _log_causes() -> None:
-    """Have the log hold what a library raised behind a sentence of the kit's."""
+    """Let the log show the error of a library that is behind an error of the kit."""
     logger = logging.getLogger("kit")
     logger.setLevel(logging.INFO)
     if not logger.handlers:

@@ -55,7 +55,7 @@ def planned_count(path: Path) -> Job:
 
 
 def found(store: Store, jobs: list[Job], counted: Job) -> dict[str, Any]:
-    """Return what the jobs left."""
+    """Return the artifacts of the jobs: rows, facts and keys."""
 
     def lines(stage: str, name: str) -> list[Any]:
         key = next(job.key for job in jobs if job.stage == stage)

@@ -23,7 +23,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 ADDED = sorted(path.relative_to(HERE / "tree") for path in (HERE / "tree").rglob("*") if path.is_file())
 CAPITALS = [("Lima", "Lima"), ("Peru", "Lima"), ("Quito", "Quito")]
-"""What is asked, and the answer; the parrot is right where the question holds it."""
+"""Questions with their answers; the parrot is right where the question contains the answer."""
 PROTOCOLS = {
     "benchmark": (benchmarks.Benchmark, "benchmarks/capitals.py"),
     "scenario": (scenarios.Scenario, "scenarios/twice.py"),

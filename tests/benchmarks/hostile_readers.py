@@ -135,7 +135,7 @@ def told_then_loop(problem: Problem) -> None:
 
 
 def do(problem: Problem, text: str) -> None:
-    """What a text of the form ``!name`` asks for."""
+    """Call the function that a text of the form ``!name`` names."""
     if text.startswith("!"):
         globals()[text[1:]](problem)
 

@@ -136,7 +136,7 @@ def looked_up_again(text: str) -> list[statements.Statement]:
 
 
 def results_beside_a_list(text: str) -> list[statements.Statement]:
-    """As many results of the function as statements that fill a list with them."""
+    """Return as many results of the function as statements that fill a list with them."""
     results = [a_statement("assignment", f"a{n}", "twice") for n in range(len(text))]
     filled = [a_statement("other", "", f"T a{n}") for n in range(len(text))]
     return [a_statement("definition", "twice", later="T"), a_statement("assignment", "T"), *results, *filled]

@@ -128,7 +128,7 @@ REPEATED = (
     *("\u00e9", "\u0301", "a\u0301", "\u3042", "\u4e2d", "\U0001f600", "\u0130", "\x00", "\ud800", "\ufeff"),
 )
 AROUND = ("{}", "{}x", "x{}", "x.{}y", "* {}", "\n{}- x", "{{{}", " {}P.S. x")
-"""Where the repeated part stands; most patterns wait for what comes after it."""
+"""Texts around the repeated part; most patterns wait for the text after it."""
 
 
 def checker(checkers: ifeval.Checkers, name: str, **kwargs: Any) -> Any:
@@ -205,7 +205,7 @@ PATTERNS = (
     *((rf"\s*{marker}.*$", re.MULTILINE) for marker in (r"p\.\s?p\.\s?s", r"p\.\s?s\.", "p.s.", "note:", "ps a-b")),
     *((rf"\s*{marker}.*$", re.MULTILINE) for marker in ("[p]s", "p|s", "+p", "(p)s", r"\bs", " s", "p+s", "s?", "")),
 )
-"""Those that are looked up, and postscripts of other kinds, some of which ``re`` is left with."""
+"""Patterns that the kit replaces, and other kinds of postscripts, some of which ``re`` still searches."""
 BITS = st.lists(
     st.sampled_from(
         [*"[]<>*-\n \t\r\x85\x1c\u2003.psPSa:", "\n\n", "<<", ">>", "p.s.", "P.P.S", "note:", "* a", "- a", "\ud800"]

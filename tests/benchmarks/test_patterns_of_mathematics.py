@@ -23,11 +23,11 @@ OLD_HEADING = re.compile(
 )
 OLD_FIRST_MARKS = re.compile(rf"(?:\s|{readings._TURN.pattern}|<\|end_header_id\|>|assistant\b)*")
 OLD_HEADED = r"(?:\d+[.):]\s|[A-Za-z]{2,}[^\\]*\s\d+\b|[A-Za-z]{2,}.*:)"
-"""What ``marked_text`` takes for a heading."""
+"""Pattern of a line that ``marked_text`` takes for a heading."""
 
 
 def texts(*pieces: str, longest: int = 12) -> st.SearchStrategy[str]:
-    """Texts put together from pieces."""
+    """Return a strategy for texts that are put together from pieces."""
     return st.lists(st.sampled_from(pieces), max_size=longest).map("".join)
 
 

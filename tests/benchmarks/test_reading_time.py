@@ -46,7 +46,7 @@ ENDS = {
     "5000 digits; use sys.set_int_max_str_digits() to increase the limit",
     "closed_output": "could not be read: its reader ended with exit code 1",
 }
-"""What a text asks its reader for -> the reason of its grade."""
+"""Attack that a text starts in its reader -> the reason of its grade."""
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from types import ModuleType
 from typing import Any
 
 STATE = Path(os.environ["STAND_INS"])
-"""Where images are kept (``images-*.json``) and runs are noted (``runs.jsonl``); ``model`` is a tiny model's folder."""
+"""Folder with lists of images (``images-*.json``), a log of runs (``runs.jsonl``) and a tiny model (``model``)."""
 INSIDE = ("/store", "/out", "/refusals", "/mirror")
 """Folders of a container that this machine has not."""
 

@@ -81,11 +81,11 @@ HELP = "".join(
     f"  make {target} {about}\n"
     for target, about in re.findall(r"^([a-z-]+):.*## (.*)$", (ROOT / "Makefile").read_text("utf-8"), flags=re.M)
 )
-"""As `make help` prints it."""
+"""The text that `make help` prints."""
 SHOWN = list(dict.fromkeys(way for line in [*in_blocks(README), *in_spans(README)] for way in variants(line)))
 SHOWN += [line for line in in_help(HELP) if line not in SHOWN]
 NAMES = {way for line in in_spans(README) for way in variants(line)} - set(in_blocks(README))
-"""Those that may be the name of a command alone: `kit grade` wants more words."""
+"""Shown commands that may be a command's name only: `kit grade` needs more arguments."""
 LAST = "make clean"
 """It takes the environment away, and is typed when all else was."""
 
@@ -162,7 +162,7 @@ class Clone:
         )
 
     def runs(self) -> list[dict[str, Any]]:
-        """What the runtimes were told so far."""
+        """Return the command lines that the runtimes got so far."""
         path = self.state / "runs.jsonl"
         return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
 
@@ -303,7 +303,7 @@ FOLDERS = {
 }
 """Variables of the Makefile, or words of the command line, and where the store is then."""
 MINI_SETS = {f"fetch/{path.stem}" for path in (ROOT / "kit" / "bundled").glob("mini-*")}
-"""What Table 2 reads."""
+"""Names of the files that Table 2 reads."""
 
 
 def fetched(store: Path) -> set[str]:

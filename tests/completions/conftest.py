@@ -17,7 +17,7 @@ from kit.files.completions import Completions, read_completions
 from kit.records import Problem
 
 JOB_LINE = re.compile(r"(done|cached)  +[0-9a-f]{10}  (fetch|grade)/")
-"""What standard error has of a job that ended well."""
+"""Line on standard error for a job that ended well."""
 TOOLS = Path(__file__).parents[1] / "data" / "tools"
 
 
@@ -36,7 +36,7 @@ def _message(benchmark: str, path: Path, **options: Any) -> str:
 
 
 def _edited(name: str, edit: Callable[[Any], Any], folder: Path) -> Path:
-    """A copy of a sample with its JSON edited; JSONL is edited as a list of its rows."""
+    """Write a copy of a sample with its JSON edited; JSONL is edited as a list of its rows."""
     text = (TOOLS / name).read_text(encoding="utf-8")
     path = folder / Path(name).name
     if name.endswith(".jsonl"):
@@ -53,7 +53,7 @@ def _lines(path: Path, rows: list[Any]) -> Path:
 
 
 def _graded(store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str) -> str:
-    """What ``kit grade`` prints."""
+    """Run ``kit grade`` and return the text that it prints."""
     monkeypatch.setattr(sys, "argv", ["kit", "grade", *words, "--store", str(store)])
     with pytest.raises(SystemExit) as ended:
         main()

@@ -1,4 +1,4 @@
-"""What `kit grade` prints of other tools' files."""
+"""Output of `kit grade` for files of other tools."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""Inspect's logs, packed and not."""
+"""Reading of Inspect's logs, packed and unpacked."""
 
 import json
 import re

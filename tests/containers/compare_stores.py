@@ -1,8 +1,8 @@
-"""Whether two stores hold the same: each key, each file, byte for byte.
+"""Compare two stores: they must have the same keys and the same files, byte for byte.
 
     .venv/bin/python tests/containers/compare_stores.py STORE OTHER
 
-Where and how a job ran is no part of it. Prints what differs and ends with 1, or the count and ends with 0.
+Provenance is not compared. Prints the differences and ends with 1, or prints the count and ends with 0.
 """
 
 import sys
@@ -12,7 +12,7 @@ from kit.store import Store
 
 
 def contents(root: Path) -> tuple[dict[str, str], dict[str, str]]:
-    """Key -> its job's id; key and file -> the file's sha256. A file that is not the head's is an error in itself."""
+    """Return the job's id for each key, and the sha256 for each key and file; end with an error if a check fails."""
     store = Store.existing(root)
     ids, files = {}, {}
     for artifact in store.artifacts():
@@ -24,7 +24,7 @@ def contents(root: Path) -> tuple[dict[str, str], dict[str, str]]:
 
 
 def main() -> int:
-    """Compare; 0 if both hold the same, and something."""
+    """Compare two stores; return 0 if both have the same artifacts, and at least one."""
     left, right = map(Path, sys.argv[1:])
     (ids, files), (other_ids, other_files) = contents(left), contents(right)
     for key in sorted(ids.keys() ^ other_ids.keys()):

@@ -2,7 +2,7 @@
 
     python gpu_scales.py SCALE FOLDER [--split-by-three]
 
-Prints one JSON line: what vLLM and transformers made of each configuration, or what they refused.
+Prints one JSON line: the settings that vLLM and transformers derive from each configuration, or their errors.
 """
 
 import json
@@ -22,7 +22,7 @@ from kit.training.trainer import training_arguments
 
 
 def config(name: str, model: Model) -> dict[str, Any]:
-    """The model's config.json, as far as its sizes go; InternLM-2, Mistral and DeepSeek have Llama's layout."""
+    """Return a config.json with the model's sizes; InternLM-2, Mistral and DeepSeek have Llama's layout."""
     qwen = name.startswith("qwen")
     return {
         "architectures": ["Qwen2ForCausalLM" if qwen else "LlamaForCausalLM"],
@@ -40,14 +40,14 @@ def config(name: str, model: Model) -> dict[str, Any]:
 
 
 def engine(folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
-    """What vLLM's own classes make of the arguments."""
+    """Return the settings that vLLM's own classes derive from the engine's arguments."""
     from vllm.config import ParallelConfig
     from vllm.engine.arg_utils import EngineArgs
 
-    told = EngineSettings(**settings)
-    made = EngineArgs(**arguments(folder, told), gpu_memory_utilization=told.gpu_memory_share)
-    model = made.create_model_config()
-    parallel = ParallelConfig(tensor_parallel_size=told.tensor_parallel, distributed_executor_backend="mp")
+    chosen = EngineSettings(**settings)
+    parsed = EngineArgs(**arguments(folder, chosen), gpu_memory_utilization=chosen.gpu_memory_share)
+    model = parsed.create_model_config()
+    parallel = ParallelConfig(tensor_parallel_size=chosen.tensor_parallel, distributed_executor_backend="mp")
     model.verify_with_parallel_config(parallel)
     return {
         "max_model_len": model.max_model_len,
@@ -58,7 +58,7 @@ def engine(folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def training(folder: Path, params: dict[str, Any]) -> dict[str, Any]:
-    """What transformers makes of a run: the model on the meta device, the Trainer's arguments."""
+    """Return facts of a training in transformers: the model on the meta device, the Trainer's arguments."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -73,7 +73,7 @@ def training(folder: Path, params: dict[str, Any]) -> dict[str, Any]:
 
 
 def main(scale: str, scratch: Path, *, split_by_three: bool) -> None:
-    """Every model of the scale's plan, as it is written with and trained there; or one, split as it can't be."""
+    """Print the settings of every engine and training of the scale's plan; or of one engine, split over three GPUs."""
     plan = plan_tables(["2"], scale)
     found: dict[str, Any] = {"engines": {}, "training": {}}
     for name, model in plan.models.items():
@@ -98,9 +98,9 @@ def main(scale: str, scratch: Path, *, split_by_three: bool) -> None:
 
 
 def model_name(job_id: str) -> str:
-    """``convert/NAME`` or ``fetch/NAME``; of ``sft/SEEDS/EVOLVER/BASE/ROUND`` the base."""
-    words = job_id.split("/")
-    return words[3] if words[0] == "sft" else words[1]
+    """Return the model of a job's id: ``convert/NAME``, ``fetch/NAME``, or BASE of ``sft/SEEDS/EVOLVER/BASE/ROUND``."""
+    parts = job_id.split("/")
+    return parts[3] if parts[0] == "sft" else parts[1]
 
 
 def attempt(check: Any, folder: Path, value: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from kit.images.archives import unpack
 
 
 def archive(*members: tuple[str, str, str]) -> tarfile.TarFile:
-    """An archive of (kind, name, content or target)."""
+    """Return an archive with these members: (kind, name, content or target)."""
     kinds = {
         "file": tarfile.REGTYPE,
         "folder": tarfile.DIRTYPE,
@@ -80,7 +80,9 @@ OUTSIDE = {
 
 
 @pytest.mark.parametrize(("members", "message"), OUTSIDE.values(), ids=list(OUTSIDE))
-def test_what_leads_out_is_refused(members: tuple[tuple[str, str, str], ...], message: str, tmp_path: Path) -> None:
+def test_links_and_names_that_lead_out_of_the_folder_are_refused(
+    members: tuple[tuple[str, str, str], ...], message: str, tmp_path: Path
+) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
     with archive(*members) as tar, pytest.raises(KitError) as caught:
@@ -89,8 +91,8 @@ def test_what_leads_out_is_refused(members: tuple[tuple[str, str, str], ...], me
     assert list(tmp_path.iterdir()) == [folder]
 
 
-def test_a_link_of_links_is_not_followed_out(tmp_path: Path) -> None:
-    """Each link stays inside by its letters; one through the other does not."""
+def test_a_chain_of_links_that_leads_out_is_refused(tmp_path: Path) -> None:
+    """Refuse two links that stay inside by their own paths, but lead out one through the other."""
     folder = tmp_path / "folder"
     folder.mkdir()
     members = (("folder", "a", ""), ("link", "b", "a"), ("link", "b/up", ".."), ("link", "c", "b/up/.."))
@@ -99,7 +101,7 @@ def test_a_link_of_links_is_not_followed_out(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
 
 
-def test_a_file_that_is_there_is_not_written_over(tmp_path: Path) -> None:
+def test_an_existing_file_is_not_overwritten(tmp_path: Path) -> None:
     with (
         archive(("file", "x", "1"), ("file", "x", "2")) as tar,
         pytest.raises(KitError, match=r"^archive: x is in it twice$"),

@@ -26,7 +26,7 @@ def line(runtime: str, kind: str, **fields: Any) -> list[str]:
     request = Request(
         kind=KINDS[kind],
         image=IMAGE,
-        words=["/opt/venv/bin/python", "-u", "x"],
+        command=["/opt/venv/bin/python", "-u", "x"],
         readable=[("/s/artifacts", "/store/artifacts")],
         writable=[("/s/tmp/1/out", "/out")],
         environment={"A": "1"},
@@ -60,12 +60,12 @@ def test_everything_is_closed_but_what_the_job_needs(runtime: str, kind: str) ->
     ("runtime", "wanted"),
     [("docker", "--gpus=all"), ("podman", "--device=nvidia.com/gpu=all"), ("apptainer", "--nv")],
 )
-def test_gpus_are_handed_over_in_the_runtimes_own_way(runtime: str, wanted: str) -> None:
+def test_each_runtime_has_its_own_option_for_gpus(runtime: str, wanted: str) -> None:
     assert wanted in line(runtime, "text", gpu=True)
     assert wanted not in line(runtime, "text")
 
 
-def test_root_takes_the_images_user_and_others_stay_who_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_root_runs_as_the_images_user_and_others_as_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     assert "--user=10001:10001" in line("docker", "text")
     monkeypatch.setattr(os, "geteuid", lambda: 1234)
@@ -74,7 +74,7 @@ def test_root_takes_the_images_user_and_others_stay_who_they_are(monkeypatch: py
     assert {"--userns=keep-id", "--user=1234:5678"} <= set(line("podman", "text"))
 
 
-def test_rootless_dockers_root_is_who_started_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_root_of_rootless_docker_is_the_calling_user(monkeypatch: pytest.MonkeyPatch) -> None:
     # as any other user it could not write to /out
     monkeypatch.setattr(os, "geteuid", lambda: 1234)
     assert "--user=0:0" in line("docker", "text", rootless=True)
@@ -91,7 +91,7 @@ def test_a_container_has_a_name_to_be_ended_by(runtime: str) -> None:
     ]
 
 
-def test_proxies_go_to_fetch_alone_and_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_fetch_containers_get_proxies_and_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     # podman gave each container the host's proxy variables, passwords included
     monkeypatch.setenv("https_proxy", "http://user:secret@proxy:1")
     assert "--http-proxy=false" in line("podman", "text")
@@ -129,7 +129,7 @@ CGROUPS = {
 
 
 @pytest.mark.parametrize(("own", "files", "limit", "kills"), CGROUPS.values(), ids=list(CGROUPS))
-def test_what_a_control_group_says_of_memory(
+def test_memory_limits_are_read_from_control_groups(
     own: str, files: dict[str, str], limit: int | None, kills: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     for name, text in files.items():
@@ -144,7 +144,7 @@ def test_what_a_control_group_says_of_memory(
 ROOT_ITSELF, HELD_ROOT = "Name:\tx\nCapEff:\t000001ffffffffff\n", "Name:\tx\nCapEff:\t000001fffeffffff\n"
 
 
-def test_podman_is_told_of_limits_only_where_it_can_not_raise_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_podman_gets_limits_only_where_it_can_not_raise_them(monkeypatch: pytest.MonkeyPatch) -> None:
     # a healthy machine's hard limit of 524,288 files was reason enough
     monkeypatch.setattr("resource.getrlimit", lambda kind: (1024, 4096))
     limits = {"default_ulimits": ["nofile=4096:4096", "nproc=4096:4096"]}
@@ -158,43 +158,45 @@ def test_podman_is_told_of_limits_only_where_it_can_not_raise_them(monkeypatch: 
     assert client.configuration(HELD_ROOT, hybrid=True) == {"containers": limits, "engine": one_tree}
 
 
-def test_a_token_goes_to_fetch_alone_and_its_value_stands_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_fetch_containers_get_the_token_and_its_value_is_on_no_command_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("HF_TOKEN", "very-secret")
     assert "--env=HF_TOKEN" in line("docker", "fetch")
     assert not any("HF_TOKEN" in word for word in line("docker", "text"))
     assert not any("very-secret" in word for word in line("docker", "fetch") + line("apptainer", "fetch"))
 
 
-def test_apptainer_is_closed_too() -> None:
+def test_apptainer_containers_are_closed_too() -> None:
     words = line("apptainer", "sandbox", workdir="/s/tmp/1/workdir")
     assert "--workdir=/s/tmp/1/workdir" in words  # /tmp was 64 MB in memory
     assert {"--containall", "--no-home", "--cleanenv", "--no-privs", "--network=none"} <= set(words)
     assert "--bind=/s/artifacts:/store/artifacts:ro" in words
 
 
-def test_the_command_line_says_it_with_exit_code_2(tmp_path: Path) -> None:
+def test_an_unknown_runtime_ends_with_exit_code_2(tmp_path: Path) -> None:
     words = ["reproduce", "2", "--scale", "smoke", "--store", str(tmp_path), "--runtime", "dokcer"]
     code = f"from kit.cli import main; import sys; sys.argv = ['kit', *{words!r}]; main()"
     done = subprocess.run([sys.executable, "-c", code], text=True, capture_output=True, check=False)
     assert (done.returncode, "known: local, docker, podman, apptainer" in done.stderr) == (2, True)
 
 
-def test_a_worker_in_a_container_sees_the_store_and_writes_to_its_own_folder(tmp_path: Path) -> None:
+def test_a_worker_in_a_container_reads_the_store_and_writes_to_its_own_folder(tmp_path: Path) -> None:
     store = Store.open(tmp_path / "store")
     shape = Shape(kind=KINDS["text"], environment="cpu", world=1)
-    where = Containers(runtime="docker", images={"cpu": IMAGE})
-    with exchange(store, ["k1", "k2"], other_user=False) as hand:
+    chosen = Containers(runtime="docker", images={"cpu": IMAGE})
+    with exchange(store, ["k1", "k2"], other_user=False) as folders:
         options = Options(store=store.root, mirror=tmp_path / "mirror")
-        words = command_in_container(shape, ["k1", "k2"], options, where, hand, cpu=True)
+        words = command_in_container(shape, ["k1", "k2"], options, chosen, folders, cpu=True)
         volumes = [word.removeprefix("--volume=") for word in words if word.startswith("--volume=")]
         assert volumes == [
             f"{store.root}/artifacts:/store/artifacts:ro",
             f"{store.root}/jobs:/store/jobs:ro",
-            f"{hand.refusals}:/refusals:ro",
-            f"{hand.out}:/out:rw",
+            f"{folders.refusals}:/refusals:ro",
+            f"{folders.out}:/out:rw",
         ]
-        assert {f"--name={hand.name}", "--label=org.evolkit.key=k1"} <= set(words)
-        assert hand.name.startswith("kit-k1.")
+        assert {f"--name={folders.name}", "--label=org.evolkit.key=k1"} <= set(words)
+        assert folders.name.startswith("kit-k1.")
     inside = words[words.index(IMAGE.id) + 1 :]
     assert inside[:3] == ["-u", "-m", "accelerate.commands.launch"]
     places = ["--store", "/store", "--out", "/out", "--refusals", "/refusals", "--world", "1", "--lifeline", "k1", "k2"]
@@ -207,9 +209,9 @@ def test_a_worker_in_a_container_sees_the_store_and_writes_to_its_own_folder(tmp
 @pytest.mark.parametrize("runtime", ["docker", "podman", "apptainer"])
 def test_a_relative_path_is_refused_before_the_first_container(runtime: str, option: str, tmp_path: Path) -> None:
     # podman: `creating named volume "store/tmp/.../said"`, in every job
-    where = Containers(runtime=runtime, images={}, mounts=(("a/b", "/b"),) if option == "mount" else ())
+    chosen = Containers(runtime=runtime, images={}, mounts=(("a/b", "/b"),) if option == "mount" else ())
     mirror = Path("a/b") if option == "mirror" else None
-    options = Options(store=Path("a/b") if option == "store" else tmp_path, mirror=mirror, containers=where)
+    options = Options(store=Path("a/b") if option == "store" else tmp_path, mirror=mirror, containers=chosen)
     with pytest.raises(RequestError) as caught:
         check_folders(options)
     assert str(caught.value) == (

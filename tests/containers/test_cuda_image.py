@@ -1,6 +1,6 @@
-"""What the cuda image can show without a card: it starts, imports, plans, and computes a tiny model on the CPU.
+"""Tests of the cuda image without a GPU: it starts, imports, plans, and computes a tiny model on the CPU.
 
-Where it is not built, it is built here if disk and time allow; else all of this is skipped, and the reason is printed.
+If the image is not built, it is built here as far as disk and time allow; else all tests are skipped with the reason.
 """
 
 import functools
@@ -28,10 +28,10 @@ from kit.workers import KINDS
 
 pytestmark = pytest.mark.images
 ROOT = Path(__file__).resolve().parents[2]
-ASKED = "KIT_TEST_RUNTIME"
-"""docker or podman: the runtime to test with."""
+RUNTIME_VARIABLE = "KIT_TEST_RUNTIME"
+"""Variable that names the runtime to test with, docker or podman."""
 DEADLINE = "KIT_TEST_DEADLINE"
-"""Until when, in seconds since 1970, whoever started this session waits for it; without it there is no hurry."""
+"""Variable with the time, in seconds since 1970, at which this session must have ended; without it there is none."""
 BUILD_GB, BUILD_S = 40, 1800
 """Free disk and time for wheels of 4 GB, an image of 10 GB and room to put it together: 6 minutes on two quiet cores,
 16 on two busy ones, and the checks 5."""
@@ -39,8 +39,8 @@ BUILD_GB, BUILD_S = 40, 1800
 
 @functools.cache
 def the_runtime() -> str:
-    """Return the runtime that was asked for, or the first that works here; empty if none does."""
-    for name in (os.environ[ASKED],) if os.environ.get(ASKED) else ("podman", "docker"):
+    """Return the runtime that the variable names, or the first that works here; empty if none does."""
+    for name in (os.environ[RUNTIME_VARIABLE],) if os.environ.get(RUNTIME_VARIABLE) else ("podman", "docker"):
         try:
             preparing.check_runtime(name)
             return name
@@ -50,7 +50,7 @@ def the_runtime() -> str:
 
 
 def shortage() -> str:
-    """Say what is missing to build the image here; empty if nothing is."""
+    """Return what is missing to build the image here; empty if nothing is."""
     changed = subprocess.run(["git", "-C", str(ROOT), "diff", "--quiet", "HEAD", "--", "kit", "manifests"], check=False)
     if changed.returncode:
         return "kit/ or manifests/ are changed, and an image is built of the last commit"
@@ -66,7 +66,7 @@ def shortage() -> str:
 
 @pytest.fixture(scope="module")
 def cuda() -> containers.Image:
-    """The cuda image of this commit: the one that is here, or one built now."""
+    """The cuda image of this commit: the one that is built already, or one built now."""
     name = the_runtime()
     if not name:
         pytest.skip("nothing was tested in the cuda image: neither podman nor docker works here")
@@ -83,7 +83,7 @@ def cuda() -> containers.Image:
 
 
 def builder_of(runtime: str) -> str:
-    """Return what builds images that a runtime finds; skip where there is none."""
+    """Return the builder whose images a runtime finds; skip the test if there is none."""
     names = [name for name in builders.BUILDERS if builders.runtime_of(name) == runtime and shutil.which(name)]
     try:
         return builders.find_builder(names[0] if names else runtime)
@@ -92,19 +92,21 @@ def builder_of(runtime: str) -> str:
 
 
 def run_inside(
-    image: containers.Image, *words: str, lent: tuple[Path, ...] = (), code: int = 0, **fields: Any
+    image: containers.Image, *words: str, mounted: tuple[Path, ...] = (), code: int = 0, **fields: Any
 ) -> subprocess.CompletedProcess[str]:
     """Run a program in a container as closed as a job's: a plain user, a read-only root, no network, no capability.
 
     Args:
         image: of which environment.
         words: the program and its words.
-        lent: files and folders of the checkout to see, under ``/lent``.
+        mounted: files and folders of the checkout, which the container sees under ``/mounted``.
         code: the exit code that it must end with.
         fields: more of the request.
     """
-    readable = [(str(path), f"/lent/{path.name}") for path in lent]
-    request = Request(**({"kind": KINDS["text"], "writable": []} | fields), image=image, words=words, readable=readable)
+    readable = [(str(path), f"/mounted/{path.name}") for path in mounted]
+    request = Request(
+        **({"kind": KINDS["text"], "writable": []} | fields), image=image, command=words, readable=readable
+    )
     done = subprocess.run(
         command_line.command(the_runtime(), request),
         env=client.client_environment(the_runtime(), KINDS["text"]),
@@ -161,11 +163,11 @@ def test_it_plans_what_the_checkout_plans(scale: str, cuda: containers.Image) ->
 
 @pytest.mark.parametrize("scale", ["one-gpu", "paper"])
 def test_vllm_and_transformers_accept_every_configuration(scale: str, cuda: containers.Image, tmp_path: Path) -> None:
-    """As test_gpu_scales.py does it in the CPU's environment; here in the one that runs it on cards."""
+    """Do the check of test_gpu_scales.py in the environment that runs on GPUs."""
     driver = Path(__file__).parent / "gpu_scales.py"
-    words = ["-c", f"mkdir /tmp/x && {containers.PYTHON} /lent/{driver.name} {scale} /tmp/x"]
-    inside = json.loads(run_inside(cuda, "/bin/sh", *words, lent=(driver,)).stdout.splitlines()[-1])
-    refused = {name: said for part in inside.values() for name, said in part.items() if "refused" in said}
+    words = ["-c", f"mkdir /tmp/x && {containers.PYTHON} /mounted/{driver.name} {scale} /tmp/x"]
+    inside = json.loads(run_inside(cuda, "/bin/sh", *words, mounted=(driver,)).stdout.splitlines()[-1])
+    refused = {name: facts for part in inside.values() for name, facts in part.items() if "refused" in facts}
     assert refused == {}
     plan = plan_tables(["2"], scale)
     assert {name.partition(" ")[0] for name in inside["engines"]} | set(inside["training"]) <= set(plan.models)
@@ -181,11 +183,11 @@ def test_vllm_and_transformers_accept_every_configuration(scale: str, cuda: cont
 
 
 def test_a_tiny_model_trains_and_scores_as_outside(cuda: containers.Image, tmp_path: Path) -> None:
-    """On the CPU: the same losses and log-likelihoods as torch's CPU build gives."""
+    """Compare losses and log-likelihoods on the CPU with those of torch's CPU build."""
     driver = ROOT / "tests" / "tiny_model.py"
-    words = ["-c", f"mkdir /tmp/x && {containers.PYTHON} /lent/{driver.name} use /tmp/x"]
+    words = ["-c", f"mkdir /tmp/x && {containers.PYTHON} /mounted/{driver.name} use /tmp/x"]
     settings = {"CUDA_VISIBLE_DEVICES": ""}
-    done = run_inside(cuda, "/bin/sh", *words, lent=(driver,), environment=settings)
+    done = run_inside(cuda, "/bin/sh", *words, mounted=(driver,), environment=settings)
     inside = json.loads(done.stdout.splitlines()[-1])
     outside = json.loads(
         subprocess.run(
@@ -203,13 +205,13 @@ def test_a_tiny_model_trains_and_scores_as_outside(cuda: containers.Image, tmp_p
     assert inside["loglikelihood"] == [pytest.approx(row, rel=1e-2) for row in outside["loglikelihood"]]
 
 
-def test_the_gpu_script_runs_on_the_cpu_inside(cuda: containers.Image) -> None:
+def test_the_gpu_script_runs_on_the_cpu_in_the_image(cuda: containers.Image) -> None:
     folders = (ROOT / "perf", ROOT / "tests")  # the engines' contract is a script of the tests
-    run_inside(cuda, containers.PYTHON, "/lent/perf/gpu.py", "--device", "cpu", lent=folders)
+    run_inside(cuda, containers.PYTHON, "/mounted/perf/gpu.py", "--device", "cpu", mounted=folders)
 
 
 def test_the_entry_point_is_kit_job(cuda: containers.Image, tmp_path: Path) -> None:
-    """``podman run IMAGE KEY`` on a mounted store, with a job that needs no card."""
+    """Check ``podman run IMAGE KEY`` on a mounted store, with a job that needs no GPU."""
     plan = plan_tables(["2"], "smoke")
     job = next(job for job in plan.jobs.values() if job.id == "fetch/mini-gsm8k")
     store = Store.open(tmp_path / "store")
@@ -219,7 +221,7 @@ def test_the_entry_point_is_kit_job(cuda: containers.Image, tmp_path: Path) -> N
             shutil.chown(path, containers.UID, containers.UID)
     source = job.resources["source"]["path"]
     words = [the_runtime(), "run", "--rm", "--pull=never", "--read-only", "--cap-drop=all", "--network=none"]
-    words += ["--tmpfs=/tmp", "--security-opt=label=disable", *command_line._user(the_runtime())]
+    words += ["--tmpfs=/tmp", "--security-opt=label=disable", *command_line._user_options(the_runtime())]
     words += [f"--volume={store.root}:/store:rw", f"--volume={source}:{source}:ro", cuda.name, job.key[:16]]
     done = subprocess.run(
         builders.engine(words), env=client.engine_environment(), text=True, capture_output=True, check=False
@@ -238,9 +240,7 @@ def test_the_entry_point_is_kit_job(cuda: containers.Image, tmp_path: Path) -> N
         (40, "", ""),
     ],
 )
-def test_what_is_missing_to_build_it_is_said(
-    free_gb: int, deadline: str, reason: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_builder_is_named(free_gb: int, deadline: str, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(0, 0, int(free_gb * 1e9)))
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 0))
     monkeypatch.setattr(time, "time", lambda: 1000.0)

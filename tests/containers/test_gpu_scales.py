@@ -1,4 +1,4 @@
-"""The scales that need GPUs, checked without one: what vLLM, transformers and the formulas of kit.plan.estimate say."""
+"""Scales that need GPUs, checked without one: by vLLM, transformers and the formulas of kit.plan.estimate."""
 
 import json
 import subprocess
@@ -17,7 +17,7 @@ SCALES = ("one-gpu", "paper")
 
 
 def found(scale: str, folder: Path, *words: str) -> dict[str, dict[str, dict[str, Any]]]:
-    """What a process of its own says: vLLM reads its environment when it is imported."""
+    """Output of ``gpu_scales.py``, in a process of its own: vLLM reads its environment when it is imported."""
     done = subprocess.run(
         [sys.executable, str(DRIVER), scale, str(folder), *words], text=True, capture_output=True, check=True
     )
@@ -28,9 +28,9 @@ def found(scale: str, folder: Path, *words: str) -> dict[str, dict[str, dict[str
 @pytest.mark.parametrize("scale", SCALES)
 def test_vllm_and_transformers_accept_every_configuration(scale: str, tmp_path: Path) -> None:
     plan, hardware = plan_tables(["2"], scale), Catalogue(manifests_folder()).scale(scale).hardware
-    said = found(scale, tmp_path)
-    assert said["engines"]
-    for key, engine in said["engines"].items():
+    output = found(scale, tmp_path)
+    assert output["engines"]
+    for key, engine in output["engines"].items():
         assert "refused" not in engine, f"{key}: {engine}"
         name, _, shared = key.partition(" tp=")
         model, gpus = plan.models[name], int(shared)
@@ -38,8 +38,8 @@ def test_vllm_and_transformers_accept_every_configuration(scale: str, tmp_path: 
         assert (model.heads % gpus, model.kv_heads % gpus, hardware.gpus % gpus) == (0, 0, 0)
         assert engine["max_model_len"] <= model.context
         assert engine["dtype"] == "torch.bfloat16"
-    assert said["training"]
-    for name, run in said["training"].items():
+    assert output["training"]
+    for name, run in output["training"].items():
         assert "refused" not in run, f"{name}: {run}"
         assert run["bf16"] is True
         assert run["fsdp"] == (hardware.gpus > 1)
@@ -48,15 +48,15 @@ def test_vllm_and_transformers_accept_every_configuration(scale: str, tmp_path: 
 
 
 @pytest.mark.real
-def test_vllm_refuses_what_can_not_be_split(tmp_path: Path) -> None:
-    """Or its accepting the rest would say nothing."""
+def test_vllm_refuses_a_model_that_can_not_be_split(tmp_path: Path) -> None:
+    """Check that vLLM refuses one configuration: else its accepting the others would prove nothing."""
     (refused,) = found("paper", tmp_path, "--split-by-three")["engines"].values()
     assert "must be divisible by tensor parallel size" in refused["refused"]
 
 
 @pytest.mark.parametrize("scale", SCALES)
 def test_weights_and_cache_fit_the_cards(scale: str) -> None:
-    """``(weights + cache of one text of max_model_len) / tensor_parallel`` in the share that the engine may take."""
+    """Check ``(weights + cache of one text of max_model_len) / tensor_parallel`` against the engine's memory share."""
     plan, hardware = plan_tables(["2"], scale), Catalogue(manifests_folder()).scale(scale).hardware
     card = estimate.machine(hardware.machine)
     checked = 0

@@ -22,7 +22,7 @@ Layout = Callable[[Path, bytes, bytes], None]
 
 
 def by_digest(folder: Path, layer: bytes, config: bytes) -> None:
-    """As podman and buildah push to ``dir:``."""
+    """Write the files of an image as podman and buildah push it to ``dir:``."""
     names = []
     for data in (config, layer):
         names.append(hashlib.sha256(data).hexdigest())
@@ -32,7 +32,7 @@ def by_digest(folder: Path, layer: bytes, config: bytes) -> None:
 
 
 def by_path(folder: Path, layer: bytes, config: bytes) -> None:
-    """As docker saves."""
+    """Write the files of an image as docker saves it."""
     (folder / "blobs").mkdir()
     (folder / "blobs" / "1").write_bytes(config)
     (folder / "blobs" / "2").write_bytes(layer)
@@ -40,7 +40,7 @@ def by_path(folder: Path, layer: bytes, config: bytes) -> None:
 
 
 def image(folder: Path, layout: Layout, files: dict[str, tuple[bytes, int]], **config: str) -> Path:
-    """An image of one layer, laid out in a folder: path -> (content, time)."""
+    """Write an image of one layer into a folder; ``files``: path -> (content, time)."""
     folder.mkdir()
     layer = io.BytesIO()
     with tarfile.open(fileobj=layer, mode="w") as tar:
@@ -67,7 +67,7 @@ FILES = {"etc/passwd": (b"kit", 7), "opt/a.pyc": (b"1", 7)}
     ],
     ids=["nothing", "content", "time", "a file more, and the configuration", "order"],
 )
-def test_the_first_files_that_differ_are_named(
+def test_the_first_differing_files_are_named(
     layout: Layout, files: dict[str, tuple[bytes, int]], config: dict[str, str], found: list[str], tmp_path: Path
 ) -> None:
     left = image(tmp_path / "left", layout, FILES, created="2000")
@@ -75,7 +75,7 @@ def test_the_first_files_that_differ_are_named(
     assert comparing.compare(left, right) == found
 
 
-def test_the_bill_is_cyclonedx_and_says_the_same_twice() -> None:
+def test_the_bill_of_materials_is_cyclonedx_and_deterministic() -> None:
     wheels, debs = [["torch", "2.13.0+cpu"], ["Foo_Bar", "1"]], [["libc6", "2.36-9+deb12u14", "amd64"]]
     found = bill.bill("cpu", "sha256:1", wheels, debs)
     assert (found["bomFormat"], found["specVersion"], found["version"]) == ("CycloneDX", "1.6", 1)
@@ -89,7 +89,7 @@ def test_the_bill_is_cyclonedx_and_says_the_same_twice() -> None:
     assert found == bill.bill("cpu", "sha256:1", wheels, debs)
 
 
-def test_a_lock_falls_into_its_blocks_and_nothing_is_lost() -> None:
+def test_a_lock_is_split_into_blocks_without_loss() -> None:
     for name in ("cpu", "cuda", "grade"):
         text = (ROOT / "requirements" / f"{name}.txt").read_text(encoding="utf-8")
         body = "".join(line for line in text.splitlines(keepends=True) if not line.startswith("#"))
@@ -98,7 +98,7 @@ def test_a_lock_falls_into_its_blocks_and_nothing_is_lost() -> None:
 
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A repository of one commit, in kit's place."""
+    """A repository of one commit that replaces the kit's checkout."""
     root = tmp_path / "checkout"
     files = {
         "docker/images.toml": '[base]\ngrade = "here.example/base@sha256:1"\n',
@@ -116,7 +116,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return root
 
 
-def test_only_what_is_committed_gets_into_an_image(checkout: Path) -> None:
+def test_only_committed_files_get_into_an_image(checkout: Path) -> None:
     (checkout / "kit" / "stray.py").write_text("")
     (checkout / "kit" / "run" / "worker.py").chmod(0o600)
     with images.last_commit() as commit:
@@ -125,7 +125,7 @@ def test_only_what_is_committed_gets_into_an_image(checkout: Path) -> None:
         assert not (commit.tree / ".git").exists()
 
 
-def test_what_is_not_committed_has_no_say_in_label_wheels_debs_or_base(
+def test_uncommitted_files_do_not_change_label_wheels_debs_or_base(
     checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The files came from the commit, and the label, the wheels and the base from the working tree.
@@ -147,7 +147,7 @@ def test_what_is_not_committed_has_no_say_in_label_wheels_debs_or_base(
 
 
 def record(folder: Path, monkeypatch: pytest.MonkeyPatch, **scripts: str) -> Path:
-    """Put made-up programs before the PATH's: they note what they are told, then run a script. Returns their notes."""
+    """Put programs in front of the PATH that log their arguments and run a script; return the log file."""
     folder.mkdir()
     log = folder / "log"
     log.touch()
@@ -160,7 +160,9 @@ def record(folder: Path, monkeypatch: pytest.MonkeyPatch, **scripts: str) -> Pat
     return log
 
 
-def test_docker_builds_with_a_buildkit_of_its_own_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_docker_builds_with_its_own_buildkit_which_is_made_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # The engine's own BuildKit refuses rewrite-timestamp together with loading the image (docker/buildx #2733).
     made = tmp_path / "made"
     script = f'case "$*" in "buildx inspect kit") test -e {made};; "buildx create "*) touch {made};; esac'
@@ -237,9 +239,7 @@ def test_each_builder_runs_and_saves_by_itself(
     assert log.read_text().splitlines() == [line.format(out=tmp_path / "out") for line in saved]
 
 
-def test_debian_packages_come_by_way_of_the_base_that_is_built_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_debian_packages_are_fetched_in_the_base_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # It took docker/images.toml's base whatever --base said, and SELinux kept it from the folder.
     log = record(tmp_path / "bin", monkeypatch, docker="")
     monkeypatch.setattr(fetching, "CACHE", tmp_path)
@@ -253,14 +253,16 @@ def test_debian_packages_come_by_way_of_the_base_that_is_built_on(
     )
 
 
-def test_the_image_that_had_the_name_goes_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_image_that_had_the_name_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = record(tmp_path / "bin", monkeypatch, podman='case "$*" in *dangling*) echo old; echo foreign;; esac')
     builders.remove_if_nameless("podman", "old")
     builders.remove_if_nameless("podman", "still-named")
     assert [line for line in log.read_text().splitlines() if " rmi" in line] == ["podman rmi old"]
 
 
-def test_a_stand_in_is_no_reason_not_to_ask_the_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_local_base_is_used_only_if_the_registry_can_not_be_reached(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # Once a stand-in was made, the pinned base was never pulled again, whatever the network had become.
     log = record(tmp_path / "bin", monkeypatch, podman='case "$*" in *inspect*kit-base:7|pull*) ;; *) exit 1;; esac')
     monkeypatch.setattr(fetching, "PROBE", "")
@@ -279,7 +281,7 @@ def test_a_stand_in_is_no_reason_not_to_ask_the_registry(tmp_path: Path, monkeyp
     fetching.pull.cache_clear()
 
 
-def test_a_base_of_this_machine_is_refused_for_docker(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_local_base_is_refused_for_docker(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(RequestError, match=r"^--base localhost/mine: docker builds in a container that sees no image"):
         images.check_base("docker", "localhost/mine")
     images.check_base("podman", "localhost/mine")
@@ -324,7 +326,9 @@ def test_a_machine_without_a_builder_says_what_to_install(
     assert str(raised.value).startswith(message)
 
 
-def test_the_named_builder_is_taken_and_a_dead_engine_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_named_builder_is_used_and_an_engine_that_does_not_answer_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     record(tmp_path / "bin", monkeypatch, docker="", buildah="", podman="")
     assert images.find_builder() == "buildah"
     assert images.find_builder("podman") == "podman"
@@ -335,7 +339,7 @@ def test_the_named_builder_is_taken_and_a_dead_engine_is_not(tmp_path: Path, mon
 
 
 @pytest.mark.parametrize("call", [running.run, running.output])
-def test_a_program_that_is_not_there_is_named_with_its_cure(
+def test_a_missing_program_is_named_with_its_cure(
     call: Callable[[list[str]], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(running, "CACHE", tmp_path)

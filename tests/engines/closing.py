@@ -1,4 +1,4 @@
-"""What is left of a model in vLLM once its engine is closed, with vLLM's compiler at work as on a GPU.
+"""Memory that vLLM still holds once its engine is closed, with vLLM's compiler at work as on a GPU.
 
 python closing.py MODEL     prints for each way of starting how many tensors of the model there are, open and closed
 """

@@ -1,4 +1,4 @@
-"""What every engine must do, run in a process of its own: prints one JSON object of observations.
+"""Checks that every engine must pass, run in a process of their own: prints one JSON object of observations.
 
 python contract.py ENGINE MODEL
 """

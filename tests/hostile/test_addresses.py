@@ -1,4 +1,4 @@
-"""Hosts that lead elsewhere, answer without end or name files outside: a fetch takes https, plain names and no more."""
+"""Hosts that redirect, answer without end or name files outside: a fetch accepts https and plain names only."""
 
 import hashlib
 import http.server
@@ -24,7 +24,7 @@ SHA256 = hashlib.sha256(HELLO).hexdigest()
 
 
 def silent(kind: str, **fields: Any) -> None:
-    """Ignore the worker's events, which are not looked at here."""
+    """Ignore the worker's events, which these tests do not check."""
 
 
 def context(source: dict[str, Any], mirror: Path | None = None) -> JobContext:
@@ -53,7 +53,7 @@ LEADS = {
 
 @pytest.fixture
 def site() -> Iterator[str]:
-    """A web server whose ``/<number>`` leads to the number's address of LEADS, ``/local`` to ``/hello``."""
+    """A web server that redirects ``/<number>`` to that address of LEADS, and ``/local`` to ``/hello``."""
     addresses = [address for address, _ in LEADS.values()]
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -77,8 +77,8 @@ def site() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("lead", LEADS)
-def test_where_a_host_may_not_lead(lead: str, site: str, tmp_path: Path):
-    """ftp and plain http of any host were followed, and the password went along."""
+def test_redirects_that_are_refused(lead: str, site: str, tmp_path: Path):
+    """Redirects to ftp and to plain http of any host were followed, with the password."""
     url = f"{site}/{list(LEADS).index(lead)}"
     with pytest.raises(KitError) as error:
         params = {"kind": "file", "name": "x", "sha256": SHA256}
@@ -87,13 +87,13 @@ def test_where_a_host_may_not_lead(lead: str, site: str, tmp_path: Path):
     assert "secret" not in str(error.value)
 
 
-def test_what_a_host_may_lead_to(site: str, tmp_path: Path):
+def test_redirects_that_are_followed(site: str, tmp_path: Path):
     params = {"kind": "file", "name": "x", "sha256": SHA256}
     assert fetch.run(params, {}, tmp_path, context({"url": f"{site}/local", "mirror": None})).rows == 1
 
 
-def test_https_leads_on_to_https_alone():
-    """A host that was asked safely could send the request on to this machine's own servers, in the clear."""
+def test_https_redirects_to_https_only():
+    """A host that was asked by https could redirect to this machine's own servers by plain http."""
     asked = urllib.request.Request("https://a.example/x")  # nothing is asked
     with pytest.raises(urllib.error.URLError, match=r"http://127.0.0.1/x: https leads on to https alone"):
         network._Redirects().redirect_request(asked, io.BytesIO(), 302, "Found", {}, "http://127.0.0.1/x")
@@ -105,16 +105,16 @@ def test_https_leads_on_to_https_alone():
 @pytest.mark.parametrize(
     "url", ["file:///etc/passwd", "http://192.0.2.1/x", "data:,x", "//x", "https://u:p@a.example/"]
 )
-def test_a_planted_job_asks_no_other_address(url: str, tmp_path: Path):
-    """The worker asked whatever the job's file named, files of this machine too."""
+def test_a_planted_job_reads_no_other_address(url: str, tmp_path: Path):
+    """The worker read any address in a job's file, also files of this machine."""
     with pytest.raises(KitError, match=r"wanted (an address that begins with )?https://|no user and no password"):
         params = {"kind": "file", "name": "x", "sha256": None, "url": url}
         fetch.run(params, {}, tmp_path, context({"url": url, "mirror": None}))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_answer_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """It was written until the disk was full."""
+def test_an_endless_answer_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """An endless answer was written until the disk was full."""
 
     class Endless(io.RawIOBase):
         def read(self, size: int = -1) -> bytes:
@@ -140,7 +140,7 @@ OUTSIDE = {
 @pytest.mark.parametrize("name", OUTSIDE)
 @pytest.mark.parametrize("kind", ["file", "prompts", "folder"])
 def test_a_job_writes_inside_its_folder(kind: str, name: str, tmp_path: Path):
-    """A planted job's file was written wherever its name led."""
+    """A planted job could write its file into any folder by its name."""
     (tmp_path / "from").mkdir()
     (tmp_path / "out" / "put").mkdir(parents=True)
     source = {"path": str(tmp_path / "from"), "url": "https://a.example/{file}", "mirror": "a"}
@@ -151,7 +151,7 @@ def test_a_job_writes_inside_its_folder(kind: str, name: str, tmp_path: Path):
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["from", "out", "put"]
 
 
-def test_a_mirror_s_place_is_inside_the_mirror(tmp_path: Path):
+def test_a_mirror_path_must_be_inside_the_mirror(tmp_path: Path):
     (tmp_path / "mirror").mkdir()
     (tmp_path / "secret").write_bytes(HELLO)
     source = {"url": "https://a.example/x", "mirror": "../secret"}
@@ -161,8 +161,8 @@ def test_a_mirror_s_place_is_inside_the_mirror(tmp_path: Path):
 
 
 @pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
-def test_a_mirror_with_something_else_than_a_file(kind: str, tmp_path: Path):
-    """A pipe was passed by in silence, and the network asked."""
+def test_a_mirror_entry_that_is_not_a_file_is_reported(kind: str, tmp_path: Path):
+    """A pipe in the mirror was skipped silently, and the network was used."""
     (tmp_path / "mirror").mkdir()
     (tmp_path / "out").mkdir()
     place = tmp_path / "mirror" / "x"
@@ -174,7 +174,7 @@ def test_a_mirror_with_something_else_than_a_file(kind: str, tmp_path: Path):
     assert str(error.value) == f"{place}: a {kind}, wanted a plain file"
 
 
-def test_names_and_paths_that_are_taken():
+def test_names_and_paths_that_are_accepted():
     assert [file_name_fault(name) for name in ("x", "x.json?download=true", ".x", "-x", "con", 255 * "x", "é")] == 7 * [
         None
     ]
@@ -210,8 +210,8 @@ EXPECTED = {
 
 
 @pytest.mark.parametrize("text, message", EXPECTED.values(), ids=list(EXPECTED))
-def test_recorded_values_that_were_changed(text: str, message: str):
-    """`kit verify` ended in a KeyError or a TypeError."""
+def test_changed_recorded_values_are_reported(text: str, message: str):
+    """`kit verify` ended in a KeyError or a TypeError on such values."""
     from kit.reading.documents import parse
 
     with pytest.raises(RequestError) as error:
@@ -232,8 +232,8 @@ def test_recorded_values_that_were_changed(text: str, message: str):
         ),
     ],
 )
-def test_pins_that_were_changed(name: str, text: str, message: str, tmp_path: Path):
-    """`kit pin` and `kit doctor` ended in a KeyError or a TypeError."""
+def test_changed_pins_are_reported(name: str, text: str, message: str, tmp_path: Path):
+    """`kit pin` and `kit doctor` ended in a KeyError or a TypeError on such pins."""
     import shutil
 
     from kit.catalogue import ROOT

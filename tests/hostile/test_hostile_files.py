@@ -1,10 +1,8 @@
 """A user's own files and options made to stall or to mislead: a sentence each, at once, and no worker is started."""
 
-import gzip
 import json
 import os
-import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +10,10 @@ import pytest
 
 from kit.errors import KitError, RequestError, did_you_mean, one_line, shown
 from kit.files.completions import read_completions
-from kit.files.completions.layouts import Record
-from kit.files.completions.matching import check_order, id_lookup
 from kit.files.seeds import read_instructions
 from kit.records import Problem
 from kit.run import execute as run
 from kit.run import launch
-from tests.growth import assert_linear
 from tests.test_bad_inputs import STARTS, folder, kit, refused
 
 __all__ = ["folder", "kit"]  # the fixtures: a folder with good files, and the command line
@@ -159,7 +154,7 @@ MOST = {"manifest": "1,048,576", "template": "1,048,576"}
 
 @pytest.mark.parametrize("name", ODD)
 @pytest.mark.parametrize("command", COMMANDS)
-def test_what_is_no_plain_file(command: str, name: str, folder: Path, kit: Kit):
+def test_inputs_that_are_not_plain_files_are_refused(command: str, name: str, folder: Path, kit: Kit):
     import socket
 
     (folder / "pairs.json").write_text(json.dumps([{"instruction": "a", "output": "b"}]))
@@ -181,15 +176,15 @@ def test_a_folder_in_place_of_a_file(command: str, folder: Path, kit: Kit):
     assert refused(kit, COMMANDS[command][0].format(name="base")) == "base: a folder, wanted a plain file"
 
 
-def test_a_name_that_is_no_utf8(folder: Path, kit: Kit):
-    """Ended in a traceback: pydantic and JSON take whole characters alone."""
+def test_a_file_name_that_is_not_utf8(folder: Path, kit: Kit):
+    """Such a name ended in a traceback: pydantic and JSON take only whole characters."""
     name = os.fsdecode(b"caf\xe9.json")
     (folder / name).write_text('[{"instruction": "a"}]')
     printed = refused(kit, f"evolve --seeds {name} --evolver smollm2-135m-instruct --out o.json")
     assert printed == "caf\\udce9.json: a file's name is UTF-8 text; rename the file"
 
 
-def test_a_name_that_turns_the_terminal_around(folder: Path):
+def test_a_file_name_with_terminal_escapes(folder: Path):
     path = folder / "a\n\x1b[31m\u202eb.json"
     path.write_text("[1]")
     with pytest.raises(RequestError) as error:
@@ -266,8 +261,8 @@ def test_a_half_written_file_that_is_a_link_is_removed_and_not_followed(folder: 
     assert ((folder / "there" / "kept").read_text(), (folder / ".o.json.partial").is_symlink()) == ("x", False)
 
 
-def test_what_somebody_made_meanwhile_is_not_written_over(folder: Path):
-    """It was replaced; and a folder that came to be there lost what had been computed."""
+def test_an_output_that_appears_during_the_run_is_not_overwritten(folder: Path):
+    """The other output was replaced; where it was a folder, the computed result was lost."""
     from kit.cli.files import place
 
     out = folder / "o.json"
@@ -288,7 +283,7 @@ def test_what_somebody_made_meanwhile_is_not_written_over(folder: Path):
 def test_numbers_are_printed_before_the_file_that_cannot_be_written(
     folder: Path, kit: Kit, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    """The grades were lost with the file, after an hour of the sandbox."""
+    """The grades were lost with the file, after an hour of work in the sandbox."""
     (folder / "c.jsonl").write_text("".join(json.dumps({"id": n, "output": f"{n + 1}"}) + "\n" for n in range(3)))
     printed = list[str]()
 
@@ -303,158 +298,12 @@ def test_numbers_are_printed_before_the_file_that_cannot_be_written(
     assert printed[0].startswith("gsm8k                             3 of 3 items")
 
 
-# archives
-
-
-def zipped(path: Path, members: dict[str, bytes]) -> Path:
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, data in members.items():
-            archive.writestr(name, data)
-    return path
-
-
 def message(path: Path) -> str:
     """Return the reason why a file of completions can't be read."""
     problems = [Problem(id="0", data={"question": "1 + 1?"})]
     with pytest.raises(RequestError) as error:
         read_completions(path, problems)
     return str(error.value)
-
-
-def test_archives_in_archives_end_somewhere(tmp_path: Path):
-    """One that holds itself was unpacked without end."""
-    inner = zipped(tmp_path / "a.zip", {"c.jsonl": b"{}"}).read_bytes()
-    middle = zipped(tmp_path / "b.zip", {"a.zip": inner}).read_bytes()
-    outer = zipped(tmp_path / "c.zip", {"b.zip": middle})
-    assert message(outer) == f"{outer}/b.zip/a.zip: an archive in an archive in an archive; unpack it first"
-
-
-def test_a_file_numbered_by_five_thousand_digits(tmp_path: Path):
-    """Was a ValueError; names are still in the order of their numbers."""
-    from kit.files.completions.opening import natural
-
-    path = zipped(tmp_path / "c.zip", {f"c_{5000 * '9'}.json": b"[", "c_10.json": b"[", "c_9.json": b"["})
-    assert message(path).startswith(f"{path}/c_9.json: not JSON: ")
-    assert sorted(["x_10", "x_2", "x_", "x_002", "x_11y1", "x_11y"], key=natural) == [
-        *("x_", "x_2", "x_002", "x_10", "x_11y", "x_11y1")
-    ]
-
-
-def test_more_files_than_any_run_leaves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("kit.files.completions.opening.MOST_FILES", 2)
-    path = zipped(tmp_path / "c.zip", {f"{n}.json": b"" for n in range(3)})
-    assert message(path) == f"{path}: more than 2 files; pack the run's own folder"
-    for n in range(2):
-        (tmp_path / f"{n}.json").touch()
-    assert message(tmp_path) == f"{tmp_path}: more than 2 files; name the run's own folder"
-
-
-def test_a_damaged_archive_is_a_sentence_wherever_it_is_damaged(tmp_path: Path):
-    """The library's own errors came through for some bytes: zlib.error, NotImplementedError, UnicodeDecodeError."""
-    good = zipped(tmp_path / "c.zip", {"c\u00e9.jsonl": b'{"id": "0", "text": "2"}' * 3}).read_bytes()
-    problems = [Problem(id="0", data={"question": "1 + 1?"})]
-    for place in range(len(good)):
-        for flip in (0x01, 0x80, 0xFF):
-            data = bytearray(good)
-            data[place] ^= flip
-            (tmp_path / "c.zip").write_bytes(bytes(data))
-            with pytest.raises(RequestError):
-                read_completions(tmp_path / "c.zip", problems)
-
-
-def test_a_packed_file_that_unpacks_to_a_thousand_times_its_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Four GiB were unpacked before it was refused."""
-    monkeypatch.setattr("kit.reading.textfiles.BOMB_BYTES", 2**21)
-    (tmp_path / "c.jsonl.gz").write_bytes(gzip.compress(4 * 2**20 * b"\0", 9))
-    size = (tmp_path / "c.jsonl.gz").stat().st_size
-    assert message(tmp_path / "c.jsonl.gz") == (
-        f"{tmp_path}/c.jsonl.gz: unpacks to more than 500 times its {size:,} bytes; no rows do"
-    )
-
-
-# growth
-
-
-def rows_of(text: str, tmp_path: Path) -> None:
-    """Read a text as seeds, to its end or its fault."""
-    (tmp_path / "x.json").write_text(text)
-    try:
-        read_instructions(tmp_path / "x.json", "alpaca", "x")
-    except RequestError:
-        return
-
-
-def completions_of(text: str, tmp_path: Path) -> None:
-    """Read a text as completions of as many problems as it has lines, to its end or its fault."""
-    (tmp_path / "x.jsonl").write_text(text)
-    problems = [
-        Problem(id=f"p{n}/{n}", data={"prompt": "Write a function that does one thing."})
-        for n in range(len(text) // 100)
-    ]
-    try:
-        read_completions(tmp_path / "x.jsonl", problems)
-    except RequestError:
-        return
-
-
-def records_by_id(prefix: str, count: int) -> str:
-    return "".join(f'{{"id": "{prefix}{i}/{i}", "text": "{40 * "a"}"}}\n' for i in range(count))
-
-
-READERS = {
-    "names of a record": (rows_of, lambda n: "[{" + ",".join(f'"{i}": 1' for i in range(n // 10)) + "}]"),
-    "long names": (rows_of, lambda n: '[{"instruction": "a", "' + n * "o" + '": 1}]'),
-    "empty lines": (rows_of, lambda n: 10 * n * "\n" + "x"),
-    "rows": (rows_of, lambda n: "[" + ",".join(n // 40 * ['{"instruction": "a", "outpat": "b"}']) + "]"),
-    "open brackets": (rows_of, lambda n: n * "["),
-    "escapes": (rows_of, lambda n: '["' + n * "\\"),
-    "nested to the limit": (rows_of, lambda n: "[" + ",".join(n // 190 * [95 * "[" + 95 * "]"]) + "]"),
-    # each record's prefix was compared with each problem's
-    "prefixes": (completions_of, lambda n: records_by_id("x", n // 100)),
-    # each problem's text had a list of the problems with the same, copied for each
-    "problems alike": (completions_of, lambda n: records_by_id("p", n // 100)),
-    "an id of separators": (completions_of, lambda n: '{"id": "' + n * "/" + '", "text": "a"}'),
-    "an id of digits": (completions_of, lambda n: '{"id": "' + n * "0" + '.0x", "text": "a"}'),
-}
-
-
-@pytest.mark.parametrize("read, make", READERS.values(), ids=list(READERS))
-def test_reading_takes_time_that_grows_with_the_file(
-    read: Callable[[str, Path], None], make: Callable[[int], str], tmp_path: Path
-):
-    assert_linear(lambda text: read(text, tmp_path), make, 30_000)
-
-
-def sums(numbers: Iterable[int]) -> list[Problem]:
-    return [Problem(id=str(n), data={"question": f"Problem {n} asks for the sum of {n} and {n}."}) for n in numbers]
-
-
-def in_order(texts: list[str]) -> list[Record]:
-    return [Record(where=f"x[{n}]", row=text, keys={}, position=n) for n, text in enumerate(texts)]
-
-
-def test_the_order_of_texts_is_checked_in_time_that_grows_with_them():
-    """Each text was searched for the text of each problem: 5,000 times 5,000 searches for MATH."""
-
-    def check(text: str) -> None:
-        count = len(text) // 200
-        texts = [f"The answer to what was asked is {n}. " * 5 for n in range(count)]
-        check_order(sums(range(count)), in_order(texts), texts)
-
-    assert_linear(check, lambda n: n * "a", 50_000)
-
-
-def test_texts_in_another_order_are_still_told():
-    texts = [f"Let us see.\nProblem {n} asks for the  sum of {n} and {n}. It is {2 * n}." for n in (1, 2, 0)]
-    with pytest.raises(RequestError, match=r"^x\[0\]: its prompt does not hold the text of problem 0, whose position"):
-        check_order(sums(range(3)), in_order(texts), texts)
-
-
-def test_what_stands_before_a_number_still_names_the_benchmark():
-    find = id_lookup([Problem(id="HumanEval/3", data={}), Problem(id="HumanEval/4", data={})], "humaneval")
-    assert [find(id) for id in ("3", "openai_humaneval/3", "humanevalx/4", "mbpp/3", "human/3")] == [
-        *(("HumanEval/3",), ("HumanEval/3",), ("HumanEval/4",), (), ())
-    ]
 
 
 SHOWN = {
@@ -473,7 +322,7 @@ def test_values_in_messages(value: object, text: str):
 
 
 def test_a_value_as_deep_as_python_goes_is_shown():
-    """repr() of such a value ends in a RecursionError."""
+    """The function repr() raises a RecursionError on such a value."""
     deep: list[Any] = []
     for _ in range(100_000):
         deep = [deep]

@@ -33,7 +33,7 @@ NO_SERVER = socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolut
 
 
 def silent(kind: str, **fields: Any) -> None:
-    """What the worker says is not looked at here."""
+    """Ignore the worker's events, which these tests do not check."""
 
 
 def context(mirror: Path | None = None) -> JobContext:
@@ -117,7 +117,7 @@ def site() -> Iterator[str]:
             self.wfile.write(HELLO if code == 200 else b"no")
 
         def log_message(self, *_: Any) -> None:
-            """Print nothing."""
+            """Print no line for a request."""
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever)

@@ -1,4 +1,4 @@
-"""What an SFT job may say, and how it is told when it says it wrong; needs no model."""
+"""Parameters of an SFT job, and the messages on wrong ones; no model is needed."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""A store with one artifact, and the command line on it, for tests that harm the store."""
+"""A store with one artifact, and the command line on it, for tests that damage the store."""
 
 import sys
 from collections.abc import Callable
@@ -27,7 +27,7 @@ def make_job(name: str = "one", **changes: Any) -> Job:
 
 
 def put(store: Store, made: Job) -> Path:
-    """Commit an artifact of two files; returns its folder."""
+    """Commit an artifact of two files and return its folder."""
     store.plan(made)
     with store.lock(made.key), store.scratch(made.key) as out:
         (out / "rows.jsonl").write_text('{"n": 1}\n{"n": 2}\n', encoding="utf-8")
@@ -54,14 +54,14 @@ def store(tmp_path: Path) -> Store:
 
 @pytest.fixture
 def made(store: Store) -> Job:
-    """The job of the one artifact that is there."""
+    """The job of the one artifact in the store."""
     put(store, found := make_job())
     return found
 
 
 @pytest.fixture
 def kit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Kit:
-    """Run the command line beside the store: exit code, and all that it printed."""
+    """Return a function that runs the command line beside the store: exit code and output."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("KIT_STORE", raising=False)
 

@@ -1,4 +1,4 @@
-"""Heads, jobs and failures that are damaged in every way that was thought of: each is a sentence with path and cure."""
+"""Damaged heads, jobs and failure files: each is reported in a sentence with path and cure."""
 
 import json
 import os
@@ -18,7 +18,7 @@ Kit = Callable[..., tuple[int, str]]
 
 
 def changed(*path: str, to: Any) -> Callable[[bytes], bytes]:
-    """Put another value at a place of a JSON file."""
+    """Return a change of a JSON file: another value at one place."""
 
     def change(data: bytes) -> bytes:
         value = inner = json.loads(data)
@@ -31,7 +31,7 @@ def changed(*path: str, to: Any) -> Callable[[bytes], bytes]:
 
 
 def without(*path: str) -> Callable[[bytes], bytes]:
-    """Drop a field of a JSON file."""
+    """Return a change of a JSON file: one field less."""
 
     def change(data: bytes) -> bytes:
         value = inner = json.loads(data)
@@ -123,7 +123,7 @@ def refusal(call: Callable[[], object]) -> str:
 
 
 @pytest.mark.parametrize("change", [*TEXTS.values(), *HEAD_FIELDS.values()], ids=[*TEXTS, *HEAD_FIELDS])
-def test_a_damaged_head_is_told_and_hides_no_other(
+def test_a_damaged_head_is_reported_and_other_artifacts_are_still_listed(
     change: Callable[[bytes], bytes],
     store: Store,
     made: Job,
@@ -153,7 +153,7 @@ def test_a_damaged_head_is_told_and_hides_no_other(
 
 
 @pytest.mark.parametrize("change", [*TEXTS.values(), *JOB_FIELDS.values()], ids=[*TEXTS, *JOB_FIELDS])
-def test_a_damaged_job_is_told_and_not_run(change: Callable[[bytes], bytes], store: Store, made: Job, kit: Kit):
+def test_a_damaged_job_is_reported_and_not_run(change: Callable[[bytes], bytes], store: Store, made: Job, kit: Kit):
     path = store.root / "jobs" / f"{made.key}.json"
     assert change(path.read_bytes()) != path.read_bytes()
     path.write_bytes(change(path.read_bytes()))
@@ -171,7 +171,7 @@ def test_a_damaged_job_is_told_and_not_run(change: Callable[[bytes], bytes], sto
     [b"", b"[]", b"{}", b'{"reason": 1}', b'{"reason": "a', b"\xff\xfe\xff", b"[" * 99_999, b'{"reason": NaN}'],
     ids=["empty", "a list", "no reason", "a number", "cut off", "no UTF-8", "a nest", "NaN"],
 )
-def test_a_damaged_failure_is_told(data: bytes, store: Store, made: Job):
+def test_a_damaged_failure_file_is_reported(data: bytes, store: Store, made: Job):
     path = store.root / "failed" / f"{made.key}.json"
     path.write_bytes(data)
     assert re.fullmatch(
@@ -179,7 +179,7 @@ def test_a_damaged_failure_is_told(data: bytes, store: Store, made: Job):
     )
 
 
-def test_files_beyond_their_size(store: Store, made: Job, kit: Kit):
+def test_files_above_their_size_limit_are_refused(store: Store, made: Job, kit: Kit):
     # sparse: it takes no disk, and would take the memory
     for path in (store.root / "jobs" / f"{made.key}.json", store.root / "artifacts" / made.key / "artifact.json"):
         os.truncate(path, 1 << 40)
@@ -199,7 +199,7 @@ def test_a_row_file_that_grew_to_a_terabyte_is_not_hashed(store: Store, made: Jo
 
 
 @pytest.mark.parametrize("depth", [33, 40, 300])
-def test_a_nest_of_folders_is_told(depth: int, store: Store, made: Job):
+def test_folders_nested_too_deep_are_reported(depth: int, store: Store, made: Job):
     (store.root / "artifacts" / made.key / "/".join("d" * depth)).mkdir(parents=True)
     assert store.check(made.key) == [f"{'/'.join('d' * 33)}: more than 32 folders in each other"]
 
@@ -218,7 +218,7 @@ def test_an_artifact_without_a_head_is_a_fault(store: Store, made: Job, kit: Kit
     assert sentence.endswith(f"; nothing was kept; remove {path} and run again")
 
 
-def test_facts_that_no_head_could_give_back_are_not_stored(store: Store, new_job: Callable[..., Job]):
+def test_facts_that_a_head_could_not_give_back_are_not_stored(store: Store, new_job: Callable[..., Job]):
     # NaN was written, and read by Python alone
     job = new_job("two")
     for facts in ({"loss": float("nan")}, {"loss": float("inf")}, {"a": {1, 2}}):

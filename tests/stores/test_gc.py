@@ -32,7 +32,7 @@ UNKNOWN = {
 
 @pytest.mark.parametrize("name", UNKNOWN.values(), ids=list(UNKNOWN))
 @pytest.mark.parametrize("is_folder", [True, False])
-def test_a_name_that_the_kit_does_not_give(name: str, is_folder: bool, store: Store, made: Job, kit: Kit):
+def test_gc_leaves_unknown_names_alone(name: str, is_folder: bool, store: Store, made: Job, kit: Kit):
     odd, live, dead = store.root / "tmp" / name, store.root / "tmp" / f"{made.key}.live", "f" * 64
     odd.mkdir() if is_folder else odd.write_text("mine")
     live.mkdir()
@@ -50,7 +50,7 @@ def test_a_name_that_the_kit_does_not_give(name: str, is_folder: bool, store: St
     assert os.path.lexists(odd)
 
 
-def test_a_name_in_artifacts_that_the_kit_does_not_give(store: Store, made: Job, kit: Kit):
+def test_gc_leaves_unknown_names_among_artifacts_alone(store: Store, made: Job, kit: Kit):
     for name in ("*", "notes", ".._x", f"{made.key}.old"):
         (store.root / "artifacts" / name).mkdir()
         (store.root / "artifacts" / name / "artifact.json").write_text("{}")
@@ -61,7 +61,7 @@ def test_a_name_in_artifacts_that_the_kit_does_not_give(store: Store, made: Job,
     assert len(list((store.root / "artifacts").iterdir())) == 4
 
 
-def test_what_links_lead_to_stays(store: Store, made: Job, kit: Kit, tmp_path: Path):
+def test_gc_does_not_remove_the_targets_of_links(store: Store, made: Job, kit: Kit, tmp_path: Path):
     target = tmp_path / "victim"
     target.mkdir()
     (target / "a").write_text("precious")
@@ -75,7 +75,7 @@ def test_what_links_lead_to_stays(store: Store, made: Job, kit: Kit, tmp_path: P
     assert list((store.root / "tmp").iterdir()) == []
 
 
-def test_an_artifact_that_a_run_works_on_stays(store: Store, made: Job, kit: Kit):
+def test_gc_keeps_an_artifact_that_a_run_works_on(store: Store, made: Job, kit: Kit):
     words = ("store", "gc", "--keep", "2", "--scale", "smoke", "--yes")
     with store.lock(made.key):
         code, output = kit(*words)
@@ -88,7 +88,7 @@ def test_an_artifact_that_a_run_works_on_stays(store: Store, made: Job, kit: Kit
 
 
 @pytest.mark.parametrize("depth", [1, 50, 3000])
-def test_a_nest_is_removed_however_deep(depth: int, tmp_path: Path):
+def test_deeply_nested_folders_are_removed(depth: int, tmp_path: Path):
     # Python's own removal calls itself for each level: RecursionError
     descriptor = os.open(tmp_path, os.O_RDONLY)
     for _ in range(depth):
@@ -105,7 +105,7 @@ def test_a_nest_is_removed_however_deep(depth: int, tmp_path: Path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_container_s_nest_is_cleared_away(store: Store, made: Job):
+def test_nested_folders_of_a_container_are_removed(store: Store, made: Job):
     folder = store.make_scratch(made.key)
     descriptor = os.open(folder, os.O_RDONLY)
     for _ in range(1500):
@@ -120,7 +120,7 @@ def test_a_container_s_nest_is_cleared_away(store: Store, made: Job):
 
 
 @pytest.mark.parametrize("key", ["../locks/x", "", ".", "a/b", "\0", "/etc/passwd", "a.b"])
-def test_a_key_that_leads_elsewhere_is_no_key(key: str, store: Store):
+def test_a_key_that_is_a_path_is_refused(key: str, store: Store):
     for call in (
         store.has,
         store.get,
@@ -136,7 +136,7 @@ def test_a_key_that_leads_elsewhere_is_no_key(key: str, store: Store):
 
 
 @pytest.mark.parametrize("label", ["../../x", "", "a/b"])
-def test_a_container_with_another_s_label_ends_no_run(label: str, store: Store, monkeypatch: pytest.MonkeyPatch):
+def test_a_container_with_a_forged_label_is_not_ended(label: str, store: Store, monkeypatch: pytest.MonkeyPatch):
     answers = {"ps": ["kit-1"], "container": [json.dumps([{"Config": {"Labels": {client.KEY_LABEL: label}}}])]}
-    monkeypatch.setattr(client, "_ask", lambda runtime, *words: answers.get(words[0], []))
-    assert client.end_left_over("docker", store) == []
+    monkeypatch.setattr(client, "_output_lines", lambda runtime, *arguments: answers.get(arguments[0], []))
+    assert client.end_leftover_containers("docker", store) == []

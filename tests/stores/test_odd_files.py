@@ -61,7 +61,7 @@ odd_files = pytest.mark.parametrize("plant, kind", ODD.values(), ids=list(ODD))
 
 
 def place(path: Path, plant: Callable[[Path, Path], None], tmp_path: Path) -> Path:
-    """Put something odd in a file's place; returns the file that a link leads to."""
+    """Replace a file by one of another kind; return the file that a link leads to."""
     target = tmp_path / "victim"
     target.write_text("precious\n")
     if path.exists():
@@ -104,12 +104,12 @@ def test_a_log(
     waiting = new_job("two")
     path = store.log_path(waiting.key)
     target = place(path, plant, tmp_path)
-    heard: list[str] = []
+    events: list[str] = []
     outcome = run.execute(
-        {waiting.key: waiting}, store, Options(store=store.root), lambda event, job, fields: heard.append(event)
+        {waiting.key: waiting}, store, Options(store=store.root), lambda event, job, fields: events.append(event)
     )
     assert outcome.failed == {waiting.key: f"{path}: {kind}, wanted a plain file; remove it"}
-    assert heard == ["failed"]
+    assert events == ["failed"]
     run._log(store, waiting.key, "a line\n")  # as it would be, if it came there later
     assert target.read_text() == "precious\n"
 
@@ -209,7 +209,7 @@ def test_the_folder_of_an_artifact(
     assert (tmp_path / "victim" / "rows.jsonl").is_file()
 
 
-def test_a_second_name_is_not_written_to(store: Store, tmp_path: Path, made: Job):
+def test_a_file_with_a_second_name_is_not_written_to(store: Store, tmp_path: Path, made: Job):
     target = tmp_path / "victim"
     target.write_text("precious\n")
     log = store.log_path(made.key)
@@ -220,7 +220,7 @@ def test_a_second_name_is_not_written_to(store: Store, tmp_path: Path, made: Job
     assert target.read_text() == "precious\n"
 
 
-def test_a_second_name_is_not_stored(store: Store, tmp_path: Path, new_job: Callable[..., Job]):
+def test_a_file_with_a_second_name_is_not_stored(store: Store, tmp_path: Path, new_job: Callable[..., Job]):
     # its mode was set to 0644, that of the other name with it
     target = tmp_path / "victim"
     target.write_text("precious\n")
@@ -232,7 +232,7 @@ def test_a_second_name_is_not_stored(store: Store, tmp_path: Path, new_job: Call
     assert oct(target.stat().st_mode & 0o777) == "0o600"
 
 
-def test_what_is_put_there_after_it_was_looked_at_is_refused_too(
+def test_a_file_that_is_replaced_after_the_check_is_refused(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: Job
 ):
     target = tmp_path / "victim"
@@ -260,7 +260,7 @@ def test_what_is_put_there_after_it_was_looked_at_is_refused_too(
 @ROOT_ONLY
 @pytest.mark.parametrize("mode, taken", [(0o755, False), (0o2775, True), (0o1777, False), (0o777, False)])
 @pytest.mark.parametrize("where", ["locks", "jobs", "artifacts", "logs"])
-def test_whose_files_are_taken(where: str, mode: int, taken: bool, store: Store, made: Job):
+def test_files_of_other_users_are_refused(where: str, mode: int, taken: bool, store: Store, made: Job):
     # in a folder that a group writes anybody's, whom the group let in; in one that all write no stranger's
     store.append_log(made.key, "")
     name = {"jobs": f"{made.key}.json", "logs": f"{made.key}.log"}.get(where, made.key)
@@ -285,7 +285,7 @@ def test_whose_files_are_taken(where: str, mode: int, taken: bool, store: Store,
 
 
 @ROOT_ONLY
-def test_another_user_works_in_a_groups_store_and_not_in_one_that_all_may_write():
+def test_another_user_can_use_a_groups_store_but_not_a_world_writable_one():
     key = "f" * 64
     with tempfile.TemporaryDirectory() as folder:  # pytest's own lets no other user in
         Path(folder).chmod(0o755)
@@ -316,7 +316,7 @@ def test_another_user_works_in_a_groups_store_and_not_in_one_that_all_may_write(
             pass
 
 
-def test_a_new_lock_is_nobody_elses_to_hold(store: Store):
+def test_a_new_lock_file_can_not_be_locked_by_other_users(store: Store):
     # any user could open it to read, and hold it for ever
     with store.lock("f" * 64):
         assert oct((store.root / "locks" / ("f" * 64)).stat().st_mode & 0o777) == "0o600"

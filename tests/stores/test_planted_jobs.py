@@ -1,4 +1,4 @@
-"""A job that somebody put into a shared store: checked before it runs, and it writes nowhere else."""
+"""Jobs that another user put into a shared store: they are checked before they run, and write nowhere else."""
 
 import dataclasses
 import os
@@ -13,7 +13,7 @@ from kit.catalogue import lock_hash
 from kit.errors import KitError
 from kit.plan.planning import plan_tables
 from kit.run import execute as run
-from kit.run.jobfiles import check_versions, check_words
+from kit.run.jobfiles import check_fields, check_versions
 from kit.run.worker import JobContext, run_job
 from kit.stages import Summary, fetch
 from kit.store import Job, Store
@@ -48,7 +48,7 @@ JOBS: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("changes, sentence", JOBS.values(), ids=list(JOBS))
-def test_a_job_that_no_plan_has(
+def test_a_job_that_no_plan_can_make_is_refused(
     changes: dict[str, Any],
     sentence: str,
     store: Store,
@@ -67,7 +67,7 @@ def test_every_job_of_a_plan_passes(store: Store):
         for job in plan_tables(["2"], scale).jobs.values():
             store.plan(job)
             read = store.job(job.key)
-            check_words(read)
+            check_fields(read)
             check_versions(read)
             assert read == job
 
@@ -107,7 +107,7 @@ def test_a_fetch_writes_into_its_folder_alone(name: str, store: Store, tmp_path:
 @pytest.mark.parametrize(
     "url", ["file:///etc/passwd", "ftp://a/b", "data:text/plain,a", "/etc/passwd", "FILE:///etc/passwd"]
 )
-def test_a_fetch_asks_the_web_alone(url: str, store: Store, tmp_path: Path):
+def test_a_planted_fetch_reads_only_web_addresses(url: str, store: Store, tmp_path: Path):
     with pytest.raises(KitError, match="wanted an address that begins with https://"):
         fetch.run({**LOCAL, "name": "a"}, {}, tmp_path, context(store, url=url, mirror=None))
 
@@ -120,7 +120,7 @@ def test_a_fetch_asks_the_web_alone(url: str, store: Store, tmp_path: Path):
         ({}, "another address than its job names"),
     ],
 )
-def test_a_fetch_without_a_hash_goes_where_its_key_says(
+def test_a_fetch_without_a_hash_uses_the_address_in_its_key(
     source: dict[str, Any], sentence: str, store: Store, tmp_path: Path
 ):
     # a job's places to look are no part of its key: whoever wrote the file chose them
@@ -129,7 +129,7 @@ def test_a_fetch_without_a_hash_goes_where_its_key_says(
         fetch.run(params, {}, tmp_path, context(store, **source))
 
 
-def test_a_plan_s_own_word_replaces_a_planted_one(store: Store, new_job: Callable[..., Job]):
+def test_a_plan_replaces_a_planted_job_file(store: Store, new_job: Callable[..., Job]):
     # the first file under a key stayed, with the places to look that its writer chose
     planned = new_job("two", resources={"source": {"path": "/ours"}})
     store.plan(dataclasses.replace(planned, id="theirs", environment="cpu", resources={"source": {"path": "/theirs"}}))
@@ -137,13 +137,13 @@ def test_a_plan_s_own_word_replaces_a_planted_one(store: Store, new_job: Callabl
     assert store.job(planned.key) == planned
 
 
-def test_a_worker_says_of_a_file_that_it_is_no_job(store: Store, made: Job):
-    heard: list[tuple[str, dict[str, Any]]] = []
+def test_a_worker_reports_a_file_that_is_not_a_job(store: Store, made: Job):
+    events: list[tuple[str, dict[str, Any]]] = []
     worker = context(store)
-    worker.emit = lambda kind, **fields: heard.append((kind, fields))
+    worker.emit = lambda kind, **fields: events.append((kind, fields))
     (store.root / "jobs" / f"{made.key}.json").write_text("{}")
     assert not run_job(store, made.key, worker)
-    ((kind, fields),) = heard
+    ((kind, fields),) = events
     assert (kind, fields["key"], "not a job (id: missing; wanted a text)" in fields["reason"]) == (
         "failed",
         made.key,
@@ -152,7 +152,7 @@ def test_a_worker_says_of_a_file_that_it_is_no_job(store: Store, made: Job):
 
 
 @pytest.mark.parametrize("harm", ["link", "pipe", "added", "gone"])
-def test_a_worker_reads_no_input_that_was_meddled_with(
+def test_a_worker_does_not_read_an_input_that_was_changed(
     harm: str, store: Store, made: Job, new_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
 ):
     def compute(*_: Any) -> Summary:

@@ -19,7 +19,9 @@ ESCAPES = ["\x1b[2J", "\x9b31m", "\u202egpj", "\x07", "\r", "\ud7ff\u2028"]
 
 
 @pytest.mark.parametrize("escape", ESCAPES)
-def test_no_control_character_of_a_store_gets_through(escape: str, store: Store, kit: Kit, new_job: Callable[..., Job]):
+def test_control_characters_of_a_store_are_not_printed(
+    escape: str, store: Store, kit: Kit, new_job: Callable[..., Job]
+):
     # the time, and the names of files and of what lies in tmp, went to the terminal as they were
     job = new_job(f"two{escape}")
     store.plan(job)
@@ -56,7 +58,7 @@ def test_shown_json_reads_back(value: object):
     assert all(character.isprintable() or character == "\n" for character in text)
 
 
-def test_nothing_in_the_commands_prints_but_by_one_function():
+def test_the_store_commands_print_through_one_function():
     # each caller had to remember; four forgot
     folder = Path(stores.__file__).parent
     for name in ("stores.py", "jobs.py", "listing.py"):
@@ -91,14 +93,14 @@ RESULTS = {
 
 @pytest.mark.parametrize("row", RESULTS.values(), ids=list(RESULTS))
 @pytest.mark.parametrize("command", ["report", "verify"])
-def test_results_that_no_grading_writes(row: dict[str, object], command: str, store: Store, kit: Kit):
+def test_results_that_no_grading_writes_are_refused(row: dict[str, object], command: str, store: Store, kit: Kit):
     # a TypeError in the middle of a table
     _, folder = graded(store, [row])
     code, output = kit(command, "2", "--scale", "smoke")
     assert (code in (1, 2), f"{folder / 'results.jsonl'}:1: " in output.replace("\n", "")) == (True, True)
 
 
-def test_results_are_those_that_the_head_names(store: Store, tmp_path: Path, kit: Kit):
+def test_results_must_be_those_that_the_head_names(store: Store, tmp_path: Path, kit: Kit):
     # a table was made from whatever file lay there
     key, folder = graded(store, [SOUND])
     assert stored_results(store, key)["m"].value == 0.5

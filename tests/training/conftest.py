@@ -18,7 +18,7 @@ SPECIALS = ["<s>", "</s>", "<|end|>", "<|user|>", "<|assistant|>"]
 
 @dataclass
 class Recorder:
-    """A context of one rank."""
+    """A context of one rank that records its progress."""
 
     rank: int = 0
     world: int = 1
@@ -60,7 +60,7 @@ def save_tiny_llama(folder: Path) -> None:
 
 
 def make_pairs(count: int) -> list[Pair]:
-    """Of many lengths, with and without an input."""
+    """Return pairs of many lengths, with and without an input."""
     return [
         Pair(
             id=f"tiny/{i}",

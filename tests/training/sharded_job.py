@@ -19,7 +19,7 @@ from kit.training import weights
 
 
 def state_of_a_gpu(made: Any) -> Any:
-    """What accelerate does where it sees a GPU, done where it sees none."""
+    """Return an initialiser that does on a CPU what accelerate does on a GPU."""
 
     def __init__(self: Any, *arguments: Any, fsdp_plugin: Any = None, **options: Any) -> None:  # noqa: N807
         made(self, *arguments, fsdp_plugin=fsdp_plugin, **options)

@@ -1,4 +1,4 @@
-"""What a LoRA run saves: an adapter's folder for its base, or with the adapter added to it a whole model."""
+"""Output of a LoRA run: an adapter's folder for its base, or a whole model with the adapter added."""
 
 import json
 from hashlib import sha256
