@@ -54,6 +54,10 @@ def open(model: Path, settings: EngineSettings) -> "VllmEngine":  # noqa: A001 -
     ranks = os.environ.get("LOCAL_WORLD_SIZE")
     import vllm
 
+    if settings.lora_rank and not cuda:
+        from kit.engines import _vllm_cpu_lora
+
+        _vllm_cpu_lora.use()
     with opening(f"{model}: vLLM can't open it", request=False):
         llm = vllm.LLM(**arguments(model, settings) | options)
     if ranks is not None:  # vLLM's CPU platform has written its own number over the launcher's
@@ -169,7 +173,7 @@ class VllmEngine:
         return AdaptedEngine(self, chat, self._adapters[adapter])
 
     def _load(self, adapter: Any) -> None:
-        """Have vLLM hold this adapter and no other; see :func:`_cpu_options` for why no other."""
+        """Have vLLM hold this adapter and no other."""
         if adapter is self._loaded:
             return
         engine = self._llm.llm_engine
@@ -285,9 +289,7 @@ def _cpu_options(model: Path, settings: EngineSettings, threads: int) -> dict[st
     os.environ["VLLM_CPU_KVCACHE_SPACE"] = str(_cache_gib(model, settings))  # read anew at every start
     if torch.get_num_threads() != threads:  # torch read OMP_NUM_THREADS when it was imported, which may be long ago
         torch.set_num_threads(threads)
-    # To vLLM's kernels for CPUs a row without an adapter is one with the adapter in the last slot (punica_cpu.py takes
-    # weights by an index, which is -1). Here adapters get the first slot, one after another; the last stays zero.
-    return {"enforce_eager": True, **({"max_loras": 2} if settings.lora_rank else {})}
+    return {"enforce_eager": True}
 
 
 def _cache_gib(model: Path, settings: EngineSettings) -> int:

@@ -113,6 +113,14 @@ def test_the_ranks_are_vllms_own():
     assert tuple(map(int, done.stdout.split())) == ADAPTER_RANKS
 
 
+@pytest.mark.real
+def test_on_a_cpu_vllm_adds_each_tokens_adapter_to_its_row_and_none_where_there_is_none():
+    driver = Path(__file__).with_name("lora_products.py")
+    done = subprocess.run([sys.executable, str(driver)], capture_output=True, text=True, check=True, timeout=3600)
+    differences = json.loads(done.stdout.splitlines()[-1])
+    assert differences == pytest.approx({"one": 0, "none": 0, "mixed": 0}, abs=1e-5)
+
+
 def test_vllm_is_told_of_adapters_where_there_are_some():
     from kit.engines.vllm import arguments
 
