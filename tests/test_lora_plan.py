@@ -35,7 +35,7 @@ def planned(where: list[Point]) -> Plan:
     planner = Planner(CATALOGUE, CATALOGUE.scale("paper"), "paper", locks())
     for point in where:
         for benchmark in BENCHMARKS:
-            planner.need("grade", point.on(benchmark))
+            planner.need("grade", point.with_benchmark(benchmark))
     return planner.plan
 
 

@@ -142,7 +142,7 @@ class Workbench:
         """
         self.model(setting["evolver"], chat=True)
         at = own_point(seeds=self.seeds(seeds, rows, count), **setting)
-        self.planner.need("evolve", at.after_round(rounds))
+        self.planner.need("evolve", at.with_round(rounds))
         return [key for key, job in self.plan.jobs.items() if job.stage == "evolve"]
 
     def respond(
@@ -242,13 +242,13 @@ class Workbench:
 
     def answer(self, benchmark: str, model: str, base: str, seed: int) -> str:
         """Plan the answers of a model, or of a base and its adapter, to a benchmark's :meth:`problems`."""
-        at = own_point(seed=seed, **self.answering(model, base)).on(benchmark)
+        at = own_point(seed=seed, **self.answering(model, base)).with_benchmark(benchmark)
         return self.planner.need("answer", at)
 
     def grade(self, benchmark: str, completions: Path, count: int | None = None) -> str:
         """Plan the grades of completions as the kit writes them, one for each of the :meth:`problems` in order."""
         self.given.stages["answer"] = self.file(completions, "completions", COMPLETIONS, rows=count)
-        return self.planner.need("grade", own_point().on(benchmark))
+        return self.planner.need("grade", own_point().with_benchmark(benchmark))
 
     def problems(self, benchmark: str, data: Path | None, count: int | None = None, **fields: Any) -> str:
         """Let a file be a benchmark's problems, or the pinned one where none is named; return its key.

@@ -12,7 +12,7 @@ from kit.catalogue import Catalogue, look_up
 from kit.catalogue.axes import Coordinates
 from kit.catalogue.manifest import BenchmarkRows, Dataset, Scale, View
 from kit.catalogue.points import Point, product_of
-from kit.catalogue.views import Column, Picker, Table, blank_note
+from kit.catalogue.views import CellFinder, Column, Table, blank_note
 from kit.errors import RequestError, did_you_mean
 from kit.files.seeds import FIELDS
 from kit.plan import CellAddress, Plan, costs
@@ -62,8 +62,8 @@ class Planner:
     def add_table(self, name: str, view: View) -> None:
         """Every cell of a view that this scale has players for."""
         where = f"{self.where}: table {name}" if self.catalogue.user else f"{name}.toml"
-        picker = Picker(view, self.catalogue.experiments, where)
-        columns, rows = picker.columns(), self.played_rows(name, picker)
+        finder = CellFinder(view, self.catalogue.experiments, where)
+        columns, rows = finder.columns(), self.played_rows(name, finder)
         self.plan.tables[name] = Table(
             title=view.title,
             paper=view.paper,
@@ -74,16 +74,16 @@ class Planner:
             claims=tuple(view.claim),
             draw=view.draw,
         )
-        cells = [self.cell(picker, row, column) for row in rows for column in columns]
+        cells = [self.cell(finder, row, column) for row in rows for column in columns]
         if blank := [(cell, column) for cell, column in zip(cells, columns * len(rows), strict=True) if not cell.keys]:
-            self.note(blank_note(name, [(cell.at, column) for cell, column in blank], picker.experiments))
+            self.note(blank_note(name, [(cell.at, column) for cell, column in blank], finder.experiments))
         if len(blank) == len(cells):
-            raise RequestError(f"{picker.where}: no experiment gives a cell of it: {self.plan.notes[-1]}")
+            raise RequestError(f"{finder.where}: no experiment gives a cell of it: {self.plan.notes[-1]}")
         self.plan.cells[name] = cells
 
-    def played_rows(self, name: str, picker: Picker) -> list[dict[str, Any]]:
+    def played_rows(self, name: str, finder: CellFinder) -> list[dict[str, Any]]:
         """The view's rows, but for those of base models that nobody plays at this scale."""
-        bases = picker.rows.get("base", [])
+        bases = finder.rows.get("base", [])
         left_out = [base for base in bases if not self.find_player(base)]
         if bases and len(left_out) == len(bases):
             raise RequestError(f"{self.where}: cast: nobody plays a base model of {name} ({', '.join(bases)})")
@@ -91,13 +91,13 @@ class Planner:
             self.note(
                 f"{name}: no player at scale {self.plan.scale} for {', '.join(left_out)}; these rows are left out"
             )
-        return [row for row in product_of(picker.rows) if row.get("base") not in left_out]
+        return [row for row in product_of(finder.rows) if row.get("base") not in left_out]
 
-    def cell(self, picker: Picker, row: Coordinates, column: Column) -> CellAddress:
+    def cell(self, finder: CellFinder, row: Coordinates, column: Column) -> CellAddress:
         """Return a cell's coordinates, and the jobs that hold its number."""
-        points = picker.points(row, column)
-        keys = tuple(self.need("grade", point.on(column.benchmark)) for point in points)
-        return CellAddress(at=picker.coordinates(row, column), column=column.id, keys=keys)
+        points = finder.points(row, column)
+        keys = tuple(self.need("grade", point.with_benchmark(column.benchmark)) for point in points)
+        return CellAddress(at=finder.coordinates(row, column), column=column.id, keys=keys)
 
     # what the stages ask for: see kit.stages.Planning
 

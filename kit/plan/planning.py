@@ -8,7 +8,7 @@ from pathlib import Path
 from kit import registry
 from kit.catalogue import Catalogue, lock_hash, look_up, manifests_folder
 from kit.catalogue.manifest import Experiment, Scale, UserManifest, View
-from kit.catalogue.views import default_view, fills
+from kit.catalogue.views import default_view, each_cell_has_one_experiment
 from kit.errors import RequestError, did_you_mean, one_line, shown
 from kit.plan import Plan
 from kit.plan.planner import make_plan
@@ -218,7 +218,8 @@ def own_views(user: UserManifest, name: str) -> dict[str, View]:
     check_cells(sum(points(one) * len(one.benchmarks) for one in user.experiment), name, "experiment", combinations)
     whole = default_view(user.title, user.experiment)
     measures = whole.columns[0].measures
-    if math.prod(map(len, whole.rows.values())) * len(measures) <= MOST_CELLS and fills(whole, user.experiment):
+    few = math.prod(map(len, whole.rows.values())) * len(measures) <= MOST_CELLS
+    if few and each_cell_has_one_experiment(whole, user.experiment):
         return {name: whole}
     return {f"{name}.{one.id}": default_view(f"{user.title}: {one.id}", [one]) for one in user.experiment}
 

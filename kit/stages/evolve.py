@@ -113,7 +113,7 @@ def sides_of(at: Point, step: Step) -> list[Point]:
     """
     if step.sides == "own":
         return [at]
-    sides = [side.after_round(at.setting.round) for side in at.along("evolver")]
+    sides = [side.with_round(at.setting.round) for side in at.along("evolver")]
     for side in sides:
         if side.setting.scenario != at.setting.scenario:
             raise RequestError(
@@ -126,7 +126,7 @@ def sides_of(at: Point, step: Step) -> list[Point]:
 def _origin(at: Point, kit: Planning, number: int) -> Origin:
     """Return the rows that a step reads: what the step before it wrote, or the last round, or the seeds."""
     if number == 0:
-        return kit.instructions(at.after_round(at.setting.round - 1))
+        return kit.instructions(at.with_round(at.setting.round - 1))
     key = plan_step(at, kit, number - 1)
     return Origin(key=key, params={}, rows=kit.rows(key))
 
