@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from kit.catalogue.manifest import Model
+from kit.catalogue.entries import Model
 from kit.plan import costs
 from kit.plan.estimate import Machine
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from kit.catalogue import Catalogue, manifests_folder
-from kit.catalogue.manifest import Lora
+from kit.catalogue.experiments import Lora
 from kit.catalogue.points import Point, make_point, product_of
 from kit.engines import EngineSettings, fake
 from kit.errors import RequestError

@@ -8,17 +8,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
-from kit.catalogue.manifest import (
-    Dataset,
-    DatasetsFile,
-    Experiment,
-    ExperimentsFile,
-    Model,
-    ModelsFile,
-    Scale,
-    UserManifest,
-    ViewFile,
-)
+from kit.catalogue.entries import Dataset, DatasetsFile, Model, ModelsFile
+from kit.catalogue.experiments import Experiment, ExperimentsFile
+from kit.catalogue.manifest import UserManifest, ViewFile
+from kit.catalogue.scales import Scale
 from kit.errors import RequestError, did_you_mean, shown
 from kit.reading.documents import read
 

@@ -5,11 +5,13 @@ A setting has one value in each field. Two more types are made from its type: on
 with one value of an axis). So a field that is added to the setting is an axis at once.
 """
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, TypeAlias, get_args
 
 from pydantic import Discriminator, Field, Tag, TypeAdapter, ValidationError, WrapValidator, create_model
 
+from kit.errors import shown
 from kit.reading.documents import LIST, ONE, Strict
 from kit.reading.values import MOST_NAMES
 
@@ -133,6 +135,20 @@ def checked_value(types: Mapping[str, TypeAdapter[Any]], axis: str, value: Any) 
     except ValidationError as error:
         message = error.errors()[0]["msg"].removeprefix("Value error, ")
         raise ValueError(message[0].lower() + message[1:]) from error
+
+
+def check_no_repeats(lists: Mapping[str, Sequence[object]]) -> None:
+    """Check that no list holds a value twice, since the second would replace the first in silence.
+
+    Args:
+        lists: name of a field -> its values.
+
+    Raises:
+        ValueError: a value stands twice.
+    """
+    for field, values in lists.items():
+        if repeated := [value for value, count in Counter(values).items() if count > 1]:
+            raise ValueError(f"{field}: {shown(repeated[0])} stands twice")
 
 
 def _fields(setting: type[Strict]) -> Iterator[tuple[str, Any, Any]]:

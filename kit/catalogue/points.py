@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from kit.catalogue.axes import Coordinates, coordinates_text, value_text
-from kit.catalogue.manifest import Experiment, Setting
+from kit.catalogue.experiments import Experiment, Setting
 from kit.errors import RequestError, did_you_mean
 
 

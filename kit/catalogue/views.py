@@ -8,7 +8,8 @@ from kit import registry
 from kit.catalogue import look_up
 from kit.catalogue.axes import Coordinates, checked_value, coordinates_text, value_text
 from kit.catalogue.drawing import COLUMN, Draw
-from kit.catalogue.manifest import AXES, AXIS_TYPES, Claim, ColumnGroup, Experiment, View
+from kit.catalogue.experiments import AXES, AXIS_TYPES, Experiment
+from kit.catalogue.manifest import Claim, ColumnGroup, View
 from kit.catalogue.points import Point, make_point, product_of
 from kit.errors import RequestError, did_you_mean, listed, one_line
 from kit.measures import CurveMeasure, Measure

@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from kit.catalogue.axes import Coordinates
-from kit.catalogue.manifest import Hardware, Model
+from kit.catalogue.entries import Model
+from kit.catalogue.scales import Hardware
 from kit.catalogue.views import Table
 from kit.store import Job
 

@@ -7,18 +7,10 @@ from typing import Any
 
 from kit import registry
 from kit.catalogue import Catalogue, look_up, manifests_folder
-from kit.catalogue.manifest import (
-    BenchmarkRows,
-    ChatFormat,
-    Dataset,
-    Limits,
-    Lora,
-    Scale,
-    SeedRows,
-    Setting,
-    Sft,
-)
+from kit.catalogue.entries import Dataset
+from kit.catalogue.experiments import Lora, Setting, Sft
 from kit.catalogue.points import Point
+from kit.catalogue.scales import BenchmarkRows, ChatFormat, Limits, Scale, SeedRows
 from kit.engines import adapter_room
 from kit.errors import RequestError, one_line, shown
 from kit.files.texts import HALF
@@ -276,7 +268,7 @@ class Workbench:
             benchmark: name of the benchmark.
             data: the user's own file; the pinned file by default.
             count: number of problems in the user's file, if it is known.
-            fields: prompts, protocol and limits, see :class:`~kit.catalogue.manifest.BenchmarkRows`.
+            fields: prompts, protocol and limits, see :class:`~kit.catalogue.scales.BenchmarkRows`.
         """
         dataset = str(data) if data else registry.load("benchmarks", benchmark).DATASET
         if data:

@@ -9,7 +9,8 @@ from functools import lru_cache
 from typing import Any
 
 from kit.catalogue import Catalogue
-from kit.catalogue.manifest import Model, Scale
+from kit.catalogue.entries import Model
+from kit.catalogue.scales import Scale
 from kit.plan import estimate
 
 PROMPT_TOKENS = 200

@@ -12,7 +12,7 @@ from typing import Literal
 from pydantic import Field
 
 from kit.catalogue import look_up, manifests_folder
-from kit.catalogue.manifest import Model
+from kit.catalogue.entries import Model
 from kit.reading.documents import Strict, read
 
 SECONDS_PER_HOUR = 3600.0

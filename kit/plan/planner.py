@@ -10,8 +10,10 @@ from typing import Any, cast
 from kit import registry
 from kit.catalogue import Catalogue, look_up
 from kit.catalogue.axes import Coordinates
-from kit.catalogue.manifest import BenchmarkRows, Dataset, Scale, View
+from kit.catalogue.entries import Dataset
+from kit.catalogue.manifest import View
 from kit.catalogue.points import Point, product_of
+from kit.catalogue.scales import BenchmarkRows, Scale
 from kit.catalogue.views import CellFinder, Column, Table, blank_note
 from kit.errors import RequestError, did_you_mean
 from kit.files.seeds import FIELDS

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from kit import registry
 from kit.catalogue import Catalogue, lock_hash, look_up, manifests_folder
-from kit.catalogue.manifest import Experiment, Scale, UserManifest, View
+from kit.catalogue.experiments import Experiment
+from kit.catalogue.manifest import UserManifest, View
+from kit.catalogue.scales import Scale
 from kit.catalogue.views import default_view, each_cell_has_one_experiment
 from kit.errors import RequestError, did_you_mean, one_line, shown
 from kit.plan import Plan

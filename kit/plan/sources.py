@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from kit.catalogue import ROOT
-from kit.catalogue.manifest import Dataset, Model
+from kit.catalogue.entries import Dataset, Model
 from kit.errors import RequestError, one_line
 from kit.files.checksums import difference
 from kit.files.seeds import has_chats

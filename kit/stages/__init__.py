@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from kit.catalogue.manifest import BenchmarkRows, SamplingSpec, Scale
+from kit.catalogue.experiments import SamplingSpec
 from kit.catalogue.points import Point
+from kit.catalogue.scales import BenchmarkRows, Scale
 from kit.engines import Engine, EngineSettings, Request, Sampling
 from kit.errors import KitError
 from kit.files.network import Unreachable
