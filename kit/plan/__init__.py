@@ -41,7 +41,7 @@ class Plan:
     models: dict[str, Model] = field(default_factory=dict)
     """Every model of the plan by name, with its source and sizes."""
     notes: list[str] = field(default_factory=list)
-    """Sentences for whoever reads the plan: rows that are left out, pins that are not known."""
+    """Sentences for the reader of the plan: rows that are left out, pins that are not known."""
 
     def needs(self, keys: Iterable[str]) -> set[str]:
         """Return these keys and the keys of all jobs that their inputs come from, at any distance."""
