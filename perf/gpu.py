@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[0] = str(ROOT)  # this script's folder is no place to import from
 
 from kit.catalogue import Catalogue, manifests_folder  # noqa: E402
-from kit.catalogue.manifest import Model  # noqa: E402
+from kit.catalogue.entries import Model  # noqa: E402
 from kit.plan import estimate  # noqa: E402
 from perf import speed  # noqa: E402
 from perf.gpu_bench import (  # noqa: E402

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from kit.catalogue.manifest import Model
+from kit.catalogue.entries import Model
 from kit.plan import estimate
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -8,7 +8,7 @@ from importlib import metadata
 from typing import Any
 
 from kit.catalogue import Catalogue, manifests_folder
-from kit.catalogue.manifest import Model
+from kit.catalogue.entries import Model
 from kit.plan import estimate
 from perf.gpu_bench import (
     ONE_RANK,

@@ -69,7 +69,7 @@ def test_an_adapter_with_more_than_low_rank_matrices_is_refused(
 ):
     folder = adapter(base_model_name_or_path="smollm2-135m-instruct", **changes)
     with pytest.raises(RequestError) as caught:
-        Workbench("smoke").answering(str(folder), "")
+        Workbench("smoke").use_as_tuned(str(folder), "")
     assert str(caught.value) == (
         f"{folder}/adapter_config.json: {message}: engines answer with plain LoRA adapters; merge this one into its "
         "base with PEFT's merge_and_unload and save that"

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from kit.catalogue.manifest import Model
+from kit.catalogue.entries import Model
 from kit.plan import costs
 from kit.plan.estimate import Machine
 
@@ -34,7 +34,7 @@ def scale(gpus: int, **tensor_parallel: int) -> Any:
 
 
 def test_generation_on_four_devices_with_two_for_each_copy() -> None:
-    found = costs.writing(CATALOGUE, scale(4, tiny=2), "tiny", 9, 1000)
+    found = costs.generation(CATALOGUE, scale(4, tiny=2), "tiny", 9, 1000)
     # Two copies, five rows each. Reading: 2 x 1000 x 5 x 200 = 2e6 FLOP at 2 x 1e6 x 0.5 a second = 2 s.
     # Writing: ceil(5 / 4) = 2 batches of 350 steps; a step reads 2000 + 4 x 32 x (200 + 175) = 50,000 bytes, 0.5 s at
     # 1e5 a second; 700 x 0.5 / (2 x 0.5) = 350 s.
@@ -46,12 +46,12 @@ def test_generation_on_four_devices_with_two_for_each_copy() -> None:
 
 
 def test_a_text_is_350_tokens_or_the_limit() -> None:
-    assert costs.writing(CATALOGUE, scale(1), "tiny", 1, 100)["disk_bytes"] == 100 * 5
-    assert costs.writing(CATALOGUE, scale(1), "tiny", 1, 351)["disk_bytes"] == 350 * 5
+    assert costs.generation(CATALOGUE, scale(1), "tiny", 1, 100)["disk_bytes"] == 100 * 5
+    assert costs.generation(CATALOGUE, scale(1), "tiny", 1, 351)["disk_bytes"] == 350 * 5
 
 
 def test_without_a_gpu_one_device_works_and_no_gpu_hour_is_spent() -> None:
-    found = costs.writing(CATALOGUE, scale(0), "tiny", 4, 10)
+    found = costs.generation(CATALOGUE, scale(0), "tiny", 4, 10)
     assert (found["gpus"], found["gpu_hours"]) == (0, 0.0)
     # reading 2 x 1000 x 4 x 200 at 5e5 = 3.2 s; 10 steps of (2000 + 4 x 32 x 205) / 1e5 = 0.2824 s, at half: 5.648 s
     assert found["wall_s"] == 8.8
@@ -87,7 +87,7 @@ def test_tuning(gpus: int, change: dict[str, Any], wall_s: float, memory: int) -
 
 
 def test_a_model_takes_its_weights_in_the_engines_type() -> None:
-    assert costs.storing(TINY, scale(1)) == {"disk_bytes": 4000}
+    assert costs.storage(TINY, scale(1)) == {"disk_bytes": 4000}
 
 
 def test_every_formula_and_assumption_is_printed() -> None:

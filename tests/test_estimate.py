@@ -3,7 +3,7 @@
 import pytest
 
 from kit.catalogue import Catalogue, manifests_folder
-from kit.catalogue.manifest import Model
+from kit.catalogue.entries import Model
 from kit.errors import RequestError
 from kit.plan.estimate import (
     MEMORY_SHARE,

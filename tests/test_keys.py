@@ -10,7 +10,9 @@ import pytest
 from kit import prompts, registry
 from kit.benchmarks import humaneval
 from kit.catalogue import Catalogue, manifests_folder
-from kit.catalogue.manifest import Dataset, Experiment, Model, Scale
+from kit.catalogue.entries import Dataset, Model
+from kit.catalogue.experiments import Experiment
+from kit.catalogue.scales import Scale
 from kit.engines import vllm
 from kit.errors import RequestError
 from kit.plan import Plan, planning

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from kit.catalogue import Catalogue, manifests_folder
-from kit.catalogue.manifest import Lora
+from kit.catalogue.experiments import Lora
 from kit.catalogue.points import Point, make_point, product_of
 from kit.engines import EngineSettings, fake
 from kit.errors import RequestError
@@ -35,7 +35,7 @@ def planned(where: list[Point]) -> Plan:
     planner = Planner(CATALOGUE, CATALOGUE.scale("paper"), "paper", locks())
     for point in where:
         for benchmark in BENCHMARKS:
-            planner.need("grade", point.on(benchmark))
+            planner.need("grade", point.with_benchmark(benchmark))
     return planner.plan
 
 

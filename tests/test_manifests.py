@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from kit.catalogue import Catalogue, manifests_folder, paper
-from kit.catalogue.manifest import Dataset, Model
+from kit.catalogue.entries import Dataset, Model
 from kit.plan.estimate import parameters
 from kit.plan.planning import plan_tables
 

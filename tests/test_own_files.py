@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from kit.catalogue.manifest import SamplingSpec
+from kit.catalogue.experiments import SamplingSpec
 from kit.plan.adhoc import Workbench
 from kit.plan.planning import plan_manifest
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from kit.catalogue import Catalogue, manifests_folder
-from kit.catalogue.manifest import Dataset, View
+from kit.catalogue.entries import Dataset
+from kit.catalogue.manifest import View
 from kit.errors import RequestError
 from kit.plan import Plan
 from kit.plan.planner import make_plan

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from kit.catalogue.manifest import Experiment, ExperimentsFile
+from kit.catalogue.experiments import Experiment, ExperimentsFile
 from kit.catalogue.points import make_point
 from kit.errors import RequestError
 from kit.plan import Plan

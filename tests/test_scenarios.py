@@ -148,7 +148,7 @@ def test_three_rounds_and_the_responses(tmp_path: Path):
 
 @pytest.mark.parametrize("given, variant", [("", "without_input"), ("x", "with_input")])
 def test_the_response_prompt_has_a_variant_for_an_input(given: str, variant: str):
-    turns = respond.ask(Instruction(id="1", instruction="Do it.", input=given), PACK)
+    turns = respond.chat_of(Instruction(id="1", instruction="Do it.", input=given), PACK)
     template = PACK.chat(f"respond.{variant}")
     filled = [turn.content.replace("{instruction}", "Do it.").replace("{input}", given) for turn in template]
     assert [turn.content for turn in turns] == filled

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kit.catalogue.manifest import Dataset
+from kit.catalogue.entries import Dataset
 from kit.errors import RequestError
 from kit.files.seeds import read_instructions, read_pairs, read_seeds, read_stored, read_training, write_alpaca
 from kit.plan.sources import data_source

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from kit.catalogue import manifests_folder
-from kit.catalogue.manifest import Lora, Sft
+from kit.catalogue.experiments import Lora, Sft
 from kit.check import settings as settings_check
 from kit.check.settings import Manifests, Setting, Training, check
 from kit.cli import main

@@ -14,7 +14,8 @@ import pytest
 import kit.scenarios
 from kit import registry
 from kit.catalogue import Catalogue, manifests_folder
-from kit.catalogue.manifest import ColumnGroup, ExperimentsFile, View
+from kit.catalogue.experiments import ExperimentsFile
+from kit.catalogue.manifest import ColumnGroup, View
 from kit.errors import KitError, RequestError
 from kit.plan import Plan, costs
 from kit.plan.planner import make_plan

@@ -1,4 +1,4 @@
-"""The manifests as one thing to look names up in: models, data sets, scales, experiments, tables."""
+"""The catalogue looks up models, data sets, scales, experiments and tables of the manifests by name."""
 
 import hashlib
 from collections import Counter
@@ -8,28 +8,25 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
-from kit.catalogue.manifest import (
-    Dataset,
-    DatasetsFile,
-    Experiment,
-    ExperimentsFile,
-    Model,
-    ModelsFile,
-    Scale,
-    UserManifest,
-    ViewFile,
-)
+from kit.catalogue.entries import Dataset, DatasetsFile, Model, ModelsFile
+from kit.catalogue.experiments import Experiment, ExperimentsFile
+from kit.catalogue.manifest import UserManifest, ViewFile
+from kit.catalogue.scales import Scale
 from kit.errors import RequestError, did_you_mean, shown
 from kit.reading.documents import read
 
 ROOT = Path(__file__).resolve().parents[2]
 Value = TypeVar("Value")
-MOST_STACKED = 8
-"""Models that may be made from each other, one after the other; one would do."""
+LONGEST_STACK_CHAIN = 8
+"""Most models of which each is made from the next one's layers."""
 
 
 def manifests_folder() -> Path:
-    """``manifests/`` of this checkout, or the copy inside an installed package."""
+    """Return ``manifests/`` of this checkout, or its copy inside an installed package.
+
+    Raises:
+        RequestError: there is neither.
+    """
     for folder in (ROOT / "manifests", ROOT / "kit" / "manifests"):
         if folder.is_dir():
             return folder
@@ -38,33 +35,37 @@ def manifests_folder() -> Path:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Every name, read when first asked for."""
+    """Everything that the manifests give a name; each file is read when it is first asked for."""
 
     folder: Path
     user: UserManifest | None = None
-    """A user's own manifest, whose names come before the tree's."""
+    """The user's own manifest, whose names come before those of ``folder``."""
     user_folder: Path | None = None
-    """Where its relative paths start."""
+    """Folder in which relative paths of the user's manifest start."""
     where: str = ""
-    """How messages name the user's manifest."""
+    """Name of the user's manifest in messages."""
     files: dict[str, Dataset] = field(default_factory=dict)
-    """Files that a command names, by their paths."""
+    """Data files that a command names, by their paths."""
 
     @cached_property
     def models(self) -> Mapping[str, Model]:
-        """Models by name: those of ``models.toml``, and the user's own before them."""
+        """Return all models by name; the user's replace those of ``models.toml`` that have the same name."""
         own = self.user.models if self.user else {}
         return {**read(ModelsFile, self.folder / "models.toml").models, **own}
 
     @cached_property
     def datasets(self) -> Mapping[str, Dataset]:
-        """``datasets.toml`` and the user's."""
+        """Return all data sets by name; the user's replace those of ``datasets.toml`` that have the same name."""
         own = self.user.datasets if self.user else {}
         return {**read(DatasetsFile, self.folder / "datasets.toml").datasets, **own}
 
     @cached_property
     def experiments(self) -> Mapping[str, Experiment]:
-        """Every file of ``experiments/``, and the user's."""
+        """Return all experiments by id: those of every file of ``experiments/``, and the user's.
+
+        Raises:
+            RequestError: two experiments of the kit, or two of the user's, have the same id.
+        """
         found: dict[str, Experiment] = {}
         for path in sorted((self.folder / "experiments").glob("*.toml")):
             for experiment in read(ExperimentsFile, path).experiment:
@@ -72,42 +73,41 @@ class Catalogue:
                     raise RequestError(f"{path.name}: experiment id {experiment.id!r} stands twice")
                 found[experiment.id] = experiment
         if self.user:
-            own = Counter(experiment.id for experiment in self.user.experiment)
-            if twice := [id for id, count in own.items() if count > 1]:
-                raise RequestError(f"{self.where}: experiment: the id {twice[0]!r} stands twice; ids must differ")
+            counts = Counter(experiment.id for experiment in self.user.experiment)
+            if repeated := [id for id, count in counts.items() if count > 1]:
+                raise RequestError(f"{self.where}: experiment: the id {repeated[0]!r} stands twice; ids must differ")
             found |= {experiment.id: experiment for experiment in self.user.experiment}
         return found
 
     def scale(self, name: str) -> Scale:
-        """A scale by name."""
-        path = self._named("scales", name, "scale")
-        return read(Scale, path)
+        """Return the scale with this name; raises RequestError if there is none."""
+        return read(Scale, self._path("scales", name, "scale"))
 
     def table(self, name: str) -> ViewFile:
-        """A table's view by its number (``2``) or name (``table-2``)."""
-        return read(ViewFile, self._named("tables", f"table-{name}" if name.isdigit() else name, "table"))
+        """Return the view of a table, which is named by its number (``2``) or its file (``table-2``)."""
+        return read(ViewFile, self._path("tables", f"table-{name}" if name.isdigit() else name, "table"))
 
     def names(self, kind: str) -> list[str]:
-        """File names of ``scales`` or ``tables``, without the ending."""
+        """Return the file names in ``scales`` or ``tables``, without the ending."""
         return sorted(path.stem for path in (self.folder / kind).glob("*.toml"))
 
     def model(self, name: str, where: str) -> Model:
-        """A model by name; ``where`` is the manifest and key that asks."""
+        """Return the model with this name; ``where`` is the manifest and key that name it, for messages."""
         return look_up(self.models, name, where, "model")
 
     def dataset(self, name: str, where: str) -> Dataset:
-        """A data set by name; a file that a command names goes by its path."""
+        """Return the data set with this name; a file that a command names has its path as its name."""
         return self.files[name] if name in self.files else look_up(self.datasets, name, where, "data set")
 
     def check_stack(self, name: str, where: str) -> None:
-        """Refuse layers that are not there: the other model has fewer, or is made from this one.
+        """Check that a stacked model's layers exist in the model that they are taken from.
 
         Args:
-            name: a model that is stacked from another's layers.
+            name: a model that is stacked from another model's layers.
             where: the manifest, for messages.
 
         Raises:
-            RequestError: they are not there.
+            RequestError: the other model has fewer layers, or is itself made from this one.
         """
         chain = [name]
         while (stack := self.model(chain[-1], where).stack) is not None:
@@ -115,15 +115,16 @@ class Catalogue:
             if stack.model in chain:
                 names = " is made from ".join([*chain, stack.model])
                 raise RequestError(f"{key}: {names}, which is itself; name other layers")
-            if len(chain) == MOST_STACKED:
-                raise RequestError(f"{key}: {MOST_STACKED} models, each made from the next; name the last one's layers")
+            if len(chain) == LONGEST_STACK_CHAIN:
+                raise RequestError(f"{key}: {len(chain)} models, each made from the next; name the last one's layers")
             other = self.model(stack.model, f"{key}.model")
             if (highest := max(stack.indices())) >= other.layers:
                 found = f"found {highest}, and {stack.model} has layers 0 to {other.layers - 1}"
                 raise RequestError(f"{key}.layers: {found}")
             chain.append(stack.model)
 
-    def _named(self, kind: str, name: str, noun: str) -> Path:
+    def _path(self, kind: str, name: str, noun: str) -> Path:
+        """Return the path of a file of ``scales`` or ``tables``; raises RequestError if there is none."""
         known = self.names(kind)
         if name not in known:
             raise RequestError(f"no {noun} named {shown(name)}{did_you_mean(name, known)}")
@@ -131,14 +132,28 @@ class Catalogue:
 
 
 def look_up(values: Mapping[str, Value], name: str, where: str, noun: str) -> Value:
-    """``values[name]``, or an error that says where the name stands and which one was meant."""
+    """Return ``values[name]``; a name that is not there is an error.
+
+    Args:
+        values: what is looked up, by name.
+        name: the name.
+        where: manifest and key that name it, for messages.
+        noun: what a value is called in messages.
+
+    Raises:
+        RequestError: there is no such name; the message has the most similar one.
+    """
     if name not in values:
         raise RequestError(f"{where}: no {noun} named {shown(name)}{did_you_mean(name, values)}")
     return values[name]
 
 
 def lock_hash(environment: str) -> str:
-    """sha256 of ``requirements/<environment>.txt``: how an environment enters a key."""
+    """Return the sha256 of ``requirements/<environment>.txt``, which stands for the environment in jobs' keys.
+
+    Raises:
+        RequestError: the file is missing.
+    """
     path = ROOT / "requirements" / f"{environment}.txt"
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()

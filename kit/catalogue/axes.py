@@ -1,129 +1,131 @@
-"""Axes: fields of a setting that an experiment may give several values, and the types that say so.
+"""Axes are the fields of a setting that may have several values in an experiment; here are the types for them.
 
-A setting has one value in each field. From its type two more are made: one in which a field may hold a list (an
-experiment), and one in which every field may be left out (what one value of an axis brings along). A field that is new
-in the setting is therefore an axis at once.
+A setting has one value in each field. Two more types are made from its type: one in which each field may hold a list
+(for an experiment), and one in which each field may be left out (for the fields that an experiment changes together
+with one value of an axis). So a field that is added to the setting is an axis at once.
 """
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, TypeAlias, get_args
 
 from pydantic import Discriminator, Field, Tag, TypeAdapter, ValidationError, WrapValidator, create_model
 
+from kit.errors import shown
 from kit.reading.documents import LIST, ONE, Strict
 from kit.reading.values import MOST_NAMES
 
-_KINDS = (str, int, float, bool)
+_VALUE_TYPES = (str, int, float, bool)
 MADE_FROM: dict[type[Strict], type[Strict]] = {}
-"""A type that was made -> the setting's type that it was made from, whose docstrings are its fields' too."""
+"""A type that was made here -> the type that it was made from, whose docstrings describe the fields of both."""
 
 
-def _plain(value: Any, _: Any) -> Any:
-    """Check that a value of an axis is a text, a number or a truth value."""
-    if type(value) not in _KINDS:
+def _check_value(value: Any, _: Any) -> Any:
+    """Return a value of an axis after a check that it is a text, a number or a truth value."""
+    if type(value) not in _VALUE_TYPES:
         raise ValueError("wanted a text or a number")
     return value
 
 
-Value: TypeAlias = Annotated[str | float, WrapValidator(_plain)]
-"""One value of an axis: a name, a number, or true and false."""
+Value: TypeAlias = Annotated[str | float, WrapValidator(_check_value)]
+"""One value of an axis: a text, a number or a truth value."""
 Coordinates = Mapping[str, str | float]
-"""axis -> value."""
+"""axis -> value, for some axes."""
 
 
 def one_or_list(annotation: Any) -> Any:
-    """Return the type of a field that holds one value, or a list of such values."""
+    """Return the type of a field that may hold one value or a list of values."""
     several = Annotated[list[annotation], Field(min_length=1, max_length=MOST_NAMES)]
     return Annotated[Annotated[annotation, Tag(ONE)] | Annotated[several, Tag(LIST)], Discriminator(one_or_list_tag)]
 
 
 def one_or_list_tag(value: Any) -> str:
-    """Return which of the two a value is."""
+    """Return the name of the type that a field's value has: one value, or a list."""
     return LIST if isinstance(value, list) else ONE
 
 
 def with_lists(setting: type[Strict], name: str) -> type[Strict]:
-    """Return the type with the setting's fields, each of which may hold a list."""
+    """Return a type with the setting's fields, in which each field may hold a list."""
     fields: dict[str, Any] = {}
-    for field, kind, info in _fields(setting):
-        table = _table_in(kind)
-        wider = with_lists(table, f"{name}.{field}") if table else one_or_list(_whole(kind, info))
-        fields[field] = (wider | None if table and type(None) in get_args(kind) else wider, _bare(info))
-    return _made(setting, name, fields)
+    for field, annotation, info in _fields(setting):
+        table = _table_in(annotation)
+        wider = with_lists(table, f"{name}.{field}") if table else one_or_list(_with_bounds(annotation, info))
+        fields[field] = (wider | None if table and type(None) in get_args(annotation) else wider, _default(info))
+    return _make_type(setting, name, fields)
 
 
-def with_gaps(setting: type[Strict], name: str) -> type[Strict]:
-    """Return the type with the setting's fields, each of which may be left out."""
+def with_optional_fields(setting: type[Strict], name: str) -> type[Strict]:
+    """Return a type with the setting's fields, in which each field may be left out."""
     fields: dict[str, Any] = {}
-    for field, kind, info in _fields(setting):
-        table = _table_in(kind)
-        narrow = with_gaps(table, f"{name}.{field}") if table else _whole(kind, info)
-        fields[field] = (narrow, None)
-    return _made(setting, name, fields)
+    for field, annotation, info in _fields(setting):
+        table = _table_in(annotation)
+        inner = with_optional_fields(table, f"{name}.{field}") if table else _with_bounds(annotation, info)
+        fields[field] = (inner, None)
+    return _make_type(setting, name, fields)
 
 
 def axis_paths(setting: type[Strict]) -> dict[str, tuple[str, ...]]:
-    """Return where each axis stands in the setting; an axis is called by its field.
+    """Return the path of each axis in the setting, by the axis's name, which is its field's name.
 
-    Of two fields with one name (``temperature`` of ``evolve`` and of ``respond``) the second is called by its whole
-    path: ``respond.temperature``.
+    Where two fields have the same name (``temperature`` of ``evolve`` and of ``respond``), the second axis is named by
+    its whole path: ``respond.temperature``.
     """
     found: dict[str, tuple[str, ...]] = {}
-    for path, _ in sorted(_leaves(setting), key=lambda leaf: len(leaf[0]) > 1):  # the fields of the top come first
+    for path, _ in sorted(_leaves(setting), key=lambda leaf: len(leaf[0]) > 1):  # fields outside tables come first
         found[".".join(path) if path[-1] in found else path[-1]] = path
     return found
 
 
 def axis_types(setting: type[Strict]) -> dict[str, TypeAdapter[Any]]:
-    """Return what checks a value of each axis."""
-    kinds = dict(_leaves(setting))
-    return {axis: TypeAdapter(kinds[path], config=None) for axis, path in axis_paths(setting).items()}
+    """Return, for each axis, the type that checks its values."""
+    annotations = dict(_leaves(setting))
+    return {axis: TypeAdapter(annotations[path], config=None) for axis, path in axis_paths(setting).items()}
 
 
 def value_at(document: Any, path: tuple[str, ...]) -> Any:
-    """Return what stands at a path of tables; None where one of them is absent."""
+    """Return the value at a path of nested tables; None where one of the tables is absent."""
     for part in path:
         document = None if document is None else getattr(document, part)
     return document
 
 
-def place(document: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
-    """Put a value at a path of tables."""
+def set_value(document: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
+    """Set the value at a path of nested tables, and make the tables that are absent."""
     for part in path[:-1]:
         document = document.setdefault(part, {})
     document[path[-1]] = value
 
 
-def merge(document: dict[str, Any], more: Mapping[str, Any]) -> None:
-    """Write the fields of ``more`` into a document, table by table."""
-    for name, value in more.items():
+def merge(document: dict[str, Any], changes: Mapping[str, Any]) -> None:
+    """Write the fields of ``changes`` into a document; fields of nested tables are written one by one."""
+    for name, value in changes.items():
         if isinstance(value, dict) and isinstance(document.get(name), dict):
             merge(document[name], value)
         else:
             document[name] = value
 
 
-def paths_in(document: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """Yield the path of every value that stands in tables."""
+def value_paths(document: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Yield the path of every value in nested tables."""
     for name, value in document.items():
         if isinstance(value, dict):
-            yield from paths_in(value, (*path, name))
+            yield from value_paths(value, (*path, name))
         else:
             yield (*path, name)
 
 
 def value_text(value: Any) -> str:
-    """Return a value as TOML writes it, without quotation marks: how keys of ``by``, tables and messages name it."""
+    """Return a value as TOML writes it, without quotation marks, for keys of ``by``, for tables and for messages."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def coordinates_text(at: Coordinates) -> str:
-    """Return ``evolver = a, round = 2``."""
+    """Return coordinates as a text for messages: ``evolver = a, round = 2``."""
     return ", ".join(f"{axis} = {value_text(value)}" for axis, value in at.items())
 
 
 def checked_value(types: Mapping[str, TypeAdapter[Any]], axis: str, value: Any) -> Any:
-    """Return a value in the axis's own type: 0 as 0.0 where numbers may have a fraction.
+    """Return a value in the type of its axis: 0 becomes 0.0 where the axis takes fractions.
 
     Raises:
         ValueError: the axis takes no such value.
@@ -135,43 +137,57 @@ def checked_value(types: Mapping[str, TypeAdapter[Any]], axis: str, value: Any) 
         raise ValueError(message[0].lower() + message[1:]) from error
 
 
+def check_no_repeats(lists: Mapping[str, Sequence[object]]) -> None:
+    """Check that no list holds a value twice, since the second would replace the first in silence.
+
+    Args:
+        lists: name of a field -> its values.
+
+    Raises:
+        ValueError: a value stands twice.
+    """
+    for field, values in lists.items():
+        if repeated := [value for value, count in Counter(values).items() if count > 1]:
+            raise ValueError(f"{field}: {shown(repeated[0])} stands twice")
+
+
 def _fields(setting: type[Strict]) -> Iterator[tuple[str, Any, Any]]:
-    """Yield name, annotation and description of each field."""
+    """Yield name, annotation and pydantic's description of each field."""
     for name, info in setting.model_fields.items():
         yield name, info.annotation, info
 
 
 def _leaves(setting: type[Strict], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Yield the path and the type of each field that is no table."""
-    for name, kind, info in _fields(setting):
-        if table := _table_in(kind):
+    """Yield the path and the type of each field that is no table, at any depth."""
+    for name, annotation, info in _fields(setting):
+        if table := _table_in(annotation):
             yield from _leaves(table, (*path, name))
         else:
-            yield (*path, name), _whole(kind, info)
+            yield (*path, name), _with_bounds(annotation, info)
 
 
-def _table_in(kind: Any) -> type[Strict] | None:
-    """Return the table of ``X`` or ``X | None``; None where the field holds a value."""
-    for inner in (kind, *get_args(kind)):
+def _table_in(annotation: Any) -> type[Strict] | None:
+    """Return the type of the table that a field holds, or None if the field holds a value."""
+    for inner in (annotation, *get_args(annotation)):
         if isinstance(inner, type) and issubclass(inner, Strict):
             return inner
     return None
 
 
-def _whole(kind: Any, info: Any) -> Any:
-    """Return an annotation with the bounds that pydantic keeps beside it."""
+def _with_bounds(annotation: Any, info: Any) -> Any:
+    """Return an annotation together with the field's bounds, which pydantic keeps apart from it."""
     for bound in info.metadata:
-        kind = Annotated[kind, bound]
-    return kind
+        annotation = Annotated[annotation, bound]
+    return annotation
 
 
-def _bare(info: Any) -> Any:
-    """Return a field's default, without its bounds."""
+def _default(info: Any) -> Any:
+    """Return a field description that has a field's default and none of its bounds."""
     return Field() if info.is_required() else Field(default=info.default)
 
 
-def _made(setting: type[Strict], name: str, fields: dict[str, Any]) -> type[Strict]:
-    """Make a type of other fields, which says of itself what the setting's type says."""
+def _make_type(setting: type[Strict], name: str, fields: dict[str, Any]) -> type[Strict]:
+    """Return a new type with these fields and with the docstring of the setting's type."""
     made = create_model(name, __base__=Strict, __doc__=setting.__doc__, **fields)
     MADE_FROM[made] = setting
     return made

@@ -1,4 +1,4 @@
-"""The numbers that the paper prints, from ``manifests/paper``: one file a table or figure, and the text's scalars."""
+"""The numbers that the paper prints, from ``manifests/paper``: a file for each table or figure, one for the text."""
 
 from pathlib import Path
 
@@ -11,33 +11,33 @@ from kit.reading.documents import Strict, read
 
 Value = float | str
 PRINTED_NAMES = {"base": "model", "seeds": "dataset", "tuning": "finetune"}
-"""Axis -> what the printed rows call it, where that is another name."""
+"""Axis -> its key in the printed rows, where that is another name."""
 
 
 class PaperColumn(Strict):
-    """What one column of a printed table counts."""
+    """One column of a printed table, and how its numbers were computed."""
 
     id: str
     benchmark: str | None = None
     dataset: str | None = None
     level: str | int | None = None
-    """``prompt``, ``instruction``, ``item``, a level of FollowBench, or how levels are joined."""
+    """``prompt``, ``instruction``, ``item``, a level of FollowBench, or the way in which levels are combined."""
     mode: str | None = None
     metric: str | None = None
     n: int | None = None
-    """Scored units behind one cell."""
+    """Number of scored units behind one cell."""
     n_groups: int | None = None
-    """Groups that the units fall into, where a cell is a mean over groups."""
+    """Number of groups of units, where a cell is a mean over groups."""
     aggregation: str | None = None
     unit: str | None = None
 
 
 class PaperRow(Strict):
-    """One printed row: what sets it apart, and its cells by column id."""
+    """One printed row: the keys that tell it from other rows, and its cells by column id."""
 
     evolver: str | None = None
     evolver_role: str | None = None
-    """``slm``, ``llm``, or ``none`` for seed data as it stands."""
+    """``slm``, ``llm``, or ``none`` for seed data that was not evolved."""
     model: str | None = None
     """The base model that was tuned."""
     finetune: str | None = None
@@ -53,25 +53,25 @@ class PaperRow(Strict):
     parameter: str | None = None
     scope: str | None = None
     values: dict[str, Value]
-    """Column id -> cell, as printed. What the paper leaves out is absent."""
+    """Column id -> cell, as printed. Cells that the paper leaves out are absent."""
 
 
 class Series(Strict):
-    """One of several data sets behind a figure."""
+    """One of several sets of numbers behind a figure."""
 
     source: str
     row: list[PaperRow]
 
 
 class PaperTable(Strict):
-    """A table or figure of the paper."""
+    """A table or figure of the paper, as printed."""
 
     schema_: int = Field(alias="schema")
     title: str
     scenario: str
     source: str | None = None
     table: str | None = None
-    """The table that holds a figure's numbers too."""
+    """The table that has the same numbers as a figure."""
     model: str | None = None
     response_generator: str | None = None
     judge: str | None = None
@@ -81,14 +81,14 @@ class PaperTable(Strict):
     eval_set: str | None = None
     round: int | None = None
     round_basis: str | None = None
-    """Where the round is known from, if it is not stated."""
+    """Source of the round, if the table does not state it."""
     evolution: str | None = None
     training_items: int | dict[str, int] | None = None
     temperature_note: str | None = None
     unsure: str | None = None
-    """What the transcription could not settle."""
+    """Questions that are open after the transcription."""
     claim: str | None = None
-    """What a figure without released numbers is said to show."""
+    """The paper's statement on a figure whose numbers are not released."""
     panel_labels: dict[str, str] = Field(default_factory=dict)
     axes: dict[str, list[float]] = Field(default_factory=dict)
     axis_ticks_in_pdf: dict[str, list[float]] = Field(default_factory=dict)
@@ -98,19 +98,19 @@ class PaperTable(Strict):
 
     @property
     def prints_settings(self) -> bool:
-        """Whether it prints settings of training or sizes of seed sets, which manifests hold and no job computes."""
+        """Return whether it prints settings of training or sizes of seed sets, which no job computes."""
         sizes = [column.id for column in self.column] == ["n_items"]
         return bool(self.row) and all(row.parameter or (sizes and row.dataset) for row in self.row)
 
     def rows(self, **where: Value) -> list[PaperRow]:
-        """The rows whose keys have these values, in printed order: ``rows(round=2, model="llama-3-8b")``."""
+        """Return the rows whose keys have these values, in printed order: ``rows(round=2, model="llama-3-8b")``."""
         return [row for row in self.row if all(getattr(row, key) == value for key, value in where.items())]
 
     def of_series(self, name: str) -> "PaperTable":
-        """The figure with the rows of one of its series as its own; the table itself where no series is named.
+        """Return the figure with the rows of one of its series; unchanged where no series is named.
 
         Raises:
-            RequestError: it has no such series.
+            RequestError: the figure has no such series.
         """
         if not name:
             return self
@@ -119,29 +119,29 @@ class PaperTable(Strict):
         return self.model_copy(update={"row": self.series[name].row})
 
     def row_at(self, at: Coordinates) -> PaperRow | None:
-        """The printed row at these coordinates, or none; a row fits if all that it names of them agrees.
+        """Return the printed row at these coordinates, or None; a key that a row leaves out matches every value.
 
         Raises:
-            RequestError: several rows fit.
+            RequestError: several rows match.
         """
         wanted = {PRINTED_NAMES.get(axis, axis): value for axis, value in at.items()}
         keys = [key for key in PaperRow.model_fields if key in wanted]
         rows = [row for row in self.row if all(getattr(row, key) in (None, wanted[key]) for key in keys)]
         if len(rows) > 1:
             raise RequestError(
-                f"{self.title}: {len(rows)} rows for {coordinates_text(at)}; say which with {_differ(rows)}"
+                f"{self.title}: {len(rows)} rows for {coordinates_text(at)}; say which with {_differing_keys(rows)}"
             )
         return rows[0] if rows else None
 
     def cell(self, at: Coordinates, column: str) -> Value | None:
-        """One printed cell, or none where the paper has no such row or leaves the cell out.
+        """Return one printed cell, or None where the paper has no such row or leaves the cell out.
 
         Args:
-            at: axis -> value, what sets the row apart: ``{"evolver": ..., "base": ..., "round": 2}``.
+            at: coordinates of the row: ``{"evolver": ..., "base": ..., "round": 2}``.
             column: id of the column.
 
         Raises:
-            RequestError: the table has no such column, or several rows fit.
+            RequestError: the table has no such column, or several rows match.
         """
         known = [column.id for column in self.column]
         if column not in known:
@@ -151,34 +151,34 @@ class PaperTable(Strict):
 
 
 class Scalar(Strict):
-    """A single number of the running text."""
+    """A single number that the paper's text states."""
 
     id: str
     value: float
     unit: str
     section: str
     qualifier: str | None = None
-    """``nearly``, where the text says so."""
+    """A word that limits the number, such as ``nearly``."""
 
 
 class ScalarsFile(Strict):
-    """``manifests/paper/scalars.toml``."""
+    """The file ``manifests/paper/scalars.toml``: numbers of the paper's text."""
 
     schema_: int = Field(alias="schema")
     scalar: list[Scalar]
 
 
 def names(folder: Path | None = None) -> list[str]:
-    """Every table, then every figure, in the paper's order: ``table-1`` … ``figure-7``."""
+    """Return the names of all tables, then of all figures, in the paper's order: ``table-1`` … ``figure-7``."""
     stems = [path.stem for path in _folder(folder).glob("*-*.toml")]
     return sorted(stems, key=lambda stem: (not stem.startswith("table"), int(stem.rpartition("-")[2])))
 
 
 def table(number: int | str, folder: Path | None = None) -> PaperTable:
-    """A table or figure: ``2``, ``"2"``, ``"table-2"``, ``"figure-1"``, or its file's name.
+    """Return a table or figure by number or name: ``2``, ``"2"``, ``"table-2"``, ``"figure-1"``, ``"table-2.toml"``.
 
     Raises:
-        RequestError: the paper has none of this name, or the file is not what it should be.
+        RequestError: the paper has none of this name, or the file does not have the right form.
     """
     name = str(number).removesuffix(".toml")
     name = f"table-{name}" if name.isdigit() else name
@@ -189,15 +189,16 @@ def table(number: int | str, folder: Path | None = None) -> PaperTable:
 
 
 def scalars(folder: Path | None = None) -> dict[str, Scalar]:
-    """The numbers of the running text, by id."""
+    """Return the numbers of the paper's text, by id."""
     return {scalar.id: scalar for scalar in read(ScalarsFile, _folder(folder) / "scalars.toml").scalar}
 
 
 def _folder(folder: Path | None) -> Path:
+    """Return the folder of the printed numbers; ``manifests/paper`` by default."""
     return folder or manifests_folder() / "paper"
 
 
-def _differ(rows: list[PaperRow]) -> str:
-    """The keys in which rows differ, for a message."""
+def _differing_keys(rows: list[PaperRow]) -> str:
+    """Return the keys in which rows differ, as a text for messages."""
     keys = [key for key in PaperRow.model_fields if key != "values"]
     return ", ".join(key for key in keys if len({getattr(row, key) for row in rows}) > 1)

@@ -1,4 +1,4 @@
-"""Points: a value for each axis of an experiment, and the setting that is decided by it."""
+"""Points of an experiment: each has one value on every axis, and the setting that follows from these values."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -8,58 +8,59 @@ from typing import Any
 from pydantic import ValidationError
 
 from kit.catalogue.axes import Coordinates, coordinates_text, value_text
-from kit.catalogue.manifest import Experiment, Setting
+from kit.catalogue.experiments import Experiment, Setting
 from kit.errors import RequestError, did_you_mean
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Point:
-    """One point of an experiment; stages plan their jobs at points."""
+    """One point of an experiment, at which stages plan their jobs."""
 
     experiment: Experiment | None
-    """None where options of a command decide every field, and no manifest."""
+    """The experiment; None where a command's options decide every field, and no manifest."""
     at: Coordinates
     """axis -> value, for each field of the experiment that is a list."""
     setting: Setting
-    """Every field decided: by the experiment, by the axes, by what their values bring along."""
+    """The value of every field: from the experiment, from the axes, and from ``by``."""
     benchmark: str = ""
-    """Benchmark that the point's model is tested on; empty before one is chosen."""
+    """Benchmark on which the point's model is tested; empty before one is chosen."""
 
     @property
     def name(self) -> str:
-        """Return how messages name the point's experiment."""
+        """Return the name of the point's experiment for messages."""
         return f"experiment {self.experiment.id!r}" if self.experiment else "options"
 
-    def on(self, benchmark: str) -> "Point":
-        """Return the point with a benchmark that its model is tested on."""
+    def with_benchmark(self, benchmark: str) -> "Point":
+        """Return the point with a benchmark on which its model is tested."""
         return replace(self, benchmark=benchmark)
 
-    def after_round(self, round: int) -> "Point":
-        """Return the point as it is after another round, all other fields as they are here."""
+    def with_round(self, round: int) -> "Point":
+        """Return the point with another round of evolution, and all other fields unchanged."""
         return replace(self, setting=self.setting.model_copy(update={"round": round}))
 
     def replace(self, **changes: Any) -> "Point":
-        """Return the point with other values on some axes.
+        """Return the point of the same experiment that has other values on some axes.
 
         Raises:
-            RequestError: the experiment has no such axis, or no such value there.
+            RequestError: the experiment has no such axis, or no such value on it.
         """
         if self.experiment is None:
             raise RequestError(f"{', '.join(changes)}: no axis; options decide one point alone")
-        return make_point(self.experiment, {**self.at, **changes}).on(self.benchmark)
+        return make_point(self.experiment, {**self.at, **changes}).with_benchmark(self.benchmark)
 
     def along(self, axis: str) -> "list[Point]":
-        """Return a point for each value that the experiment has on an axis, whatever a table shows of them."""
+        """Return a point for each value that the experiment has on an axis, also for values that no table shows."""
         if self.experiment is None or axis not in self.at:
             return [self]
         return [self.replace(**{axis: value}) for value in self.experiment.values(axis)]
 
 
 def make_point(experiment: Experiment, at: Coordinates) -> Point:
-    """Return the point of an experiment that has these values.
+    """Return the point of an experiment at these coordinates.
 
     Raises:
-        RequestError: an axis has no value or one that the experiment does not have, or the values don't fit together.
+        RequestError: an axis has no value, a value that the experiment does not have, or values that contradict each
+            other.
     """
     axes = experiment.axes()
     if set(at) != set(axes):
@@ -81,6 +82,6 @@ def make_point(experiment: Experiment, at: Coordinates) -> Point:
 
 
 def product_of(axes: Mapping[str, list[Any]]) -> Iterator[dict[str, Any]]:
-    """Yield every combination of the axes' values; the last axis changes first."""
+    """Yield every combination of the axes' values; the value on the last axis changes fastest."""
     for values in product(*axes.values()):
         yield dict(zip(axes, values, strict=True))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from kit.catalogue import Catalogue, look_up, manifests_folder, paper
-from kit.catalogue.manifest import ExperimentsFile, Sft
+from kit.catalogue.experiments import ExperimentsFile, Sft
 from kit.catalogue.paper import PaperRow, PaperTable, Value
 from kit.catalogue.points import product_of
 from kit.errors import listed

@@ -64,7 +64,7 @@ def evolve(
     store: StoreDir = DEFAULT_STORE,
 ) -> None:
     """Seed instructions -> evolved instructions, any number of rounds."""
-    from kit.catalogue.manifest import SamplingSpec
+    from kit.catalogue.experiments import SamplingSpec
     from kit.files.seeds import read_instructions, write_alpaca
     from kit.plan.adhoc import Workbench, check_sampling, check_seed
     from kit.records import Instruction, read_rows
@@ -102,7 +102,7 @@ def respond(
     store: StoreDir = DEFAULT_STORE,
 ) -> None:
     """Instructions -> pairs, in the Alpaca layout that trainers read."""
-    from kit.catalogue.manifest import SamplingSpec
+    from kit.catalogue.experiments import SamplingSpec
     from kit.files.seeds import read_instructions, write_alpaca
     from kit.plan.adhoc import Workbench, check_sampling, check_seed
     from kit.records import Pair, read_rows
@@ -148,7 +148,7 @@ def sft(
     store: StoreDir = DEFAULT_STORE,
 ) -> None:
     """Pairs + base model -> tuned model folder, or an adapter's folder."""
-    from kit.catalogue.manifest import Lora, Sft
+    from kit.catalogue.experiments import Lora, Sft
     from kit.files.seeds import read_pairs
     from kit.plan.adhoc import Workbench, check_seed, check_tuning
     from kit.report import plain

@@ -15,7 +15,7 @@ from kit.errors import RequestError, one_line
 
 if TYPE_CHECKING:
     from kit.catalogue import Catalogue
-    from kit.catalogue.manifest import Scale
+    from kit.catalogue.scales import Scale
 
 TEMPLATE = registry.PACKAGE / "bundled" / "manifest.toml"
 EVOLVERS = ("qwen-2-7b-instruct", "qwen-2-72b-instruct")

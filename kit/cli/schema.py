@@ -61,8 +61,11 @@ def schema(
 
 def types() -> "dict[str, type[Strict]]":
     """Return the type of each kind of manifest."""
-    from kit.catalogue.manifest import DatasetsFile, ExperimentsFile, ModelsFile, Scale, UserManifest, ViewFile
+    from kit.catalogue.entries import DatasetsFile, ModelsFile
+    from kit.catalogue.experiments import ExperimentsFile
+    from kit.catalogue.manifest import UserManifest, ViewFile
     from kit.catalogue.paper import PaperTable, ScalarsFile
+    from kit.catalogue.scales import Scale
     from kit.check.settings import DeviationsFile
     from kit.plan.estimate import MachinesFile
 

@@ -1,4 +1,4 @@
-"""The stages on a user's own files: the same jobs as a manifest's, with what a manifest would say as arguments."""
+"""Plans of the commands on the user's own files: the same jobs as a manifest's, decided by the commands' options."""
 
 import os
 from collections.abc import Mapping
@@ -7,25 +7,17 @@ from typing import Any
 
 from kit import registry
 from kit.catalogue import Catalogue, look_up, manifests_folder
-from kit.catalogue.manifest import (
-    BenchmarkRows,
-    ChatFormat,
-    Dataset,
-    Limits,
-    Lora,
-    Scale,
-    SeedRows,
-    Setting,
-    Sft,
-)
+from kit.catalogue.entries import Dataset
+from kit.catalogue.experiments import Lora, Setting, Sft
 from kit.catalogue.points import Point
+from kit.catalogue.scales import BenchmarkRows, ChatFormat, Limits, Scale, SeedRows
 from kit.engines import adapter_room
 from kit.errors import RequestError, one_line, shown
 from kit.files.texts import HALF
 from kit.models.adapters import adapter_rank, adapter_settings, is_adapter
 from kit.models.folder import check_chat_template, has_tokenizer
 from kit.plan import Plan
-from kit.plan.planner import Given, Planner
+from kit.plan.planner import GivenArtifacts, Planner
 from kit.plan.planning import largest_scale, locks, this_machine
 from kit.plan.sources import adapter_source, check_file_name, data_source, folder_source
 from kit.reading.textfiles import decode, read_bytes
@@ -33,62 +25,68 @@ from kit.reading.values import LARGEST_SEED, MOST_BATCH, MOST_EPOCHS, MOST_RANK,
 from kit.records import BYTE_ORDER_MARK
 
 MAX_TEMPLATE_BYTES = 2**20
-"""The longest chat templates have some 20 KB."""
+"""Most bytes of a chat template; the longest known have some 20 KB."""
 COMPLETIONS = "completions.jsonl"
-"""The file that ``answer`` writes and ``grade`` reads."""
+"""Name of the file that ``answer`` writes and ``grade`` reads."""
 BENCHMARK_NAMES = {"math": "hendrycks_math"}
-"""Other names that a benchmark goes by."""
+"""Short name of a benchmark -> name of its module."""
 
 
 class Workbench:
-    """Plans jobs on files, at a point that options decide; of the scale it takes hardware, engine and chat format."""
+    """Plans jobs on the user's own files, with the hardware, the engine and the chat format of a scale."""
 
     def __init__(self, scale: str = "auto") -> None:
         self.catalogue = Catalogue(manifests_folder())
         name = largest_scale(self.catalogue, this_machine()) if scale == "auto" else scale
         own: dict[str, Any] = {"prompts": "kit", "cast": {}, "benchmarks": {}, "limits": Limits()}
-        self.given = Given()
+        self.given = GivenArtifacts()
         self.planner = FilesPlanner(
             self.catalogue, self.catalogue.scale(name).model_copy(update=own), name, locks(), self.given
         )
         self.done: set[str] = set()
-        """Keys of the plan's jobs that a command has run already."""
+        """Keys of the plan's jobs that have run already."""
 
     @property
     def plan(self) -> Plan:
-        """Return the jobs so far."""
+        """Return the plan with all jobs that were added so far."""
         return self.planner.plan
 
     @property
     def scale(self) -> Scale:
-        """Return the scale, without its cast, its limits and its benchmarks' rows."""
+        """Return the scale, without its cast, its limits and its benchmarks."""
         return self.planner.scale
 
     def file(self, path: Path, format: str, stored_as: str = "", rows: int | None = None) -> str:
-        """Plan the job that takes a file into the store, and return its key.
+        """Plan the job that copies a file into the store, and return its key.
 
         Args:
             path: the file.
-            format: how it is read.
-            stored_as: its name there, where that is another.
-            rows: how many there are in it, where somebody has counted.
+            format: name of the file's format.
+            stored_as: name of the copy; the file's own name by default.
+            rows: number of rows in the file, if it is known.
 
         Raises:
-            RequestError: it can't be read, or its name can't be a file's in the store.
+            RequestError: the file can't be read, or its name is not allowed in the store.
         """
         name = one_line(str(path))
         try:
-            whole = path.resolve()
+            resolved = path.resolve()
         except (OSError, RuntimeError) as error:
             raise RequestError(f"{name}: its links lead in a circle; name the file itself") from error
-        for named in (path, whole):
-            check_file_name(named)
-        params, source = data_source(Dataset(format=format, file=str(whole), licence="the user's own"), None)
+        for checked in (path, resolved):
+            check_file_name(checked)
+        params, source = data_source(Dataset(format=format, file=str(resolved), licence="the user's own"), None)
         params["name"] = stored_as or path.name
         return self.planner.job("fetch", path.name, params, {}, resources={"source": source}, rows=rows or 0)
 
     def seeds(self, path: Path, rows: int | None, count: int | None) -> str:
-        """Let a file be a seed set; return the name that it has in the setting."""
+        """Plan a file as a seed set, and return the seed set's name for a setting.
+
+        Args:
+            path: the file.
+            rows: number of rows to use, counted from the first; all by default.
+            count: number of these rows, if it is known.
+        """
         self.given.data[str(path)] = self.file(path, "alpaca")
         self.catalogue.files[str(path)] = Dataset(
             format="alpaca", file=str(path), licence="the user's own", rows=count or None
@@ -98,13 +96,18 @@ class Workbench:
         return path.stem
 
     def model(self, name: str, *, chat: bool = False) -> str:
-        """Let a model play itself; return the key of its folder: a name of ``models.toml``, or a folder.
+        """Plan a model, and return the key of its folder; in this plan the model plays itself.
+
+        Args:
+            name: a name of ``models.toml``, or the path of a folder.
+            chat: whether the model needs a chat template.
 
         Raises:
-            RequestError: neither; or a folder without what is needed, or whose weights are not what it describes.
+            RequestError: there is no such model or folder, a file is missing in it, or its weights do not match its
+                config.json.
         """
         if name in self.catalogue.models:
-            self.given.models.pop(name, None)  # else a model that has been a base would not be asked for a template
+            self.given.models.pop(name, None)  # else a model that has been a base would not be checked for a template
             key = self.planner.model(name, chat=chat)
         else:
             key = self._folder(name, chat=chat)
@@ -112,7 +115,7 @@ class Workbench:
         return key
 
     def _folder(self, name: str, *, chat: bool) -> str:
-        """Plan the job that takes a model folder into the store, after a check of its files."""
+        """Plan the job that copies a model folder into the store, after a check of its files."""
         folder = Path(name)
         if not os.path.isdir(name):  # noqa: PTH112  # a Path's raises on a name that is too long
             look_up(self.catalogue.models, name, f"{shown(name)} is no folder", "model")
@@ -135,22 +138,22 @@ class Workbench:
 
         Args:
             seeds: the file.
-            setting: scenario, evolver, breadth, seed, and how the evolver draws.
-            rounds: how many.
-            rows: the first so many of the file; all by default.
-            count: how many these are.
+            setting: scenario, evolver, breadth, seed, and the evolver's sampling.
+            rounds: number of rounds.
+            rows: number of rows to use, counted from the first; all by default.
+            count: number of these rows, if it is known.
         """
         self.model(setting["evolver"], chat=True)
-        at = own_point(seeds=self.seeds(seeds, rows, count), **setting)
-        self.planner.need("evolve", at.after_round(rounds))
+        point = point_of_options(seeds=self.seeds(seeds, rows, count), **setting)
+        self.planner.need("evolve", point.with_round(rounds))
         return [key for key, job in self.plan.jobs.items() if job.stage == "evolve"]
 
     def respond(
         self, instructions: Path, setting: Mapping[str, Any], *, rows: int | None = None, count: int | None = None
     ) -> str:
-        """Plan the responses to a file's instructions; arguments as in :meth:`evolve`."""
+        """Plan the responses to a file's instructions, and return their key; arguments as in :meth:`evolve`."""
         self.model(setting["responder"], chat=True)
-        return self.planner.need("respond", own_point(seeds=self.seeds(instructions, rows, count), **setting))
+        return self.planner.need("respond", point_of_options(seeds=self.seeds(instructions, rows, count), **setting))
 
     def sft(
         self,
@@ -161,27 +164,27 @@ class Workbench:
         *,
         count: int | None = None,
     ) -> str:
-        """Plan the tuning of a base on a file's pairs, in the scale's chat format or one's own.
+        """Plan the tuning of a base model on a file's pairs, and return its key.
 
         Args:
             pairs: the file.
             setting: base, seed, sft.
-            template: a chat template in Jinja.
-            end_of_turn: the token that it ends turns with; the base's own end of text by default.
-            count: how many pairs there are.
+            template: file with a chat template in Jinja; the scale's chat format by default.
+            end_of_turn: token that ends a turn in the template; the base's end-of-text token by default.
+            count: number of pairs, if it is known.
         """
         if chat := chat_format(template, end_of_turn):
             own = ChatFormat.model_construct(template=chat["chat_template"], end_of_turn=chat["end_of_turn"])
             self.planner.scale = self.scale.model_copy(update={"chat": own})
         self.given.stages["respond"] = self.file(pairs, "alpaca", f"alpaca{pairs.suffix}", rows=count)
         self.model(setting["base"])
-        return self.planner.need("sft", own_point(seeds=pairs.stem, round=1, **setting))
+        return self.planner.need("sft", point_of_options(seeds=pairs.stem, round=1, **setting))
 
     def check_end_of_turn(self, base: str, key: str) -> None:
-        """Check a tuning job's end-of-turn token before anything is run, where its base is a folder on this machine.
+        """Check the end-of-turn token of a tuning job before anything runs, if its base is a folder on this machine.
 
         Raises:
-            RequestError: it is no token of the base's, or one that the base has no embedding for.
+            RequestError: the base's tokenizer has no such token, or the base has no embedding for it.
         """
         if base in self.catalogue.models:
             return
@@ -191,36 +194,43 @@ class Workbench:
         chat_tokenizer(Path(base), params["chat_template"], params["end_of_turn"])
 
     def base_name(self, base: str) -> str:
-        """What adapter_config.json calls a base, so that PEFT finds it: a repository, or else a folder or our name."""
+        """Return the name of a base for adapter_config.json, by which PEFT finds it.
+
+        It is the model's repository on the hub, or the path of its folder, or else its name in ``models.toml``.
+        """
         if base not in self.catalogue.models:
             return str(Path(base).resolve())
         hub = self.catalogue.models[base].hub
         return hub.repo if hub else base
 
     def base_of(self, adapter: Path) -> str:
-        """Return the base that an adapter's folder names, as :meth:`model` takes it.
+        """Return the base that an adapter's folder names: a name or path for :meth:`model`.
 
         Raises:
-            RequestError: it names none, or one that is neither here nor in ``models.toml``.
+            RequestError: the adapter names no base, or a base that is no folder and is not in ``models.toml``.
         """
-        named = adapter_settings(adapter).get("base_model_name_or_path")
-        if isinstance(named, str) and named:
+        base = adapter_settings(adapter).get("base_model_name_or_path")
+        if isinstance(base, str) and base:
             repos = {model.hub.repo: name for name, model in self.catalogue.models.items() if model.hub}
-            if (known := repos.get(named, named)) in self.catalogue.models:
+            if (known := repos.get(base, base)) in self.catalogue.models:
                 return known
-            for folder in (named, os.path.join(adapter.resolve().parent, named)):  # noqa: PTH118  # as in model
+            for folder in (base, os.path.join(adapter.resolve().parent, base)):  # noqa: PTH118  # as in model
                 if os.path.isdir(folder):  # noqa: PTH112
                     return folder
         raise RequestError(
-            f"{adapter}: an adapter, and its base {shown(named)} (adapter_config.json) is no folder here and no model "
+            f"{adapter}: an adapter, and its base {shown(base)} (adapter_config.json) is no folder here and no model "
             "of manifests/models.toml; name the base with --base"
         )
 
-    def answering(self, model: str, base: str) -> dict[str, Any]:
-        """Let a model, or an adapter and its base, stand in for the tuned model; return the fields of a setting.
+    def use_as_tuned(self, model: str, base: str) -> dict[str, Any]:
+        """Plan a model, or an adapter and its base, in the place of the tuned model; return the setting's fields.
+
+        Args:
+            model: a name of ``models.toml``, or the path of a folder of a model or an adapter.
+            base: name or path of an adapter's base; empty for the base that the adapter names.
 
         Raises:
-            RequestError: it is neither; or a base is named for a model that is whole.
+            RequestError: it is neither model nor adapter, or a base is given for a model that is no adapter.
         """
         adapter = Path(model)
         if model in self.catalogue.models or not os.path.isdir(model) or not is_adapter(adapter):  # noqa: PTH112
@@ -231,33 +241,34 @@ class Workbench:
         rank = adapter_rank(adapter)
         adapter_room(rank, one_line(model))
         base = base or self.base_of(adapter)
-        own_words = has_tokenizer(adapter)
-        if own_words:
+        brings_tokenizer = has_tokenizer(adapter)
+        if brings_tokenizer:
             check_chat_template(adapter)
-        self.model(base, chat=not own_words)
+        self.model(base, chat=not brings_tokenizer)
         params, source = adapter_source(adapter, None if base in self.catalogue.models else Path(base))
         name = adapter.resolve().name
         self.given.stages["sft"] = self.planner.job("fetch", name, params, {}, resources={"source": source})
-        return {"base": base, "sft": TUNED.model_copy(update={"tuning": "lora", "lora": Lora(rank=rank, alpha=rank)})}
+        sft = UNUSED_SFT.model_copy(update={"tuning": "lora", "lora": Lora(rank=rank, alpha=rank)})
+        return {"base": base, "sft": sft}
 
     def answer(self, benchmark: str, model: str, base: str, seed: int) -> str:
-        """Plan the answers of a model, or of a base and its adapter, to a benchmark's :meth:`problems`."""
-        at = own_point(seed=seed, **self.answering(model, base)).on(benchmark)
-        return self.planner.need("answer", at)
+        """Plan a model's answers to a benchmark's :meth:`problems`; model and base as in :meth:`use_as_tuned`."""
+        point = point_of_options(seed=seed, **self.use_as_tuned(model, base)).with_benchmark(benchmark)
+        return self.planner.need("answer", point)
 
     def grade(self, benchmark: str, completions: Path, count: int | None = None) -> str:
-        """Plan the grades of completions as the kit writes them, one for each of the :meth:`problems` in order."""
+        """Plan the grades of a completions file, which has a line for each of the :meth:`problems` in their order."""
         self.given.stages["answer"] = self.file(completions, "completions", COMPLETIONS, rows=count)
-        return self.planner.need("grade", own_point().on(benchmark))
+        return self.planner.need("grade", point_of_options().with_benchmark(benchmark))
 
     def problems(self, benchmark: str, data: Path | None, count: int | None = None, **fields: Any) -> str:
-        """Let a file be a benchmark's problems, or the pinned one where none is named; return its key.
+        """Plan the file of a benchmark's problems, and return its key.
 
         Args:
-            benchmark: its name.
-            data: the user's file.
-            count: how many problems are in it.
-            fields: how they are asked and graded, see :class:`~kit.catalogue.manifest.BenchmarkRows`.
+            benchmark: name of the benchmark.
+            data: the user's own file; the pinned file by default.
+            count: number of problems in the user's file, if it is known.
+            fields: prompts, protocol and limits, see :class:`~kit.catalogue.scales.BenchmarkRows`.
         """
         dataset = str(data) if data else registry.load("benchmarks", benchmark).DATASET
         if data:
@@ -265,47 +276,51 @@ class Workbench:
             self.catalogue.files[dataset] = Dataset(
                 format=benchmark, file=str(data), licence="the user's own", rows=count or None
             )
-        asked = {"rows": None, "protocol": "default", "prompts": "kit", "max_tokens": 0, **fields}
-        problems = BenchmarkRows.model_construct(dataset=dataset, **asked)
+        with_defaults = {"rows": None, "protocol": "default", "prompts": "kit", "max_tokens": 0, **fields}
+        problems = BenchmarkRows.model_construct(dataset=dataset, **with_defaults)
         self.planner.scale = self.scale.model_copy(update={"benchmarks": {benchmark: problems}})
         return self.planner.data(dataset)
 
 
 class FilesPlanner(Planner):
-    """Plans jobs on files: their ids name the file or the benchmark, and no model, which may be a folder."""
+    """Plans jobs on files: ids of jobs name the file or the benchmark, and no model, since that may be a folder."""
 
-    def name(self, at: Point, *fields: str) -> str:
-        """Return the benchmark, or the seed set's name; of evolution the round as well."""
-        parts = [at.benchmark or at.setting.seeds]
-        if at.setting.round and "base" not in fields:  # what is tuned on a file has gone through no round
-            parts.append(f"round-{at.setting.round}")
+    def job_name(self, point: Point, *fields: str) -> str:
+        """Return the name of the benchmark or of the seed set; for evolution with the round."""
+        parts = [point.benchmark or point.setting.seeds]
+        if point.setting.round and "base" not in fields:  # a file that is trained on has gone through no round
+            parts.append(f"round-{point.setting.round}")
         return "/".join(parts)
 
 
-TUNED = Sft(learning_rate=2e-5, epochs=3, global_batch_size=64, warmup_ratio=0.03, max_length_tokens=2048)
-"""Training of a model that is tuned already: no job of such a point asks for more than whether it is an adapter."""
-UNUSED: Mapping[str, Any] = {
+UNUSED_SFT = Sft(learning_rate=2e-5, epochs=3, global_batch_size=64, warmup_ratio=0.03, max_length_tokens=2048)
+"""Settings of training for points whose jobs do not train; they only read whether the model is an adapter."""
+UNUSED_FIELDS: Mapping[str, Any] = {
     **dict.fromkeys(("scenario", "seeds", "evolver", "responder", "base"), ""),
     "round": 0,
     "breadth": False,
     "seed": 0,
     "evolve": None,
     "respond": None,
-    "sft": TUNED,
+    "sft": UNUSED_SFT,
 }
-"""Fields of a setting, for commands whose stages don't read them."""
+"""Values of a setting's fields for commands whose stages don't read them."""
 
 
-def own_point(**fields: Any) -> Point:
-    """Return the point that a command's options decide: fields that were checked, and :data:`UNUSED` for the others."""
-    return Point(experiment=None, at={}, setting=Setting.model_construct(**{**UNUSED, **fields}))
+def point_of_options(**fields: Any) -> Point:
+    """Return the point that a command's options decide.
+
+    Args:
+        fields: checked values for fields of the setting; other fields have their value of :data:`UNUSED_FIELDS`.
+    """
+    return Point(experiment=None, at={}, setting=Setting.model_construct(**{**UNUSED_FIELDS, **fields}))
 
 
 def chat_format(template: Path | None, end_of_turn: str) -> dict[str, str | None]:
-    """A chat format of the user's own; nothing if none is given.
+    """Return the user's own chat format as parameters of a tuning job; empty without a template.
 
     Raises:
-        RequestError: the file can't be read, or an end of turn is given without a template.
+        RequestError: the file can't be read, or an end-of-turn token is given without a template.
     """
     if template is None:
         if end_of_turn:
@@ -329,21 +344,21 @@ def chat_format(template: Path | None, end_of_turn: str) -> dict[str, str | None
 
 
 def benchmark_name(name: str) -> str:
-    """The benchmark's module name.
+    """Return the name of a benchmark's module.
 
     Raises:
-        RequestError: there is none; did you mean ...
+        RequestError: there is no such benchmark.
     """
-    full = BENCHMARK_NAMES.get(name, name)
-    registry.load("benchmarks", full)
-    return full
+    module = BENCHMARK_NAMES.get(name, name)
+    registry.load("benchmarks", module)
+    return module
 
 
 def check_sampling(temperature: float, top_p: float, max_tokens: int, rounds: int = 1) -> None:
-    """Options that can't be.
+    """Check that the options of sampling are in their ranges.
 
     Raises:
-        RequestError: one is out of its range.
+        RequestError: an option is out of its range.
     """
     if not 0 <= temperature <= 2:
         raise RequestError(f"--temperature {temperature}: wanted 0 (greedy) to 2")
@@ -356,10 +371,10 @@ def check_sampling(temperature: float, top_p: float, max_tokens: int, rounds: in
 def check_tuning(
     learning_rate: float, warmup_ratio: float, lora_rank: int, *, epochs: int, global_batch_size: int, max_length: int
 ) -> None:
-    """Options that can't be.
+    """Check that the options of training are in their ranges.
 
     Raises:
-        RequestError: one is out of its range.
+        RequestError: an option is out of its range.
     """
     if not 0 < learning_rate <= 1:
         raise RequestError(f"--learning-rate {learning_rate}: wanted above 0, up to 1")
@@ -373,20 +388,20 @@ def check_tuning(
 
 
 def check_count(name: str, value: int, most: int) -> None:
-    """Refuse a number that is no count, or that is beyond any use.
+    """Check that an option is at least 1 and at most ``most``.
 
     Raises:
-        RequestError: it is one.
+        RequestError: it is out of this range.
     """
     if not 1 <= value <= most:
         raise RequestError(f"{name} {shown(value)}: wanted 1 to {most:,}")
 
 
 def check_seed(seed: int) -> None:
-    """Refuse a seed that the trainer's random numbers can't start from.
+    """Check that a seed is in the range that the trainer's random number generators take.
 
     Raises:
-        RequestError: it is one.
+        RequestError: it is out of this range.
     """
     if not 0 <= seed <= LARGEST_SEED:
         raise RequestError(f"--seed {shown(seed)}: wanted 0 to {LARGEST_SEED:,}, which is what numpy takes")

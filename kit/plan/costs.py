@@ -1,7 +1,7 @@
-"""What a job is expected to cost: the formulas of :mod:`kit.plan.estimate` on the sizes of one plan.
+"""Expected cost of a job: the formulas of :mod:`kit.plan.estimate`, with the sizes of one plan.
 
-Assumed of texts, since nobody knows them before they are written: a prompt of 200 tokens, a text of 350 or the limit if
-that is less, a training row of 500 tokens or the longest length allowed if that is less.
+Lengths of texts are not known before the texts are written. Assumed are a prompt of 200 tokens, a text of 350 tokens or
+the limit if that is less, and a training row of 500 tokens or the longest length allowed if that is less.
 """
 
 from collections.abc import Mapping
@@ -9,18 +9,19 @@ from functools import lru_cache
 from typing import Any
 
 from kit.catalogue import Catalogue
-from kit.catalogue.manifest import Model, Scale
+from kit.catalogue.entries import Model
+from kit.catalogue.scales import Scale
 from kit.plan import estimate
 
 PROMPT_TOKENS = 200
 TEXT_TOKENS = 350
 ROW_TOKENS = 500
 FORMULA = f"{__doc__}\n{estimate.generation.__doc__}\n{estimate.training.__doc__}"
-"""Every formula and assumption, in words."""
+"""All formulas and assumptions as a text for people."""
 
 
-def writing(catalogue: Catalogue, scale: Scale, name: str, rows: int, max_tokens: int) -> dict[str, Any]:
-    """One model writes a text a row, with as many copies of it as the scale's devices hold."""
+def generation(catalogue: Catalogue, scale: Scale, name: str, rows: int, max_tokens: int) -> dict[str, Any]:
+    """Return the cost of a job in which a model writes one text a row, on as many copies as the devices hold."""
     model, share = catalogue.model(name, "cast"), scale.tensor_parallel.get(name, 1)
     machine = _machine(scale.hardware.machine)
     copies = max(1, scale.hardware.gpus // share)
@@ -31,7 +32,7 @@ def writing(catalogue: Catalogue, scale: Scale, name: str, rows: int, max_tokens
 
 
 def tuning(catalogue: Catalogue, scale: Scale, name: str, rows: int, params: Mapping[str, Any]) -> dict[str, Any]:
-    """One base model is tuned on all of the scale's devices."""
+    """Return the cost of a job that tunes one base model on all of the scale's devices."""
     cost = estimate.training(
         catalogue.model(name, "cast"),
         rows,
@@ -47,17 +48,19 @@ def tuning(catalogue: Catalogue, scale: Scale, name: str, rows: int, params: Map
     return _resources(scale, cost, 1)
 
 
-def storing(model: Model, scale: Scale) -> dict[str, Any]:
-    """A model's folder."""
+def storage(model: Model, scale: Scale) -> dict[str, Any]:
+    """Return the disk space that a model's folder takes in the store."""
     return {"disk_bytes": estimate.weight_bytes(model, scale.engine.dtype)}
 
 
 @lru_cache(maxsize=4)
 def _machine(name: str) -> estimate.Machine:
+    """Return the figures of a machine, which are read once."""
     return estimate.machine(name)
 
 
 def _resources(scale: Scale, cost: estimate.Cost, copies: int) -> dict[str, Any]:
+    """Return the cost as the ``resources`` of a job, for all copies of its model."""
     on_gpu = scale.hardware.gpus > 0
     return {
         "gpus": scale.hardware.gpus,

@@ -1,4 +1,4 @@
-"""Manifest -> jobs, in an order in which each finds its inputs done. Pure: no store, no clock, no network."""
+"""The planner turns the cells of tables into jobs, each after its inputs; it reads no store, no clock, no network."""
 
 import dataclasses
 import json
@@ -10,9 +10,11 @@ from typing import Any, cast
 from kit import registry
 from kit.catalogue import Catalogue, look_up
 from kit.catalogue.axes import Coordinates
-from kit.catalogue.manifest import BenchmarkRows, Dataset, Scale, View
+from kit.catalogue.entries import Dataset
+from kit.catalogue.manifest import View
 from kit.catalogue.points import Point, product_of
-from kit.catalogue.views import Column, Picker, Table, blank_note
+from kit.catalogue.scales import BenchmarkRows, Scale
+from kit.catalogue.views import CellFinder, Column, Table, blank_note
 from kit.errors import RequestError, did_you_mean
 from kit.files.seeds import FIELDS
 from kit.plan import CellAddress, Plan, costs
@@ -23,19 +25,19 @@ from kit.workers import kind_for
 
 
 @dataclass(slots=True, kw_only=True)
-class Given:
-    """Artifacts that a plan starts from, in the place of jobs that it would make: files and models of one's own."""
+class GivenArtifacts:
+    """Artifacts that replace jobs of a plan: they are made from the user's own files and models."""
 
     stages: dict[str, str] = field(default_factory=dict)
-    """stage -> key of what stands in for its output, at every point."""
+    """stage -> key of the artifact that replaces the stage's output, at every point."""
     models: dict[str, str] = field(default_factory=dict)
-    """name -> key; such a model plays itself."""
+    """Name of a model -> key of its folder; such a model plays itself."""
     data: dict[str, str] = field(default_factory=dict)
-    """data set -> key."""
+    """Name of a data set -> key of its file."""
 
 
 class Planner:
-    """Adds jobs to a plan; a job that two experiments share is there once. Stages plan themselves with it."""
+    """Adds jobs to a plan, on behalf of the stages; a job that two experiments need is added once."""
 
     def __init__(
         self,
@@ -43,27 +45,34 @@ class Planner:
         scale: Scale,
         scale_name: str,
         locks: Mapping[str, str],
-        given: Given | None = None,
+        given: GivenArtifacts | None = None,
     ) -> None:
         self.catalogue = catalogue
         self.scale = scale
         self.where = catalogue.where or f"{scale_name}.toml"
         self.locks = locks
         self.plan = Plan(scale=scale_name, hardware=scale.hardware)
-        self.hashes: dict[tuple[str, ...], str | None] = {}
+        self.prompt_hashes: dict[tuple[str, ...], str | None] = {}
+        """(pack, templates) -> hash of the templates."""
         self.sources: dict[tuple[str, str], Source] = {}
-        self.ids: Counter[str] = Counter()
-        self.given = given or Given()
-        self.needed: dict[tuple[Any, ...], str] = {}
-        """(stage, experiment, setting, benchmark) -> key, of what was planned already."""
+        """(table of the manifests, name) -> source of a model's or data set's files."""
+        self.id_counts: Counter[str] = Counter()
+        """Id of jobs -> number of jobs of the plan that have it."""
+        self.given = given or GivenArtifacts()
+        self.planned: dict[tuple[Any, ...], str] = {}
+        """(stage, experiment, setting, benchmark) -> key of the job that was planned for them."""
 
     # tables and experiments
 
     def add_table(self, name: str, view: View) -> None:
-        """Every cell of a view that this scale has players for."""
+        """Add the jobs of every cell of a view, except the rows of base models that no model plays at this scale.
+
+        Raises:
+            RequestError: a name that no manifest has, a view that leaves a point open, or a table without any cell.
+        """
         where = f"{self.where}: table {name}" if self.catalogue.user else f"{name}.toml"
-        picker = Picker(view, self.catalogue.experiments, where)
-        columns, rows = picker.columns(), self.played_rows(name, picker)
+        finder = CellFinder(view, self.catalogue.experiments, where)
+        columns, rows = finder.columns(), self.rows_with_players(name, finder)
         self.plan.tables[name] = Table(
             title=view.title,
             paper=view.paper,
@@ -74,16 +83,16 @@ class Planner:
             claims=tuple(view.claim),
             draw=view.draw,
         )
-        cells = [self.cell(picker, row, column) for row in rows for column in columns]
+        cells = [self.cell(finder, row, column) for row in rows for column in columns]
         if blank := [(cell, column) for cell, column in zip(cells, columns * len(rows), strict=True) if not cell.keys]:
-            self.note(blank_note(name, [(cell.at, column) for cell, column in blank], picker.experiments))
+            self.note(blank_note(name, [(cell.at, column) for cell, column in blank], finder.experiments))
         if len(blank) == len(cells):
-            raise RequestError(f"{picker.where}: no experiment gives a cell of it: {self.plan.notes[-1]}")
+            raise RequestError(f"{finder.where}: no experiment gives a cell of it: {self.plan.notes[-1]}")
         self.plan.cells[name] = cells
 
-    def played_rows(self, name: str, picker: Picker) -> list[dict[str, Any]]:
-        """The view's rows, but for those of base models that nobody plays at this scale."""
-        bases = picker.rows.get("base", [])
+    def rows_with_players(self, name: str, finder: CellFinder) -> list[dict[str, Any]]:
+        """Return the view's rows without those of base models that no model plays at this scale."""
+        bases = finder.rows.get("base", [])
         left_out = [base for base in bases if not self.find_player(base)]
         if bases and len(left_out) == len(bases):
             raise RequestError(f"{self.where}: cast: nobody plays a base model of {name} ({', '.join(bases)})")
@@ -91,24 +100,24 @@ class Planner:
             self.note(
                 f"{name}: no player at scale {self.plan.scale} for {', '.join(left_out)}; these rows are left out"
             )
-        return [row for row in product_of(picker.rows) if row.get("base") not in left_out]
+        return [row for row in product_of(finder.rows) if row.get("base") not in left_out]
 
-    def cell(self, picker: Picker, row: Coordinates, column: Column) -> CellAddress:
+    def cell(self, finder: CellFinder, row: Coordinates, column: Column) -> CellAddress:
         """Return a cell's coordinates, and the jobs that hold its number."""
-        points = picker.points(row, column)
-        keys = tuple(self.need("grade", point.on(column.benchmark)) for point in points)
-        return CellAddress(at=picker.coordinates(row, column), column=column.id, keys=keys)
+        points = finder.points(row, column)
+        keys = tuple(self.need("grade", point.with_benchmark(column.benchmark)) for point in points)
+        return CellAddress(at=finder.coordinates(row, column), column=column.id, keys=keys)
 
-    # what the stages ask for: see kit.stages.Planning
+    # the methods that stages call: see kit.stages.Planning
 
-    def need(self, stage: str, at: Point) -> str:
-        """Return the key of what a stage makes at a point: an artifact that was given, or a job that is planned now."""
+    def need(self, stage: str, point: Point) -> str:
+        """Return the key of a stage's output at a point; its job is planned now, unless its artifact was given."""
         if stage in self.given.stages:
             return self.given.stages[stage]
-        place = (stage, at.experiment.id if at.experiment else "", at.setting, at.benchmark)
-        if place not in self.needed:
-            self.needed[place] = cast(Stage, registry.load("stages", stage)).plan(at, self)
-        return self.needed[place]
+        place = (stage, point.experiment.id if point.experiment else "", point.setting, point.benchmark)
+        if place not in self.planned:
+            self.planned[place] = cast(Stage, registry.load("stages", stage)).plan(point, self)
+        return self.planned[place]
 
     def job(
         self,
@@ -121,7 +130,7 @@ class Planner:
         resources: Mapping[str, Any] | None = None,
         rows: int = 0,
     ) -> str:
-        """Put a job into the plan, if it is not there yet, and return its key; two of one name are told apart."""
+        """Add a job to the plan, unless it is there already, and return its key; equal ids of jobs get a number."""
         kind = kind_for(stage, params)
         environment = kind.environment or self.scale.environment
         versions = [f"{stage}-{registry.load('stages', stage).VERSION}"]
@@ -138,27 +147,28 @@ class Planner:
             worker=kind.name,
         )
         if job.key not in self.plan.jobs:
-            self.ids[job.id] += 1  # two experiments that differ in a temperature have jobs of one name
-            number = self.ids[job.id]
+            self.id_counts[job.id] += 1  # two experiments that differ in a temperature have jobs with equal ids
+            number = self.id_counts[job.id]
             self.plan.jobs[job.key] = dataclasses.replace(job, id=f"{job.id}~{number}") if number > 1 else job
         return job.key
 
-    def rows(self, key: str) -> int:
-        """Return how many rows a job of the plan is expected to write; 0 where nobody knows."""
+    def expected_rows(self, key: str) -> int:
+        """Return how many rows a job of the plan is expected to write; 0 where this is not known."""
         return int(self.plan.jobs[key].resources.get("rows", 0))
 
-    def name(self, at: Point, *fields: str) -> str:
-        """Return a point's values in some fields, as the ids of its jobs have them; round 0 has no evolver."""
-        found = {"benchmark": at.benchmark, "seeds": at.setting.seeds, "round": f"round-{at.setting.round}"}
-        if at.setting.round == 0:
+    def job_name(self, point: Point, *fields: str) -> str:
+        """Return a point's values in some fields, for the ids of its jobs; round 0 has no evolver."""
+        setting = point.setting
+        found = {"benchmark": point.benchmark, "seeds": setting.seeds, "round": f"round-{setting.round}"}
+        if setting.round == 0:
             fields = tuple(field for field in fields if field != "evolver")
-        return "/".join(found[field] if field in found else self.player(getattr(at.setting, field)) for field in fields)
+        return "/".join(found[field] if field in found else self.player(getattr(setting, field)) for field in fields)
 
     def model(self, name: str, *, chat: bool = False) -> str:
-        """Return the key of a plain model folder: fetched, then converted where it must be.
+        """Return the key of a plain model folder, which is fetched and, if necessary, converted.
 
         Raises:
-            RequestError: ``chat`` is asked for and the model comes without a chat template.
+            RequestError: ``chat`` is set and the model comes without a chat template.
         """
         if name in self.given.models:
             return self.given.models[name]
@@ -169,16 +179,16 @@ class Planner:
                 "set chat = true if its folder brings one"
             )
         if chat and model.hub and not model.chat:
-            able = [known for known, other in self.catalogue.models.items() if other.chat]
+            chat_models = [known for known, other in self.catalogue.models.items() if other.chat]
             raise RequestError(
                 f"{name} is a base model, without a chat template of its own; what evolves, responds or answers needs "
-                f"one{did_you_mean(name, able)}"
+                f"one{did_you_mean(name, chat_models)}"
             )
         if model.hub and model.hub.revision is None:
             self.note(
                 f"{name}: no revision of {model.hub.repo} is known; it can't be fetched until `kit pin` finds one"
             )
-        cost = costs.storing(model, self.scale)
+        cost = costs.storage(model, self.scale)
         if model.stack:
             self.catalogue.check_stack(name, self.where)
             inputs = {"model": self.model(model.stack.model)}
@@ -192,41 +202,41 @@ class Planner:
         return self.job("convert", name, {"how": how}, {"model": fetched}, resources=cost)
 
     def source(self, kind: str, name: str, find: Callable[[], Source]) -> Source:
-        """Where a model's or a data set's bytes come from, found once: files are read and hashed for it.
+        """Return the source of a model's or data set's files; it is found once, since files are read and hashed for it.
 
         Args:
-            kind: ``models`` or ``datasets``, the table that names it.
-            name: its name there.
-            find: what looks for it.
+            kind: ``models`` or ``datasets``, the table of the manifests.
+            name: name of the model or data set there.
+            find: function that finds the source.
 
         Raises:
-            RequestError: they can't be read; of a user's own the message has the key that names them.
+            RequestError: a file can't be read; for the user's own the message has the key that names it.
         """
         if (kind, name) not in self.sources:
             user = self.catalogue.user
-            own = user is not None and name in (user.models if kind == "models" else user.datasets)
+            is_own = user is not None and name in (user.models if kind == "models" else user.datasets)
             try:
                 self.sources[kind, name] = find()
             except RequestError as error:
-                raise RequestError(f"{self.where}: {kind}.{name}: {error}" if own else str(error)) from error
+                raise RequestError(f"{self.where}: {kind}.{name}: {error}" if is_own else str(error)) from error
         return self.sources[kind, name]
 
     def data(self, name: str) -> str:
-        """Return the key of a data set's file: one that was given, or one that is fetched as it is pinned."""
+        """Return the key of a data set's file: a file that was given, or the pinned file, which is fetched."""
         if name in self.given.data:
             return self.given.data[name]
         dataset = self.catalogue.dataset(name, f"{self.where}: seeds or benchmarks")
         if dataset.url and dataset.sha256 is None:
-            self.note(f"{name}: the sha256 of {dataset.url} is not known; {how_checked(dataset)}")
+            self.note(f"{name}: the sha256 of {dataset.url} is not known; {check_without_sha256(dataset)}")
         params, source = self.source("datasets", name, lambda: data_source(dataset, self.catalogue.user_folder))
         return self.job("fetch", name, params, {}, resources={"source": source})
 
-    def engine(self, model: str, lora_rank: int | None = None) -> dict[str, Any]:
-        """Return what the engine is opened with, and how many copies of it share the rows.
+    def engine_params(self, model: str, lora_rank: int | None = None) -> dict[str, Any]:
+        """Return the engine's settings, and the number of copies that share the rows, as parameters of a job.
 
         Args:
-            model: its name.
-            lora_rank: room for the adapter that it answers with; None where it has none.
+            model: name of the model.
+            lora_rank: largest rank of an adapter that the engine loads; None without an adapter.
         """
         spec, gpus = self.scale.engine, self.scale.hardware.gpus
         tensor_parallel = self.scale.tensor_parallel.get(model, 1)
@@ -235,8 +245,8 @@ class Planner:
             settings["lora_rank"] = lora_rank
         return {"engine": settings, "world": max(1, gpus // tensor_parallel)}
 
-    def training(self) -> dict[str, Any]:
-        """Return what the scale says of training: its hardware's settings and the chat format."""
+    def training_params(self) -> dict[str, Any]:
+        """Return the parameters of a training job that the scale decides: the hardware's settings, the chat format."""
         spec, chat = self.scale.training, self.scale.chat
         return {
             **spec.model_dump(),
@@ -247,26 +257,26 @@ class Planner:
         }
 
     def engine_version(self) -> dict[str, int]:
-        """Return the engine's name and own version, for the key."""
+        """Return the engine's name and version, which are part of a job's key."""
         return {self.scale.engine.name: registry.load("engines", self.scale.engine.name).VERSION}
 
-    def wording(self, pack: str, ids: Sequence[str]) -> tuple[dict[str, Any], dict[str, str]]:
-        """Return a pack's name with the hash of some of its templates, and the job that fetches its source, if any."""
-        from kit import prompts
+    def prompts(self, pack: str, ids: Sequence[str]) -> tuple[dict[str, Any], dict[str, str]]:
+        """Return a job's parameters and inputs for its prompts: pack and hash, and the files of the paper's prompts."""
+        from kit.prompts import fingerprint
 
-        if (pack, *ids) not in self.hashes:
-            self.hashes[pack, *ids] = prompts.fingerprint(pack, ids)
-        params = {"prompts": pack, "prompts_hash": self.hashes[pack, *ids]}
+        if (pack, *ids) not in self.prompt_hashes:
+            self.prompt_hashes[pack, *ids] = fingerprint(pack, ids)
+        params = {"prompts": pack, "prompts_hash": self.prompt_hashes[pack, *ids]}
         if pack != "paper":
             return params, {}
-        found, source = paper_prompts_source()
-        return params, {"prompts": self.job("fetch", "paper-prompts", found, {}, resources={"source": source})}
+        fetch_params, source = paper_prompts_source()
+        return params, {"prompts": self.job("fetch", "paper-prompts", fetch_params, {}, resources={"source": source})}
 
     def player(self, role: str) -> str:
-        """Return the model that plays a model of the paper here.
+        """Return the model that plays a model of the paper at this scale.
 
         Raises:
-            RequestError: none does.
+            RequestError: no model plays it.
         """
         found = self.find_player(role)
         if found is None:
@@ -275,51 +285,51 @@ class Planner:
         return found
 
     def find_player(self, role: str) -> str | None:
-        """Return who plays a model of the paper, or None; in a user's manifest a model may play itself."""
+        """Return the model that plays a model of the paper, or None; in the user's manifest a model may play itself."""
         if role in self.given.models:
             return role
         if role in self.scale.cast:
             return self.scale.cast[role]
         return role if self.catalogue.user is not None and role in self.catalogue.models else None
 
-    def instructions(self, at: Point) -> Origin:
-        """Return what evolution has made after the point's round; after round 0 that is the seed file."""
-        if at.setting.round:
-            key = self.need("evolve", at)
-            return Origin(key=key, params={}, rows=self.rows(key))
-        return self.seeds(at.setting.seeds)
+    def instructions(self, point: Point) -> Origin:
+        """Return the instructions that evolution leaves after the point's round; after round 0 these are the seeds."""
+        if point.setting.round:
+            key = self.need("evolve", point)
+            return Origin(key=key, params={}, rows=self.expected_rows(key))
+        return self.seeds(point.setting.seeds)
 
     def seeds(self, name: str) -> Origin:
-        """Return the instructions of a seed set."""
+        """Return the instructions of the seed set that has this name at the scale."""
         rows = look_up(self.scale.seeds, name, f"{self.where}: seeds", "seed set")
         dataset = self.catalogue.dataset(rows.dataset, f"{self.where}: seeds.{name}")
         look_up(dict.fromkeys(FIELDS), dataset.format, f"{self.where}: datasets.{rows.dataset}.format", "seed format")
         params = {"seeds": name, "format": dataset.format, "rows": rows.rows}
-        return Origin(key=self.data(rows.dataset), params=params, rows=self.count(rows.dataset, rows.rows))
+        return Origin(key=self.data(rows.dataset), params=params, rows=self.row_count(rows.dataset, rows.rows))
 
-    def problems(self, at: Point) -> BenchmarkRows:
-        """Return which problems play the point's benchmark, and how they are asked and graded."""
-        return look_up(self.scale.benchmarks, at.benchmark, f"{self.where}: benchmarks", "benchmark")
+    def problems(self, point: Point) -> BenchmarkRows:
+        """Return the problems that the scale has for the point's benchmark, with their prompts and grading protocol."""
+        return look_up(self.scale.benchmarks, point.benchmark, f"{self.where}: benchmarks", "benchmark")
 
-    def count(self, dataset: str, rows: int | None) -> int:
-        """Return how many rows are used; as many as asked for where the file's own count is not known."""
+    def row_count(self, dataset: str, rows: int | None) -> int:
+        """Return how many rows are used: those asked for, or all of the file if there are fewer; 0 if not known."""
         known = self.catalogue.dataset(dataset, self.where).rows
         return min(rows or known or 0, known or rows or 0)
 
-    def writing(self, model: str, rows: int, max_tokens: int) -> dict[str, Any]:
-        """Return what it costs that a model writes a text a row; nothing is known of a model without sizes."""
+    def generation_cost(self, model: str, rows: int, max_tokens: int) -> dict[str, Any]:
+        """Return the cost of a job in which a model writes one text a row; empty if the model's sizes are not known."""
         if model not in self.catalogue.models:
             return {}
-        return costs.writing(self.catalogue, self.scale, model, rows, max_tokens)
+        return costs.generation(self.catalogue, self.scale, model, rows, max_tokens)
 
-    def tuning(self, model: str, rows: int, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what it costs to tune a base model on some rows; nothing is known of a model without sizes."""
+    def tuning_cost(self, model: str, rows: int, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the cost of a job that tunes a base model; empty if the model's sizes are not known."""
         if model not in self.catalogue.models:
             return {}
         return costs.tuning(self.catalogue, self.scale, model, rows, params)
 
     def capped(self, field: str, value: int, limit: int | None) -> int:
-        """What was asked for, or the scale's limit if that is less; a user's own number is not cut in silence."""
+        """Return a setting's value, or the scale's limit if that is less; the user is told of a lowered value."""
         if limit is None or value <= limit:
             return value
         if self.catalogue.user is not None:
@@ -327,13 +337,13 @@ class Planner:
         return limit
 
     def note(self, text: str) -> None:
-        """Say something once."""
+        """Add a sentence to the plan's notes, unless it is there already."""
         if text not in self.plan.notes:
             self.plan.notes.append(text)
 
 
-def how_checked(dataset: Dataset) -> str:
-    """Say how a file without a known sha256 is checked when it is fetched."""
+def check_without_sha256(dataset: Dataset) -> str:
+    """Return a phrase on how a file whose sha256 is not known is checked when it is fetched."""
     if dataset.git_blob is None:
         return "the address is pinned, the bytes are not checked"
     return f"the bytes are checked by their git blob id {dataset.git_blob}, the sha256 is noted when they are fetched"
@@ -342,10 +352,17 @@ def how_checked(dataset: Dataset) -> str:
 def make_plan(
     catalogue: Catalogue, views: Mapping[str, View], scale: Scale, scale_name: str, locks: Mapping[str, str]
 ) -> Plan:
-    """The jobs of these tables at this scale.
+    """Return the plan of some tables at one scale.
+
+    Args:
+        catalogue: all manifests.
+        views: name of a table -> its view.
+        scale: the scale.
+        scale_name: name of the scale.
+        locks: environment -> hash of its lock.
 
     Raises:
-        RequestError: a name that no manifest knows, or a view that leaves a point open; nothing has run.
+        RequestError: a name that no manifest has, or a view that leaves a point open.
     """
     planner = Planner(catalogue, scale, scale_name, locks)
     for key, names in (("cast", scale.cast.values()), ("tensor_parallel", scale.tensor_parallel)):

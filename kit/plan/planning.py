@@ -1,4 +1,4 @@
-"""From what a user names (tables, a scale, a manifest file) to a plan."""
+"""Makes a plan of what a user names: tables and a scale, or a manifest file."""
 
 import math
 from collections.abc import Mapping
@@ -7,8 +7,10 @@ from pathlib import Path
 
 from kit import registry
 from kit.catalogue import Catalogue, lock_hash, look_up, manifests_folder
-from kit.catalogue.manifest import Experiment, Scale, UserManifest, View
-from kit.catalogue.views import default_view, fills
+from kit.catalogue.experiments import Experiment
+from kit.catalogue.manifest import UserManifest, View
+from kit.catalogue.scales import Scale
+from kit.catalogue.views import default_view, each_cell_has_one_experiment
 from kit.errors import RequestError, did_you_mean, one_line, shown
 from kit.plan import Plan
 from kit.plan.planner import make_plan
@@ -16,15 +18,16 @@ from kit.reading.documents import read
 from kit.reading.places import LONGEST_NAME
 
 LOCKS = ("cpu", "cuda", "grade")
+"""Environments that have a lock under ``requirements/``."""
 ALL = "all"
-"""Stands for every table that the kit can compute."""
+"""Word that stands for all tables that the kit can compute."""
 MOST_CELLS = 5000
-"""Cells that one manifest may ask for; the paper's largest table has 96, and each takes hours of a GPU there."""
+"""Most cells in the tables of one manifest; the paper's largest table has 96, and each of them takes GPU-hours."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """What decides which scale fits."""
+    """Hardware of a machine, by which the largest scale is chosen that fits it."""
 
     gpus: int
     gpu_memory_gib: int
@@ -32,7 +35,7 @@ class Machine:
 
 
 def this_machine() -> Machine:
-    """GPUs by ``nvidia-smi``, memory by the kernel; imports nothing heavy."""
+    """Return the hardware of this machine, as ``nvidia-smi`` and the kernel report it."""
     import os
     import shutil
     import subprocess
@@ -48,7 +51,7 @@ def this_machine() -> Machine:
 
 
 def largest_scale(catalogue: Catalogue, machine: Machine) -> str:
-    """The largest scale that a machine can hold; without a GPU that is ``smoke``."""
+    """Return the name of the largest scale that fits a machine; without a GPU that is ``smoke``."""
     best, best_size = "smoke", (-1, -1)
     for name in catalogue.names("scales"):
         hardware = catalogue.scale(name).hardware
@@ -60,55 +63,59 @@ def largest_scale(catalogue: Catalogue, machine: Machine) -> str:
 
 
 def check_machine(plan: Plan, machine: Machine) -> None:
-    """The machine has the GPUs that the plan's scale is written for.
+    """Check that a machine has the GPUs that the plan's scale needs.
 
     Raises:
-        RequestError: it has fewer, or smaller ones.
+        RequestError: it has fewer GPUs, or smaller ones.
     """
     wanted = plan.hardware
     if wanted.gpus > machine.gpus or (wanted.gpus and wanted.gpu_memory_gib > machine.gpu_memory_gib):
-        what = "GPU" if wanted.gpus == 1 else "GPUs"
-        has = f"{machine.gpus} of {machine.gpu_memory_gib} GB" if machine.gpus else "none that nvidia-smi names"
+        noun = "GPU" if wanted.gpus == 1 else "GPUs"
+        found = f"{machine.gpus} of {machine.gpu_memory_gib} GB" if machine.gpus else "none that nvidia-smi names"
         raise RequestError(
-            f"scale {plan.scale} wants {wanted.gpus} {what} of {wanted.gpu_memory_gib} GB, this machine has {has}; "
+            f"scale {plan.scale} wants {wanted.gpus} {noun} of {wanted.gpu_memory_gib} GB, this machine has {found}; "
             "take a smaller --scale (make: SCALE=), or run it where they are; --dry-run lists the jobs anywhere"
         )
 
 
 def plan_tables(names: list[str], scale: str) -> Plan:
-    """The plan of some tables at one scale, or of a manifest of one's own.
+    """Return the plan of some tables at one scale, or of the user's own manifest.
 
     Args:
         names: tables (``2``, ``table-2``, ``all``), or one path that ends in ``.toml``.
-        scale: a scale's name; ``auto`` is the largest that fits this machine, and a manifest's own.
+        scale: name of a scale; ``auto`` is the largest that fits this machine, or the scale that a manifest names.
 
     Raises:
-        RequestError: a table or scale that is not there, or that the kit can't compute.
+        RequestError: there is no such table or scale, or the kit can't compute the table.
     """
-    if own := [name for name in names if name.endswith(".toml")]:
-        where = one_line(own[0])
+    if paths := [name for name in names if name.endswith(".toml")]:
+        where = one_line(paths[0])
         if len(names) > 1:
             raise RequestError(f"{where}: a manifest is planned by itself; it was named together with others")
         if scale != "auto":
             raise RequestError(f"{where}: a manifest names its scale itself; leave --scale {scale} out, or edit it")
-        return plan_manifest(Path(own[0]))
+        return plan_manifest(Path(paths[0]))
     catalogue = Catalogue(manifests_folder())
     if scale == "auto":
         scale = largest_scale(catalogue, this_machine())
-    every = sorted(catalogue.names("tables"), key=in_order)
-    found = every if ALL in names else [table_name(catalogue, name) for name in names]
-    views = {name: catalogue.table(name) for name in found}
+    all_tables = sorted(catalogue.names("tables"), key=table_order)
+    tables = all_tables if ALL in names else [table_name(catalogue, name) for name in names]
+    views = {name: catalogue.table(name) for name in tables}
     return make_plan(catalogue, views, catalogue.scale(scale), scale, locks())
 
 
-def in_order(name: str) -> tuple[bool, str, int]:
-    """Return what sorts tables by their numbers, ``table-9`` before ``table-10``, and figures after them."""
+def table_order(name: str) -> tuple[bool, str, int]:
+    """Return a sort key that puts tables in the order of their numbers, and figures after all tables."""
     kind, _, number = name.rpartition("-")
     return (kind != "table", kind, int(number)) if number.isdigit() else (True, name, 0)
 
 
 def table_name(catalogue: Catalogue, name: str) -> str:
-    """``2`` or ``table-2`` -> ``table-2``; says so if the paper prints it and the kit can't compute it yet."""
+    """Return the file name of a table that is named by its number or its file: ``2`` and ``table-2`` -> ``table-2``.
+
+    Raises:
+        RequestError: there is no such table, or the kit can't compute it.
+    """
     from kit.catalogue import paper
 
     full = f"table-{name}" if name.isdigit() else name
@@ -127,40 +134,40 @@ def table_name(catalogue: Catalogue, name: str) -> str:
 
 
 def plan_manifest(path: Path) -> Plan:
-    """The plan of a user's own manifest."""
+    """Return the plan of the user's own manifest."""
     where = one_line(str(path))
     user = read(UserManifest, path, where)
     catalogue = Catalogue(manifests_folder(), user, path.resolve().parent, where)
     check_own_name(catalogue, path, user)
-    base = named_scale(catalogue, user.scale) if isinstance(user.scale, str) else user.scale
+    base = find_scale(catalogue, user.scale) if isinstance(user.scale, str) else user.scale
     scale_name = user.scale if isinstance(user.scale, str) else path.stem
     update = {"cast": {**base.cast, **user.cast}, "seeds": {**base.seeds, **user.seeds}}
     scale: Scale = base.model_copy(update=update)
     check_names(catalogue, scale, user)
-    plan = make_plan(catalogue, own_views(user, path.stem), scale, scale_name, locks())
+    plan = make_plan(catalogue, views_of(user, path.stem), scale, scale_name, locks())
     for role, player in sorted(plan.cast.items()):
         if role != player:
             plan.notes.append(f"{role} is played by {player}, as scale {scale_name} casts it")
     return plan
 
 
-def named_scale(catalogue: Catalogue, name: str) -> Scale:
-    """The scale that a user's manifest names.
+def find_scale(catalogue: Catalogue, name: str) -> Scale:
+    """Return the scale that the user's manifest names.
 
     Raises:
-        RequestError: there is none.
+        RequestError: there is no such scale.
     """
     look_up(dict.fromkeys(catalogue.names("scales")), name, f"{catalogue.where}: scale", "scale")
     return catalogue.scale(name)
 
 
 def check_own_name(catalogue: Catalogue, path: Path, user: UserManifest) -> None:
-    """Refuse a file name that would give its table, or its scale, the name of one of the kit's own.
+    """Check that a manifest's file name gives neither its table nor its scale a name that the kit uses itself.
 
-    What `kit verify` records and compares goes by these names.
+    `kit verify` records and compares numbers by these names.
 
     Raises:
-        RequestError: it would.
+        RequestError: the kit has a table or scale of this name, or the name is too long or can't be printed.
     """
     from kit.catalogue import paper
 
@@ -176,10 +183,10 @@ def check_own_name(catalogue: Catalogue, path: Path, user: UserManifest) -> None
 
 
 def check_names(catalogue: Catalogue, scale: Scale, user: UserManifest) -> None:
-    """What a user's experiments name is there, one and all.
+    """Check that every name exists that the experiments of the user's manifest mention.
 
     Raises:
-        RequestError: it is not; the message has the key that names it.
+        RequestError: a name does not exist; the message has the key that mentions it.
     """
     models = dict.fromkeys([*catalogue.models, *scale.cast])
     known: dict[str, tuple[Mapping[str, object], str]] = {
@@ -198,33 +205,35 @@ def check_names(catalogue: Catalogue, scale: Scale, user: UserManifest) -> None:
                     look_up(names, name, place, noun)
 
 
-def own_views(user: UserManifest, name: str) -> dict[str, View]:
-    """The tables of a user's manifest, which nobody has printed before: its views, or a default one.
+def views_of(user: UserManifest, name: str) -> dict[str, View]:
+    """Return the views of the user's manifest by the names of their tables; default views if it has none.
 
-    One, if the experiments share it out between them: every cell has one experiment. Else one each, so that two may
-    differ in rounds or temperature alone.
+    All experiments have one default view together, if each of its cells has exactly one experiment. If not, each
+    experiment has its own: two may differ in a temperature alone.
 
     Raises:
         RequestError: there are more than :data:`MOST_CELLS` cells, nothing is measured, or two views have one name.
     """
     if user.view:
-        return named_views(user, name)
+        return listed_views(user, name)
     for index, one in enumerate(user.experiment):
         if not one.benchmarks:
             raise RequestError(
                 f"{name}.toml: experiment[{index}].benchmarks: missing; without a view they are the table's columns"
             )
     combinations = "combinations of axes and benchmarks"
-    check_cells(sum(points(one) * len(one.benchmarks) for one in user.experiment), name, "experiment", combinations)
+    cells = sum(point_count(one) * len(one.benchmarks) for one in user.experiment)
+    check_cells(cells, name, "experiment", combinations)
     whole = default_view(user.title, user.experiment)
     measures = whole.columns[0].measures
-    if math.prod(map(len, whole.rows.values())) * len(measures) <= MOST_CELLS and fills(whole, user.experiment):
+    few = math.prod(map(len, whole.rows.values())) * len(measures) <= MOST_CELLS
+    if few and each_cell_has_one_experiment(whole, user.experiment):
         return {name: whole}
     return {f"{name}.{one.id}": default_view(f"{user.title}: {one.id}", [one]) for one in user.experiment}
 
 
-def named_views(user: UserManifest, name: str) -> dict[str, View]:
-    """The views that a user's manifest has, by the names of their tables; all its experiments where one names none."""
+def listed_views(user: UserManifest, name: str) -> dict[str, View]:
+    """Return the views that stand in the user's manifest; a view that names no experiment has all of them."""
     found: dict[str, View] = {}
     ids = [experiment.id for experiment in user.experiment]
     for index, view in enumerate(user.view):
@@ -247,16 +256,22 @@ def named_views(user: UserManifest, name: str) -> dict[str, View]:
     return found
 
 
-def points(experiment: Experiment) -> int:
-    """Return the number of points that an experiment has."""
+def point_count(experiment: Experiment) -> int:
+    """Return the number of points of an experiment."""
     return math.prod(len(experiment.values(axis)) for axis in experiment.axes())
 
 
 def check_cells(cells: int, name: str, key: str, what: str) -> None:
-    """Refuse a table that nobody could read or pay.
+    """Check that a manifest does not ask for more cells than anybody could read or pay for.
+
+    Args:
+        cells: number of cells.
+        name: the manifest's file name without its ending.
+        key: the key that asks for them.
+        what: what the number counts, for the message.
 
     Raises:
-        RequestError: it has more than :data:`MOST_CELLS` cells.
+        RequestError: there are more than :data:`MOST_CELLS` cells.
     """
     if cells > MOST_CELLS:
         raise RequestError(
@@ -265,5 +280,5 @@ def check_cells(cells: int, name: str, key: str, what: str) -> None:
 
 
 def locks() -> dict[str, str]:
-    """The hash of each environment's lock."""
+    """Return the hash of each environment's lock."""
     return {name: lock_hash(name) for name in LOCKS}

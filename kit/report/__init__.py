@@ -13,7 +13,7 @@ from typing import Any
 
 from kit.catalogue import paper
 from kit.catalogue.axes import Coordinates, value_text
-from kit.catalogue.manifest import AXES
+from kit.catalogue.experiments import AXES
 from kit.catalogue.views import Column, Table, measures_of
 from kit.errors import KitError
 from kit.measures import Measure

@@ -1,12 +1,13 @@
-"""The boxes of the pipeline. A stage is a file of this folder that satisfies :class:`Stage`."""
+"""The stages of the pipeline: each is a file of this folder whose module satisfies :class:`Stage`."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from kit.catalogue.manifest import BenchmarkRows, SamplingSpec, Scale
+from kit.catalogue.experiments import SamplingSpec
 from kit.catalogue.points import Point
+from kit.catalogue.scales import BenchmarkRows, Scale
 from kit.engines import Engine, EngineSettings, Request, Sampling
 from kit.errors import KitError
 from kit.files.network import Unreachable
@@ -16,94 +17,94 @@ from kit.records import Completion, Instruction
 from kit.sandbox import Sandbox
 
 INSTRUCTIONS = "instructions.jsonl"
-"""The main file of what a round of evolution leaves."""
+"""Name of the main file of a round of evolution."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """What a job says of its output."""
+    """Size of a job's output, and facts about how it came about."""
 
     rows: int
-    """Rows of the main file; for a model, its tensors."""
+    """Number of rows of the main file; for a model, number of its tensors."""
     facts: Mapping[str, Any]
-    """Recorded beside the rows and not in the key: tokens, seconds, losses, tiers."""
+    """Numbers and names that are recorded beside the rows, and are not in the key: tokens, seconds, losses."""
 
 
 class Context(Protocol):
-    """What a running job may use beside its inputs."""
+    """Everything that a running job may use beside its inputs."""
 
     rank: int
-    """This process, 0 to ``world - 1``; rank 0 alone writes the output."""
+    """Rank of this process, 0 to ``world - 1``; only rank 0 writes the output."""
     world: int
-    """Processes that share the job."""
+    """Number of processes that share the job."""
     source: Mapping[str, Any]
-    """Where a fetching job may look: address, mirror path, folder; not in the key."""
+    """Places from which a fetching job may take its files: address, mirror path, folder; not in the key."""
     mirror: Path | None
     """A folder with copies of pinned files."""
     unreachable: Unreachable
-    """The hosts that this worker's fetching jobs could not reach; kept from job to job."""
+    """Hosts that fetching jobs of this worker could not reach; kept from job to job."""
 
     def engine(self, model: Path, settings: EngineSettings) -> Engine:
-        """The engine of one model; kept open until another is asked for, so jobs of one model share a start."""
+        """Return the engine of a model; it stays open until another is asked for, so jobs of one model share it."""
         ...
 
     def generate(self, requests: Sequence[Request], engine: Engine, sampling: Sampling) -> list[Completion]:
-        """Have an engine continue chats, a part of them on each rank, and say how far it is.
+        """Let an engine continue chats, a part of them on each rank, and report the progress.
 
         Returns:
-            One completion a request, in their order, all of them on every rank.
+            One completion for each request, in the order of the requests; all of them on every rank.
         """
         ...
 
     def pack(self, name: str, ids: Sequence[str], folder: Path | None = None) -> Pack:
-        """Those templates of a pack that the job's key holds.
+        """Return the templates of a prompt pack whose hash is in the job's key.
 
         Args:
-            name: the pack's.
-            ids: the templates that the job may use.
-            folder: the artifact with the pack's source, where it has one.
+            name: name of the pack.
+            ids: names of the templates.
+            folder: artifact with the pack's source, if it has one.
         """
         ...
 
     def sandbox(self) -> Sandbox:
-        """The sandbox, started at the first call."""
+        """Return the sandbox, which is started at the first call."""
         ...
 
     def progress(self, done: int, total: int, tokens: int = 0) -> None:
-        """Say how far the job is: rows or steps done of all, and tokens written or trained on so far."""
+        """Report how far the job is: rows or steps done and in all, and tokens written or trained on so far."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """Instructions that a job starts from: a seed file's, or those that an earlier round evolved."""
+    """Instructions that a job starts from: those of a seed file, or those of an earlier round."""
 
     key: str
-    """Job whose artifact holds them."""
+    """Key of the artifact that holds them."""
     params: Mapping[str, Any]
-    """Parameters that say how to read them; none where a stage of the kit wrote them."""
+    """Parameters that tell how to read a seed file; empty for files that a stage wrote."""
     rows: int
-    """Expected number of them."""
+    """Expected number of instructions."""
 
     @property
     def role(self) -> str:
-        """Return the role of the artifact among a job's inputs."""
+        """Return the role that the artifact has among a job's inputs."""
         return "seeds" if self.params else "instructions"
 
 
 class Planning(Protocol):
-    """Interface of the planner, as a stage's ``plan`` uses it.
+    """Interface of the planner, as the ``plan`` of a stage uses it.
 
-    Every method gives an answer or raises :class:`~kit.errors.RequestError`, which names the manifest and the key.
+    Every method may raise :class:`~kit.errors.RequestError`, whose message names the manifest and the key.
     """
 
     @property
     def scale(self) -> Scale:
-        """Return the scale: its wording, its limits."""
+        """Return the scale, with its prompt packs and its limits."""
         ...
 
-    def need(self, stage: str, at: Point) -> str:
-        """Return the key of what a stage makes at a point: an artifact that was given, or a job that is planned now."""
+    def need(self, stage: str, point: Point) -> str:
+        """Return the key of a stage's output at a point; its job is planned now, unless its artifact was given."""
         ...
 
     def job(
@@ -117,25 +118,25 @@ class Planning(Protocol):
         resources: Mapping[str, Any] | None = None,
         rows: int = 0,
     ) -> str:
-        """Put a job into the plan, if it is not there yet, and return its key.
+        """Add a job to the plan, unless it is there already, and return its key.
 
         Args:
-            stage: a file of ``kit/stages``.
-            name: how the job's id goes on after the stage; for people, not in the key.
-            params: what its output depends on, beside the inputs.
+            stage: name of a file in ``kit/stages``.
+            name: part of the job's id after the stage; for people, not in the key.
+            params: parameters that the output depends on, beside the inputs.
             inputs: role -> key.
-            plugins: plug-in -> version, of those at work beside the stage.
-            resources: its estimated cost; not in the key.
-            rows: how many rows it is expected to write; not in the key.
+            plugins: name of a plug-in that takes part in the job -> its version.
+            resources: estimated cost; not in the key.
+            rows: number of rows that the job is expected to write; not in the key.
         """
         ...
 
-    def rows(self, key: str) -> int:
-        """Return how many rows a job of the plan is expected to write; 0 where nobody knows."""
+    def expected_rows(self, key: str) -> int:
+        """Return how many rows a job of the plan is expected to write; 0 where this is not known."""
         ...
 
-    def name(self, at: Point, *fields: str) -> str:
-        """Return a point's values in some fields, as the ids of its jobs have them: ``alpaca/qwen-2-7b/round-1``."""
+    def job_name(self, point: Point, *fields: str) -> str:
+        """Return a point's values in some fields, for the ids of its jobs: ``alpaca/qwen-2-7b/round-1``."""
         ...
 
     def player(self, role: str) -> str:
@@ -143,127 +144,128 @@ class Planning(Protocol):
         ...
 
     def model(self, name: str, *, chat: bool = False) -> str:
-        """Return the key of a plain model folder; ``chat``: it has to have a chat template."""
+        """Return the key of a plain model folder; with ``chat``, of one that has a chat template."""
         ...
 
     def data(self, name: str) -> str:
-        """Return the key of a data set's file."""
+        """Return the key of the file of a data set."""
         ...
 
-    def instructions(self, at: Point) -> Origin:
-        """Return what evolution has made after the point's round; after round 0 that is the seed file."""
+    def instructions(self, point: Point) -> Origin:
+        """Return the instructions that evolution leaves after the point's round; after round 0 these are the seeds."""
         ...
 
-    def count(self, dataset: str, rows: int | None) -> int:
-        """Return how many rows of a data set are used, of the first ``rows`` or of all; 0 where nobody knows."""
+    def row_count(self, dataset: str, rows: int | None) -> int:
+        """Return how many rows of a data set are used, of the first ``rows`` or of all; 0 where this is not known."""
         ...
 
     def seeds(self, name: str) -> Origin:
-        """Return the instructions of a seed set."""
+        """Return the instructions of the seed set that has this name at the scale."""
         ...
 
-    def problems(self, at: Point) -> BenchmarkRows:
-        """Return which problems play the point's benchmark, and how they are asked and graded."""
+    def problems(self, point: Point) -> BenchmarkRows:
+        """Return the problems that the scale has for the point's benchmark, with their prompts and grading protocol."""
         ...
 
-    def wording(self, pack: str, ids: Sequence[str]) -> tuple[dict[str, Any], dict[str, str]]:
-        """Return what a job's parameters and inputs say of the templates of a pack that it may use."""
+    def prompts(self, pack: str, ids: Sequence[str]) -> tuple[dict[str, Any], dict[str, str]]:
+        """Return the parameters and the inputs of a job that uses these templates of a prompt pack."""
         ...
 
-    def engine(self, model: str, lora_rank: int | None = None) -> dict[str, Any]:
+    def engine_params(self, model: str, lora_rank: int | None = None) -> dict[str, Any]:
         """Return the parameters of a job in which a model writes text.
 
         Args:
-            model: its name.
-            lora_rank: room for the adapter that it answers with; None where it has none.
+            model: name of the model.
+            lora_rank: largest rank of an adapter that the engine loads; None without an adapter.
         """
         ...
 
     def engine_version(self) -> dict[str, int]:
-        """Return the engine's name and version, a plug-in of every job that it is at work in."""
+        """Return the engine's name and version, for the ``plugins`` of a job that it takes part in."""
         ...
 
-    def training(self) -> dict[str, Any]:
-        """Return the parameters of a training job that the scale decides: its hardware's, and the chat format."""
+    def training_params(self) -> dict[str, Any]:
+        """Return the parameters of a training job that the scale decides: the hardware's settings, the chat format."""
         ...
 
     def capped(self, field: str, value: int, limit: int | None) -> int:
-        """Return what a setting asks for, or the scale's limit where that is less."""
+        """Return the value of a setting's field, or the scale's limit if that is less."""
         ...
 
-    def writing(self, model: str, rows: int, max_tokens: int) -> dict[str, Any]:
-        """Return what it costs that a model writes a text a row."""
+    def generation_cost(self, model: str, rows: int, max_tokens: int) -> dict[str, Any]:
+        """Return the estimated cost of a job in which a model writes one text a row."""
         ...
 
-    def tuning(self, model: str, rows: int, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what it costs to tune a base model on some rows."""
+    def tuning_cost(self, model: str, rows: int, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the estimated cost of a job that tunes a base model on some rows."""
         ...
 
 
 Run = Callable[[Mapping[str, Any], Mapping[str, Path], Path, Context], Summary]
+"""Type of a stage's function ``run``."""
 
 
 class Stage(Protocol):
     """Interface of a file in ``kit/stages``: the names that its module must define."""
 
     VERSION: int
-    """Raised when the same inputs give another output; part of the key."""
+    """Version of the stage, part of the key; raised when the same inputs give another output."""
     WORKER: str
-    """The kind of worker that runs it, a name of :data:`kit.workers.KINDS`; not in the key. A stage whose jobs are of
-    several kinds has a function ``worker(params)`` beside it, which names the kind of one job."""
+    """Kind of worker that runs the stage, a name of :data:`kit.workers.KINDS`; not in the key. A stage whose jobs need
+    several kinds of worker also has a function ``worker(params)``, which returns the kind for one job."""
 
-    def plan(self, at: Point, kit: Planning) -> str:
+    def plan(self, point: Point, planner: Planning) -> str:
         """Plan the stage's job at a point, after the jobs whose artifacts it reads.
 
-        ``fetch`` and ``convert`` have none: their jobs go by the name of a model or data set.
+        ``fetch`` and ``convert`` have no ``plan``: their jobs depend on the name of a model or data set alone.
 
         Args:
-            at: where every field of the setting has one value.
-            kit: what the jobs of a plan share.
+            point: the point, whose setting has one value in every field.
+            planner: adds jobs to the plan.
 
         Returns:
-            The job's key.
+            The key of the job.
         """
         ...
 
     def run(self, params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, context: Context) -> Summary:
-        """Compute one artifact.
+        """Compute one artifact and write it into a folder.
 
         Args:
-            params: the job's parameters, JSON values; output depends on these and the inputs alone.
+            params: parameters of the job, JSON values; the output depends on these and on the inputs alone.
             inputs: role (``model``, ``seeds``, ``pairs``, ...) -> folder of a committed artifact, read-only.
-            out: the folder to write; empty, and the only place where a job writes.
+            out: an empty folder, the only place where a job may write.
             context: ranks, engines, prompts, sandbox, progress.
         """
         ...
 
 
-def decided(sampling: SamplingSpec | None) -> SamplingSpec:
-    """Return what a setting says of sampling, which one with a round after 0 always does."""
+def given_sampling(sampling: SamplingSpec | None) -> SamplingSpec:
+    """Return a setting's sampling, which a setting with a round after 0 always has."""
     assert sampling is not None
     return sampling
 
 
-def incoming(
-    params: Mapping[str, Any], inputs: Mapping[str, Path], kind: type[Instruction] = Instruction
+def input_instructions(
+    params: Mapping[str, Any], inputs: Mapping[str, Path], row_type: type[Instruction] = Instruction
 ) -> Reading[Instruction]:
-    """Return the instructions that a job starts from: those that evolution left, or a seed file's first ``rows``.
+    """Return the instructions that a job starts from: those of an earlier stage, or a seed file's first ``rows``.
 
     Args:
-        params: the job's.
-        inputs: the job's.
-        kind: type of the rows that evolution left; a step between two others may have fields of its own.
+        params: parameters of the job.
+        inputs: inputs of the job.
+        row_type: type of the rows that the earlier stage wrote; a scenario's step may write rows with further fields.
     """
     if "instructions" in inputs:
-        return read_stored(inputs["instructions"] / INSTRUCTIONS, kind)
+        return read_stored(inputs["instructions"] / INSTRUCTIONS, row_type)
     return read_seeds(only_file(inputs["seeds"]), params["format"], params["seeds"], params["rows"])
 
 
 def only_file(folder: Path) -> Path:
-    """The one file of a fetched artifact, beside its head.
+    """Return the only file of a fetched artifact, apart from its head.
 
     Raises:
-        KitError: there is none, or more than one.
+        KitError: there is no file, or more than one.
     """
     files = [path for path in sorted(folder.iterdir()) if path.name != "artifact.json"]
     if len(files) != 1:

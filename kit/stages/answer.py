@@ -1,4 +1,4 @@
-"""A model, alone or with an adapter beside it, and a benchmark's problems -> completions."""
+"""Stage ``answer``: a model, or a base and its adapter, answers a benchmark's problems; it writes completions."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,38 +14,38 @@ VERSION = 1
 WORKER = "text"
 
 
-def plan(at: Point, kit: Planning) -> str:
-    """Plan the answers of the point's tuned model, or of its base with an adapter: a base's jobs share a start."""
-    problems = kit.problems(at)
-    benchmark = registry.load("benchmarks", at.benchmark)
-    base, spec = kit.player(at.setting.base), at.setting.sft
-    lora = None if spec.merge else spec.lora
-    asked, prompts = kit.wording(problems.prompts, benchmark.PROMPTS)
+def plan(point: Point, planner: Planning) -> str:
+    """Plan the answers of the point's tuned model; with an adapter, those of its base, whose jobs share an engine."""
+    problems = planner.problems(point)
+    benchmark = registry.load("benchmarks", point.benchmark)
+    base, sft = planner.player(point.setting.base), point.setting.sft
+    lora = None if sft.merge else sft.lora
+    prompt_params, prompt_inputs = planner.prompts(problems.prompts, benchmark.PROMPTS)
     params = {
-        "benchmark": at.benchmark,
+        "benchmark": point.benchmark,
         "rows": problems.rows,
-        "seed": at.setting.seed,
+        "seed": point.setting.seed,
         "sampling": {"temperature": 0.0, "top_p": 1.0, "max_tokens": problems.max_tokens},
-        **asked,
-        **kit.engine(base, adapter_room(lora.rank, f"{at.name}: sft.lora.rank") if lora else None),
+        **prompt_params,
+        **planner.engine_params(base, adapter_room(lora.rank, f"{point.name}: sft.lora.rank") if lora else None),
     }
-    tuned = kit.need("sft", at)
-    inputs = {"model": kit.model(base), "adapter": tuned} if lora else {"model": tuned}
-    inputs |= {"data": kit.data(problems.dataset), **prompts}
-    rows = kit.count(problems.dataset, problems.rows)
-    return kit.job(
+    tuned = planner.need("sft", point)
+    inputs = {"model": planner.model(base), "adapter": tuned} if lora else {"model": tuned}
+    inputs |= {"data": planner.data(problems.dataset), **prompt_inputs}
+    rows = planner.row_count(problems.dataset, problems.rows)
+    return planner.job(
         "answer",
-        kit.name(at, "benchmark", "seeds", "evolver", "base", "round"),
+        planner.job_name(point, "benchmark", "seeds", "evolver", "base", "round"),
         params,
         inputs,
-        plugins={at.benchmark: benchmark.ASKS, **kit.engine_version()},
-        resources={**kit.writing(base, rows, problems.max_tokens), "shape": base},
+        plugins={point.benchmark: benchmark.ASKS, **planner.engine_version()},
+        resources={**planner.generation_cost(base, rows, problems.max_tokens), "shape": base},
         rows=rows,
     )
 
 
 def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, context: Context) -> Summary:
-    """Write ``completions.jsonl`` (:class:`~kit.records.Completion`), one a problem; greedy."""
+    """Write ``completions.jsonl``: one greedy completion (:class:`~kit.records.Completion`) for each problem."""
     benchmark = registry.load("benchmarks", params["benchmark"])
     problems = benchmark.read(only_file(inputs["data"]))[: params["rows"]]
     pack = context.pack(params["prompts"], benchmark.PROMPTS, inputs.get("prompts"))

@@ -1,4 +1,4 @@
-"""Fetched weights -> a plain model folder: config.json, safetensors, tokenizer."""
+"""Stage ``convert``: turns fetched weights into a plain model folder with config.json, safetensors and tokenizer."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +12,7 @@ WORKER = "convert"
 
 
 def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, context: Context) -> Summary:
-    """Write a model folder in the layout that every engine loads without code from elsewhere."""
+    """Write a model folder in the layout that every engine loads without code that comes with the model."""
     source, how = inputs["model"], params["how"]
     if how == "gguf":
         models.from_gguf(only_file(source), out)

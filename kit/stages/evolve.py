@@ -1,4 +1,4 @@
-"""Seeds, or the last round's instructions -> one round of evolved instructions, a job for each step of the scenario."""
+"""Stage ``evolve``: one round of evolution of seeds or of the last round's instructions, a job for each step."""
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -15,7 +15,7 @@ from kit.records import Completion, Instruction, write_rows
 from kit.registry import load
 from kit.sandbox import Sandbox
 from kit.scenarios import Made, Step, Work, step_name, steps_of
-from kit.stages import INSTRUCTIONS, Context, Origin, Planning, Summary, decided, incoming
+from kit.stages import INSTRUCTIONS, Context, Origin, Planning, Summary, given_sampling, input_instructions
 from kit.workers import find_kind
 
 VERSION = 1
@@ -23,10 +23,10 @@ WORKER = "text"
 
 
 def worker(params: Mapping[str, Any]) -> str:
-    """Return the kind of worker that a job's step wants.
+    """Return the kind of worker that a job's step needs.
 
     Raises:
-        RequestError: its parameters name no step of a scenario.
+        RequestError: the parameters name no step of a scenario.
     """
     scenario = params.get("scenario")
     if not isinstance(scenario, str):
@@ -34,121 +34,121 @@ def worker(params: Mapping[str, Any]) -> str:
     return steps_of(scenario)[step_name(scenario, params)].worker
 
 
-def plan(at: Point, kit: Planning) -> str:
-    """Plan the last step of the point's round, after all that it is made from; each step is an artifact of its own."""
-    return plan_step(at, kit, len(steps_of(at.setting.scenario)) - 1)
+def plan(point: Point, planner: Planning) -> str:
+    """Plan the steps of the point's round, each of which is a job, and return the key of the last."""
+    return plan_step(point, planner, len(steps_of(point.setting.scenario)) - 1)
 
 
-def plan_step(at: Point, kit: Planning, number: int) -> str:
-    """Plan one step of the point's round, and what it reads.
+def plan_step(point: Point, planner: Planning, number: int) -> str:
+    """Plan one step of the point's round, and the jobs whose rows it reads.
 
     Args:
-        at: the point.
-        kit: what the jobs of a plan share.
-        number: the step's place in its scenario.
+        point: the point.
+        planner: adds jobs to the plan.
+        number: position of the step in its scenario, from 0.
     """
-    scenario, steps = at.setting.scenario, steps_of(at.setting.scenario)
+    scenario, steps = point.setting.scenario, steps_of(point.setting.scenario)
     name, step = list(steps.items())[number]
-    params, inputs, plugins = _asking(at, kit, step) if _writes(step, name) else ({}, {}, {})
-    sides = sides_of(at, step)
-    origins = [_origin(side, kit, number) for side in sides]
-    own, counts = [side.at for side in sides].index(at.at), [origin.rows for origin in origins]
-    params |= {"scenario": scenario, "round": at.setting.round, "seed": at.setting.seed, **origins[own].params}
+    params, inputs, plugins = _generation(point, planner, step) if _generates(step, name) else ({}, {}, {})
+    sides = sides_of(point, step)
+    origins = [_origin(side, planner, number) for side in sides]
+    own, counts = [side.at for side in sides].index(point.at), [origin.rows for origin in origins]
+    params |= {"scenario": scenario, "round": point.setting.round, "seed": point.setting.seed, **origins[own].params}
     plugins |= {scenario: load("scenarios", scenario).VERSION}
     if step.sides == "all":
         params["side"] = own
-        inputs |= {f"side-{place}": origin.key for place, origin in enumerate(origins)}
+        inputs |= {f"side-{index}": origin.key for index, origin in enumerate(origins)}
     else:
         inputs[origins[own].role] = origins[own].key
     if step.data:
-        sets = {seeds: kit.seeds(seeds) for seeds in step.data}
-        params["data"] = {seeds: dict(origin.params) for seeds, origin in sets.items()}
-        inputs |= {f"data-{seeds}": origin.key for seeds, origin in sets.items()}
+        seed_sets = {seeds: planner.seeds(seeds) for seeds in step.data}
+        params["data"] = {seeds: dict(origin.params) for seeds, origin in seed_sets.items()}
+        inputs |= {f"data-{seeds}": origin.key for seeds, origin in seed_sets.items()}
     if several := len(steps) > 1:
         params["step"] = name
         plugins[f"{scenario}/{name}"] = step.version
-    return kit.job(
+    return planner.job(
         "evolve",
-        kit.name(at, "seeds", "evolver", "round") + (f"/{name}" if several else ""),
+        planner.job_name(point, "seeds", "evolver", "round") + (f"/{name}" if several else ""),
         params,
         inputs,
         plugins=plugins,
-        resources=_cost(at, kit, counts[own], params),
+        resources=_cost(point, planner, counts[own], params),
         rows=step.expects(counts) if step.expects else counts[own],
     )
 
 
-def _writes(step: Step, name: str) -> bool:
-    """Return whether the evolver writes texts in a step."""
+def _generates(step: Step, name: str) -> bool:
+    """Return whether the evolver generates text in a step."""
     return find_kind(step.worker, f"step {name}: worker").accelerated
 
 
-def _asking(at: Point, kit: Planning, step: Step) -> tuple[dict[str, Any], dict[str, str], dict[str, int]]:
-    """Return parameters, inputs and plug-ins of a step in which the evolver writes."""
-    name, sampling = kit.player(at.setting.evolver), decided(at.setting.evolve)
-    longest = kit.capped("evolve.max_tokens", sampling.max_tokens, kit.scale.limits.evolve_max_tokens)
-    model = kit.model(name, chat=True)
-    asked, prompts = kit.wording(kit.scale.prompts, step.prompts)
+def _generation(point: Point, planner: Planning, step: Step) -> tuple[dict[str, Any], dict[str, str], dict[str, int]]:
+    """Return the parameters, inputs and plug-ins of a step in which the evolver generates text."""
+    evolver, sampling = planner.player(point.setting.evolver), given_sampling(point.setting.evolve)
+    max_tokens = planner.capped("evolve.max_tokens", sampling.max_tokens, planner.scale.limits.evolve_max_tokens)
+    model = planner.model(evolver, chat=True)
+    prompt_params, prompt_inputs = planner.prompts(planner.scale.prompts, step.prompts)
     params = {
-        "breadth": at.setting.breadth,
-        "sampling": {**sampling.model_dump(), "max_tokens": longest},
-        **asked,
-        **kit.engine(name),
+        "breadth": point.setting.breadth,
+        "sampling": {**sampling.model_dump(), "max_tokens": max_tokens},
+        **prompt_params,
+        **planner.engine_params(evolver),
     }
-    return params, {"model": model, **prompts}, kit.engine_version()
+    return params, {"model": model, **prompt_inputs}, planner.engine_version()
 
 
-def _cost(at: Point, kit: Planning, rows: int, params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the cost of a step: that of its texts, where a model writes a text a row."""
+def _cost(point: Point, planner: Planning, rows: int, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the estimated cost of a step: that of one text a row; empty if no model writes in it."""
     if "sampling" not in params:
         return {}
-    return kit.writing(kit.player(at.setting.evolver), rows, params["sampling"]["max_tokens"])
+    return planner.generation_cost(planner.player(point.setting.evolver), rows, params["sampling"]["max_tokens"])
 
 
-def sides_of(at: Point, step: Step) -> list[Point]:
+def sides_of(point: Point, step: Step) -> list[Point]:
     """Return the points whose rows a step reads: the point itself, or one for each evolver of its experiment.
 
     Raises:
-        RequestError: an evolver goes by another scenario.
+        RequestError: an evolver uses another scenario.
     """
     if step.sides == "own":
-        return [at]
-    sides = [side.after_round(at.setting.round) for side in at.along("evolver")]
+        return [point]
+    sides = [side.with_round(point.setting.round) for side in point.along("evolver")]
     for side in sides:
-        if side.setting.scenario != at.setting.scenario:
+        if side.setting.scenario != point.setting.scenario:
             raise RequestError(
-                f"{at.name}: scenario: {side.setting.evolver} evolves by {side.setting.scenario}, and a step of "
-                f"{at.setting.scenario} reads the rows of every evolver; wanted one scenario"
+                f"{point.name}: scenario: {side.setting.evolver} evolves by {side.setting.scenario}, and a step of "
+                f"{point.setting.scenario} reads the rows of every evolver; wanted one scenario"
             )
     return sides
 
 
-def _origin(at: Point, kit: Planning, number: int) -> Origin:
-    """Return the rows that a step reads: what the step before it wrote, or the last round, or the seeds."""
+def _origin(point: Point, planner: Planning, number: int) -> Origin:
+    """Return the rows that a step reads: those of the step before it, of the last round, or of the seed set."""
     if number == 0:
-        return kit.instructions(at.after_round(at.setting.round - 1))
-    key = plan_step(at, kit, number - 1)
-    return Origin(key=key, params={}, rows=kit.rows(key))
+        return planner.instructions(point.with_round(point.setting.round - 1))
+    key = plan_step(point, planner, number - 1)
+    return Origin(key=key, params={}, rows=planner.expected_rows(key))
 
 
 def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, context: Context) -> Summary:
     """Write ``instructions.jsonl`` (:class:`~kit.records.Instruction`), the rows that the job's step makes.
 
-    What goes with an instruction, input, system prompt and history, goes on to the responder as it is.
+    The input, system prompt and history of an instruction are kept unchanged for the responder.
     """
     scenario = params["scenario"]
     steps, name = steps_of(scenario), step_name(scenario, params)
-    step, place = steps[name], list(steps).index(name)
-    kind = list(steps.values())[place - 1].makes if place else Instruction
-    side, sides = params.get("side", 0), read_sides(params, inputs, kind)
+    step, number = steps[name], list(steps).index(name)
+    row_type = list(steps.values())[number - 1].makes if number else Instruction
+    side, sides = params.get("side", 0), read_sides(params, inputs, row_type)
     work = Work(
         rows=sides[side].rows,
         params=params,
-        sides=[came.rows for came in sides] if step.sides == "all" else (),
+        sides=[reading.rows for reading in sides] if step.sides == "all" else (),
         side=side,
         data={
-            seeds: incoming(how, {"seeds": inputs[f"data-{seeds}"]}).rows
-            for seeds, how in params.get("data", {}).items()
+            seeds: input_instructions(seed_params, {"seeds": inputs[f"data-{seeds}"]}).rows
+            for seeds, seed_params in params.get("data", {}).items()
         },
     )
     tools = StepTools(name, step, params, inputs, context)
@@ -159,28 +159,30 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, contex
 
 
 def read_sides(
-    params: Mapping[str, Any], inputs: Mapping[str, Path], kind: type[Instruction]
+    params: Mapping[str, Any], inputs: Mapping[str, Path], row_type: type[Instruction]
 ) -> list[Reading[Instruction]]:
-    """Return the rows of each side that a job reads, its own alone where it reads no other.
+    """Return the rows of each side that a job reads; of one side, if it reads those of its own evolver only.
 
     Args:
-        params: the job's.
-        inputs: the job's.
-        kind: type of the rows where an earlier step wrote them.
+        params: parameters of the job.
+        inputs: inputs of the job.
+        row_type: type of the rows, if an earlier step wrote them.
     """
-    folders = [inputs[f"side-{place}"] for place in range(len(inputs)) if f"side-{place}" in inputs]
+    folders = [inputs[f"side-{index}"] for index in range(len(inputs)) if f"side-{index}" in inputs]
+    if not folders:
+        return [input_instructions(params, inputs, row_type)]
     role = "seeds" if "format" in params else "instructions"
-    return [incoming(params, {role: folder}, kind) for folder in folders] or [incoming(params, inputs, kind)]
+    return [input_instructions(params, {role: folder}, row_type) for folder in folders]
 
 
-def _counts(came: Reading[Instruction], made: Made) -> dict[str, Any]:
-    """Return what was read, and what of it was left out for which reason."""
-    dropped = {"dropped": dict(made.dropped), "rows_read": len(came.rows)} if made.dropped else {}
-    return {**came.facts(), "outputs_left_out": sum(bool(row.output.strip()) for row in came.rows), **dropped}
+def _counts(reading: Reading[Instruction], made: Made) -> dict[str, Any]:
+    """Return the counts of rows that were read, and of rows that were left out, by reason."""
+    dropped = {"dropped": dict(made.dropped), "rows_read": len(reading.rows)} if made.dropped else {}
+    return {**reading.facts(), "outputs_left_out": sum(bool(row.output.strip()) for row in reading.rows), **dropped}
 
 
 class StepTools:
-    """Tools of one step, see :class:`kit.scenarios.Tools`: each is there for the kind of worker that has it."""
+    """Tools of one step, see :class:`kit.scenarios.Tools`; each kind of worker has some of them."""
 
     def __init__(
         self, name: str, step: Step, params: Mapping[str, Any], inputs: Mapping[str, Path], context: Context
@@ -193,25 +195,25 @@ class StepTools:
 
     @cached_property
     def pack(self) -> Pack:
-        """Return those templates that the step names."""
+        """Return the prompt templates that the step names; raises KitError if the job has none."""
         if "prompts" not in self._params:
             raise KitError(self._missing("prompt"))
         return self._context.pack(self._params["prompts"], self._step.prompts, self._inputs.get("prompts"))
 
     def generate(self, requests: Sequence[Request]) -> list[Completion]:
-        """Ask the evolver, with the sampling of the job; one completion a request, in order."""
+        """Return the evolver's completions with the job's sampling, one for each request, in their order."""
         if self._engine is None:
             raise KitError(self._missing("model"))
-        found = self._context.generate(requests, self._engine, Sampling(**self._params["sampling"]))
-        self._tokens += sum(completion.tokens for completion in found)
-        return found
+        completions = self._context.generate(requests, self._engine, Sampling(**self._params["sampling"]))
+        self._tokens += sum(completion.tokens for completion in completions)
+        return completions
 
     def sandbox(self) -> Sandbox:
-        """Return the sandbox; a worker that is not held to its limits has none."""
+        """Return the sandbox, which only a worker of the kind ``sandbox`` has."""
         return self._context.sandbox()
 
     def facts(self, made: Made) -> dict[str, Any]:
-        """Return the counts of the texts that the evolver wrote; none where it wrote no text."""
+        """Return counts of the texts that the evolver wrote; empty if it wrote none."""
         if self._engine is None:
             return {}
         return {
@@ -223,5 +225,5 @@ class StepTools:
         }
 
     def _missing(self, what: str) -> str:
-        """Return the message of a step that asks for what its kind of worker does not have."""
+        """Return the error message for a step that uses a tool which its kind of worker does not have."""
         return f"step {self._name}: a worker of the kind {self._step.worker!r} has no {what}; wanted one that has"

@@ -1,4 +1,4 @@
-"""Pinned files and models -> checked copies in the store; the only stage with a network."""
+"""Stage ``fetch``: copies pinned files and models into the store and checks them; the only stage with a network."""
 
 import http.client
 import shutil
@@ -18,12 +18,12 @@ from kit.store import sha256_file
 
 VERSION = 1
 WORKER = "fetch"
-BLOCK = 16 << 20
+BLOCK_BYTES = 16 << 20
 TIMEOUT_S = 60
 
 
 def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, context: Context) -> Summary:
-    """Write the file, the files or the model folder that the parameters name, checked by the hash that is known."""
+    """Write the file, the files or the model folder that the parameters name, and check it by its pinned hash."""
     kinds = {"file": _file, "package": _package, "hub": _hub, "folder": _folder, "prompts": _prompts}
     facts = kinds[params["kind"]](params, out, context)
     files = [path for path in out.rglob("*") if path.is_file()]
@@ -32,6 +32,7 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, contex
 
 
 def _file(params: Mapping[str, Any], out: Path, context: Context) -> dict[str, Any]:
+    """Fetch one file from this disk, a mirror folder or an address, and return the facts."""
     target = inside(out, params["name"])
     source, git_blob = context.source, params.get("git_blob")
     if "path" in source and params["sha256"] is None:
@@ -48,10 +49,10 @@ def _file(params: Mapping[str, Any], out: Path, context: Context) -> dict[str, A
 
 
 def inside(folder: Path, name: str) -> Path:
-    """Return where a file goes; a job's parameters may have been written by somebody else.
+    """Return the path of a file in a folder; its name is checked, since a job's parameters may come from outside.
 
     Raises:
-        KitError: its name leads out of the folder.
+        KitError: the name leads out of the folder.
     """
     if fault := inner_path_fault(name):
         raise KitError(f"{shown(name)}: {fault}")
@@ -59,17 +60,19 @@ def inside(folder: Path, name: str) -> Path:
 
 
 def _prompts(params: Mapping[str, Any], out: Path, context: Context) -> dict[str, Any]:
+    """Fetch the files of a prompt pack, and return the facts."""
     address, folder = context.source["url"], context.source["mirror"]
     places = [f"{folder}/{name}" for name in params["files"]]
     for place, (name, sha256) in zip(places, params["files"].items(), strict=True):
         target = inside(out, name)
         target.parent.mkdir(parents=True, exist_ok=True)
         url = address.replace("{file}", name)
-        check(target, sha256, _from_mirror_or_network(place, url, target, context, of=places))
+        check(target, sha256, _from_mirror_or_network(place, url, target, context, mirror_paths=places))
     return {"from": address}
 
 
 def _package(params: Mapping[str, Any], out: Path, context: Context) -> dict[str, Any]:
+    """Copy a file out of an installed package, and return the facts."""
     from kit.models import distribution_file
 
     path = distribution_file(params["name"], params["file"], params["sha256"])
@@ -78,6 +81,7 @@ def _package(params: Mapping[str, Any], out: Path, context: Context) -> dict[str
 
 
 def _folder(params: Mapping[str, Any], out: Path, context: Context) -> dict[str, Any]:
+    """Copy the files of a model folder on this disk, and return the facts."""
     folder = Path(context.source["path"])
     for name, sha256 in params["files"].items():
         target = inside(out, name)
@@ -86,6 +90,7 @@ def _folder(params: Mapping[str, Any], out: Path, context: Context) -> dict[str,
 
 
 def _hub(params: Mapping[str, Any], out: Path, context: Context) -> dict[str, Any]:
+    """Download a model repository of the hub at its pinned revision, and return the facts."""
     repo, revision = params["repo"], params["revision"]
     if revision is None:
         raise KitError(f"{repo}: no revision is pinned; `kit pin` on a networked machine finds one")
@@ -93,7 +98,7 @@ def _hub(params: Mapping[str, Any], out: Path, context: Context) -> dict[str, An
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError
 
     try:
-        _reach_hub(context)
+        _check_hub(context)
         snapshot_download(repo, revision=revision, allow_patterns=params["files"], local_dir=out)
     except GatedRepoError as error:
         raise KitError(
@@ -110,11 +115,11 @@ def _hub(params: Mapping[str, Any], out: Path, context: Context) -> dict[str, An
     return {"from": f"{repo}@{revision}"}
 
 
-def _reach_hub(context: Context) -> None:
-    """Ask the hub for nothing, once: its client tries six times, 23 seconds, before it says that there is no network.
+def _check_hub(context: Context) -> None:
+    """Check with one small request that the hub can be reached: its client would try six times, for 23 seconds.
 
     Raises:
-        UnreachableError: no network reaches it.
+        UnreachableError: it can't be reached.
     """
     from huggingface_hub import get_session
     from huggingface_hub.constants import ENDPOINT
@@ -122,52 +127,52 @@ def _reach_hub(context: Context) -> None:
     context.unreachable.check(ENDPOINT)
     try:
         get_session().head(ENDPOINT, timeout=TIMEOUT_S)
-    except Exception as error:  # the client's own kinds; any other trouble the download itself meets, and tells
+    except Exception as error:  # of the client's own types; the download itself reports any other error
         context.unreachable.note(ENDPOINT, error)
 
 
 def _from_mirror_or_network(
-    mirror_path: str | None, url: str, target: Path, context: Context, *, of: Sequence[str] = ()
+    mirror_path: str | None, url: str, target: Path, context: Context, *, mirror_paths: Sequence[str] = ()
 ) -> str:
-    """Copy from the mirror folder if it has the file, else download; returns where it came from.
+    """Copy a file from the mirror folder if it is there, else download it, and return its source.
 
     Args:
-        mirror_path: the file's place in a mirror folder.
-        url: its address.
-        target: where to write it.
-        context: the mirror folder, and what no network reaches.
-        of: the places of all files that the job takes; those that lack are named together.
+        mirror_path: path of the file in a mirror folder.
+        url: address of the file.
+        target: path of the copy.
+        context: the mirror folder, and the hosts that can't be reached.
+        mirror_paths: paths of all files of the job in a mirror folder; the error names all that are missing.
 
     Raises:
-        KitError: neither has it; the message says where in a mirror folder it belongs.
+        KitError: neither has the file; the message has its path in a mirror folder.
     """
     if context.mirror is not None and mirror_path is not None:
         candidate = inside(context.mirror, mirror_path)
-        if candidate.exists():  # what is no plain file there is refused by name
+        if candidate.exists():  # if it is no plain file, the copy fails and names it
             _copy(candidate, target)
             return f"mirror:{mirror_path}"
     try:
         _download(url, target, context)
     except (UnreachableError, urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
         reason = error if isinstance(error, UnreachableError | urllib.error.HTTPError) else _reason(error)
-        places = of or ([mirror_path] if mirror_path else [])
-        raise KitError(f"{url}: could not be fetched: {reason}; {_cure(places, context.mirror)}") from error
+        paths = mirror_paths or ([mirror_path] if mirror_path else [])
+        raise KitError(f"{url}: could not be fetched: {reason}; {_cure(paths, context.mirror)}") from error
     return url
 
 
 def _download(url: str, target: Path, context: Context) -> None:
-    """Write the bytes of an address into a file.
+    """Download an address into a file.
 
     Raises:
-        UnreachableError: no network reaches its host, or this run knows so already.
-        OSError: the host answered, and not with the file.
+        UnreachableError: the host can't be reached, or could not be reached earlier in this run.
+        OSError: the host answered with something else than the file.
     """
     context.unreachable.check(url)
     try:
         with network.open_address(url, timeout=TIMEOUT_S) as answer, target.open("wb") as file:
             network.copy_answer(answer, file)
     except urllib.error.HTTPError as error:
-        error.close()  # the host was reached, and says no
+        error.close()  # the host was reached and refused
         raise
     except urllib.error.URLError as error:
         context.unreachable.note(url, error)
@@ -175,27 +180,27 @@ def _download(url: str, target: Path, context: Context) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """Return what an error says, or its kind where it says nothing."""
+    """Return the message of an error, or the name of its type if the message is empty."""
     reason = getattr(error, "reason", error)
     return str(reason) or type(reason).__name__
 
 
-def _cure(places: Sequence[str], mirror: Path | None) -> str:
-    """Say where files belong in a mirror folder, so that they need not be fetched."""
-    absent = [place for place in places if mirror is None or not (mirror / place).is_file()]
-    if not absent:
+def _cure(mirror_paths: Sequence[str], mirror: Path | None) -> str:
+    """Return the part of an error message that says where in a mirror folder the missing files belong."""
+    missing = [path for path in mirror_paths if mirror is None or not (mirror / path).is_file()]
+    if not missing:
         return "its data set names no place in a mirror folder; give its entry one (mirror), or name a copy (file)"
-    them, where = "it" if len(absent) == 1 else "them", ", ".join(absent)
+    pronoun, paths = "it" if len(missing) == 1 else "them", ", ".join(missing)
     if mirror is None:
-        return f"put {them} at {where} in a folder, and name that folder with --mirror (make: MIRROR=)"
-    return f"the mirror folder (--mirror; make: MIRROR=) lacks {them}; put {them} there at {where}"
+        return f"put {pronoun} at {paths} in a folder, and name that folder with --mirror (make: MIRROR=)"
+    return f"the mirror folder (--mirror; make: MIRROR=) lacks {pronoun}; put {pronoun} there at {paths}"
 
 
 def check(path: Path, sha256: str | None, came_from: str, *, git_blob: str | None = None) -> str:
-    """Return the file's sha256, after its bytes were compared with the pinned hash.
+    """Return the sha256 of a file, after a check of its bytes against the pinned hash.
 
     Raises:
-        KitError: they differ.
+        KitError: the hashes differ.
     """
     if wrong := difference(path, sha256=sha256, git_blob=git_blob):
         raise KitError(
@@ -206,7 +211,7 @@ def check(path: Path, sha256: str | None, came_from: str, *, git_blob: str | Non
 
 
 def _copy(source: Path, target: Path) -> str:
-    """Copy a plain file; a pipe would be waited for, and a device never ends.
+    """Copy a plain file and return its path; a pipe or a device is refused, since reading it may never end.
 
     Raises:
         KitError: it can't be read, or is no plain file.
@@ -214,7 +219,7 @@ def _copy(source: Path, target: Path) -> str:
     with open_regular(source) as file:
         try:
             with target.open("wb") as copy:
-                shutil.copyfileobj(file, copy, BLOCK)
+                shutil.copyfileobj(file, copy, BLOCK_BYTES)
         except OSError as error:
             raise KitError(f"{one_line(str(source))}: {error.strerror}") from error
     return str(source)

@@ -1,4 +1,4 @@
-"""Completions -> grades -> results; no GPU, and model-written code only in the sandbox."""
+"""Stage ``grade``: completions to grades and results, without a GPU; model-written code runs in the sandbox only."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,28 +15,28 @@ from kit.stages import Context, Planning, Summary, only_file
 VERSION = 2
 WORKER = "sandbox"
 SLOWEST = 5
-"""Programs that the facts name with their CPU seconds: those nearest to the limit."""
+"""Number of programs that the facts list with their CPU seconds: those that come nearest to the limit."""
 
 
-def plan(at: Point, kit: Planning) -> str:
-    """Plan the grades of what the point's model answers."""
-    problems = kit.problems(at)
-    params = {"benchmark": at.benchmark, "protocol": problems.protocol, "rows": problems.rows}
-    answers = kit.need("answer", at)
-    return kit.job(
+def plan(point: Point, planner: Planning) -> str:
+    """Plan the grades of the answers of the point's model."""
+    problems = planner.problems(point)
+    params = {"benchmark": point.benchmark, "protocol": problems.protocol, "rows": problems.rows}
+    answers = planner.need("answer", point)
+    return planner.job(
         "grade",
-        kit.name(at, "benchmark", "seeds", "evolver", "base", "round"),
+        planner.job_name(point, "benchmark", "seeds", "evolver", "base", "round"),
         params,
-        {"completions": answers, "data": kit.data(problems.dataset)},
-        plugins={at.benchmark: registry.load("benchmarks", at.benchmark).VERSION},
-        rows=kit.rows(answers),
+        {"completions": answers, "data": planner.data(problems.dataset)},
+        plugins={point.benchmark: registry.load("benchmarks", point.benchmark).VERSION},
+        rows=planner.expected_rows(answers),
     )
 
 
 def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, context: Context) -> Summary:
     """Write ``grades.jsonl`` (:class:`~kit.records.Grade`) and ``results.jsonl`` (:class:`~kit.records.Result`).
 
-    A benchmark with ``CURVES`` leaves ``curves.jsonl`` (:class:`~kit.records.Curve`) too.
+    For a benchmark with ``CURVES``, write ``curves.jsonl`` (:class:`~kit.records.Curve`) too.
     """
     benchmark = registry.load("benchmarks", params["benchmark"])
     problems = benchmark.read(only_file(inputs["data"]))[: params["rows"]]

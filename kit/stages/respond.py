@@ -1,4 +1,4 @@
-"""Instructions -> pairs of instruction and response."""
+"""Stage ``respond``: a model responds to instructions; it writes pairs of instruction and response."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,46 +9,47 @@ from kit.engines import TOO_LONG, EngineSettings, Request, Sampling, request_see
 from kit.files.texts import broken
 from kit.prompts import Pack, fill
 from kit.records import Instruction, Pair, Turn, write_rows
-from kit.stages import Context, Planning, Summary, decided, incoming
+from kit.stages import Context, Planning, Summary, given_sampling, input_instructions
 
 VERSION = 1
 WORKER = "text"
 PROMPTS = ("respond.with_input", "respond.without_input")
-"""Templates it asks with."""
+"""Names of the prompt templates."""
 
 
-def plan(at: Point, kit: Planning) -> str:
+def plan(point: Point, planner: Planning) -> str:
     """Plan the responses to the instructions of the point's round."""
-    name, sampling = kit.player(at.setting.responder), decided(at.setting.respond)
-    longest = kit.capped("respond.max_tokens", sampling.max_tokens, kit.scale.limits.respond_max_tokens)
-    origin = kit.instructions(at)
-    inputs = {origin.role: origin.key, "model": kit.model(name, chat=True)}
-    asked, prompts = kit.wording(kit.scale.prompts, PROMPTS)
+    responder, sampling = planner.player(point.setting.responder), given_sampling(point.setting.respond)
+    max_tokens = planner.capped("respond.max_tokens", sampling.max_tokens, planner.scale.limits.respond_max_tokens)
+    origin = planner.instructions(point)
+    inputs = {origin.role: origin.key, "model": planner.model(responder, chat=True)}
+    prompt_params, prompt_inputs = planner.prompts(planner.scale.prompts, PROMPTS)
     params = {
-        "seed": at.setting.seed,
-        "sampling": {**sampling.model_dump(), "max_tokens": longest},
+        "seed": point.setting.seed,
+        "sampling": {**sampling.model_dump(), "max_tokens": max_tokens},
         **origin.params,
-        **asked,
-        **kit.engine(name),
+        **prompt_params,
+        **planner.engine_params(responder),
     }
-    return kit.job(
+    return planner.job(
         "respond",
-        kit.name(at, "seeds", "evolver", "round"),
+        planner.job_name(point, "seeds", "evolver", "round"),
         params,
-        inputs | prompts,
-        plugins=kit.engine_version(),
-        resources=kit.writing(name, origin.rows, longest),
+        inputs | prompt_inputs,
+        plugins=planner.engine_version(),
+        resources=planner.generation_cost(responder, origin.rows, max_tokens),
         rows=origin.rows,
     )
 
 
 def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, context: Context) -> Summary:
-    """Write ``pairs.jsonl`` (:class:`~kit.records.Pair`): the trimmed replies, none filtered."""
-    came = incoming(params, inputs)
-    rows = came.rows
+    """Write ``pairs.jsonl`` (:class:`~kit.records.Pair`): every reply, without the white space around it."""
+    reading = input_instructions(params, inputs)
+    rows = reading.rows
     pack = context.pack(params["prompts"], PROMPTS, inputs.get("prompts"))
     requests = [
-        Request(id=row.id, turns=ask(row, pack), seed=request_seed(params["seed"], "respond", row.id)) for row in rows
+        Request(id=row.id, turns=chat_of(row, pack), seed=request_seed(params["seed"], "respond", row.id))
+        for row in rows
     ]
     engine = context.engine(inputs["model"], EngineSettings(**params["engine"]))
     replies = context.generate(requests, engine, Sampling(**params["sampling"]))
@@ -74,20 +75,21 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, contex
             "too_long": sum(reply.finish_reason == TOO_LONG for reply in replies),
             "empty": sum(not pair.output for pair in pairs),
             "broken_characters": sum(broken(pair.output) for pair in pairs),
-            **came.facts(),
+            **reading.facts(),
             "outputs_replaced": sum(bool(row.output.strip()) for row in rows),
             "engine": engine.fingerprint,
         },
     )
 
 
-def ask(row: Instruction, pack: Pack) -> tuple[Turn, ...]:
-    """The chat that asks for a response: system prompt and history as they are, then one of two variants.
+def chat_of(row: Instruction, pack: Pack) -> tuple[Turn, ...]:
+    """Return the chat that asks for a response: system prompt and history unchanged, then the instruction.
 
-    The wording goes by whether there is an input; it is put around the instruction alone.
+    There are two templates, one for instructions with an input and one for those without. Only the instruction and its
+    input go into the template.
     """
     if row.input:
-        asked = fill(pack.chat("respond.with_input"), {"instruction": row.instruction, "input": row.input})
+        prompt = fill(pack.chat("respond.with_input"), {"instruction": row.instruction, "input": row.input})
     else:
-        asked = fill(pack.chat("respond.without_input"), {"instruction": row.instruction})
-    return (*row.turns_before(), *asked)
+        prompt = fill(pack.chat("respond.without_input"), {"instruction": row.instruction})
+    return (*row.turns_before(), *prompt)

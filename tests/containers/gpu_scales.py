@@ -13,7 +13,7 @@ from typing import Any
 
 os.environ |= {"VLLM_LOGGING_LEVEL": "ERROR", "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
 
-from kit.catalogue.manifest import Model
+from kit.catalogue.entries import Model
 from kit.engines import EngineSettings
 from kit.engines.vllm import arguments
 from kit.plan.planning import plan_tables

@@ -102,7 +102,7 @@ def test_addresses(url: str, refused: Callable[[str | bytes], str]):
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:8/x.json", "http://localhost/x.json", "http://[::1]:8/x.json"])
 def test_a_mirror_on_this_machine_may_speak_http(url: str):
-    from kit.catalogue.manifest import Dataset
+    from kit.catalogue.entries import Dataset
 
     assert Dataset(format="alpaca", url=url, licence="mine").url == url
 

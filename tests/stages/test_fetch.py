@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from kit.catalogue.manifest import Dataset
+from kit.catalogue.entries import Dataset
 from kit.errors import KitError
 from kit.files import network
 from kit.plan import Plan

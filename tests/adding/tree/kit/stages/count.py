@@ -11,8 +11,14 @@ VERSION = 1
 WORKER = "cpu"
 
 
-def plan(at: Point, kit: Planning) -> str:
-    return kit.job("count", kit.name(at, "seeds", "evolver"), {}, {"rows": kit.need("evolve", at)}, rows=1)
+def plan(point: Point, planner: Planning) -> str:
+    return planner.job(
+        "count",
+        planner.job_name(point, "seeds", "evolver"),
+        {},
+        {"rows": planner.need("evolve", point)},
+        rows=1,
+    )
 
 
 def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, context: Context) -> Summary:

@@ -1,0 +1,97 @@
+"""Strict types of scales: who plays each role, numbers of rows, engine, training and hardware."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from kit.reading.documents import Strict
+from kit.reading.values import MOST_BATCH, MOST_EPOCHS, Devices, Gib, Name, Rows, Title, Tokens
+
+
+class SeedRows(Strict):
+    """Rows of a data set that are used as a seed set."""
+
+    dataset: str
+    rows: Rows | None = None
+    """Number of rows, counted from the first; all by default."""
+
+
+class BenchmarkRows(Strict):
+    """Problems of a data set that are used as a benchmark, with their prompts and grading protocol."""
+
+    dataset: str
+    rows: Rows | None = None
+    protocol: Literal["paper", "default"]
+    prompts: Literal["kit", "opencompass"]
+    max_tokens: Tokens
+
+
+class EngineSpec(Strict):
+    """Settings of the engine that computes text; see :class:`kit.engines.EngineSettings`."""
+
+    name: str = "vllm"
+    dtype: Literal["float32", "bfloat16"]
+    max_model_len: Tokens
+    max_num_seqs: int = Field(default=256, gt=0, le=MOST_BATCH)
+    batch_invariant: bool = False
+    gpu_memory_share: float = Field(default=0.9, gt=0, le=1)
+
+
+class Training(Strict):
+    """Settings of training that depend on the hardware; they change its result by rounding alone."""
+
+    dtype: Literal["float32", "bfloat16"]
+    sharding: Literal["none", "fsdp"] = "none"
+    gradient_checkpointing: bool = False
+    tokens_per_micro_batch: Tokens
+
+
+class Limits(Strict):
+    """Upper limits of a small scale on the numbers of an experiment; a number above its limit is lowered to it."""
+
+    evolve_max_tokens: Tokens | None = None
+    respond_max_tokens: Tokens | None = None
+    sft_max_length_tokens: Tokens | None = None
+    global_batch_size: int | None = Field(default=None, gt=0, le=MOST_BATCH)
+    epochs: int | None = Field(default=None, gt=0, le=MOST_EPOCHS)
+
+
+class Hardware(Strict):
+    """Hardware that a machine must have to run this scale."""
+
+    gpus: Devices
+    gpu_memory_gib: Gib
+    memory_gib: Gib = Field(gt=0)
+    machine: str
+    """Name of a machine in ``hardware.toml``, whose figures are used for estimates alone."""
+
+
+class ChatFormat(Strict):
+    """Chat format in which every base model is trained and then asked."""
+
+    template: str
+    """Chat template in Jinja; it is saved with the tokenizer, so that training and answering use the same."""
+    end_of_turn: str | None = None
+    """The token that ends a turn; the tokenizer's own end-of-text token by default."""
+
+
+class Scale(Strict):
+    """Models that play the roles, numbers of rows, and the hardware to run on."""
+
+    schema_: int = Field(alias="schema")
+    title: Title
+    environment: Literal["cpu", "cuda"]
+    """Name of the lock from which the jobs' packages are installed."""
+    prompts: Literal["kit", "paper"]
+    """Source of the prompts that evolve and respond: the kit's own wording, or the paper's."""
+    cast: dict[Name, Name]
+    """The paper's model -> the model that plays it. Tables leave out base models that no model plays."""
+    seeds: dict[Name, SeedRows]
+    benchmarks: dict[str, BenchmarkRows]
+    engine: EngineSpec
+    training: Training
+    chat: ChatFormat
+    hardware: Hardware
+    tensor_parallel: dict[Name, Annotated[int, Field(gt=0, le=1024)]] = Field(default_factory=dict)
+    """Model -> number of GPUs over which it is split; 1 by default."""
+    limits: Limits = Limits()
