@@ -351,7 +351,7 @@ def as_json(scale: str | None, tables: Sequence[str], findings: Sequence[Any]) -
     Args:
         scale: the scale of the tables with results; ``None`` if there are none.
         tables: full name of every table that was checked.
-        findings: :class:`Setting`, and those of :mod:`kit.check.verify`.
+        findings: :class:`Setting`, and those of :func:`kit.check.verify.check`.
     """
     document = {
         "schema": 1,

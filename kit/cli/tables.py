@@ -396,6 +396,7 @@ def verify(
     """
     from rich.console import Console
 
+    from kit.check import recorded
     from kit.check import settings as settings_check
     from kit.check import verify as checks
     from kit.plan.planning import plan_tables
@@ -409,7 +410,7 @@ def verify(
         opened = store_to_read(store)
         found = plan_tables(computed or stored_tables(opened, scale), scale)
         if record:
-            for path in checks.record(found, opened):
+            for path in recorded.record(found, opened):
                 say(f"wrote {path}")
             return
         findings = checks.check(found, opened)
