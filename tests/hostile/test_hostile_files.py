@@ -252,7 +252,7 @@ def test_options(command: str, option: str, message: str, folder: Path, kit: Kit
 
 
 def test_a_half_written_file_that_is_a_link_is_removed_and_not_followed(folder: Path):
-    from kit.cli.files import check_out
+    from kit.cli.placing import check_out
 
     (folder / "there").mkdir()
     (folder / "there" / "kept").write_text("x")
@@ -263,7 +263,7 @@ def test_a_half_written_file_that_is_a_link_is_removed_and_not_followed(folder: 
 
 def test_an_output_that_appears_during_the_run_is_not_overwritten(folder: Path):
     """The other output was replaced; where it was a folder, the computed result was lost."""
-    from kit.cli.files import place
+    from kit.cli.placing import place
 
     out = folder / "o.json"
 
