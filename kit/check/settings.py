@@ -19,7 +19,7 @@ from kit.catalogue.paper import PaperRow, PaperTable, Value
 from kit.catalogue.points import product_of
 from kit.errors import listed
 from kit.reading.documents import Strict, read
-from kit.report import plain, plain_json
+from kit.report.escapes import plain, plain_json
 from kit.training.params import LoraParams
 
 if TYPE_CHECKING:

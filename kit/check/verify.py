@@ -14,7 +14,8 @@ from kit.check.printed import against_paper
 from kit.check.recorded import against_expected
 from kit.errors import KitError
 from kit.plan import Plan
-from kit.report import Grid, make_grid, plain, plain_json
+from kit.report import Grid, make_grid
+from kit.report.escapes import plain, plain_json
 from kit.store import Store
 
 if TYPE_CHECKING:

@@ -164,14 +164,14 @@ def store_to_plan(path: Path) -> "Store":
 
 def say(text: str, *, err: bool = False, nl: bool = True) -> None:
     """Print text without the terminal escapes that a store, a file or a model may have put into it."""
-    from kit.report import plain
+    from kit.report.escapes import plain
 
     typer.echo(plain(text), err=err, nl=nl)
 
 
 def say_json(document: Any, indent: int | None = 1) -> None:
     """Print one JSON document, with its control characters escaped as in JSON."""
-    from kit.report import plain_json
+    from kit.report.escapes import plain_json
 
     typer.echo(plain_json(document, indent))
 
@@ -181,6 +181,6 @@ def say_error(text: str) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    from kit.report import plain
+    from kit.report.escapes import plain
 
     Console(stderr=True).print(Text.assemble(("error: ", "bold red"), plain(text)), soft_wrap=True)

@@ -68,7 +68,7 @@ def evolve(
     from kit.files.seeds import read_instructions, write_alpaca
     from kit.plan.adhoc import Workbench, check_sampling, check_seed
     from kit.records import Instruction, read_rows
-    from kit.report import plain
+    from kit.report.escapes import plain
 
     check_sampling(temperature, top_p, max_tokens, rounds)
     check_seed(seed)
@@ -106,7 +106,7 @@ def respond(
     from kit.files.seeds import read_instructions, write_alpaca
     from kit.plan.adhoc import Workbench, check_sampling, check_seed
     from kit.records import Pair, read_rows
-    from kit.report import plain
+    from kit.report.escapes import plain
 
     check_sampling(temperature, top_p, max_tokens)
     check_seed(seed)
@@ -151,7 +151,7 @@ def sft(
     from kit.catalogue.manifest import Lora, Sft
     from kit.files.seeds import read_pairs
     from kit.plan.adhoc import Workbench, check_seed, check_tuning
-    from kit.report import plain
+    from kit.report.escapes import plain
 
     check_tuning(
         learning_rate,
@@ -210,7 +210,7 @@ def answer(
     """A model + a benchmark's problems -> completions, greedy."""
     from kit import registry
     from kit.plan.adhoc import Workbench, benchmark_name, check_sampling, check_seed
-    from kit.report import plain
+    from kit.report.escapes import plain
 
     check_sampling(0.0, 1.0, max_tokens)
     check_seed(seed)
@@ -258,7 +258,8 @@ def grade(
     from kit.cli.graded import Graded
     from kit.files.completions import one_text_each, read_records
     from kit.plan.adhoc import Workbench, benchmark_name
-    from kit.report import plain, stored_results
+    from kit.report import stored_results
+    from kit.report.escapes import plain
     from kit.stages import only_file
     from kit.store import Store
 
@@ -358,7 +359,8 @@ def run_bench(
     """
     from rich.console import Console
 
-    from kit.report import plain, terminal
+    from kit.report import terminal
+    from kit.report.escapes import plain
     from kit.run.execute import execute
     from kit.run.launch import Options
     from kit.store import Store

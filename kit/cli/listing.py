@@ -46,7 +46,7 @@ def show_plan(console: "Console", plan: "Plan", store: "Store") -> None:
     """Print one line for each job of a plan, and one with the sums."""
     from rich.text import Text
 
-    from kit.report import plain
+    from kit.report.escapes import plain
 
     width = max((len(job.id) for job in plan.jobs.values()), default=0)
     for key, job in plan.jobs.items():
@@ -65,7 +65,7 @@ def print_unpinned_hashes(console: "Console", store: "Store", keys: "Iterable[st
     """Print the sha256 of each file that was fetched without one in its manifest; the artifacts' facts hold it."""
     from rich.text import Text
 
-    from kit.report import plain
+    from kit.report.escapes import plain
 
     for key in keys:
         artifact = store.get(key)
@@ -85,7 +85,7 @@ def print_choices(console: "Console", plan: "Plan", *, auto: bool) -> None:
     """Print the scale, if this machine chose it, and the notes of the plan."""
     from rich.text import Text
 
-    from kit.report import plain
+    from kit.report.escapes import plain
 
     if auto:
         reason = "no GPU here" if plan.scale == "smoke" else "the largest that this machine holds"

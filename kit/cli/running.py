@@ -99,7 +99,8 @@ def run_plan(
     """Plan, ask for confirmation if it is expensive, run, and print every table; exit 1 if a job failed."""
     from rich.text import Text
 
-    from kit.report import make_grid, plain, terminal
+    from kit.report import make_grid, terminal
+    from kit.report.escapes import plain
     from kit.run.execute import execute
     from kit.run.launch import Options
     from kit.store import Store
@@ -157,7 +158,7 @@ def print_interrupted(console: "Console", plan: "Plan", outcome: "Outcome") -> N
     """Print which jobs an earlier run had left half-written."""
     from rich.text import Text
 
-    from kit.report import plain
+    from kit.report.escapes import plain
 
     if outcome.interrupted:
         ids = plain(", ".join(plan.jobs[key].id for key in outcome.interrupted))

@@ -83,7 +83,8 @@ def report(
 ) -> None:
     """Print tables from what the store has, or draw figures."""
     from kit.plan.planning import plan_tables
-    from kit.report import as_csv, as_json, make_grid, markdown, terminal
+    from kit.report import make_grid, terminal
+    from kit.report.formats import as_csv, as_json, markdown
 
     if format not in FORMATS:
         raise RequestError(f"--format {one_line(format, 60)}: known: {', '.join(FORMATS)}")
