@@ -134,9 +134,9 @@ def eight_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("eight_gpus")
 def test_more_than_a_gpu_hour_needs_confirmation(kit: Kit, monkeypatch: pytest.MonkeyPatch):
-    from kit.run import execute as run
+    from kit.run import processes
 
-    monkeypatch.setattr(run, "command", lambda *_, **__: pytest.fail("a worker was started"))
+    monkeypatch.setattr(processes, "command", lambda *_, **__: pytest.fail("a worker was started"))
     monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 10**15}))
     monkeypatch.setattr(sys, "stdin", io.StringIO())
     code, _, err = kit("reproduce", "2", "--scale", "paper")
@@ -146,9 +146,9 @@ def test_more_than_a_gpu_hour_needs_confirmation(kit: Kit, monkeypatch: pytest.M
 
 
 def test_gpus_are_checked_before_anything_is_fetched(kit: Kit, monkeypatch: pytest.MonkeyPatch):
-    from kit.run import execute as run
+    from kit.run import processes
 
-    monkeypatch.setattr(run, "command", lambda *_, **__: pytest.fail("a worker was started"))
+    monkeypatch.setattr(processes, "command", lambda *_, **__: pytest.fail("a worker was started"))
     monkeypatch.setattr("kit.plan.planning.this_machine", lambda: Machine(gpus=0, gpu_memory_gib=0, memory_gib=24))
     code, _, err = kit("reproduce", "2", "--scale", "one-gpu", "--yes")
     assert code == 2

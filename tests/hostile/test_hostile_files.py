@@ -12,8 +12,7 @@ from kit.errors import KitError, RequestError, did_you_mean, one_line, shown
 from kit.files.completions import read_completions
 from kit.files.seeds import read_instructions
 from kit.records import Problem
-from kit.run import execute as run
-from kit.run import launch
+from kit.run import launch, processes
 from tests.test_bad_inputs import STARTS, folder, kit, refused
 
 __all__ = ["folder", "kit"]  # the fixtures: a folder with good files, and the command line
@@ -291,7 +290,7 @@ def test_numbers_are_printed_before_the_file_that_cannot_be_written(
         printed.append(capsys.readouterr().out)
         raise KitError(f"--out {out}: No space left on device; nothing was written there")
 
-    monkeypatch.setattr(run, "command", launch.command)
+    monkeypatch.setattr(processes, "command", launch.command)
     monkeypatch.setattr("kit.cli.files.place", full)
     code, message = kit("grade gsm8k --completions c.jsonl --data problems.jsonl --out g.jsonl")
     assert (code, message) == (1, "error: --out g.jsonl: No space left on device; nothing was written there\n")
