@@ -20,8 +20,8 @@ from typing import Any
 
 from kit.errors import KitError, RequestError
 from kit.models.files import read_json
+from kit.reading.jsonlines import BYTE_ORDER_MARK
 from kit.reading.textfiles import decode, read_bytes
-from kit.records import BYTE_ORDER_MARK
 
 CPU_S = 5
 """CPU seconds for one chat; a long one in the longest template there is takes some milliseconds."""
