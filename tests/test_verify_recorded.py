@@ -10,7 +10,7 @@ from rich.console import Console
 
 from kit import registry
 from kit.check import recorded, verify
-from kit.check.findings import named_cells
+from kit.check.findings import as_json, named_cells
 from kit.cli.tables import stored_tables
 from kit.errors import KitError
 from kit.plan import Plan
@@ -39,7 +39,7 @@ def test_the_printed_lines_at_the_papers_scale(tmp_path: Path):
         f"ok    direction table-2, qwen-2-7b-instruct - qwen-2-72b-instruct: {AHEAD}",
         "108 checks, 0 failed. The paper's tables are reproduced, as far as these checks go.",
     ]
-    assert json.loads(verify.as_json(plan, found))["passed"] is True
+    assert json.loads(as_json(plan.scale, list(plan.tables), found))["passed"] is True
 
 
 def fill(folder: Path, scale: str, number: Callable[[str, str], tuple[float, int]]) -> Store:
@@ -92,7 +92,7 @@ def test_recorded_values_are_matched(store: Store, manifests: Path):
     plan = plan_tables(["2"], "smoke")
     assert recorded.record(plan, store) == [manifests / "table-2.toml"]
     assert failures(store) == []
-    document = json.loads(verify.as_json(plan, verify.check(plan, store)))
+    document = json.loads(as_json(plan.scale, list(plan.tables), verify.check(plan, store)))
     assert (document["passed"], document["scale"], document["tables"]) == (True, "smoke", ["table-2"])
     assert "reproduced" not in json.dumps(document)
 

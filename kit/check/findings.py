@@ -1,10 +1,12 @@
-"""One check's outcome, and the names of the cells that it speaks of."""
+"""Outcomes of checks, the names of the cells that they speak of, and their JSON."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from kit.catalogue.axes import Coordinates
 from kit.report import Cell, Grid
+from kit.report.escapes import plain_json
 
 Place = tuple[frozenset[tuple[str, str | float]], str]
 """Place of a number in a table: its coordinates, and the metric's id."""
@@ -36,3 +38,21 @@ def named_cells(grid: Grid) -> Iterator[tuple[str, Cell]]:
     for line in grid.lines:
         for cell, column in zip(line.cells, grid.columns, strict=True):
             yield ", ".join([grid.name, *line.names(), column.name]), cell
+
+
+def as_json(scale: str | None, tables: Sequence[str], findings: Sequence[Any]) -> str:
+    """Return findings as one JSON document.
+
+    Args:
+        scale: the scale of the tables with results; ``None`` if there are none.
+        tables: full name of every table that was checked.
+        findings: :class:`Finding` of tables with results, :class:`kit.check.settings.Setting` of printed settings.
+    """
+    document = {
+        "schema": 1,
+        "scale": scale,
+        "tables": list(tables),
+        "passed": all(finding.passed for finding in findings),
+        "findings": [asdict(finding) for finding in findings],
+    }
+    return plain_json(document)

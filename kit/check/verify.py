@@ -6,7 +6,6 @@ a table: no more cells are off than chance allows, and the evolver that the pape
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from kit.check.findings import Finding
@@ -15,7 +14,7 @@ from kit.check.recorded import against_expected
 from kit.errors import KitError
 from kit.plan import Plan
 from kit.report import Grid, make_grid
-from kit.report.escapes import plain, plain_json
+from kit.report.escapes import plain
 from kit.store import Store
 
 if TYPE_CHECKING:
@@ -67,18 +66,6 @@ def alive(grid: Grid) -> Iterator[Finding]:
         detail = ", ".join(shown) or "no value"
         what = f"{grid.name}, {column.name}"
         yield Finding(check="alive", what=what, passed=bool(known) and not dead, detail=detail)
-
-
-def as_json(plan: Plan, findings: list[Finding]) -> str:
-    """Return the findings as one JSON document."""
-    document = {
-        "schema": 1,
-        "scale": plan.scale,
-        "tables": list(plan.tables),
-        "passed": all(finding.passed for finding in findings),
-        "findings": [asdict(finding) for finding in findings],
-    }
-    return plain_json(document)
 
 
 def show(console: "Console", plan: Plan, findings: list[Finding]) -> None:

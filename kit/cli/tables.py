@@ -183,6 +183,7 @@ def verify(
     from kit.check import recorded
     from kit.check import settings as settings_check
     from kit.check import verify as checks
+    from kit.check.findings import as_json
     from kit.plan.planning import plan_tables
 
     printed, computed = settings_check.split(tables or [])
@@ -198,11 +199,9 @@ def verify(
                 say(f"wrote {path}")
             return
         findings = checks.check(found, opened)
-    if json and printed:
+    if json:
         names = [*(found.tables if found else ()), *printed]
-        typer.echo(settings_check.as_json(found.scale if found else None, names, [*findings, *settings]))
-    elif json and found:
-        typer.echo(checks.as_json(found, findings))
+        typer.echo(as_json(found.scale if found else None, names, [*findings, *settings]))
     else:
         if found:
             checks.show(Console(), found, findings)
