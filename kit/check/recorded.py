@@ -16,7 +16,7 @@ from kit.plan import Plan
 from kit.reading.documents import Strict, read
 from kit.reading.values import MOST_ROWS
 from kit.records import Result
-from kit.report import Grid, make_grid
+from kit.report import Cell, Grid, make_grid
 from kit.store import Store
 
 RECORDED_DIGITS = 2
@@ -146,21 +146,9 @@ def record(plan: Plan, store: Store) -> list[Path]:
             f"# Written by `kit verify --record` at scale {grid.scale}; {_recorded_units(grid)}, units behind it.",
             "schema = 1",
             "cells = [",
+            *(_cell_line(what, cell) for what, cell in named_cells(grid) if not cell.is_blank),
+            "]",
         ]
-        for what, cell in named_cells(grid):
-            if cell.is_blank:
-                continue
-            if cell.result is None or cell.value is None:
-                raise KitError(f"{what}: not computed yet; only a whole table can be recorded")
-            at = ", ".join(
-                f"{toml(axis) if '.' in axis else axis} = {toml(value)}" for axis, value in cell.address.at.items()
-            )
-            column = toml(cell.address.column)
-            number = f"{cell.value:.{cell.measure.digits + RECORDED_DIGITS}f}"
-            named = cell.measure.unit == PERCENT
-            number = f"percent = {number}" if named else f"value = {number}, unit = {toml(cell.measure.unit)}"
-            lines.append(f"  {{ at = {{ {at} }}, column = {column}, {number}, n = {cell.result.n} }},")
-        lines.append("]")
         path = expected_path(grid)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -169,6 +157,21 @@ def record(plan: Plan, store: Store) -> list[Path]:
             raise KitError(f"{path}: {error.strerror}; nothing was recorded there") from error
         written.append(path)
     return written
+
+
+def _cell_line(what: str, cell: Cell) -> str:
+    """Return a cell's number as a line of a file of recorded values.
+
+    Raises:
+        KitError: it is not computed.
+    """
+    if cell.result is None or cell.value is None:
+        raise KitError(f"{what}: not computed yet; only a whole table can be recorded")
+    at = ", ".join(f"{toml(axis) if '.' in axis else axis} = {toml(value)}" for axis, value in cell.address.at.items())
+    column, unit = toml(cell.address.column), cell.measure.unit
+    number = f"{cell.value:.{cell.measure.digits + RECORDED_DIGITS}f}"
+    number = f"percent = {number}" if unit == PERCENT else f"value = {number}, unit = {toml(unit)}"
+    return f"  {{ at = {{ {at} }}, column = {column}, {number}, n = {cell.result.n} }},"
 
 
 def _recorded_units(grid: Grid) -> str:
