@@ -1,4 +1,4 @@
-"""What commands print of a plan: its scale and notes, one line a job, and estimates of time, disk and GPU-hours."""
+"""Lines printed of a plan: its scale and notes, one line a job, and estimates of time, disk and GPU-hours."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING

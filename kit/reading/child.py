@@ -24,7 +24,7 @@ class Child:
         environment: Mapping[str, str] | None = None,
         quiet: bool = False,
     ) -> None:
-        """Start the script.
+        """Start the script, with pipes for its messages and answers.
 
         Args:
             script: its file.

@@ -1,4 +1,4 @@
-"""Tables as Markdown, CSV and JSON."""
+"""Tables of results as Markdown, CSV and JSON."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""Which jobs share a worker, and in which order it does them."""
+"""Batches of jobs: those that share a worker, in the order in which it does them."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
