@@ -51,11 +51,17 @@ def test_a_process_that_ended_gives_no_answer(source: str, code: int, tmp_path: 
     assert (ended.end(), ended.end()) == (code, code)
 
 
-def test_the_last_line_that_it_printed_is_told(tmp_path: Path):
-    assert child(tmp_path, "import missing_module\n").last_error() == (
-        "ModuleNotFoundError: No module named 'missing_module'"
-    )
-    assert child(tmp_path, "").last_error() == "no message"
+SAID = {
+    "an error": ("import missing_module\n", "ModuleNotFoundError: No module named 'missing_module'"),
+    "nothing": ("", "no message"),
+}
+
+
+@pytest.mark.parametrize("source, line", SAID.values(), ids=list(SAID))
+def test_the_last_line_that_it_printed_is_told(source: str, line: str, tmp_path: Path):
+    ended = child(tmp_path, source)
+    assert ended.last_error() == line
+    ended.end()
 
 
 def test_a_process_that_is_busy_is_killed(tmp_path: Path):
