@@ -104,7 +104,7 @@ NAMES = {
         "answer gsm8k --model smollm2-135m-instruct --prompts opencompas --out o.jsonl",
         "no prompt pack named 'opencompas'; did you mean 'opencompass'?",
     ),
-    "report format": ("report 2 --format html", "--format html: known: terminal, markdown, csv, json"),
+    "report format": ("report 2 --format html", "--format html: known: terminal, markdown, csv, json, svg"),
     "manifest that is not there": (
         "run mine.toml",
         "mine.toml: No such file or directory",
