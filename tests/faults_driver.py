@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from kit import registry
 from kit.run import execute as run
-from kit.run import launch, worker
+from kit.run import launch, processes, worker
 from kit.stages import Context, Summary
 from kit.store import Job, Store
 
@@ -102,7 +102,7 @@ def main(words: list[str]) -> int:
     if words[0] == "worker":
         registry.load = stage
         return worker.main(words[1:])
-    vars(run)["command"] = command
+    vars(processes)["command"] = command
     root = Path(words[1])
     planned = jobs(os.environ.get("FAULTS_FAIL", ""))
     outcome = run.execute(planned, Store.open(root), launch.Options(store=root.resolve()), say)

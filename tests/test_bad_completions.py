@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from kit.run import execute as run
-from kit.run import launch
+from kit.run import launch, processes
 from tests.test_bad_inputs import PROBLEMS, folder, kit, lines, refused
 
 __all__ = ["folder", "kit"]  # the fixtures: a folder with good files, and the command line
@@ -147,7 +146,7 @@ def test_kwargs_that_the_official_checker_cannot_take(
     folder: Path, kit: Callable[[str], tuple[int, str]], monkeypatch: pytest.MonkeyPatch
 ):
     # ended in a traceback
-    monkeypatch.setattr(run, "command", launch.command)  # the checker alone knows, and the job has it
+    monkeypatch.setattr(processes, "command", launch.command)  # the checker alone knows, and the job has it
     row = {"key": 7, "prompt": "p", "instruction_id_list": ["punctuation:no_comma"], "kwargs": [{"commas": 1}]}
     (folder / "data.jsonl").write_text(lines([row]), encoding="utf-8")
     (folder / "c.jsonl").write_text(lines([{"key": 7, "output": "1"}]), encoding="utf-8")

@@ -10,7 +10,7 @@ import pytest
 
 from kit.cli import main
 from kit.plan.adhoc import chat_format
-from kit.run import execute as run
+from kit.run import processes
 
 MANIFEST = (Path(__file__).parent / "data" / "mine.toml").read_text(encoding="utf-8")
 TWO_SEEDS = [{"instruction": "Name a colour."}, {"instruction": "Count to three."}]
@@ -33,7 +33,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "problems.jsonl").write_text(lines(PROBLEMS), encoding="utf-8")
     (tmp_path / "done.txt").write_text("", encoding="utf-8")
     (tmp_path / "base").mkdir()
-    monkeypatch.setattr(run, "command", lambda *_, **__: pytest.fail("a worker was started"))
+    monkeypatch.setattr(processes, "command", lambda *_, **__: pytest.fail("a worker was started"))
     return tmp_path
 
 
@@ -104,7 +104,7 @@ NAMES = {
         "answer gsm8k --model smollm2-135m-instruct --prompts opencompas --out o.jsonl",
         "no prompt pack named 'opencompas'; did you mean 'opencompass'?",
     ),
-    "report format": ("report 2 --format html", "--format html: known: terminal, markdown, csv, json"),
+    "report format": ("report 2 --format html", "--format html: known: terminal, markdown, csv, json, svg"),
     "manifest that is not there": (
         "run mine.toml",
         "mine.toml: No such file or directory",

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kit.cli import main
-from kit.run import execute as run
+from kit.run import processes
 
 MANIFEST = (Path(__file__).parent / "data" / "mine.toml").read_text(encoding="utf-8")
 SEEDS = json.dumps([{"instruction": "Name a colour."}])
@@ -24,7 +24,7 @@ def refused(
     """The message that `kit run my.toml` ends with, for a text of my.toml."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "seeds.json").write_text(SEEDS, encoding="utf-8")
-    monkeypatch.setattr(run, "command", lambda *_, **__: pytest.fail("a worker was started"))
+    monkeypatch.setattr(processes, "command", lambda *_, **__: pytest.fail("a worker was started"))
     monkeypatch.setattr(sys, "argv", ["kit", "run", "my.toml", "--store", "store"])
 
     def call(text: str | bytes) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from kit.cli import files, listing, main, outcomes
+from kit.cli import listing, main, outcomes, placing
 from kit.errors import KitError
 from kit.plan.planning import Machine, plan_tables
 from kit.store import Job, Store
@@ -134,9 +134,9 @@ def eight_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("eight_gpus")
 def test_more_than_a_gpu_hour_needs_confirmation(kit: Kit, monkeypatch: pytest.MonkeyPatch):
-    from kit.run import execute as run
+    from kit.run import processes
 
-    monkeypatch.setattr(run, "command", lambda *_, **__: pytest.fail("a worker was started"))
+    monkeypatch.setattr(processes, "command", lambda *_, **__: pytest.fail("a worker was started"))
     monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 10**15}))
     monkeypatch.setattr(sys, "stdin", io.StringIO())
     code, _, err = kit("reproduce", "2", "--scale", "paper")
@@ -146,9 +146,9 @@ def test_more_than_a_gpu_hour_needs_confirmation(kit: Kit, monkeypatch: pytest.M
 
 
 def test_gpus_are_checked_before_anything_is_fetched(kit: Kit, monkeypatch: pytest.MonkeyPatch):
-    from kit.run import execute as run
+    from kit.run import processes
 
-    monkeypatch.setattr(run, "command", lambda *_, **__: pytest.fail("a worker was started"))
+    monkeypatch.setattr(processes, "command", lambda *_, **__: pytest.fail("a worker was started"))
     monkeypatch.setattr("kit.plan.planning.this_machine", lambda: Machine(gpus=0, gpu_memory_gib=0, memory_gib=24))
     code, _, err = kit("reproduce", "2", "--scale", "one-gpu", "--yes")
     assert code == 2
@@ -220,7 +220,7 @@ def test_commands_on_own_files_count_texts_that_were_cut(kit: Kit, tmp_path: Pat
         "",
     )
     facts = {"examples": 9, "steps": 3, "loss_first": 2.5, "loss_last": 0.25, "truncated": 2}
-    assert files.trained(facts | {"dropped": {"no room": 1, "empty": 0}, "empty_responses": 0}, 2048) == (
+    assert outcomes.trained(facts | {"dropped": {"no room": 1, "empty": 0}, "empty_responses": 0}, 2048) == (
         "tuned on 9 pairs in 3 steps, loss 2.500 to 0.250, 2 cut at 2,048 tokens (--max-length), 1 left out: no room"
     )
 
@@ -282,6 +282,6 @@ def test_a_full_disk_while_out_is_written(tmp_path: Path):
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
     with pytest.raises(KitError) as error:
-        files.place(tmp_path / "o.json", full)
+        placing.place(tmp_path / "o.json", full)
     assert str(error.value) == f"--out {tmp_path}/o.json: No space left on device; nothing was written there"
     assert list(tmp_path.iterdir()) == []

@@ -10,7 +10,8 @@ import pytest
 
 from kit.cli import main
 from kit.records import Grade, read_rows
-from kit.run import execute as run
+from kit.run import processes
+from kit.run.launch import Shape
 from kit.store import Artifact, Store
 
 Kit = Callable[[str], tuple[int, str, str]]
@@ -49,7 +50,7 @@ def test_a_grading_is_stored_and_not_repeated(kit: Kit, monkeypatch: pytest.Monk
     assert Path("g.jsonl").read_bytes() == (artifact.folder / "grades.jsonl").read_bytes()
     assert [grade.id for grade in read_rows(Path("g.jsonl"), Grade)] == ["0", "1", "2"]
     shutil.move("c.jsonl", "moved.jsonl")
-    monkeypatch.setattr(run, "command", lambda *_, **__: pytest.fail("a worker was started"))
+    monkeypatch.setattr(processes, "command", lambda *_, **__: pytest.fail("a worker was started"))
     code, again, errors = kit("grade gsm8k --completions moved.jsonl --data problems.jsonl")
     assert (code, again) == (0, printed)
     assert [line.split()[0] for line in errors.splitlines()] == ["cached"] * 3
@@ -77,17 +78,17 @@ def test_code_is_run_in_the_workers_sandbox(kit: Kit):
 
 def test_an_interrupted_grading_is_continued(kit: Kit, monkeypatch: pytest.MonkeyPatch):
     """By then the data and the completions are stored; the same command does the rest."""
-    real = run.command
+    real = processes.command
 
-    def until_graded(shape: run.Shape, *args: object, **fields: object) -> list[str]:
+    def until_graded(shape: Shape, *args: object, **fields: object) -> list[str]:
         if shape.kind.untrusted:
             raise KeyboardInterrupt
         return real(shape, *args, **fields)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(run, "command", until_graded)
+    monkeypatch.setattr(processes, "command", until_graded)
     words = "grade gsm8k --completions c.jsonl --data problems.jsonl"
     assert kit(words)[0] == 130
-    monkeypatch.setattr(run, "command", real)
+    monkeypatch.setattr(processes, "command", real)
     code, printed, errors = kit(words)
     assert (code, printed.split()[:5]) == (0, ["gsm8k", "2", "of", "3", "items"])
     assert [line.split()[0] for line in errors.splitlines()] == ["cached", "cached", "done"]

@@ -14,7 +14,7 @@ from kit.errors import RequestError
 from kit.plan import Plan
 from kit.plan.planner import Planner
 from kit.plan.planning import locks
-from kit.run import execute as run
+from kit.run import batches
 from kit.run.worker import JobContext
 
 CATALOGUE = Catalogue(manifests_folder())
@@ -57,7 +57,7 @@ def test_the_base_answers_with_the_adapter_beside_it():
 def test_a_base_is_opened_once():
     plan = planned(LORA)
     answers = [key for key, job in plan.jobs.items() if job.stage == "answer"]
-    order = [plan.jobs[key].inputs["model"] for key in run.order_by_model(answers, plan.jobs)]
+    order = [plan.jobs[key].inputs["model"] for key in batches.order_by_model(answers, plan.jobs)]
     starts = [model for number, model in enumerate(order) if number == 0 or order[number - 1] != model]
     assert len(starts) == len(set(order)) == len({point.setting.base for point in LORA})
 

@@ -13,7 +13,7 @@ from kit.errors import RequestError
 from kit.plan import Plan
 from kit.plan.planner import make_plan
 from kit.plan.planning import Machine, check_machine, largest_scale, locks, plan_manifest, plan_tables
-from kit.run import execute as run
+from kit.run import batches
 from kit.run.launch import Shape
 from kit.store import Store
 from tests.test_plan import ROOT, planned, stage
@@ -230,7 +230,7 @@ def test_a_worker_opens_each_model_as_few_times_as_possible(scale: str, tmp_path
     plan = planned("2", scale)
     pending = dict(plan.jobs)
     opened: dict[str, list[str]] = {}
-    while batch := run.next_batch(pending, plan.jobs, store):
+    while batch := batches.next_batch(pending, plan.jobs, store):
         shape, keys = batch
         assert all(Shape.of(plan.jobs[key]) == shape for key in keys)
         models = [plan.jobs[key].inputs.get("model", "") for key in keys]

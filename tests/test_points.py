@@ -17,7 +17,8 @@ from kit.errors import RequestError
 from kit.plan import Plan
 from kit.plan.planning import plan_manifest
 from kit.reading.documents import parse
-from kit.report import as_csv, make_grid, markdown, terminal
+from kit.report import make_grid, terminal
+from kit.report.formats import as_csv, markdown
 from kit.run.worker import JobContext, run_job
 from kit.store import Store
 from tests import tiny_model

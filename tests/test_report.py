@@ -8,7 +8,9 @@ from rich.console import Console
 from kit.catalogue.views import Column, Table
 from kit.plan import CellAddress
 from kit.records import Result
-from kit.report import Cell, Grid, Line, as_csv, as_json, markdown, mean_of, one_line, plain, terminal
+from kit.report import Cell, Grid, Line, mean_of, terminal
+from kit.report.escapes import plain
+from kit.report.formats import as_csv, as_json, markdown, one_line
 from kit.run.execute import Outcome
 from kit.store import Job
 

@@ -11,7 +11,7 @@ import pytest
 from kit import registry
 from kit.engines import EngineSettings
 from kit.errors import KitError
-from kit.run import events
+from kit.run import batches, events, processes
 from kit.run import execute as run
 from kit.run.launch import Options
 from kit.run.worker import JobContext, run_job
@@ -240,7 +240,7 @@ def test_a_sent_event_is_parsed_back():
 
 
 def test_a_plan_with_everything_cached_starts_no_worker(store: Store, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(run, "command", lambda *_, **__: pytest.fail("a worker was started"))
+    monkeypatch.setattr(processes, "command", lambda *_, **__: pytest.fail("a worker was started"))
     made = job("fetch", "x")
     with store.scratch(made.key) as out:
         store.commit(made, out, rows=5, facts={}, provenance={})
@@ -256,7 +256,7 @@ def test_a_plan_with_everything_cached_starts_no_worker(store: Store, monkeypatc
 def test_jobs_of_one_model_stand_together(order: tuple[int, ...]):
     made = [job("evolve", str(n), {"model": "ab"[n % 2]}) for n in range(4)]
     jobs = {made[n].key: made[n] for n in order}
-    models = [jobs[key].inputs["model"] for key in run.order_by_model(list(jobs), jobs)]
+    models = [jobs[key].inputs["model"] for key in batches.order_by_model(list(jobs), jobs)]
     assert models in (["a", "a", "b", "b"], ["b", "b", "a", "a"])
 
 
@@ -265,7 +265,7 @@ def test_a_model_that_waits_for_another_comes_after_it():
     second = job("respond", "2", {"model": "b", "instructions": first.key})
     third = job("respond", "3", {"model": "b"})
     jobs = {made.key: made for made in (third, second, first)}
-    assert [jobs[key].id for key in run.order_by_model(list(jobs), jobs)] == ["evolve/1", "respond/3", "respond/2"]
+    assert [jobs[key].id for key in batches.order_by_model(list(jobs), jobs)] == ["evolve/1", "respond/3", "respond/2"]
 
 
 def run_printed(
@@ -278,7 +278,7 @@ def run_printed(
     """Run jobs with workers that print this text and end."""
     (store.root / "text").write_text(text, errors="surrogateescape")
     script = "import sys; sys.stdout.buffer.write(open(sys.argv[1], 'rb').read())"
-    monkeypatch.setattr(run, "command", lambda *_, **__: [sys.executable, "-c", script, str(store.root / "text")])
+    monkeypatch.setattr(processes, "command", lambda *_, **__: [sys.executable, "-c", script, str(store.root / "text")])
     monkeypatch.setattr(run, "check_installed", lambda *_: None)
     return run.execute({made.key: made for made in jobs}, store, Options(store=store.root), listen)
 

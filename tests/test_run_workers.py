@@ -12,7 +12,8 @@ import pytest
 from kit.containers import Containers, Image
 from kit.errors import RequestError
 from kit.run import execute as run
-from kit.run.launch import Options
+from kit.run import processes
+from kit.run.launch import Options, Shape
 from kit.store import Job, Store
 from kit.workers import KINDS
 from tests.test_run import DONE, PROGRESS, job, marked, store
@@ -41,19 +42,19 @@ def test_a_folder_name_that_a_runtime_can_not_take_is_refused(runtime: str, name
 def test_a_container_ends_with_a_client_that_is_killed_or_hangs(monkeypatch: pytest.MonkeyPatch):
     # a container went on after kill -9 of its client, and after the ten seconds that a deaf one was given
     ended: list[str] = []
-    monkeypatch.setattr(run, "end_container", lambda runtime, name: ended.append(name))
+    monkeypatch.setattr(processes, "end_container", lambda runtime, name: ended.append(name))
     process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], text=True, start_new_session=True)
     process.kill()
-    run._end_process(process, "podman", "kit-1")
+    processes.end_process(process, "podman", "kit-1")
     assert (ended, process.returncode) == (["kit-1"], -9)
     process = subprocess.Popen([sys.executable, "-c", ""], text=True, start_new_session=True)
     process.wait()  # a busy machine may take more than the ten seconds to start and end a Python
-    run._end_process(process, "podman", "kit-2")
+    processes.end_process(process, "podman", "kit-2")
     assert ended == ["kit-1"]
 
 
 def test_the_time_limit_of_grading_grows_with_its_rows(tmp_path: Path):
-    shape = run.Shape(kind=KINDS["sandbox"], environment="grade", world=1)
+    shape = Shape(kind=KINDS["sandbox"], environment="grade", world=1)
     options = Options(store=Path("store"), containers=Containers(runtime="docker", images={"grade": IMAGE}))
     store = Store.open(tmp_path)
     jobs = []
@@ -63,9 +64,9 @@ def test_the_time_limit_of_grading_grows_with_its_rows(tmp_path: Path):
             store.commit(made, out, rows=count, facts={}, provenance={})
         # "all rows" is None in a manifest: int(None) ended every run in containers at the scales that mean it
         jobs.append(dataclasses.replace(job("grade", str(count), rows=None), inputs={"completions": made.key}))
-    limits = run.Limits.for_worker(shape, jobs, options, store)
+    limits = processes.Limits.for_worker(shape, jobs, options, store)
     assert (limits.wall_s, limits.rows) == (2 * 900 + 664 * 120, 664)
-    assert run.Limits.for_worker(shape, jobs, Options(store=Path("store")), store).wall_s == 0
+    assert processes.Limits.for_worker(shape, jobs, Options(store=Path("store")), store).wall_s == 0
 
 
 # Kind, whether it runs in containers -> memory, seconds and rows that its worker is held to: 900 + 164 * 120 s.
@@ -87,8 +88,8 @@ def test_limits_of_a_worker(kind: str, contained: bool, wanted: tuple[str, float
         store.commit(answers, out, rows=164, facts={}, provenance={})
     made = dataclasses.replace(job("grade", "x"), inputs={"completions": answers.key, "data": "d" * 64})
     containers = Containers(runtime="docker", images={"grade": IMAGE}, memory_cap="3g") if contained else None
-    shape = run.Shape(kind=KINDS[kind], environment="grade", world=1)
-    limits = run.Limits.for_worker(shape, [made], Options(store=store.root, containers=containers), store)
+    shape = Shape(kind=KINDS[kind], environment="grade", world=1)
+    limits = processes.Limits.for_worker(shape, [made], Options(store=store.root, containers=containers), store)
     assert (limits.memory, limits.wall_s, limits.rows) == wanted
 
 
@@ -125,7 +126,7 @@ def test_handling_of_an_event(
     taken = Taken(store)
     whole = run.Run({made.key: made}, store, Options(store=store.root), lambda kind, *_: reported.append(kind))
     whole.pending[made.key] = made
-    worker = run.Worker(whole, [made.key], taken if contained else None, run.Limits())  # type: ignore[arg-type]
+    worker = run.Worker(whole, [made.key], taken if contained else None, processes.Limits())  # type: ignore[arg-type]
     worker.handle({**event, "key": made.key})
     assert (len(taken.keys), worker.ended_one, reported) == wanted
     assert store.has(made.key) == bool(wanted[0])
@@ -147,7 +148,7 @@ def test_the_job_that_fails_when_its_worker_ends(begun: list[str], ended: list[s
     keys = {name: made.key for name, made in jobs.items()}
     whole = run.Run({made.key: made for made in jobs.values()}, store, Options(store=store.root), lambda *_: None)
     whole.pending.update(whole.jobs)
-    worker = run.Worker(whole, list(whole.jobs), None, run.Limits())
+    worker = run.Worker(whole, list(whole.jobs), None, processes.Limits())
     lines = [marked({"event": "start", "key": keys[name]}) for name in begun]
     list(worker.events(io.StringIO("".join(lines))))
     for name in ended:

@@ -9,8 +9,8 @@ import pytest
 
 from kit.catalogue import paper
 from kit.catalogue.manifest import Claim
-from kit.check import verify
-from kit.check.verify import Finding, named_cells
+from kit.check import printed, recorded, verify
+from kit.check.findings import Finding, named_cells
 from kit.plan import CellAddress
 from kit.plan.planning import plan_tables
 from kit.records import Result
@@ -29,7 +29,7 @@ PAPER = {
 
 @pytest.mark.parametrize("reference, value, n, tolerance", PAPER.values(), ids=list(PAPER))
 def test_tolerance_to_the_paper(reference: float, value: float, n: int, tolerance: float):
-    assert verify.paper_tolerance(reference, value, n) == pytest.approx(tolerance)
+    assert printed.paper_tolerance(reference, value, n) == pytest.approx(tolerance)
 
 
 # P(more than k of n are off) at 0.05 a cell; from 96 on k = 10: 0.0086, k = 9: 0.0219
@@ -41,7 +41,7 @@ def test_cells_that_may_be_off(cells: int, allowed: int):
     def more(off: int) -> float:
         return sum(math.comb(cells, k) * 0.05**k * 0.95 ** (cells - k) for k in range(off + 1, cells + 1))
 
-    assert verify.allowed_off(cells) == allowed
+    assert printed.allowed_off(cells) == allowed
     assert more(allowed) < 0.01
     assert allowed == 0 or more(allowed - 1) > 0.01
 
@@ -49,7 +49,7 @@ def test_cells_that_may_be_off(cells: int, allowed: int):
 @pytest.mark.parametrize("n, flips", {1: 1, 12: 1, 16: 1, 99: 1, 100: 2, 350: 7, 541: 10}.items())
 def test_units_that_may_differ_on_another_cpu(n: int, flips: int):
     # one binomial standard error was allowed: two units of 16, in each cell
-    assert verify.allowed_flips(n) == flips
+    assert recorded.allowed_flips(n) == flips
 
 
 SCALES = ["smoke", "mini", "one-gpu", "paper"]
@@ -73,9 +73,9 @@ def test_only_the_papers_scale_is_called_reproduced(scale: str, findings: list[F
 
 def test_a_scale_without_recorded_values_is_not_called_equal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     # "no values are recorded for scale mini" was read as a value that was recorded, and the scale said to give it
-    monkeypatch.setattr(verify, "expected_path", lambda grid: tmp_path / "none.toml")
+    monkeypatch.setattr(recorded, "expected_path", lambda grid: tmp_path / "none.toml")
     plan = plan_tables(["2"], "mini")
-    found = list(verify.against_expected(make_grid("table-2", plan, Store(tmp_path))))
+    found = list(recorded.against_expected(make_grid("table-2", plan, Store(tmp_path))))
     assert [(finding.passed, finding.detail) for finding in found] == [
         (True, "no values are recorded for scale mini; `kit verify --record` writes them")
     ]
@@ -91,11 +91,11 @@ Numbers = Callable[[CellAddress, float], float | None]
 def at_papers_scale(name: str, numbers: Numbers) -> Grid:
     """Return a table of the paper's scale; ``numbers`` gives each cell's percent from the paper's, or None."""
     plan = plan_tables([name], "paper")
-    printed = paper.table(name)
-    n = {column.id: column.n or 0 for column in printed.column}
+    papers = paper.table(name)
+    n = {column.id: column.n or 0 for column in papers.column}
     cells = []
     for address in plan.cells[name]:
-        reference = printed.cell(address.at, address.column)
+        reference = papers.cell(address.at, address.column)
         assert isinstance(reference, float)
         percent = numbers(address, reference)
         result = None
@@ -144,7 +144,7 @@ def swapped(name: str) -> Numbers:
 
 def judged(grid: Grid) -> tuple[list[Finding], list[str]]:
     """Return every finding, and the lines of those on the whole table."""
-    found = list(verify.against_paper(grid))
+    found = list(printed.against_paper(grid))
     lines = [f"{finding.passed}: {finding.check}: {finding.detail}" for finding in found if finding.check != "cell"]
     return found, lines
 
@@ -221,9 +221,9 @@ def test_a_mean_difference_by_hand():
         lead = leads.get((str(address.at["base"]), address.column))
         return None if lead is None else 10.0 + lead * (address.at["evolver"] == SMALL)
 
-    differences, paper_differences = verify.mean_differences(at_papers_scale("table-2", numbers), CLAIM)
+    differences, paper_differences = printed.mean_differences(at_papers_scale("table-2", numbers), CLAIM)
     assert sorted(differences) == pytest.approx([2, 6])
-    assert verify.mean_and_stderr(differences) == pytest.approx((4, 2))
+    assert printed.mean_and_stderr(differences) == pytest.approx((4, 2))
     # the paper's, over the same cells
     addresses = {(c.address.at["evolver"], c.address.at["base"], c.address.column): c for _, c in named_cells(grid)}
     gaps = {key: (addresses[SMALL, *key].reference or 0) - (addresses[LARGE, *key].reference or 0) for key in leads}
@@ -233,11 +233,11 @@ def test_a_mean_difference_by_hand():
 
 def test_a_table_whose_names_drifted_is_not_reproduced(monkeypatch: pytest.MonkeyPatch):
     # a cell without a reference was skipped: with all of them skipped the table was "reproduced"
-    printed = paper.table("table-2")
-    rows = [row.model_copy(update={"model": f"{row.model}-base"}) for row in printed.row]
-    monkeypatch.setattr(paper, "table", lambda name: printed.model_copy(update={"row": rows}))
+    papers = paper.table("table-2")
+    rows = [row.model_copy(update={"model": f"{row.model}-base"}) for row in papers.row]
+    monkeypatch.setattr(paper, "table", lambda name: papers.model_copy(update={"row": rows}))
     plan = plan_tables(["2"], "paper")
-    found = list(verify.against_paper(make_grid("table-2", plan, Store(Path("nowhere")))))
+    found = list(printed.against_paper(make_grid("table-2", plan, Store(Path("nowhere")))))
     assert {finding.detail for finding in found if finding.check == "cell"} == {
         "manifests/paper/table-2.toml has no such cell: a name has changed"
     }
@@ -248,11 +248,11 @@ def test_a_table_whose_names_drifted_is_not_reproduced(monkeypatch: pytest.Monke
 
 
 def test_cells_that_the_paper_leaves_blank_are_not_required(monkeypatch: pytest.MonkeyPatch):
-    printed = paper.table("table-2")
-    first = {name: value for name, value in printed.row[0].values.items() if name != "mbpp"} | {"math": "-"}
-    rows = [printed.row[0].model_copy(update={"values": first}), *printed.row[1:]]
-    monkeypatch.setattr(paper, "table", lambda name: printed.model_copy(update={"row": rows}))
-    found = verify.against_paper(make_grid("table-2", plan_tables(["2"], "paper"), Store(Path("nowhere"))))
+    papers = paper.table("table-2")
+    first = {name: value for name, value in papers.row[0].values.items() if name != "mbpp"} | {"math": "-"}
+    rows = [papers.row[0].model_copy(update={"values": first}), *papers.row[1:]]
+    monkeypatch.setattr(paper, "table", lambda name: papers.model_copy(update={"row": rows}))
+    found = printed.against_paper(make_grid("table-2", plan_tables(["2"], "paper"), Store(Path("nowhere"))))
     assert [finding.check for finding in found] == ["paper", "direction"]
 
 
@@ -283,4 +283,4 @@ def test_the_papers_own_numbers_are_reproduced_where_rows_are_not_bases(name: st
 def test_a_users_own_table_is_compared_with_nothing():
     grid = at_papers_scale("table-2", as_printed)
     own = dataclasses.replace(grid, name="own", table=dataclasses.replace(grid.table, paper=None))
-    assert list(verify.against_paper(own)) == []
+    assert list(printed.against_paper(own)) == []

@@ -8,8 +8,8 @@ import pytest
 from kit.catalogue import Catalogue, manifests_folder, paper
 from kit.catalogue.manifest import Claim
 from kit.catalogue.views import Column, Table
-from kit.check import verify
-from kit.check.verify import Expected, ExpectedCell
+from kit.check import printed, recorded, verify
+from kit.check.recorded import Expected, ExpectedCell
 from kit.errors import RequestError
 from kit.measures import Measure
 from kit.plan import CellAddress
@@ -45,7 +45,7 @@ TOLERANCES = {
 
 @pytest.mark.parametrize("measure, ours, reference, tolerance", TOLERANCES.values(), ids=list(TOLERANCES))
 def test_tolerance_to_the_paper(measure: Measure, ours: Result, reference: float, tolerance: float):
-    assert verify.cell_tolerance(reference, ours, measure) == pytest.approx(tolerance)
+    assert printed.cell_tolerance(reference, ours, measure) == pytest.approx(tolerance)
 
 
 RECORDED = {
@@ -64,9 +64,9 @@ RECORDED = {
 }
 
 
-@pytest.mark.parametrize("measure, ours, recorded, passed, how_far", RECORDED.values(), ids=list(RECORDED))
-def test_what_was_recorded(measure: Measure, ours: Result, recorded: float, passed: bool, how_far: str):
-    assert verify.close_to_recorded(ours, measure, recorded) == (passed, how_far)
+@pytest.mark.parametrize("measure, ours, before, passed, how_far", RECORDED.values(), ids=list(RECORDED))
+def test_what_was_recorded(measure: Measure, ours: Result, before: float, passed: bool, how_far: str):
+    assert recorded.close_to_recorded(ours, measure, before) == (passed, how_far)
 
 
 CELL = 'at = { base = "b" }, column = "m", n = 4'
@@ -97,9 +97,9 @@ def test_a_recorded_cell_has_one_number(numbers: str):
 
 def test_a_number_of_another_unit_is_not_compared():
     wanted = ExpectedCell(at={}, column="m", value=6.0, unit="points", n=100)
-    assert verify.other_basis(result(6.0), POINTS, wanted) is None
-    assert verify.other_basis(result(6.0), FRACTION, wanted) == "; in no unit, recorded in points"
-    assert verify.other_basis(result(6.0, n=99), POINTS, wanted) == "; over 99 units, recorded over 100"
+    assert recorded.other_basis(result(6.0), POINTS, wanted) is None
+    assert recorded.other_basis(result(6.0), FRACTION, wanted) == "; in no unit, recorded in points"
+    assert recorded.other_basis(result(6.0, n=99), POINTS, wanted) == "; over 99 units, recorded over 100"
 
 
 CLAIM = Claim(better={"evolver": "small"}, worse={"evolver": "big"}, over="base")
@@ -133,7 +133,7 @@ def grid(columns: tuple[Measure, ...], value: float | None = None) -> Grid:
 def test_a_claim_is_judged_unit_by_unit():
     # shares: leads of 2 and 4 points, mean 3, error sqrt(2) / sqrt(2) = 1; ratings: 1 and 3, mean 2, error 1
     both = grid((SHARE, POINTS))
-    shares, ratings = (verify.direction(both, CLAIM, unit) for unit in both.units())
+    shares, ratings = (printed.direction(both, CLAIM, unit) for unit in both.units())
     assert (shares.passed, shares.what, shares.detail) == (
         True,
         "t, small - big, percent",
@@ -209,8 +209,8 @@ def test_kit_grade_prints_each_kind():
 def test_the_paper_prints_in_the_units_of_the_measures(name: str):
     table = plan_tables([name], "smoke").tables[name]
     assert table.paper
-    printed = {column.id: column.unit for column in paper.table(table.paper).column}
-    assert [(column.id, column.measure.unit) for column in table.columns] == list(printed.items())
+    units = {column.id: column.unit for column in paper.table(table.paper).column}
+    assert [(column.id, column.measure.unit) for column in table.columns] == list(units.items())
 
 
 def test_the_recorded_file_of_the_tree_is_read():

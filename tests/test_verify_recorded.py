@@ -9,8 +9,8 @@ import pytest
 from rich.console import Console
 
 from kit import registry
-from kit.check import verify
-from kit.check.verify import named_cells
+from kit.check import recorded, verify
+from kit.check.findings import as_json, named_cells
 from kit.cli.tables import stored_tables
 from kit.errors import KitError
 from kit.plan import Plan
@@ -39,7 +39,7 @@ def test_the_printed_lines_at_the_papers_scale(tmp_path: Path):
         f"ok    direction table-2, qwen-2-7b-instruct - qwen-2-72b-instruct: {AHEAD}",
         "108 checks, 0 failed. The paper's tables are reproduced, as far as these checks go.",
     ]
-    assert json.loads(verify.as_json(plan, found))["passed"] is True
+    assert json.loads(as_json(plan.scale, list(plan.tables), found))["passed"] is True
 
 
 def fill(folder: Path, scale: str, number: Callable[[str, str], tuple[float, int]]) -> Store:
@@ -84,21 +84,21 @@ def failures(store: Store) -> list[str]:
 @pytest.fixture
 def manifests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder for recorded values, used instead of the kit's."""
-    monkeypatch.setattr(verify, "expected_path", lambda grid: tmp_path / "expected" / f"{grid.name}.toml")
+    monkeypatch.setattr(recorded, "expected_path", lambda grid: tmp_path / "expected" / f"{grid.name}.toml")
     return tmp_path / "expected"
 
 
 def test_recorded_values_are_matched(store: Store, manifests: Path):
     plan = plan_tables(["2"], "smoke")
-    assert verify.record(plan, store) == [manifests / "table-2.toml"]
+    assert recorded.record(plan, store) == [manifests / "table-2.toml"]
     assert failures(store) == []
-    document = json.loads(verify.as_json(plan, verify.check(plan, store)))
+    document = json.loads(as_json(plan.scale, list(plan.tables), verify.check(plan, store)))
     assert (document["passed"], document["scale"], document["tables"]) == (True, "smoke", ["table-2"])
     assert "reproduced" not in json.dumps(document)
 
 
 def test_a_number_outside_its_tolerance(store: Store, manifests: Path):
-    verify.record(plan_tables(["2"], "smoke"), store)
+    recorded.record(plan_tables(["2"], "smoke"), store)
     path = manifests / "table-2.toml"
     at = 'at = { seeds = "gsm8k-train", evolver = "qwen-2-7b-instruct", base = "llama-3-8b" }'
     name = f'{at}, column = "gsm8k", percent = '
@@ -113,7 +113,7 @@ def test_a_number_outside_its_tolerance(store: Store, manifests: Path):
 
 def test_an_artifact_that_was_changed(store: Store, manifests: Path):
     plan = plan_tables(["2"], "smoke")
-    verify.record(plan, store)
+    recorded.record(plan, store)
     job = next(job for job in plan.jobs.values() if job.stage == "grade")
     path = store.get(job.key).folder / "results.jsonl"
     path.write_text(path.read_text(encoding="utf-8") + "\n", encoding="utf-8")
@@ -122,15 +122,15 @@ def test_an_artifact_that_was_changed(store: Store, manifests: Path):
 
 def test_a_table_with_a_missing_cell(store: Store, manifests: Path):
     plan = plan_tables(["2"], "smoke")
-    verify.record(plan, store)
+    recorded.record(plan, store)
     job = next(job for job in plan.jobs.values() if job.stage == "grade")
     store.remove(job.key)
     assert failures(store) == [f"stored: table-2: not done: {job.id}; run `kit reproduce`"]
-    recorded = (manifests / "table-2.toml").read_text(encoding="utf-8")
+    before = (manifests / "table-2.toml").read_text(encoding="utf-8")
     with pytest.raises(KitError) as error:
-        verify.record(plan, store)
+        recorded.record(plan, store)
     assert str(error.value) == f"{hole(plan, job.key)}: not computed yet; only a whole table can be recorded"
-    assert (manifests / "table-2.toml").read_text(encoding="utf-8") == recorded  # half a table is no reference
+    assert (manifests / "table-2.toml").read_text(encoding="utf-8") == before  # half a table is no reference
 
 
 def hole(plan: Plan, key: str) -> str:
@@ -143,7 +143,7 @@ def hole(plan: Plan, key: str) -> str:
 def test_recorded_values_by_hand(store: Store, manifests: Path):
     # every cell is 3 of 12: 25 percent
     plan = plan_tables(["2"], "smoke")
-    verify.record(plan, store)
+    recorded.record(plan, store)
     text = (manifests / "table-2.toml").read_text(encoding="utf-8")
     cells = [
         "at = {{ seeds = {seeds}, evolver = {evolver}, base = {base} }}, ".format(
@@ -170,7 +170,7 @@ def test_a_column_that_is_all_0_is_a_broken_pipeline(store: Store, manifests: Pa
             with store.scratch(job.key) as out:
                 write_rows(out / "results.jsonl", [Result(metric="gsm8k", value=0.0, stderr=0.0, n=12, unit="items")])
                 store.commit(job, out, rows=1, facts={}, provenance={"started_at": "now"})
-    verify.record(plan, store)
+    recorded.record(plan, store)
     assert failures(store) == ["alive: table-2, GSM8K: 0.0, 0.0, 0.0, 0.0"]
 
 

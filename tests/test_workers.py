@@ -15,8 +15,8 @@ from kit import registry
 from kit.containers import Containers, Image
 from kit.errors import KitError, RequestError
 from kit.plan.adhoc import Workbench
+from kit.run import batches, launch, processes
 from kit.run import execute as run
-from kit.run import launch
 from kit.run.launch import Options, Shape, command_in_container
 from kit.run.worker import JobContext
 from kit.store import Job, Store
@@ -80,7 +80,7 @@ FAULTS = {
 def test_a_stage_of_an_unknown_kind_is_refused_before_any_work(
     worker: str, message: str, new_stage: NewStage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(run, "command", lambda *_, **__: pytest.fail("a worker was started"))
+    monkeypatch.setattr(processes, "command", lambda *_, **__: pytest.fail("a worker was started"))
     stage, store = new_stage("cross_check_faulty", worker), Store.open(tmp_path / "store")
     whole = f"stages/{stage}.py: WORKER: {message}{', '.join(KINDS)}"
     with pytest.raises(RequestError) as caught:
@@ -157,8 +157,8 @@ def started(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         seen["words"] = command_in_container(shape, keys, options, options.containers, folders, cpu=True)
         raise KitError("stopped")
 
-    monkeypatch.setattr(run, "exchange", exchange)
-    monkeypatch.setattr(run, "_start", start)
+    monkeypatch.setattr(processes, "exchange", exchange)
+    monkeypatch.setattr(run, "start_process", start)
     monkeypatch.setattr(run, "end_leftover_containers", lambda *_: [])
     return seen
 
@@ -180,7 +180,9 @@ def test_access_of_each_kind_of_worker(
     assert len(capped) == (2 if kind.untrusted else 0)
     assert ("--memory=3g" in capped) == kind.untrusted
     assert ("--network=none" in words) == (not kind.network)
-    limits = run.Limits.for_worker(Shape.of(made), [made], Options(store=store.root, containers=containers), store)
+    limits = processes.Limits.for_worker(
+        Shape.of(made), [made], Options(store=store.root, containers=containers), store
+    )
     assert (limits.wall_s > 0) == kind.untrusted
 
 
@@ -217,7 +219,7 @@ def test_workers_start_in_the_order_of_their_kinds(new_stage: NewStage, tmp_path
         made = job(new_stage(f"in_order_{name}", f'WORKER = "{name}"'))
         jobs[made.key] = made
     order, pending = [], dict(jobs)
-    while batch := run.next_batch(pending, jobs, store):
+    while batch := batches.next_batch(pending, jobs, store):
         order.append(batch[0].kind.name)
         for key in batch[1]:
             del pending[key]

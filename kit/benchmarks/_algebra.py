@@ -5,19 +5,15 @@ told before sympy sees it, and the process that compares is ended by the kernel 
 not of wall-clock time: a busy machine changes no verdict. Neither is "wrong" in silence: the verdict has its reason.
 """
 
-import contextlib
-import json
 import re
 import signal
-import subprocess
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 from kit.errors import KitError
+from kit.reading.child import Child
 
 CPU_S = 5
 """CPU seconds that one comparison may take; the slowest of MATH's own answers takes less than one."""
@@ -80,7 +76,7 @@ class Algebra:
     """Compares pairs of answers; its process starts with the first pair, and again after a pair that ended it."""
 
     def __init__(self) -> None:
-        self._child: subprocess.Popen[str] | None = None
+        self._child: Child | None = None
         self._known: dict[tuple[str, str], Verdict] = {}
 
     def __enter__(self) -> "Algebra":
@@ -118,13 +114,7 @@ class Algebra:
     def _ask(self, answer: str, wanted: str) -> Verdict:
         """Compare two answers in the child process."""
         child = self._child or self._start()
-        assert child.stdin
-        try:
-            child.stdin.write(json.dumps({"answer": answer, "wanted": wanted, "cpu_s": CPU_S}) + "\n")
-            child.stdin.flush()
-            reply = _received(child)
-        except BrokenPipeError:
-            reply = None
+        reply = child.ask({"answer": answer, "wanted": wanted, "cpu_s": CPU_S})
         if reply is None:
             code = self._end()
             return Verdict(False, NOT_IN_TIME if code == -signal.SIGXCPU else f"its reader ended with exit code {code}")
@@ -133,52 +123,28 @@ class Algebra:
         filled = reply["peak"] > PEAK_BYTES
         return Verdict(reply["same"], TOO_LARGE if filled and not reply["same"] else "")
 
-    def _start(self) -> subprocess.Popen[str]:
+    def _start(self) -> Child:
         """Start the child process, and wait until it is ready.
 
         Raises:
             KitError: it ended before it was ready.
         """
-        # -P, -s and an environment of one variable: no folder of the user's is searched for modules, and hashes, with
-        # them the order of sets, are the same in every run.
-        child = self._child = subprocess.Popen(
-            [sys.executable, "-P", "-s", "-B", str(_CHILD)],
-            env={"PYTHONHASHSEED": "0"},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            encoding="utf-8",
-        )
-        if _received(child) is None:
-            assert child.stderr
-            lines = child.stderr.read().strip().splitlines()[-1:] or ["no message"]
+        child = self._child = Child(_CHILD)
+        if child.receive() is None:
+            last_error = child.last_error()
             self._end()
             raise KitError(
-                f"the process that reads mathematics did not start: {lines[0]}; "
+                f"the process that reads mathematics did not start: {last_error}; "
                 "is the environment the locked one? math-verify is in its `grade` extra"
             )
         return child
 
     def _end(self) -> int | None:
         """End the process, if there is one, and return its exit code."""
-        if self._child is None:
-            return None
         child, self._child = self._child, None
-        with child:
-            if child.stdin:
-                with contextlib.suppress(BrokenPipeError):  # it has ended by itself
-                    child.stdin.close()
-            return child.wait()
+        return child.end() if child else None
 
 
 def _braced(text: str) -> str:
     r"""Brace fractions whose parts are commands: ``\frac \pi4``, which the parser cannot read, is ``\frac{\pi}{4}``."""
     return re.sub(r"\\[dtc]?frac\s*(\\[A-Za-z]+|\d)\s*(\\[A-Za-z]+|\d)", r"\\frac{\1}{\2}", text)
-
-
-def _received(child: "subprocess.Popen[str]") -> dict[str, Any] | None:
-    """Return the next message of the process; ``None`` where it has ended."""
-    assert child.stdout
-    line = child.stdout.readline()
-    return json.loads(line) if line.endswith("\n") else None

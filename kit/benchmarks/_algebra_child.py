@@ -128,7 +128,7 @@ def main() -> None:
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
         os.dup2(nowhere.fileno(), 1)
         os.dup2(nowhere.fileno(), 2)
-    for line in sys.stdin:
+    for line in sys.stdin.buffer:
         pair = json.loads(line)
         limit_cpu(pair["cpu_s"])
         try:

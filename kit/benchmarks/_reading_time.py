@@ -16,11 +16,8 @@ The maker is called once a process. A :class:`~kit.errors.KitError` of the maker
 is wrong, and ends the grading as it would here; any other exception is the text's own.
 """
 
-import contextlib
-import json
 import os
 import signal
-import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -30,8 +27,8 @@ from types import TracebackType
 from typing import Any, TypeAlias, TypeVar
 
 from kit import errors
-from kit.benchmarks._reading_child import encoded
 from kit.errors import KitError
+from kit.reading.child import Child
 from kit.records import Grade, Problem
 from kit.registry import PACKAGE
 from kit.sandbox import Program, Sandbox
@@ -162,7 +159,7 @@ class Reading:
             "protocol": protocol,
             "memory_bytes": MEMORY_BYTES,
         }
-        self._child: subprocess.Popen[bytes] | None = None
+        self._child: Child | None = None
         self._ready = False
 
     def __enter__(self) -> "Reading":
@@ -216,25 +213,17 @@ class Reading:
         """
         if self._child is None:
             self._start()
-        child = self._wait()
-        _send(child, row)
-        return _received(child)
+        return self._wait().ask(row)
 
     def _start(self) -> None:
         """Start the process, and tell it what to read with."""
         # -P and -S, and then the modules that this process finds: the reader is the one that would be called here.
-        # Hashes, with them the order of sets, are the same in every run. What libraries print about a text nobody sees.
+        # What libraries print about a text nobody sees.
         self._ready = False
-        self._child = subprocess.Popen(
-            [sys.executable, "-P", "-S", "-B", str(_CHILD)],
-            env={**os.environ, "PYTHONHASHSEED": "0"},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
-        _send(self._child, self._order)
+        self._child = Child(_CHILD, flags=("-P", "-S", "-B"), environment=os.environ, quiet=True)
+        self._child.send(self._order)
 
-    def _wait(self) -> "subprocess.Popen[bytes]":
+    def _wait(self) -> Child:
         """Return the process, once it is ready to read.
 
         Raises:
@@ -244,7 +233,7 @@ class Reading:
         child = self._child
         if self._ready:
             return child
-        reply = _received(child)
+        reply = child.receive()
         if reply is not None and "ready" in reply:
             self._ready = True
             return child
@@ -259,29 +248,8 @@ class Reading:
 
     def _end(self) -> int:
         """End the process, if there is one, and return its exit code."""
-        if self._child is None:
-            return 0
         child, self._child = self._child, None
-        with child:
-            if child.stdin:
-                with contextlib.suppress(BrokenPipeError):  # it has ended by itself
-                    child.stdin.close()
-            return child.wait()
-
-
-def _send(child: "subprocess.Popen[bytes]", line: Mapping[str, Any]) -> None:
-    """Write a line to the process; one that has ended is told by what it does not answer."""
-    assert child.stdin
-    with contextlib.suppress(BrokenPipeError):
-        child.stdin.write(encoded(line))
-        child.stdin.flush()
-
-
-def _received(child: "subprocess.Popen[bytes]") -> dict[str, Any] | None:
-    """Return the next message of the process; ``None`` where it has ended."""
-    assert child.stdout
-    answer = child.stdout.readline()
-    return json.loads(answer) if answer.endswith(b"\n") else None
+        return child.end() if child else 0
 
 
 def _reason(code: int) -> str:

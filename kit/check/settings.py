@@ -6,7 +6,7 @@ wanted.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from kit.catalogue.paper import PaperRow, PaperTable, Value
 from kit.catalogue.points import product_of
 from kit.errors import listed
 from kit.reading.documents import Strict, read
-from kit.report import plain, plain_json
+from kit.report.escapes import plain
 from kit.training.params import LoraParams
 
 if TYPE_CHECKING:
@@ -343,24 +343,6 @@ def written(value: Value) -> str:
     if isinstance(value, str):
         return value
     return f"{int(value):,}" if value == int(value) else f"{value:g}"
-
-
-def as_json(scale: str | None, tables: Sequence[str], findings: Sequence[Any]) -> str:
-    """Return findings as one JSON document.
-
-    Args:
-        scale: the scale of the tables with results; ``None`` if there are none.
-        tables: full name of every table that was checked.
-        findings: :class:`Setting`, and those of :mod:`kit.check.verify`.
-    """
-    document = {
-        "schema": 1,
-        "scale": scale,
-        "tables": list(tables),
-        "passed": all(finding.passed for finding in findings),
-        "findings": [asdict(finding) for finding in findings],
-    }
-    return plain_json(document)
 
 
 def show(console: "Console", settings: Sequence[Setting]) -> None:

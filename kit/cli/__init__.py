@@ -93,7 +93,7 @@ def _print_version(given: bool) -> None:
 
 def main() -> None:
     """Run the command; exit 0 if it is done, 1 if a job or a check failed, 2 if the request was wrong."""
-    from kit.cli import files, jobs, new, schema, stores, tables  # noqa: F401  # they add their commands to the app
+    from kit.cli import files, jobs, new, running, schema, stores, tables  # noqa: F401  # they add their commands to the app
 
     if shell_asks():
         leave_rich_out()
@@ -164,14 +164,14 @@ def store_to_plan(path: Path) -> "Store":
 
 def say(text: str, *, err: bool = False, nl: bool = True) -> None:
     """Print text without the terminal escapes that a store, a file or a model may have put into it."""
-    from kit.report import plain
+    from kit.report.escapes import plain
 
     typer.echo(plain(text), err=err, nl=nl)
 
 
 def say_json(document: Any, indent: int | None = 1) -> None:
     """Print one JSON document, with its control characters escaped as in JSON."""
-    from kit.report import plain_json
+    from kit.report.escapes import plain_json
 
     typer.echo(plain_json(document, indent))
 
@@ -181,6 +181,6 @@ def say_error(text: str) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    from kit.report import plain
+    from kit.report.escapes import plain
 
     Console(stderr=True).print(Text.assemble(("error: ", "bold red"), plain(text)), soft_wrap=True)

@@ -2,11 +2,10 @@
 
 import contextlib
 import json as json_module
-import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +14,8 @@ import typer
 from kit.cli import DEFAULT_STORE, AsJson, MirrorDir, StoreDir, UnsafeExec, app, check_mirror
 from kit.cli.completing import complete_benchmark, complete_model, complete_scale, complete_scenario
 from kit.cli.outcomes import cut, trained, unread, written
-from kit.errors import KitError, RequestError, one_line
+from kit.cli.placing import check_out, copy_tuned, place
+from kit.errors import RequestError, one_line
 from kit.reading.values import MOST_ROWS
 from kit.registry import names
 
@@ -68,7 +68,7 @@ def evolve(
     from kit.files.seeds import read_instructions, write_alpaca
     from kit.plan.adhoc import Workbench, check_sampling, check_seed
     from kit.records import Instruction, read_rows
-    from kit.report import plain
+    from kit.report.escapes import plain
 
     check_sampling(temperature, top_p, max_tokens, rounds)
     check_seed(seed)
@@ -106,7 +106,7 @@ def respond(
     from kit.files.seeds import read_instructions, write_alpaca
     from kit.plan.adhoc import Workbench, check_sampling, check_seed
     from kit.records import Pair, read_rows
-    from kit.report import plain
+    from kit.report.escapes import plain
 
     check_sampling(temperature, top_p, max_tokens)
     check_seed(seed)
@@ -151,7 +151,7 @@ def sft(
     from kit.catalogue.experiments import Lora, Sft
     from kit.files.seeds import read_pairs
     from kit.plan.adhoc import Workbench, check_seed, check_tuning
-    from kit.report import plain
+    from kit.report.escapes import plain
 
     check_tuning(
         learning_rate,
@@ -187,15 +187,6 @@ def sft(
     typer.echo(plain(f"{trained(artifact.facts, max_length)}: {out}"))
 
 
-def copy_tuned(artifact: Path, out: Path, base_name: str) -> None:
-    """Copy a tuned model or an adapter out of the store, where the base is named by a key that nobody else knows."""
-    from kit.models.adapters import name_base
-
-    shutil.copytree(artifact, out, ignore=shutil.ignore_patterns("artifact.json"))
-    for path in sorted(out.rglob("adapter_config.json")):
-        name_base(path.parent, base_name)
-
-
 @app.command()
 def answer(
     benchmark: Annotated[str, typer.Argument(help=BENCHMARKS, autocompletion=complete_benchmark)],
@@ -219,7 +210,7 @@ def answer(
     """A model + a benchmark's problems -> completions, greedy."""
     from kit import registry
     from kit.plan.adhoc import Workbench, benchmark_name, check_sampling, check_seed
-    from kit.report import plain
+    from kit.report.escapes import plain
 
     check_sampling(0.0, 1.0, max_tokens)
     check_seed(seed)
@@ -267,7 +258,8 @@ def grade(
     from kit.cli.graded import Graded
     from kit.files.completions import one_text_each, read_records
     from kit.plan.adhoc import Workbench, benchmark_name
-    from kit.report import plain, stored_results
+    from kit.report import stored_results
+    from kit.report.escapes import plain
     from kit.stages import only_file
     from kit.store import Store
 
@@ -327,27 +319,6 @@ def matched_file(benchmark: str, problems: "Sequence[Problem]", texts: Sequence[
         yield path
 
 
-def check_out(out: Path) -> None:
-    """Check that ``--out`` names a file or folder that is not there yet and can be made.
-
-    Raises:
-        RequestError: it is there already, or can't be made.
-    """
-    name = one_line(str(out))
-    if os.path.lexists(out):  # Path.exists raises on a name that is too long
-        raise RequestError(f"--out {name}: is there already; name another, or remove it")
-    try:
-        folder = out.resolve().parent
-        if not folder.is_dir():
-            raise RequestError(f"--out {name}: no folder {one_line(str(folder))}")
-        partial(out).touch(exist_ok=False)
-        partial(out)
-    except RuntimeError as error:
-        raise RequestError(f"--out {name}: its links lead in a circle; name the folder itself") from error
-    except OSError as error:
-        raise RequestError(f"--out {name}: {error.strerror}; name one that can be written") from error
-
-
 def check_template(path: Path, text: str) -> None:
     """Check that a chat template renders a chat of two turns, before a model is loaded.
 
@@ -365,39 +336,6 @@ def check_template(path: Path, text: str) -> None:
             f"--chat-template {one_line(str(path))}: {error}; wanted a Jinja template that renders a user's and an "
             "assistant's turn"
         ) from error
-
-
-def partial(out: Path) -> Path:
-    """Return the path at which ``out`` is written before it is renamed, with a killed run's leftovers removed."""
-    path = out.with_name(f".{out.name}.partial")
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-    return path
-
-
-def place(out: Path, write: Callable[[Path], object]) -> None:
-    """Write beside ``out`` and rename, so that it is there whole or not at all.
-
-    Raises:
-        KitError: the disk is full, a permission is gone, or ``out`` was made meanwhile; then the result stays under the
-            other name.
-    """
-    name = one_line(str(out))
-    try:
-        path = partial(out)
-        write(path)
-        if os.path.lexists(out):
-            raise KitError(
-                f"--out {name}: came to be there while the command ran, and was left alone; what was computed is in "
-                f"{one_line(str(path))}"
-            )
-        path.rename(out)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            partial(out)
-        raise KitError(f"--out {name}: {error.strerror or error}; nothing was written there") from error
 
 
 def run_bench(
@@ -421,7 +359,8 @@ def run_bench(
     """
     from rich.console import Console
 
-    from kit.report import plain, terminal
+    from kit.report import terminal
+    from kit.report.escapes import plain
     from kit.run.execute import execute
     from kit.run.launch import Options
     from kit.store import Store

@@ -20,7 +20,8 @@ def job(
     from rich.console import Console
 
     from kit.containers.preparing import prepare
-    from kit.report import plain, terminal
+    from kit.report import terminal
+    from kit.report.escapes import plain
     from kit.run.execute import execute
     from kit.run.jobfiles import check_fields, check_versions
     from kit.run.launch import Options

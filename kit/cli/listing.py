@@ -1,4 +1,4 @@
-"""The printed list of a plan: one line a job, and estimates of time, disk and GPU-hours for all."""
+"""Lines printed of a plan: its scale and notes, one line a job, and estimates of time, disk and GPU-hours."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -46,7 +46,7 @@ def show_plan(console: "Console", plan: "Plan", store: "Store") -> None:
     """Print one line for each job of a plan, and one with the sums."""
     from rich.text import Text
 
-    from kit.report import plain
+    from kit.report.escapes import plain
 
     width = max((len(job.id) for job in plan.jobs.values()), default=0)
     for key, job in plan.jobs.items():
@@ -65,7 +65,7 @@ def print_unpinned_hashes(console: "Console", store: "Store", keys: "Iterable[st
     """Print the sha256 of each file that was fetched without one in its manifest; the artifacts' facts hold it."""
     from rich.text import Text
 
-    from kit.report import plain
+    from kit.report.escapes import plain
 
     for key in keys:
         artifact = store.get(key)
@@ -74,3 +74,21 @@ def print_unpinned_hashes(console: "Console", store: "Store", keys: "Iterable[st
             sha256 = plain(str(artifact.facts.get("sha256")))
             text = f"note: {name}: sha256 is {sha256}; `kit pin` writes it into its manifest"
             console.print(Text(text, style="dim"), soft_wrap=True)
+
+
+def machine_chooses_scale(tables: list[str], scale: str) -> bool:
+    """Return whether this machine decides on the scale: none is given, and no manifest names its own."""
+    return scale == "auto" and not any(name.endswith(".toml") for name in tables)
+
+
+def print_choices(console: "Console", plan: "Plan", *, auto: bool) -> None:
+    """Print the scale, if this machine chose it, and the notes of the plan."""
+    from rich.text import Text
+
+    from kit.report.escapes import plain
+
+    if auto:
+        reason = "no GPU here" if plan.scale == "smoke" else "the largest that this machine holds"
+        console.print(Text(f"scale {plan.scale}: {reason}; --scale (make: SCALE=) names another"), soft_wrap=True)
+    for note in plan.notes:
+        console.print(Text(f"note: {plain(note)}", style="dim"), soft_wrap=True)

@@ -11,8 +11,9 @@ from kit.errors import RequestError, listed, one_line, shown
 from kit.files.fields import CHATS, unread
 from kit.files.texts import HALF, REPLACEMENT, Mended
 from kit.reading.jsonfiles import BeyondError, load_json
+from kit.reading.jsonlines import BYTE_ORDER_MARK, beyond_json, objects_of
 from kit.reading.textfiles import read_text
-from kit.records import BYTE_ORDER_MARK, ChatRow, Instruction, Pair, beyond_json, objects_of, parse_history, read_rows
+from kit.records import ChatRow, Instruction, Pair, parse_history, read_rows
 
 FIELDS: Mapping[str, Mapping[str, str]] = {
     "alpaca": {"instruction": "instruction", "input": "input", "output": "output"},

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from kit.records import BYTE_ORDER_MARK, ChatRow
+from kit.reading.jsonlines import BYTE_ORDER_MARK
+from kit.records import ChatRow
 
 HALF = re.compile("[\ud800-\udfff]")
 """One half of a character that UTF-16 writes in two. JSON can hold it (``"\\ud83d"``), UTF-8 and tokenizers can't."""

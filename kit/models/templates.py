@@ -7,11 +7,7 @@ a busy machine refuses nothing. The process is started with the first chat and s
 tenths of a millisecond, a start one of a second.
 """
 
-import contextlib
-import json
 import signal
-import subprocess
-import sys
 import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,8 +16,9 @@ from typing import Any
 
 from kit.errors import KitError, RequestError
 from kit.models.files import read_json
+from kit.reading.child import Child
+from kit.reading.jsonlines import BYTE_ORDER_MARK
 from kit.reading.textfiles import decode, read_bytes
-from kit.records import BYTE_ORDER_MARK
 
 CPU_S = 5
 """CPU seconds for one chat; a long one in the longest template there is takes some milliseconds."""
@@ -60,7 +57,7 @@ class Renderer:
     """Renders chats; its process starts with the first one, and ends with this object at the latest."""
 
     def __init__(self) -> None:
-        self._child: subprocess.Popen[str] | None = None
+        self._child: Child | None = None
         self._template: str | None = None
         self._end: weakref.finalize[Any, Any] | None = None
 
@@ -122,9 +119,9 @@ class Renderer:
         if template != self._template:
             request["template"] = template
         self._template = None  # until it is known that the process has it
-        answer = _exchange(child, request)
+        answer = child.ask(request)
         if answer is None:
-            code = child.wait()
+            code = child.end()
             self.close()
             raise TemplateLimitError(_failure_reason(code))
         if error := answer.get("error"):
@@ -133,57 +130,22 @@ class Renderer:
         text: str = answer["text"]
         return text
 
-    def _start(self) -> "subprocess.Popen[str]":
+    def _start(self) -> Child:
         """Start the child process, and wait until it is ready.
 
         Raises:
             KitError: it ended before it was ready.
         """
-        # -P, -s and an environment of one variable: no folder of the user's is searched for modules, and hashes, with
-        # them the order of sets, are the same in every run.
-        child = subprocess.Popen(
-            [sys.executable, "-P", "-s", "-B", str(_CHILD)],
-            env={"PYTHONHASHSEED": "0"},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            encoding="utf-8",
-            errors="surrogatepass",
-        )
-        self._child, self._end = child, weakref.finalize(self, _end, child)
-        if _exchange(child, None) is None:
-            assert child.stderr
-            lines = child.stderr.read().strip().splitlines()[-1:] or ["no message"]
+        child = self._child = Child(_CHILD)
+        self._end = weakref.finalize(self, child.kill)
+        if child.receive() is None:
+            last_error = child.last_error()
             self.close()
             raise KitError(
-                f"the process that renders chat templates did not start: {lines[0]}; is the environment the locked "
+                f"the process that renders chat templates did not start: {last_error}; is the environment the locked "
                 "one? jinja2 is in its `cpu` and `cuda` extras"
             )
         return child
-
-
-def _exchange(child: "subprocess.Popen[str]", request: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Send the process a request, if there is one, and return what it says next; None if it has ended."""
-    assert child.stdin
-    assert child.stdout
-    try:
-        if request is not None:
-            child.stdin.write(json.dumps(request, ensure_ascii=False) + "\n")
-            child.stdin.flush()
-    except BrokenPipeError:
-        return None
-    line = child.stdout.readline()
-    return json.loads(line) if line.endswith("\n") else None
-
-
-def _end(child: "subprocess.Popen[str]") -> None:
-    """End the child process and close its pipes."""
-    with child:
-        child.kill()
-        if child.stdin:
-            with contextlib.suppress(BrokenPipeError):  # of a request that it has not read
-                child.stdin.close()
 
 
 def _failure_reason(code: int) -> str:

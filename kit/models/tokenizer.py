@@ -10,8 +10,8 @@ from kit.errors import RequestError
 from kit.models.opening import opening
 from kit.models.settings import check_files
 from kit.models.templates import Renderer
+from kit.reading.jsonlines import BYTE_ORDER_MARK
 from kit.reading.textfiles import open_regular
-from kit.records import BYTE_ORDER_MARK
 
 PROBES = (
     "the sea  is green",

@@ -20,9 +20,9 @@ from kit.plan import Plan
 from kit.plan.planner import GivenArtifacts, Planner
 from kit.plan.planning import largest_scale, locks, this_machine
 from kit.plan.sources import adapter_source, check_file_name, data_source, folder_source
+from kit.reading.jsonlines import BYTE_ORDER_MARK
 from kit.reading.textfiles import decode, read_bytes
 from kit.reading.values import LARGEST_SEED, MOST_BATCH, MOST_EPOCHS, MOST_RANK, MOST_ROUNDS, MOST_TOKENS
-from kit.records import BYTE_ORDER_MARK
 
 MAX_TEMPLATE_BYTES = 2**20
 """Most bytes of a chat template; the longest known have some 20 KB."""

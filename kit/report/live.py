@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn,
 from rich.table import Column
 from rich.text import Text
 
-from kit.report import plain
+from kit.report.escapes import plain
 from kit.store import Job
 
 STYLES = {"cached": "dim", "done": "green", "failed": "bold red", "blocked": "yellow", "running": "cyan"}

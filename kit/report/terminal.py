@@ -5,7 +5,8 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from kit.report import Grid, computed_text, curve_lines, disclaimer, how_to_read, paper_text, plain
+from kit.report import Grid, computed_text, curve_lines, disclaimer, how_to_read, paper_text
+from kit.report.escapes import plain
 from kit.report.live import Live
 from kit.run.execute import Outcome
 

@@ -2,29 +2,25 @@
 
 import contextlib
 import os
-import signal
 import subprocess
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import IO, Any
 
-from kit.containers import Containers
-from kit.containers.client import client_environment, end_container, end_leftover_containers
+from kit.containers.client import end_leftover_containers
 from kit.errors import KitError
 from kit.machine.locks import check_installed
 from kit.run import events
-from kit.run.handover import Exchange, exchange
-from kit.run.launch import Options, Shape, check_folders, command, command_in_container, environment
+from kit.run.batches import next_batch
+from kit.run.handover import Exchange
+from kit.run.launch import Options, Shape, check_folders
+from kit.run.processes import Limits, end_process, open_exchange, start_process, start_timer
 from kit.store import Job, Store
-from kit.workers import KINDS, kind_of
+from kit.workers import kind_of
 
 Listener = Callable[[str, Job, Mapping[str, Any]], None]
 """Callback (event, job, fields); events: ``cached``, ``start``, ``progress``, ``done``, ``failed``, ``blocked``."""
-START_S, ROW_S = 900.0, 120.0
-"""Seconds that a container with model-written code may take: for each job to start, and for each completion (twice the
-time limit of a program)."""
 LONGEST_REASON = 4000
 """Most characters that are kept of a worker's reason, or of a line that it printed."""
 
@@ -42,30 +38,6 @@ class Outcome:
     interrupted: list[str] = field(default_factory=list)
     """Jobs whose half-written output of an earlier run was removed before this run began."""
     wall_s: float = 0.0
-
-
-@dataclass(slots=True, kw_only=True)
-class Limits:
-    """Memory and time limits of one worker; none unless it runs model-written code in a container."""
-
-    memory: str = ""
-    """Memory limit as the runtime writes it, ``4g``; empty: no limit."""
-    wall_s: float = 0.0
-    """Most seconds of wall-clock time; 0: no limit."""
-    rows: int = 0
-    """Number of completions by which the time was set."""
-    timed_out: threading.Event = field(default_factory=threading.Event)
-    """Set once the worker was ended because its time was up."""
-
-    @classmethod
-    def for_worker(cls, shape: Shape, jobs: Iterable[Job], options: Options, store: Store) -> "Limits":
-        """Return memory and wall-clock limits of one worker: :data:`START_S` a job and :data:`ROW_S` a completion."""
-        if options.containers is None or not shape.kind.untrusted:
-            return cls()
-        counts = [[store.get(key).rows for key in job.inputs.values() if store.has(key)] for job in jobs]
-        rows = sum(max(inputs, default=0) for inputs in counts)
-        wall_s = min(START_S * len(counts) + ROW_S * rows, threading.TIMEOUT_MAX)
-        return cls(memory=options.containers.memory_cap, wall_s=wall_s, rows=rows)
 
 
 def execute(jobs: Mapping[str, Job], store: Store, options: Options, listen: Listener) -> Outcome:
@@ -152,12 +124,12 @@ class Run:
         starting = {"done": 0, "total": 0, "tokens": 0, "phase": "starting a worker"}
         self.listen("progress", self.pending[keys[0]], starting)
         with contextlib.ExitStack() as stack:
-            folders = stack.enter_context(_exchange(shape, keys, containers, self.store)) if containers else None
-            process = _start(shape, keys, options, folders)
+            folders = stack.enter_context(open_exchange(shape, keys, containers, self.store)) if containers else None
+            process = start_process(shape, keys, options, folders)
             if folders and containers:
-                stack.callback(_end_process, process, containers.runtime, folders.name)
+                stack.callback(end_process, process, containers.runtime, folders.name)
                 if limits.wall_s:
-                    stack.callback(_start_timer(limits, process, containers.runtime, folders.name).cancel)
+                    stack.callback(start_timer(limits, process, containers.runtime, folders.name).cancel)
             Worker(self, keys, folders, limits).follow(process)
 
 
@@ -168,127 +140,6 @@ def _not_ready_reason(key: str, store: Store) -> str:
     except (KitError, OSError) as error:
         return str(error)
     return ""
-
-
-def next_batch(pending: Mapping[str, Job], jobs: Mapping[str, Job], store: Store) -> tuple[Shape, list[str]] | None:
-    """Return the shape and jobs of the next worker: jobs of one kind whose inputs are done or among them; None if none.
-
-    Kinds come in their fixed order, so that jobs of a later kind wait until more of them can share a worker.
-    """
-    shape_of = {key: Shape.of(job) for key, job in pending.items()}
-    for kind in KINDS.values():
-        batches: dict[Shape, list[str]] = {}
-        for key, job in pending.items():
-            shape = shape_of[key]
-            if shape.kind != kind:
-                continue
-            batch = batches.setdefault(shape, [])
-            if all(needed in batch or store.has(needed) for needed in job.inputs.values()):
-                batch.append(key)
-        for shape, keys in batches.items():
-            if keys:
-                return shape, order_by_model(keys, jobs)
-    return None
-
-
-def order_by_model(keys: Iterable[str], jobs: Mapping[str, Job]) -> list[str]:
-    """Return the jobs in an order in which each follows its inputs and each model is opened as few times as possible.
-
-    Jobs of the model that is open go first. The next is a model none of whose jobs waits for another's, if there is
-    one, and of the same shape, if there is one: an engine may take its weights without a new start.
-    """
-    left = dict.fromkeys(keys)
-    order: list[str] = []
-    model: str | None = None
-
-    def ready(key: str) -> bool:
-        return not any(needed in left for needed in jobs[key].inputs.values())
-
-    def model_of(key: str) -> str | None:
-        return jobs[key].inputs.get("model")
-
-    def shape_of(key: str) -> Any:
-        return jobs[key].resources.get("shape")
-
-    while left:
-        now = [key for key in left if ready(key)]
-        same = [key for key in now if model_of(key) == model]
-        if not same:
-            waiting = {model_of(key) for key in left if not ready(key)}
-            free = [key for key in now if model_of(key) not in waiting] or now
-            same_shape = [key for key in free if order and shape_of(key) == shape_of(order[-1])]
-            model = model_of((same_shape or free)[0])
-            same = [key for key in now if model_of(key) == model]
-        order.append(same[0])
-        del left[same[0]]
-    return order
-
-
-def _exchange(
-    shape: Shape, keys: list[str], containers: Containers, store: Store
-) -> contextlib.AbstractContextManager[Exchange]:
-    """Return the folders by which a worker in a container gives its output to the host; they hold its jobs' locks."""
-    image = containers.image(shape.kind, shape.environment)
-    return exchange(
-        store,
-        keys,
-        other_user=os.geteuid() == 0 and not containers.rootless,
-        copies=shape.kind.untrusted,
-        observed={"image": image.digest, "commit": image.revision or None, "dirty": None},
-    )
-
-
-def _start_timer(limits: Limits, process: subprocess.Popen[str], runtime: str, name: str) -> threading.Timer:
-    """Start a timer that ends a worker's container when its time is up, and return it."""
-
-    def stop() -> None:
-        limits.timed_out.set()
-        end_container(runtime, name)
-        if runtime == "apptainer":
-            _kill(process)
-
-    timer = threading.Timer(limits.wall_s, stop)
-    timer.daemon = True
-    timer.start()
-    return timer
-
-
-def _end_process(process: subprocess.Popen[str], runtime: str, name: str) -> None:
-    """Wait for a container's client to end, or end client and container: the container's folder is removed next."""
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(timeout=10)
-    if process.returncode != 0:  # the client may be gone, or hang, and the container still run
-        end_container(runtime, name)
-    if process.returncode is None:
-        _kill(process)
-        process.wait()
-
-
-def _kill(process: subprocess.Popen[str]) -> None:
-    """Kill a process and all processes of its group."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-
-
-def _start(shape: Shape, keys: list[str], options: Options, folders: Exchange | None) -> subprocess.Popen[str]:
-    """Start the worker's process: Python on the host, or the runtime's client with Python in a container."""
-    cpu = shape.environment != "cuda"
-    if options.containers and folders:
-        arguments = command_in_container(shape, keys, options, options.containers, folders, cpu=cpu)
-        variables = client_environment(options.containers.runtime, shape.kind)
-    else:
-        arguments, variables = command(shape, keys, options, cpu=cpu), environment(shape, cpu=cpu)
-    return subprocess.Popen(
-        arguments,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        env=variables,
-        cwd=folders.folder if folders else None,
-        start_new_session=True,
-    )
 
 
 class Worker:

@@ -164,7 +164,7 @@ def run_tests(job: dict[str, Any], link: Link, first_random: list[float]) -> dic
 
     Returns:
         The verdict; it says whether the tests drew random numbers, which start as the candidate's own do unless the job
-        has a seed. See :func:`kit.sandbox.pool.verdict_of`.
+        has a seed. See :func:`kit.sandbox.client.verdict_of`.
     """
     if "seed" in job:
         packages.seed(sys.modules, int(job["seed"], 16))

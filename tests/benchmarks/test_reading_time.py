@@ -22,7 +22,7 @@ from kit.benchmarks._reading_time import NotRead, graded, not_in_time, read_each
 from kit.cli import main
 from kit.errors import KitError, RequestError
 from kit.records import Grade, Problem
-from kit.run import execute as run
+from kit.run import processes
 from kit.sandbox import Program, Reply, Verdict
 from tests.benchmarks import hostile_readers
 
@@ -354,8 +354,8 @@ def test_kit_grade_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caps
     answered = [{"id": str(number), "text": text} for number, text in enumerate(texts)]
     completions.write_text("\n".join(map(json.dumps, answered)), encoding="utf-8")
     words = ["grade", "gsm8k", "--completions", str(completions), "--data", str(data), "--out", str(out), "--json"]
-    started = run.command
-    monkeypatch.setattr(run, "command", lambda *args, **fields: hostile_worker(started(*args, **fields)))
+    started = processes.command
+    monkeypatch.setattr(processes, "command", lambda *args, **fields: hostile_worker(started(*args, **fields)))
     monkeypatch.setattr(sys, "argv", ["kit", *words, "--store", str(tmp_path / "store")])
     with pytest.raises(SystemExit) as ended:
         main()

@@ -36,7 +36,7 @@ INSIDE = ("/store", "/out", "/refusals", "/mirror")
 def kit(words: Sequence[str]) -> int:
     """Run the command line; what it starts on this machine is :func:`worker`."""
     from kit.cli import main
-    from kit.run import execute as run
+    from kit.run import processes
 
     def command(shape: Any, keys: Sequence[str], options: Any, *, cpu: bool) -> list[str]:
         assert not cpu or shape.world == 1
@@ -44,7 +44,7 @@ def kit(words: Sequence[str]) -> int:
         places = ["--store", str(options.store), *mirror, "--world", "1", "--lifeline"]
         return [sys.executable, "-u", __file__, "worker", *places, *keys]
 
-    vars(run)["command"] = command
+    vars(processes)["command"] = command
     sys.argv = ["kit", *words]
     main()
     return 0

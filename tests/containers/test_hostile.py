@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-import kit.run.execute
+import kit.run.processes
 from kit import containers
 from kit.catalogue import lock_hash
 from kit.containers import Containers, Request, client, command_line, preparing
@@ -176,7 +176,7 @@ def test_a_job_fails_if_one_of_its_processes_was_killed_for_memory(grade_contain
 def test_a_container_is_killed_at_its_time_limit(
     grade_containers: Containers, store: Store, runtime: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kit.run.execute, "START_S", 6.0)
+    monkeypatch.setattr(kit.run.processes, "START_S", 6.0)
     outcome = run_all([stuck := grade_job("hold the interpreter")], store, grade_containers)
     assert outcome.failed[stuck.key].startswith(
         "the worker was killed: its container is held to 6 s, the most that grading 0 rows may take (log: "

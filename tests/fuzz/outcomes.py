@@ -49,7 +49,7 @@ class Ended:
 def call(function: Callable[[], Any]) -> Ended:
     """Call a function of the kit; it may return, or raise a KitError whose text is a sentence.
 
-    What a command would print of it goes through ``kit.report.plain``, as :func:`command` sees.
+    What a command would print of it goes through ``kit.report.escapes.plain``, as :func:`command` sees.
 
     Raises:
         FaultError: a traceback, no sentence, a control character.

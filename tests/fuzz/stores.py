@@ -20,7 +20,7 @@ from kit.errors import KitError
 from kit.plan.planning import plan_tables
 from kit.records import Grade, results, write_rows
 from kit.registry import load
-from kit.run import execute as runs
+from kit.run import processes
 from kit.store import Job, Store
 from tests.fuzz import changes, outcomes
 from tests.fuzz.outcomes import Ended, FaultError
@@ -213,16 +213,16 @@ def _held(lock: Path) -> Iterator[None]:
 @contextmanager
 def _no_workers() -> Iterator[None]:
     """Let no job be started: one that comes that far was not refused."""
-    kept = runs.command
+    kept = processes.command
 
     def started(*_: Any, **__: Any) -> Any:
         raise KitError("the fuzz test lets no worker start, and this job came that far: it was not refused")
 
-    runs.command = started  # type: ignore[assignment]
+    processes.command = started  # type: ignore[assignment]
     try:
         yield
     finally:
-        runs.command = kept
+        processes.command = kept
 
 
 def _must_tell(case: dict[str, Any], path: Path, before: bytes, done: str, planned: str) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from kit.check.verify import Expected
+from kit.check.recorded import Expected
 from kit.errors import KitError, RequestError
 from kit.files import network
 from kit.reading.places import file_name_fault, inner_path_fault

@@ -12,8 +12,7 @@ from kit.errors import KitError, RequestError, did_you_mean, one_line, shown
 from kit.files.completions import read_completions
 from kit.files.seeds import read_instructions
 from kit.records import Problem
-from kit.run import execute as run
-from kit.run import launch
+from kit.run import launch, processes
 from tests.test_bad_inputs import STARTS, folder, kit, refused
 
 __all__ = ["folder", "kit"]  # the fixtures: a folder with good files, and the command line
@@ -252,7 +251,7 @@ def test_options(command: str, option: str, message: str, folder: Path, kit: Kit
 
 
 def test_a_half_written_file_that_is_a_link_is_removed_and_not_followed(folder: Path):
-    from kit.cli.files import check_out
+    from kit.cli.placing import check_out
 
     (folder / "there").mkdir()
     (folder / "there" / "kept").write_text("x")
@@ -263,7 +262,7 @@ def test_a_half_written_file_that_is_a_link_is_removed_and_not_followed(folder: 
 
 def test_an_output_that_appears_during_the_run_is_not_overwritten(folder: Path):
     """The other output was replaced; where it was a folder, the computed result was lost."""
-    from kit.cli.files import place
+    from kit.cli.placing import place
 
     out = folder / "o.json"
 
@@ -291,7 +290,7 @@ def test_numbers_are_printed_before_the_file_that_cannot_be_written(
         printed.append(capsys.readouterr().out)
         raise KitError(f"--out {out}: No space left on device; nothing was written there")
 
-    monkeypatch.setattr(run, "command", launch.command)
+    monkeypatch.setattr(processes, "command", launch.command)
     monkeypatch.setattr("kit.cli.files.place", full)
     code, message = kit("grade gsm8k --completions c.jsonl --data problems.jsonl --out g.jsonl")
     assert (code, message) == (1, "error: --out g.jsonl: No space left on device; nothing was written there\n")

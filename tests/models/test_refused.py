@@ -10,7 +10,7 @@ import pytest
 
 from kit.cli import main
 from kit.errors import RequestError
-from kit.run import execute as run
+from kit.run import processes
 
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
@@ -33,7 +33,7 @@ def refused(
     monkeypatch.delenv("KIT_STORE", raising=False)
     (tmp_path / "rows.json").write_text(json.dumps([{"instruction": "Name a colour.", "output": "Red."}]))
     (tmp_path / "problems.jsonl").write_text(json.dumps({"question": "What is 1 + 1?", "answer": "#### 2"}) + "\n")
-    monkeypatch.setattr(run, "command", lambda *_, **__: pytest.fail("a worker was started"))
+    monkeypatch.setattr(processes, "command", lambda *_, **__: pytest.fail("a worker was started"))
 
     def call(words: str) -> str:
         monkeypatch.setattr(sys, "argv", ["kit", *words.split()])

@@ -180,12 +180,12 @@ def test_long_chats_are_no_loop(renderer: Renderer):
 def test_the_process_ends_with_its_owner():
     made = Renderer()
     made.render(CHATML, CHAT, {})
-    child = made._child
-    assert child is not None
-    assert child.poll() is None
+    assert made._child is not None
+    process = made._child.process
+    assert process.poll() is None
     del made
     gc.collect()
-    assert child.poll() is not None
+    assert process.poll() is not None
 
 
 def test_the_date_is_one_day(renderer: Renderer):

@@ -14,7 +14,7 @@ import pytest
 
 from kit.benchmarks import humaneval, mbpp
 from kit.records import Grade, Problem
-from kit.sandbox import Program, Sandbox, open_sandbox, pool
+from kit.sandbox import Program, Sandbox, client, open_sandbox
 from kit.sandbox.watch import Watch
 
 BUSY = "import time\nend = time.monotonic() + {seconds}\nwhile time.monotonic() < end: pass"
@@ -94,7 +94,7 @@ def one_core() -> Iterator[int]:
 
 def test_a_starved_program_is_no_sleeper(one_core: int, monkeypatch: pytest.MonkeyPatch) -> None:
     # A loop got "wall limit" where other processes had the core: only the clock was read.
-    monkeypatch.setattr(pool, "SLEEP_FACTOR", 1)
+    monkeypatch.setattr(client, "SLEEP_FACTOR", 1)
     loop, sleep = ENDINGS["loop"][0], ENDINGS["sleep"][0]
     with open_sandbox(workers=1) as sandbox, machine_busy_with(5, core=one_core):
         verdicts = sandbox.run(
@@ -137,7 +137,7 @@ def killing(times: int, which: int) -> type[Watch]:
 def test_what_the_machine_kills_is_run_again(which: int, monkeypatch: pytest.MonkeyPatch) -> None:
     # A right answer was "candidate died" or "no verdict" where the machine was short of memory.
     with open_sandbox(workers=1) as sandbox:
-        monkeypatch.setattr(pool, "Watch", killing(2, which))
+        monkeypatch.setattr(client, "Watch", killing(2, which))
         program = Program(id="f", code="import time\ndef f(): time.sleep(0.2)", tests="f()")
         first, after = sandbox.run([program, program])
     assert first.passed
@@ -147,7 +147,7 @@ def test_what_the_machine_kills_is_run_again(which: int, monkeypatch: pytest.Mon
 @pytest.mark.parametrize(("which", "reason"), [(0, "candidate died"), (1, "no verdict")])
 def test_what_is_killed_each_time_fails(which: int, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with open_sandbox(workers=1) as sandbox:
-        monkeypatch.setattr(pool, "Watch", killing(pool.ATTEMPTS, which))
+        monkeypatch.setattr(client, "Watch", killing(client.ATTEMPTS, which))
         program = Program(id="f", code="import time\ndef f(): time.sleep(0.2)", tests="f()")
         first, after = sandbox.run([program, program])
     assert (first.passed, first.reason) == (False, reason)

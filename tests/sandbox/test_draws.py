@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from kit.benchmarks import humaneval
-from kit.sandbox import Program, Sandbox, pool
+from kit.sandbox import Program, Sandbox, client
 
 ENCODED = """
 import random
@@ -74,7 +74,7 @@ def test_drawing_what_the_tests_draw_is_no_answer(name: str, sandbox: Sandbox) -
 def test_control_passes_where_the_tests_draw_from_a_known_start(
     name: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pool.secrets, "token_hex", lambda size: "00")  # the seed of the candidate's own numbers
+    monkeypatch.setattr(client.secrets, "token_hex", lambda size: "00")  # the seed of the candidate's own numbers
     code, tests = REPLAYS[name]
     (verdict,) = sandbox.run([Program(id=name, code=code, tests=tests, names=("f",))])
     assert verdict.passed, verdict.reason
@@ -115,8 +115,8 @@ def test_honest_completions_have_one_verdict(sandbox: Sandbox) -> None:
 
 def test_only_tests_that_draw_run_twice(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     runs: list[Any] = []
-    real = pool.run_safely
-    monkeypatch.setattr(pool, "run_safely", lambda *args: runs.append(args[2].get("seed")) or real(*args))
+    real = client.run_safely
+    monkeypatch.setattr(client, "run_safely", lambda *args: runs.append(args[2].get("seed")) or real(*args))
     names = ("right", "wrong", "tests with a start of their own")
     sandbox.run([Program(id=name, code=HONEST[name][0], tests=HONEST[name][1], names=("f",)) for name in names])
     assert len([seed for seed in runs if seed is None]) == 3

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kit.sandbox import Calls, Program, Sandbox, pool
+from kit.sandbox import Calls, Program, Sandbox, client
 
 IGNORING = (
     "import signal\nfor s in (signal.SIGTERM, signal.SIGALRM, signal.SIGXCPU): signal.signal(s, signal.SIG_IGN)\n"
@@ -26,7 +26,7 @@ def test_ends_in_time(case: str, sandbox: Sandbox) -> None:
     code, reason = CASES[case]
     (verdict,) = sandbox.run([Program(id=case, code=code, tests="f()", names=("f",), cpu_s=1)])
     assert (verdict.passed, verdict.reason) == (False, reason)
-    assert verdict.cpu_s < 2 * pool.BACKSTOP_FACTOR  # at which the kernel ends it, give or take its ticks
+    assert verdict.cpu_s < 2 * client.BACKSTOP_FACTOR  # at which the kernel ends it, give or take its ticks
 
 
 def test_a_slow_machine_does_not_fail_what_sleeps_a_little(sandbox: Sandbox) -> None:

@@ -15,7 +15,7 @@ import pytest
 from kit import containers
 from kit.errors import RequestError
 from kit.machine import cgroups
-from kit.sandbox import Program, Sandbox, lock, open_sandbox, pool
+from kit.sandbox import Program, Sandbox, client, lock, open_sandbox, pool
 
 GIB = 1 << 30
 FILLING = {
@@ -106,7 +106,7 @@ def test_the_processes_of_a_program_have_these_limits() -> None:
     """Asked of the kernel while a program runs: address space of candidate and tester."""
     seen: dict[str, int] = {}
 
-    class Seen(pool.Watch):
+    class Seen(client.Watch):
         def __init__(self, **options: object) -> None:
             super().__init__(**options)  # type: ignore[arg-type]
             deadline = time.monotonic() + 60
@@ -117,7 +117,7 @@ def test_the_processes_of_a_program_have_these_limits() -> None:
                     break
 
     with open_sandbox(workers=1) as sandbox, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pool, "Watch", Seen)
+        patch.setattr(client, "Watch", Seen)
         code = "import time\ndef f(): time.sleep(0.5)"
         assert sandbox.run([Program(id="f", code=code, tests="f()", names=("f",), cpu_s=60)])[0].passed
     assert seen == {"candidate": lock.MEMORY_BYTES, "tester": lock.TESTER_BYTES}

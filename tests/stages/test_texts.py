@@ -10,7 +10,7 @@ import pytest
 
 from kit import prompts
 from kit.engines import fake
-from kit.records import read_objects
+from kit.reading.jsonlines import read_objects
 from kit.stages import answer, evolve, respond
 
 TEXT: dict[str, Any] = {

@@ -12,7 +12,7 @@ from kit import registry
 from kit.catalogue import lock_hash
 from kit.errors import KitError
 from kit.plan.planning import plan_tables
-from kit.run import execute as run
+from kit.run import processes
 from kit.run.jobfiles import check_fields, check_versions
 from kit.run.worker import JobContext, run_job
 from kit.stages import Summary, fetch
@@ -56,7 +56,7 @@ def test_a_job_that_no_plan_can_make_is_refused(
     new_job: Callable[..., Job],
     monkeypatch: pytest.MonkeyPatch,
 ):
-    monkeypatch.setattr(run, "command", lambda *_, **__: pytest.fail("a worker was started"))
+    monkeypatch.setattr(processes, "command", lambda *_, **__: pytest.fail("a worker was started"))
     store.plan(planted := new_job("two", **changes))
     code, output = kit("job", planted.key)
     assert (code, sentence in output) == (2, True)

@@ -11,7 +11,8 @@ from kit.cli import stores
 from kit.errors import KitError
 from kit.plan.planning import plan_tables
 from kit.records import Result, write_rows
-from kit.report import plain_json, stored_results
+from kit.report import stored_results
+from kit.report.escapes import plain_json
 from kit.store import Job, Store
 
 Kit = Callable[..., tuple[int, str]]

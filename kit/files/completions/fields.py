@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import LONGEST_VALUE, RequestError, listed, one_line
-from kit.records import beyond_json
+from kit.reading.jsonlines import beyond_json
 
 DOT = re.compile(r"(?<!\\)\.")
 DEEPEST_FIELD = 100

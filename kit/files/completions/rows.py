@@ -8,7 +8,7 @@ from kit.errors import LONGEST_NAME, RequestError, one_line, shown
 from kit.files.completions.names import ID_FIELDS, KNOWN, PROMPT_FIELDS, TEXT_FIELDS
 from kit.files.completions.opening import File
 from kit.reading.jsonfiles import BeyondError, load_json
-from kit.records import beyond_json, load_line
+from kit.reading.jsonlines import beyond_json, load_line
 
 
 class ById(dict[str, Any]):
