@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from kit.catalogue.axes import value_text
-from kit.catalogue.manifest import AXES
+from kit.catalogue.experiments import AXES
 from kit.catalogue.views import Column
 from kit.plan import CellAddress
 from kit.report import PLAYED, Cell, Grid, computed_text, curve_lines, disclaimer, how_to_read, paper_text
