@@ -93,7 +93,8 @@ class Planner:
     def rows_with_players(self, name: str, finder: CellFinder) -> list[dict[str, Any]]:
         """Return the view's rows without those of base models that no model plays at this scale."""
         bases = finder.rows.get("base", [])
-        left_out = [base for base in bases if not self.find_player(base)]
+        known = {base for experiment in finder.experiments for base in experiment.all_values("base")}
+        left_out = [base for base in bases if base in known and not self.find_player(base)]
         if bases and len(left_out) == len(bases):
             raise RequestError(f"{self.where}: cast: nobody plays a base model of {name} ({', '.join(bases)})")
         if left_out:
@@ -146,11 +147,12 @@ class Planner:
             resources={"processes": params.get("world", 1), **(resources or {}), **({"rows": rows} if rows else {})},
             worker=kind.name,
         )
-        if job.key not in self.plan.jobs:
+        key = job.key  # a hash, made anew each time
+        if key not in self.plan.jobs:
             self.id_counts[job.id] += 1  # two experiments that differ in a temperature have jobs with equal ids
             number = self.id_counts[job.id]
-            self.plan.jobs[job.key] = dataclasses.replace(job, id=f"{job.id}~{number}") if number > 1 else job
-        return job.key
+            self.plan.jobs[key] = dataclasses.replace(job, id=f"{job.id}~{number}") if number > 1 else job
+        return key
 
     def expected_rows(self, key: str) -> int:
         """Return how many rows a job of the plan is expected to write; 0 where this is not known."""
