@@ -5,12 +5,12 @@ import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from kit import registry
 from kit.catalogue import Catalogue, look_up
 from kit.catalogue.axes import Coordinates
-from kit.catalogue.entries import Dataset
+from kit.catalogue.entries import Model
 from kit.catalogue.manifest import View
 from kit.catalogue.points import Point, product_of
 from kit.catalogue.scales import BenchmarkRows, Scale
@@ -21,6 +21,8 @@ from kit.plan import CellAddress, Plan, costs, sources
 from kit.stages import Origin, Stage
 from kit.store import Job
 from kit.workers import kind_for
+
+Found = TypeVar("Found")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -51,10 +53,12 @@ class Planner:
         self.where = catalogue.where or f"{scale_name}.toml"
         self.locks = locks
         self.plan = Plan(scale=scale_name, hardware=scale.hardware)
-        self.prompt_hashes: dict[tuple[str, ...], str | None] = {}
-        """(pack, templates) -> hash of the templates."""
-        self.sources: dict[tuple[str, str], sources.Source] = {}
-        """(table of the manifests, name) -> source of a model's or data set's files."""
+        self.packs: dict[tuple[str, ...], tuple[dict[str, Any], dict[str, str]]] = {}
+        """(pack, templates) -> parameters and inputs of a job that uses them."""
+        self.folders: dict[str, str] = {}
+        """Name of a model -> key of its plain folder."""
+        self.files: dict[str, str] = {}
+        """Name of a data set -> key of its file."""
         self.row_counts: dict[tuple[str, int | None], int] = {}
         """(data set of the user's own, first rows of it that are used) -> number of rows that there are."""
         self.id_counts: Counter[str] = Counter()
@@ -191,48 +195,55 @@ class Planner:
             self.note(
                 f"{name}: no revision of {model.hub.repo} is known; it can't be fetched until `kit pin` finds one"
             )
+        if name not in self.folders:
+            self.folders[name] = self.model_folder(name, model)
+        return self.folders[name]
+
+    def model_folder(self, name: str, model: Model) -> str:
+        """Plan the jobs that make a model's plain folder, and return the key of the last."""
         cost = costs.storage(model, self.scale)
         if model.stack:
             self.catalogue.check_stack(name, self.where)
             inputs = {"model": self.model(model.stack.model)}
             params: dict[str, Any] = {"how": "stack", "layers": model.stack.indices()}
             return self.job("convert", name, params, inputs, resources=cost)
-        params, source = self.source("models", name, lambda: sources.model_source(model, self.catalogue.user_folder))
+        params, source = self.read("models", name, lambda: sources.model_source(model, self.catalogue.user_folder))
         fetched = self.job("fetch", name, params, {}, resources=cost | {"source": source})
         how = "gguf" if model.package else model.hub.convert if model.hub else None
         if how is None:
             return fetched
         return self.job("convert", name, {"how": how}, {"model": fetched}, resources=cost)
 
-    def source(self, kind: str, name: str, find: Callable[[], sources.Source]) -> sources.Source:
-        """Return the source of a model's or data set's files; it is found once, since files are read and hashed for it.
+    def read(self, kind: str, name: str, read: Callable[[], Found]) -> Found:
+        """Return what is read of a model's or data set's files: their source, or a number of rows.
 
         Args:
             kind: ``models`` or ``datasets``, the table of the manifests.
             name: name of the model or data set there.
-            find: function that finds the source.
+            read: function that reads the files.
 
         Raises:
             RequestError: a file can't be read; for the user's own the message has the key that names it.
         """
-        if (kind, name) not in self.sources:
-            user = self.catalogue.user
-            is_own = user is not None and name in (user.models if kind == "models" else user.datasets)
-            try:
-                self.sources[kind, name] = find()
-            except RequestError as error:
-                raise RequestError(f"{self.where}: {kind}.{name}: {error}" if is_own else str(error)) from error
-        return self.sources[kind, name]
+        user = self.catalogue.user
+        is_own = user is not None and name in (user.models if kind == "models" else user.datasets)
+        try:
+            return read()
+        except RequestError as error:
+            raise RequestError(f"{self.where}: {kind}.{name}: {error}" if is_own else str(error)) from error
 
     def data(self, name: str) -> str:
         """Return the key of a data set's file: a file that was given, or the pinned file, which is fetched."""
         if name in self.given.data:
             return self.given.data[name]
+        if name in self.files:
+            return self.files[name]
         dataset = self.catalogue.dataset(name, f"{self.where}: seeds or benchmarks")
         if dataset.url and dataset.sha256 is None:
             self.note(f"{name}: the sha256 of {dataset.url} is not known; {sources.check_without_sha256(dataset)}")
-        params, source = self.source("datasets", name, lambda: sources.data_source(dataset, self.catalogue.user_folder))
-        return self.job("fetch", name, params, {}, resources={"source": source})
+        params, source = self.read("datasets", name, lambda: sources.data_source(dataset, self.catalogue.user_folder))
+        self.files[name] = self.job("fetch", name, params, {}, resources={"source": source})
+        return self.files[name]
 
     def engine_params(self, model: str, lora_rank: int | None = None) -> dict[str, Any]:
         """Return the engine's settings, and the number of copies that share the rows, as parameters of a job.
@@ -267,13 +278,13 @@ class Planner:
         """Return a job's parameters and inputs for its prompts: pack and hash, and the files of the paper's prompts."""
         from kit.prompts import fingerprint
 
-        if (pack, *ids) not in self.prompt_hashes:
-            self.prompt_hashes[pack, *ids] = fingerprint(pack, ids)
-        params = {"prompts": pack, "prompts_hash": self.prompt_hashes[pack, *ids]}
-        if pack != "paper":
-            return params, {}
-        fetch_params, source = sources.paper_prompts_source()
-        return params, {"prompts": self.job("fetch", "paper-prompts", fetch_params, {}, resources={"source": source})}
+        if (pack, *ids) not in self.packs:
+            inputs = {}
+            if pack == "paper":
+                params, source = sources.paper_prompts_source()
+                inputs["prompts"] = self.job("fetch", "paper-prompts", params, {}, resources={"source": source})
+            self.packs[pack, *ids] = {"prompts": pack, "prompts_hash": fingerprint(pack, ids)}, inputs
+        return self.packs[pack, *ids]
 
     def player(self, role: str) -> str:
         """Return the model that plays a model of the paper at this scale.
@@ -329,23 +340,14 @@ class Planner:
         """Return how many rows are used: those asked for, or all of the file if there are fewer; 0 if not known."""
         found = self.catalogue.dataset(dataset, self.where)
         if found.rows is None and found.file and dataset not in self.catalogue.files:
-            if (dataset, rows) not in self.row_counts:
-                self.row_counts[dataset, rows] = self.own_row_count(dataset, found, rows)
-            return self.row_counts[dataset, rows]
+            place, folder = (dataset, rows), self.catalogue.user_folder
+            if place not in self.row_counts:
+                count = self.read("datasets", dataset, lambda: sources.count_rows(found, folder, rows))
+                self.row_counts[place] = count
+            return self.row_counts[place]
         if found.rows is None and rows is None and self.catalogue.user:
             self.note(f"datasets.{dataset}.rows: missing, so no time is estimated for what reads its rows")
         return min(rows or found.rows or 0, found.rows or rows or 0)
-
-    def own_row_count(self, name: str, dataset: Dataset, rows: int | None) -> int:
-        """Return how many of its first ``rows`` a data set of the user's own has.
-
-        Raises:
-            RequestError: the file does not have the data set's format.
-        """
-        try:
-            return sources.count_rows(dataset, self.catalogue.user_folder, rows)
-        except RequestError as error:
-            raise RequestError(f"{self.where}: datasets.{name}: {error}") from error
 
     def generation_cost(self, model: str, rows: int, max_tokens: int) -> dict[str, Any]:
         """Return the cost of a job in which a model writes one text a row; empty if the model's sizes are not known."""
