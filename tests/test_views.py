@@ -172,6 +172,16 @@ def test_a_view_names_its_measures_itself(tmp_path: Path):
         own_plan(tmp_path, *edits, more='id = "other"', end=view.replace("mbpp", "humaneval"))
 
 
+def test_a_cell_without_coordinates_is_told_by_its_measure(tmp_path: Path):
+    # "table own: : gsm8k is given by ..."
+    one = seed_data("a", "1e-5").replace('["smollm2-29l", "smollm2-31l"]', '"smollm2-29l"')
+    view = '[[view]]\ncolumns = [{ measures = ["gsm8k"] }]\n'
+    with pytest.raises(RequestError) as error:
+        plan_of(tmp_path, one, one.replace('id = "a"', 'id = "b"'), view)
+    assert str(error.value) == (f"{tmp_path}/own.toml: table own: gsm8k is given by 'a' and 'b'; wanted one experiment")
+    assert [len(cell.keys) for cell in plan_of(tmp_path, one, view).cells["own"]] == [1]
+
+
 def test_a_misspelt_base_of_a_view_is_told_with_the_right_name(tmp_path: Path):
     # its row was left out: "no player at scale smoke"
     view = '[[view]]\nrows = { base = ["smollm2-29l", "smolm2-29l"], evolver = ["smollm2-36l"] }\n'

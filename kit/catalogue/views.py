@@ -105,10 +105,9 @@ class CellFinder:
         listing = [found for found in having if _lists(found[0], column.benchmark)]
         found = listing or having
         if len(found) > 1:
-            raise RequestError(
-                f"{self.where}: {coordinates_text(at)}: {column.id} is given by "
-                f"{' and '.join(repr(experiment.id) for experiment, _ in found)}; wanted one experiment"
-            )
+            place = f"{self.where}: {coordinates_text(at)}" if at else self.where
+            ids = " and ".join(repr(experiment.id) for experiment, _ in found)
+            raise RequestError(f"{place}: {column.id} is given by {ids}; wanted one experiment")
         return found[0][1] if found else []
 
     def coordinates(self, row: Coordinates, column: Column) -> dict[str, Any]:
@@ -290,6 +289,6 @@ def blank_note(name: str, blank: Sequence[tuple[Coordinates, Column]], experimen
                 close = did_you_mean(value_text(value), known)
                 unknown.append(f"{axis} {one_line(value_text(value), 60)}{close.replace('; did', ', did')}")
     count = "1 cell is" if len(blank) == 1 else f"{len(blank)} cells are"
-    first = f"{coordinates_text(blank[0][0])}, {blank[0][1].id}"
+    first = ", ".join(filter(None, (coordinates_text(blank[0][0]), blank[0][1].id)))
     details = "; ".join(dict.fromkeys(unknown)) if unknown else f"the first is {first}"
     return f"{name}: {count} left blank, which no experiment of the table gives: {details}"
