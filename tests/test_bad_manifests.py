@@ -180,6 +180,12 @@ CHANGES = {
         "[view]\ncolumns = []\n[[experiment]]",
         "my.toml: view: wanted a list of tables, found one table; its header has two brackets, [[view]]",
     ),
+    "one pair of brackets in another table": (
+        "[experiment.sft]",
+        "[[view]]\n[view.columns]\nmeasures = ['gsm8k']\n\n[experiment.sft]",
+        "my.toml: view[0].columns: wanted a list of tables, found one table; its header has two brackets, "
+        "[[view.columns]]",
+    ),
     # "input should be a valid list"
     "an axis without quotation marks": (
         "[experiment.sft]",

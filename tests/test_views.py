@@ -172,6 +172,21 @@ def test_a_view_names_its_measures_itself(tmp_path: Path):
         own_plan(tmp_path, *edits, more='id = "other"', end=view.replace("mbpp", "humaneval"))
 
 
+def test_values_that_contradict_each_other_are_told_with_the_table(tmp_path: Path):
+    # the manifest was not named; no two values of the first point's fields contradict each other
+    brought = """[experiment.by.tuning.lora]
+sft.lora = { rank = 8, alpha = 8 }
+[experiment.by.base."smollm2-31l"]
+sft.merge = true
+"""
+    with pytest.raises(RequestError) as error:
+        plan_of(tmp_path, seed_data("e", '1e-5, tuning = ["lora", "full"]', brought))
+    assert str(error.value) == (
+        f"{tmp_path}/own.toml: table own: experiment 'e', base = smollm2-31l, tuning = full: sft: merge = true goes "
+        "with tuning = 'lora'; without an adapter the tuned model is whole already"
+    )
+
+
 def test_a_cell_without_coordinates_is_told_by_its_measure(tmp_path: Path):
     # "table own: : gsm8k is given by ..."
     one = seed_data("a", "1e-5").replace('["smollm2-29l", "smollm2-31l"]', '"smollm2-29l"')

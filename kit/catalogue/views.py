@@ -98,10 +98,14 @@ class CellFinder:
         """Return the points that give a cell: one, or one for each seed; none where no experiment has the cell.
 
         Raises:
-            RequestError: several experiments have it, and not just one of them lists its benchmark.
+            RequestError: several experiments have it, and not just one of them lists its benchmark; or the values of an
+                experiment's axes contradict each other.
         """
         at = {**row, **self.at, **column.at}
-        having = [(one, points) for one in self.experiments if (points := list(_points(one, at)))]
+        try:
+            having = [(one, points) for one in self.experiments if (points := list(_points(one, at)))]
+        except RequestError as error:
+            raise RequestError(f"{self.where}: {error}") from error
         listing = [found for found in having if _lists(found[0], column.benchmark)]
         found = listing or having
         if len(found) > 1:

@@ -175,7 +175,8 @@ def _explain(kind: type[Strict], fault: Mapping[str, Any]) -> str:
         wanted = "a table, or the name of a scale" if fault["loc"][-1:] == ("Scale",) else "a table"
         return f"{where}: wanted {wanted}, found {shown(fault['input'])}"
     if fault["type"] == "list_type" and isinstance(fault["input"], dict) and _fields_at(kind, (*location, 0)):
-        return f"{where}: wanted a list of tables, found one table; its header has two brackets, [[{where}]]"
+        header = key_path(tuple(part for part in location if isinstance(part, str)))
+        return f"{where}: wanted a list of tables, found one table; its header has two brackets, [[{header}]]"
     message = fault["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
     found = "" if isinstance(fault["input"], dict) else f", found {_without_password(shown(fault['input']))}"
