@@ -141,6 +141,76 @@ CHANGES = {
         "[experiment.by.base.smollm2-29l]\nsft.learning_rat = 1e-5\n\n[experiment.sft]",
         "my.toml: experiment[0].by.base.smollm2-29l.sft.learning_rat: no such key; did you mean 'learning_rate'?",
     ),
+    # told without the key, or as a fault of the cast
+    "by a misspelt model": (
+        "[experiment.sft]",
+        "[experiment.by.base.smollm2-29l]\nresponder = 'smolm2-36l'\n\n[experiment.sft]",
+        "my.toml: experiment[0].by.base.smollm2-29l.responder: no model named 'smolm2-36l'; did you mean "
+        "'smollm2-36l'?",
+    ),
+    "by a misspelt scenario": (
+        "[experiment.sft]",
+        "[experiment.by.base.smollm2-29l]\nscenario = 'evol-instruct'\n\n[experiment.sft]",
+        "my.toml: experiment[0].by.base.smollm2-29l.scenario: no scenario named 'evol-instruct'; did you mean "
+        "'evol_instruct'?",
+    ),
+    # "no such key", with the keys that there are and no word of the right place
+    "a key of an inner table": (
+        "seed = 42",
+        "seed = 42\nlearning_rat = 1\nepochs = 2\ntemperature = [0, 1]",
+        "my.toml: experiment[0].learning_rat: no such key; known: base, benchmarks, breadth, by, evolve, evolver, id, "
+        "respond, responder, round, scenario, seed, seeds, sft\n"
+        "my.toml: experiment[0].epochs: no such key; did you mean sft.epochs?\n"
+        "my.toml: experiment[0].temperature: no such key; did you mean evolve.temperature or respond.temperature?",
+    ),
+    "a key below another header": (
+        "max_length_tokens = 256",
+        "max_length_tokens = 256\nbreadth = true",
+        "my.toml: experiment[0].sft.breadth: no such key; did you mean experiment[0].breadth? A key below a table's "
+        "header belongs to that table; write it above",
+    ),
+    "a list of tables": (
+        "evolve = { temperature = 0.7, max_tokens = 8 }",
+        "evolve = [{ temperature = 0.7, max_tokens = 8 }]",
+        "my.toml: experiment[0].evolve: wanted one table; the lists stand in its fields, found [{'max_tokens': 8, "
+        "'temperature': 0.7}]",
+    ),
+    "one pair of brackets": (
+        "[[experiment]]",
+        "[view]\ncolumns = []\n[[experiment]]",
+        "my.toml: view: wanted a list of tables, found one table; its header has two brackets, [[view]]",
+    ),
+    "one pair of brackets in another table": (
+        "[experiment.sft]",
+        "[[view]]\n[view.columns]\nmeasures = ['gsm8k']\n\n[experiment.sft]",
+        "my.toml: view[0].columns: wanted a list of tables, found one table; its header has two brackets, "
+        "[[view.columns]]",
+    ),
+    # "input should be a valid list"
+    "an axis without quotation marks": (
+        "[experiment.sft]",
+        "[[view]]\nrows.respond.temperature = [0]\ncolumns = [{ measures = ['gsm8k'] }]\n\n[experiment.sft]",
+        'my.toml: view[0].rows: a name with a dot stands in quotation marks, "respond.temperature"',
+    ),
+    # taken, and not looked at
+    "a claim of the paper": (
+        "[experiment.sft]",
+        "[[view]]\nclaim = []\ncolumns = [{ measures = ['gsm8k'] }]\n\n[experiment.sft]",
+        "my.toml: view[0].claim: no such key; known: at, columns, draw, experiment, id, rows, title",
+    ),
+    # told by the worker, after the models were fetched
+    "another benchmark's problems": (
+        "[seeds]",
+        "[datasets.mini-gsm8k]\nfile = 'seeds.json'\nformat = 'alpaca'\nlicence = 'x'\n\n[seeds]",
+        "my.toml: benchmarks.gsm8k.dataset: mini-gsm8k has the format 'alpaca'; wanted a data set with the format "
+        "'gsm8k'",
+    ),
+    "problems that can't be read": (
+        "[seeds]",
+        "[datasets.mini-gsm8k]\nfile = 'seeds.json'\nformat = 'gsm8k'\nlicence = 'x'\n\n[seeds]",
+        "my.toml: datasets.mini-gsm8k: {folder}/seeds.json[0]: no 'question'; found instruction, wanted question, "
+        "answer",
+    ),
     "by what does not fit": (
         "[experiment.sft]",
         "[experiment.by.base.smollm2-29l]\nsft.tuning = 'lora'\n\n[experiment.sft]",
@@ -259,6 +329,16 @@ def test_manifests(good: str, bad: str, message: str, refused: Callable[[str | b
 def test_a_manifest_that_is_not_utf8(refused: Callable[[str | bytes], str]):
     text = MANIFEST.replace("mine", "caf\xe9", 1).encode("latin-1")
     assert refused(text) == "my.toml: byte 23 is not UTF-8; save the file as UTF-8"
+
+
+def test_seeds_that_can_not_be_read(refused: Callable[[str | bytes], str], tmp_path: Path):
+    # told by the worker, after the models were fetched
+    (tmp_path / "bad.json").write_text('[{"instruction": "a"}, {"text": "b"}]', encoding="utf-8")
+    text = MANIFEST.replace('file = "seeds.json"', 'file = "bad.json"')
+    assert refused(text) == (
+        f"my.toml: datasets.mine: {tmp_path}/bad.json[1]: no 'instruction'; found text, wanted instruction, input, "
+        "output"
+    )
 
 
 def test_an_experiment_twice(refused: Callable[[str | bytes], str]):

@@ -274,7 +274,7 @@ def test_a_table_has_the_papers_rows_and_columns(name: str):
     view = CATALOGUE.table(name)
     assert view.paper is not None
     printed = paper.table(view.paper).of_series(view.series)
-    assert view.title == printed.title
+    assert view.title == printed.title[0].upper() + printed.title[1:]
     table = plan_tables([name], "paper").tables[name]
     assert [column.id for column in table.columns] == [column.id for column in printed.column]
     rows = [printed.row_at({**row, **view.at}) for row in table.rows]

@@ -90,6 +90,13 @@ def test_names_are_in_the_papers_order():
     assert paper.names() == NAMES
 
 
+def test_added_tables_come_last(tmp_path: Path):
+    # README's own table-x.toml ended in a traceback: no number at its end
+    for name in ("table-x", "figure-2", "table-16", "figure-\u00b2", "own-table", "table-2", "scalars"):
+        (tmp_path / f"{name}.toml").touch()
+    assert paper.names(tmp_path) == ["table-2", "table-16", "figure-2", "table-x", "figure-\u00b2", "own-table"]
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_every_file_is_strictly_valid(name: str):
     table = paper.table(name)

@@ -87,11 +87,64 @@ def test_points_that_are_none(at: dict[str, Any], message: str):
     assert str(error.value) == message
 
 
-def test_two_axes_that_bring_one_field_along_are_refused():
+def test_keys_of_by_name_numbers_however_they_are_written():
+    # "the axis has no value '0'; known: 0.0, 0.7", for temperature = [0, 0.7]
+    found = experiment("by.temperature.0.sft.epochs = 3\nby.'respond.temperature'.'0e1'.breadth = true\n")
+    setting = make_point(found, {**AT, "temperature": 0.0}).setting
+    assert (setting.sft.epochs, setting.breadth) == (3, True)
+    assert make_point(found, AT).setting.sft.epochs == 1
+
+
+def test_all_values_of_a_field_that_is_brought_along():
+    found = experiment("by.seeds.alpaca.breadth = true\nby.round.0.sft.epochs = 3\nby.round.1.sft.epochs = 1\n")
+    assert [found.all_values(axis) for axis in ("breadth", "epochs", "round")] == [[False, True], [1, 3], [0, 1]]
+
+
+BROUGHT = {
+    "two axes bring one field along": (
+        "by.seeds.alpaca.breadth = true\nby.round.1.breadth = false\n",
+        "by.round.1: breadth is given twice: it is an axis, or brought along by one, seeds",
+    ),
+    # the row of "big" showed what the evolver "small" had written
+    "a value brings another of its own axis along": (
+        "by.evolver.big.evolver = 'small'\n",
+        "by.evolver.big: evolver is the axis itself; a value can't bring along another",
+    ),
+    "of an axis of one value": (
+        "by.base.b.base = 'c'\n",
+        "by.base.b: base is the axis itself; a value can't bring along another",
+    ),
+    # what 'full' brings along was taken for the adapter as well
+    "a value brings along what brings others along": (
+        "by.tuning.full.sft.epochs = 2\nby.seeds.alpaca.sft = { tuning = 'lora', lora = { rank = 8, alpha = 8 } }\n",
+        "by.seeds.alpaca: sft.tuning is given twice: it is an axis, or brought along by one, tuning",
+    ),
+    "a value twice": ("by.temperature.0.seed = 1\nby.temperature.'0.0'.seed = 2\n", "by.temperature: 0.0 stands twice"),
+    "a number without quotation marks": (
+        "by.temperature.0.7.seed = 1\n",
+        'by.temperature: a name with a dot stands in quotation marks, "0.7"',
+    ),
+    "an axis without quotation marks": (
+        "by.respond.temperature.0.seed = 1\n",
+        'by: a name with a dot stands in quotation marks, "respond.temperature"',
+    ),
+}
+
+
+@pytest.mark.parametrize("more, message", BROUGHT.values(), ids=list(BROUGHT))
+def test_fields_that_can_not_be_brought_along(more: str, message: str):
     with pytest.raises(RequestError) as error:
-        experiment("by.seeds.alpaca.breadth = true\nby.round.1.breadth = false\n")
+        experiment(more)
+    assert str(error.value) == f"x.toml: experiment[0]: {message}"
+
+
+def test_values_that_contradict_each_other_are_named():
+    # it did not say at which of the values
+    with pytest.raises(RequestError) as error:
+        experiment("by.evolver.small.sft.merge = true\n")
     assert str(error.value) == (
-        "x.toml: experiment[0]: by.round.1: breadth is given twice: it is an axis, or brought along by one, seeds"
+        "x.toml: experiment[0].sft: merge = true goes with tuning = 'lora'; without an adapter the tuned model is "
+        "whole already (at seeds = alpaca, evolver = small, round = 0, temperature = 0.0)"
     )
 
 

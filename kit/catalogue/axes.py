@@ -9,9 +9,18 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, TypeAlias, get_args
 
-from pydantic import Discriminator, Field, Tag, TypeAdapter, ValidationError, WrapValidator, create_model
+from pydantic import (
+    BeforeValidator,
+    Discriminator,
+    Field,
+    Tag,
+    TypeAdapter,
+    ValidationError,
+    WrapValidator,
+    create_model,
+)
 
-from kit.errors import shown
+from kit.errors import one_line, shown
 from kit.reading.documents import LIST, ONE, Strict
 from kit.reading.values import MOST_NAMES
 
@@ -27,6 +36,16 @@ def _check_value(value: Any, _: Any) -> Any:
     return value
 
 
+def _check_names(values: Any) -> Any:
+    """Return a table of axes after a check that no axis holds a table: its name has a dot and no quotation marks."""
+    for axis, inner in values.items() if isinstance(values, dict) else ():
+        if isinstance(inner, dict) and inner:
+            raise ValueError(quotation_marks(f"{axis}.{next(iter(inner))}"))
+    return values
+
+
+NamedByAxis = BeforeValidator(_check_names)
+"""Check of a table whose keys are axes."""
 Value: TypeAlias = Annotated[str | float, WrapValidator(_check_value)]
 """One value of an axis: a text, a number or a truth value."""
 Coordinates = Mapping[str, str | float]
@@ -44,13 +63,23 @@ def one_or_list_tag(value: Any) -> str:
     return LIST if isinstance(value, list) else ONE
 
 
+def _check_one_table(value: Any) -> Any:
+    """Return the value of a field that holds a table after a check that it is no list of tables."""
+    if isinstance(value, list):
+        raise ValueError("wanted one table; the lists stand in its fields")
+    return value
+
+
 def with_lists(setting: type[Strict], name: str) -> type[Strict]:
     """Return a type with the setting's fields, in which each field may hold a list."""
     fields: dict[str, Any] = {}
     for field, annotation, info in _fields(setting):
         table = _table_in(annotation)
         wider = with_lists(table, f"{name}.{field}") if table else one_or_list(_with_bounds(annotation, info))
-        fields[field] = (wider | None if table and type(None) in get_args(annotation) else wider, _default(info))
+        if table:
+            wider = wider | None if type(None) in get_args(annotation) else wider
+            wider = Annotated[wider, BeforeValidator(_check_one_table)]
+        fields[field] = (wider, _default(info))
     return _make_type(setting, name, fields)
 
 
@@ -115,8 +144,13 @@ def value_paths(document: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iter
 
 
 def value_text(value: Any) -> str:
-    """Return a value as TOML writes it, without quotation marks, for keys of ``by``, for tables and for messages."""
+    """Return a value as text without quotation marks, for tables and for messages; truth values as TOML has them."""
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def quotation_marks(name: str) -> str:
+    """Return a sentence on a name that TOML has read as several keys, since no quotation marks stand around it."""
+    return f'a name with a dot stands in quotation marks, "{one_line(name, 60)}"'
 
 
 def coordinates_text(at: Coordinates) -> str:

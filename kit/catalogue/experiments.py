@@ -1,5 +1,7 @@
 """Strict types of experiments: a setting with one value in each field, and an experiment in which some are lists."""
 
+from collections.abc import Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
 from pydantic import Field, ValidationError, model_validator
@@ -10,7 +12,9 @@ from kit.catalogue.axes import (
     axis_paths,
     axis_types,
     check_no_repeats,
+    coordinates_text,
     merge,
+    quotation_marks,
     set_value,
     value_at,
     value_paths,
@@ -124,7 +128,8 @@ class Experiment(SettingWithLists):
     by: dict[str, dict[str, PartialSetting]] = Field(default_factory=dict)
     """``by.AXIS.VALUE``: fields that replace the experiment's own where an axis has this value."""
     benchmarks: list[str] = Field(default_factory=list, max_length=MOST_NAMES)
-    """Benchmarks that are the columns of the table, if the manifest has no view; a view names its measures itself."""
+    """Benchmarks that are the columns of the table, if the manifest has no view; a view names its measures itself. If
+    several experiments of a view have a cell, the one that lists its benchmark gives it."""
 
     def axes(self) -> list[str]:
         """Return the fields that are lists, in the order in which a setting has them."""
@@ -134,6 +139,21 @@ class Experiment(SettingWithLists):
         """Return the experiment's values on an axis: the field's list, or its one value."""
         found = value_at(self, AXES[axis])
         return found if isinstance(found, list) else [found]
+
+    @cached_property
+    def brought_along(self) -> Mapping[str, list[Any]]:
+        """Return the fields that ``by`` sets, each with all values that the experiment has for it."""
+        found: dict[str, list[Any]] = {}
+        for changes in self.by.values():
+            for fields in changes.values():
+                for path in value_paths(fields.model_dump(exclude_unset=True)):
+                    axis = _axis_at(path)
+                    found.setdefault(axis, [*self.values(axis)]).append(value_at(fields, path))
+        return found
+
+    def all_values(self, axis: str) -> list[Any]:
+        """Return the experiment's values on an axis, and those that other axes bring along for this field."""
+        return list(dict.fromkeys(self.brought_along.get(axis, self.values(axis))))
 
     def setting(self, at: Coordinates) -> Setting:
         """Return the setting at a point.
@@ -148,9 +168,10 @@ class Experiment(SettingWithLists):
         for axis in self.axes():
             set_value(document, AXES[axis], at[axis])
         for axis, changes in self.by.items():
-            value = value_text(at[axis] if axis in at else self.values(axis)[0])
-            if value in changes:
-                merge(document, changes[value].model_dump(exclude_unset=True))
+            value = at[axis] if axis in at else self.values(axis)[0]
+            for key, fields in changes.items():
+                if _names_value(key, value):
+                    merge(document, fields.model_dump(exclude_unset=True))
         return Setting.model_validate(document)
 
     @model_validator(mode="before")
@@ -164,6 +185,22 @@ class Experiment(SettingWithLists):
                 )
         return document
 
+    @model_validator(mode="before")
+    @classmethod
+    def _check_quotation_marks(cls, document: Any) -> Any:
+        by = document.get("by") if isinstance(document, dict) else None
+        for axis, changes in by.items() if isinstance(by, dict) else ():
+            names = [value_text(value) for value in _values_in(document, axis)]
+            for key, fields in changes.items() if isinstance(changes, dict) else ():
+                if not isinstance(fields, dict):
+                    continue
+                if f"{axis}.{key}" in AXES:
+                    raise ValueError(f"by: {quotation_marks(f'{axis}.{key}')}")
+                inner = next((name for name in fields if name not in Setting.model_fields), None)
+                if dotted := [name for name in names if name.startswith(f"{key}.{inner}")]:
+                    raise ValueError(f"by.{axis}: {quotation_marks(dotted[0])}")
+        return document
+
     @model_validator(mode="after")
     def _check_lists(self) -> Self:
         check_no_repeats({**{axis: self.values(axis) for axis in self.axes()}, "benchmarks": self.benchmarks})
@@ -171,23 +208,39 @@ class Experiment(SettingWithLists):
 
     @model_validator(mode="after")
     def _check_by(self) -> Self:
-        axes, changed_by = set(self.axes()), dict[tuple[str, ...], str]()
+        changed_by = dict[str, str]()
         for axis, changes in self.by.items():
             if axis not in AXES:
                 raise ValueError(f"by.{one_line(axis, 60)}: no such axis{did_you_mean(axis, AXES)}")
-            known = [value_text(value) for value in self.values(axis)]
+            self._check_values_of_by(axis)
             for value, fields in changes.items():
-                if value not in known:
-                    raise ValueError(f"by.{axis}: the axis has no value {shown(value)}{did_you_mean(value, known)}")
                 for path in value_paths(fields.model_dump(exclude_unset=True)):
-                    field = next(name for name, axis_path in AXES.items() if axis_path == path)
-                    other = field if field in axes else changed_by.setdefault(path, axis)
-                    if other != axis:
-                        raise ValueError(
-                            f"by.{axis}.{one_line(value, 60)}: {'.'.join(path)} is given twice: it is an axis, or "
-                            f"brought along by one, {other}"
-                        )
+                    self._check_given_once(f"by.{axis}.{one_line(value, 60)}", axis, path, changed_by)
         return self
+
+    def _check_values_of_by(self, axis: str) -> None:
+        """Check that each key of ``by.AXIS`` names a value of the axis, and that no value is named twice."""
+        values = self.values(axis)
+        named: list[Any] = []
+        for key in self.by[axis]:
+            found = [value for value in values if _names_value(key, value)]
+            if not found:
+                close = did_you_mean(key, map(value_text, values))
+                raise ValueError(f"by.{axis}: the axis has no value {shown(key)}{close}")
+            named += found
+        check_no_repeats({f"by.{axis}": named})
+
+    def _check_given_once(self, where: str, axis: str, path: tuple[str, ...], changed_by: dict[str, str]) -> None:
+        """Check that a field that a value of an axis brings along has no other value at the same point."""
+        field = _axis_at(path)
+        if field == axis:
+            raise ValueError(f"{where}: {'.'.join(path)} is the axis itself; a value can't bring along another")
+        is_axis = isinstance(value_at(self, path), list) or field in self.by
+        other = field if is_axis else changed_by.setdefault(field, axis)
+        if other != axis:
+            raise ValueError(
+                f"{where}: {'.'.join(path)} is given twice: it is an axis, or brought along by one, {other}"
+            )
 
     @model_validator(mode="after")
     def _check_settings(self) -> Self:
@@ -199,9 +252,35 @@ class Experiment(SettingWithLists):
             except ValidationError as error:
                 fault = error.errors(include_url=False)[0]
                 message = "missing; it has no default" if fault["type"] == "missing" else fault["msg"]
-                context = {"message": message.removeprefix("Value error, "), "at": fault["loc"]}
+                several = {axis: value for axis, value in at.items() if len(self.values(axis)) > 1}
+                place = f" (at {coordinates_text(several)})" if several else ""
+                context = {"message": message.removeprefix("Value error, ") + place, "at": fault["loc"]}
                 raise PydanticCustomError("setting", "{message}", context) from error
         return self
+
+
+def _axis_at(path: tuple[str, ...]) -> str:
+    """Return the name of the axis that stands at a path of a setting."""
+    return next(axis for axis, axis_path in AXES.items() if axis_path == path)
+
+
+def _values_in(document: Any, axis: str) -> list[Any]:
+    """Return the values of an axis in a document that is not checked yet, as many as an axis may have."""
+    if axis not in AXES:
+        return []
+    for part in AXES[axis]:
+        document = document.get(part) if isinstance(document, dict) else None
+    return document[:MOST_NAMES] if isinstance(document, list) else [document]
+
+
+def _names_value(key: str, value: Any) -> bool:
+    """Return whether a key of ``by`` names a value: ``1e-5`` and ``0.00001`` name one number."""
+    if key == value_text(value):
+        return True
+    try:
+        return type(value) in (int, float) and float(key) == value
+    except ValueError:
+        return False
 
 
 class ExperimentsFile(Strict):

@@ -4,7 +4,7 @@ from typing import Annotated, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from kit.catalogue.axes import Value, check_no_repeats, one_or_list_tag
+from kit.catalogue.axes import NamedByAxis, Value, check_no_repeats, one_or_list_tag
 from kit.catalogue.drawing import Draw, check_draw
 from kit.catalogue.entries import Dataset, Model
 from kit.catalogue.experiments import Experiment
@@ -16,7 +16,7 @@ from kit.reading.values import LONGEST_NAME, MOST_NAMES, Name, Names, Title
 class ColumnGroup(Strict):
     """Columns of a table that have the same coordinates."""
 
-    at: dict[str, Value] = Field(default_factory=dict)
+    at: Annotated[dict[str, Value], NamedByAxis] = Field(default_factory=dict)
     """axis -> value, for all cells of these columns."""
     measures: Names
     """Benchmarks, each with all its metrics; or single metrics, ``ifeval.ifeval_prompt_strict``."""
@@ -25,28 +25,25 @@ class ColumnGroup(Strict):
 class Claim(Strict):
     """A statement of the paper: cells at one point are above cells at another, on average over an axis."""
 
-    better: dict[str, Value] = Field(min_length=1)
-    worse: dict[str, Value] = Field(min_length=1)
+    better: Annotated[dict[str, Value], NamedByAxis] = Field(min_length=1)
+    worse: Annotated[dict[str, Value], NamedByAxis] = Field(min_length=1)
     over: str
     """The axis whose values are averaged over; the standard error comes from their differences."""
 
 
-class View(Strict):
-    """A table: the points of experiments that it shows, and the measures that it shows of them."""
+class ViewFields(Strict):
+    """The points of experiments that a table shows, and the measures that it shows of them."""
 
     title: Title = ""
     experiment: Annotated[Annotated[str, Tag(ONE)] | Annotated[Names, Tag(LIST)], Discriminator(one_or_list_tag)] = ""
     """Id of the experiment; or ids of several, each cell being given by one of them."""
-    paper: str | None = None
-    """Name of the file under ``manifests/paper`` that has the printed numbers."""
-    series: str = ""
-    """Name of the printed figure's series with which the numbers are compared."""
-    rows: dict[str, Annotated[list[Value], Field(min_length=1, max_length=MOST_NAMES)]] = Field(default_factory=dict)
+    rows: Annotated[dict[str, Annotated[list[Value], Field(min_length=1, max_length=MOST_NAMES)]], NamedByAxis] = Field(
+        default_factory=dict
+    )
     """axis -> values: there is a row for each combination of the values, in this order."""
-    at: dict[str, Value] = Field(default_factory=dict)
+    at: Annotated[dict[str, Value], NamedByAxis] = Field(default_factory=dict)
     """axis -> value, for all cells."""
     columns: list[ColumnGroup] = Field(min_length=1, max_length=MOST_NAMES)
-    claim: list[Claim] = Field(default_factory=list, max_length=MOST_NAMES)
     draw: Draw | None = None
     """Form of the figure, if the view is drawn; its numbers are a table as well."""
 
@@ -66,14 +63,24 @@ class View(Strict):
         return self
 
 
+class View(ViewFields):
+    """A table, and what the paper prints in its place."""
+
+    paper: str | None = None
+    """Name of the file under ``manifests/paper`` that has the printed numbers."""
+    series: str = ""
+    """Name of the printed figure's series with which the numbers are compared."""
+    claim: list[Claim] = Field(default_factory=list, max_length=MOST_NAMES)
+
+
 class ViewFile(View):
     """A view with its own file in ``manifests/tables``."""
 
     schema_: int = Field(alias="schema")
 
 
-class UserView(View):
-    """A view that stands in the user's own manifest."""
+class UserView(ViewFields):
+    """A view that stands in the user's own manifest; the paper prints none of its numbers."""
 
     id: str = Field(default="", pattern=r"^([a-z0-9][a-z0-9._-]*)?$", max_length=LONGEST_NAME)
     """Name of the table, if the manifest has several: they are called ``<file>.<id>``."""

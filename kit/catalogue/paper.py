@@ -169,9 +169,17 @@ class ScalarsFile(Strict):
 
 
 def names(folder: Path | None = None) -> list[str]:
-    """Return the names of all tables, then of all figures, in the paper's order: ``table-1`` … ``figure-7``."""
-    stems = [path.stem for path in _folder(folder).glob("*-*.toml")]
-    return sorted(stems, key=lambda stem: (not stem.startswith("table"), int(stem.rpartition("-")[2])))
+    """Return the names of all tables, then of all figures, in the paper's order: ``table-1`` … ``figure-7``.
+
+    Names without a number, of tables that were added, come last.
+    """
+
+    def order(stem: str) -> tuple[bool, bool, int, str]:
+        number = stem.rpartition("-")[2]
+        has_number = number.isascii() and number.isdigit()
+        return not has_number, not stem.startswith("table"), int(number) if has_number else 0, stem
+
+    return sorted((path.stem for path in _folder(folder).glob("*-*.toml")), key=order)
 
 
 def table(number: int | str, folder: Path | None = None) -> PaperTable:

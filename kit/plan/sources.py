@@ -3,17 +3,21 @@
 from pathlib import Path
 from typing import Any
 
+from kit import registry
 from kit.catalogue import ROOT
 from kit.catalogue.entries import Dataset, Model
 from kit.errors import RequestError, one_line
 from kit.files.checksums import difference
-from kit.files.seeds import has_chats
+from kit.files.seeds import FIELDS, has_chats, read_instructions
 from kit.files.texts import HALF
+from kit.reading.jsonlines import BYTE_ORDER_MARK
 from kit.reading.places import file_name_fault
-from kit.reading.textfiles import open_regular
+from kit.reading.textfiles import decode, open_regular, read_bytes
 from kit.store import HEAD, sha256_file
 
 BUNDLED = ROOT / "kit" / "bundled"
+MAX_TEMPLATE_BYTES = 2**20
+"""Most bytes of a chat template; the longest known have some 20 KB."""
 Source = tuple[dict[str, Any], dict[str, Any]]
 """(parameters of the fetching job, which are in its key; places to fetch from, which are not)."""
 
@@ -33,6 +37,13 @@ def data_source(dataset: Dataset, user_folder: Path | None) -> Source:
     elif dataset.sha256 is None:
         params["url"] = dataset.url
     return params, {"url": dataset.url, "mirror": dataset.mirror}
+
+
+def check_without_sha256(dataset: Dataset) -> str:
+    """Return a phrase on how a file whose sha256 is not known is checked when it is fetched."""
+    if dataset.git_blob is None:
+        return "the address is pinned, the bytes are not checked"
+    return f"the bytes are checked by their git blob id {dataset.git_blob}, the sha256 is noted when they are fetched"
 
 
 def _local_source(dataset: Dataset, path: Path) -> Source:
@@ -56,6 +67,18 @@ def _local_source(dataset: Dataset, path: Path) -> Source:
     # Earlier versions dropped system prompts and histories, so their artifacts of the same file are different.
     chats = {"chats": True} if dataset.file and dataset.format == "alpaca" and has_chats(path) else {}
     return {"kind": "file", "name": path.name, "sha256": sha256, **chats}, {"path": str(path.resolve())}
+
+
+def count_rows(dataset: Dataset, user_folder: Path | None, rows: int | None) -> int:
+    """Return how many of its first ``rows`` a file of the user's own has, by the reader of its format.
+
+    Raises:
+        RequestError: the reader refuses the file.
+    """
+    path = local_file(dataset, user_folder)
+    if dataset.format in FIELDS:
+        return len(read_instructions(path, dataset.format, path.stem, rows))
+    return len(registry.load("benchmarks", dataset.format).read(path)[:rows])
 
 
 def check_file_name(path: Path) -> None:
@@ -179,3 +202,30 @@ def paper_prompts_source() -> Source:
     pinned = pins.read("paper")
     url = pinned.url.replace("{revision}", pinned.revision)
     return {"kind": "prompts", "files": pinned.files}, {"url": url, "mirror": pinned.source}
+
+
+def chat_format(template: Path | None, end_of_turn: str) -> dict[str, str | None]:
+    """Return the user's own chat format as parameters of a tuning job; empty without a template.
+
+    Raises:
+        RequestError: the file can't be read, or an end-of-turn token is given without a template.
+    """
+    if template is None:
+        if end_of_turn:
+            raise RequestError(
+                "--end-of-turn goes with --chat-template: it is the token that this template ends turns with"
+            )
+        return {}
+    if HALF.search(end_of_turn):
+        raise RequestError(f"--end-of-turn {end_of_turn!a}: not UTF-8; wanted a token of the base's")
+    name = one_line(str(template))
+    try:
+        data = read_bytes(template, max_bytes=MAX_TEMPLATE_BYTES)
+        text = decode(data, name).lstrip(BYTE_ORDER_MARK)
+    except RequestError as error:
+        raise RequestError(f"--chat-template {error}; wanted a text file in Jinja") from error
+    if not text.strip():
+        raise RequestError(f"--chat-template {name}: empty; wanted a Jinja template")
+    if "\0" in text:
+        raise RequestError(f"--chat-template {name}: a zero byte in it; wanted a Jinja template")
+    return {"chat_template": text, "end_of_turn": end_of_turn or None}

@@ -168,16 +168,35 @@ def _explain(kind: type[Strict], fault: Mapping[str, Any]) -> str:
     where = key_path(location)
     if fault["type"] == "extra_forbidden":
         known = _fields_at(kind, location[:-1])
-        return f"{where}: no such key{did_you_mean(str(location[-1]), known)}"
+        return f"{where}: no such key{_other_place(kind, location) or did_you_mean(str(location[-1]), known)}"
     if fault["type"] == "missing":
         return f"{where}: missing; it has no default"
     if fault["type"] == "model_type":
         wanted = "a table, or the name of a scale" if fault["loc"][-1:] == ("Scale",) else "a table"
         return f"{where}: wanted {wanted}, found {shown(fault['input'])}"
+    if fault["type"] == "list_type" and isinstance(fault["input"], dict) and _fields_at(kind, (*location, 0)):
+        header = key_path(tuple(part for part in location if isinstance(part, str)))
+        return f"{where}: wanted a list of tables, found one table; its header has two brackets, [[{header}]]"
     message = fault["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
     found = "" if isinstance(fault["input"], dict) else f", found {_without_password(shown(fault['input']))}"
     return f"{where}: {message}{found}" if where else message
+
+
+def _other_place(kind: type[Strict], location: tuple[int | str, ...]) -> str:
+    """Return the end of a message with the tables that have a key which the table at ``location`` does not have.
+
+    Looked at are the tables in this one and those around it; empty if none of them has the key.
+    """
+    table, name = location[:-1], str(location[-1])
+    inner = [field for field in _fields_at(kind, table) if name in _fields_at(kind, (*table, field))]
+    if inner:
+        return f"; did you mean {' or '.join(f'{field}.{name}' for field in inner)}?"
+    for end in range(len(table) - 1, -1, -1):
+        if name in _fields_at(kind, table[:end]):
+            place = key_path((*table[:end], name))
+            return f"; did you mean {place}? A key below a table's header belongs to that table; write it above"
+    return ""
 
 
 def _without_password(text: str) -> str:
