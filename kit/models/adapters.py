@@ -108,7 +108,7 @@ def _check_settings(path: Path) -> None:
     if settings.get("auto_mapping") is not None and not isinstance(settings["auto_mapping"], dict):
         raise RequestError(f"{path}: auto_mapping: found {shown(settings['auto_mapping'])}, wanted an object")
     _check_patterns(path, settings)
-    ranks = settings.get("rank_pattern") or {}
+    ranks = {f"rank_pattern.{name}": rank for name, rank in (settings.get("rank_pattern") or {}).items()}
     for name, rank in [("r", settings.get("r", 1)), *ranks.items()]:
         if type(rank) is not int or not 1 <= rank <= MOST_RANK:
             raise RequestError(f"{path}: {name}: found {shown(rank)}, wanted a whole number from 1 to {MOST_RANK:,}")
@@ -126,7 +126,8 @@ def _check_patterns(path: Path, settings: dict[str, Any]) -> None:
         value = settings.get(name)
         names = [value] if isinstance(value, str) else value or []
         if not isinstance(names, list) or not all(map(_is_pattern, names)):
-            raise RequestError(f"{path}: {name}: found {shown(value)}, wanted names of modules, or a short pattern")
+            wanted = 'names of modules, such as ["q_proj", "v_proj"], or a short pattern'
+            raise RequestError(f"{path}: {name}: found {shown(value)}, wanted {wanted}")
     for name in ("rank_pattern", "alpha_pattern"):
         value = settings.get(name) or {}
         if not isinstance(value, dict) or not all(map(_is_pattern, value)):

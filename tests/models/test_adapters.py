@@ -190,7 +190,8 @@ def test_an_adapter_that_is_more_is_refused(
 
 
 ENDLESS = r"(.*)*(.*)*(.*)*x"
-NUMBERS, NAMES = "wanted numbers by names of modules", "wanted names of modules, or a short pattern"
+NUMBERS = "wanted numbers by names of modules"
+NAMES = 'wanted names of modules, such as ["q_proj", "v_proj"], or a short pattern'
 
 
 @pytest.mark.parametrize(
@@ -201,6 +202,7 @@ NUMBERS, NAMES = "wanted numbers by names of modules", "wanted names of modules,
         ("alpha_pattern", {ENDLESS: 4}, NUMBERS),
         ("alpha_pattern", [1], NUMBERS),
         ("layers_pattern", ENDLESS, NAMES),
+        ("target_modules", r"(?:.*(?:q|v)_proj)+", NAMES),
     ],
 )
 def test_patterns_that_are_not_matched(name: str, value: Any, wanted: str, adapter: Callable[..., Path]):
