@@ -33,6 +33,8 @@ def test_rows_that_are_not_what_the_step_says(made: Made, message: str):
         evolve.check_made(made, 3, Step(run=lambda *_: made), "step s")
     assert str(caught.value) == f"step s: {message}"
     evolve.check_made(Made(rows=[KEPT], dropped={"short": 2, "long": 0}), 3, Step(run=lambda *_: made), "step s")
+    # one that makes other things of its rows says how many it expects
+    evolve.check_made(Made(rows=[KEPT]), 3, Step(run=lambda *_: made, expects=lambda counts: 1), "step s")
 
 
 def test_texts_are_counted_in_the_step_that_writes_them():
