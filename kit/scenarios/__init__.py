@@ -59,8 +59,8 @@ class Made:
 
     rows: Sequence[Instruction]
     dropped: Mapping[str, int] = field(default_factory=dict)
-    """Reason -> how many rows were left out for it; the artifact's facts hold it. A step that does not say how many rows
-    it expects counts here every row that it reads and leaves out."""
+    """Reason -> how many rows were left out for it; the artifact's facts hold it. A step without ``expects``
+    counts here every row that it reads and leaves out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
