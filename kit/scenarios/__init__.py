@@ -16,9 +16,6 @@ from kit.records import Completion, Instruction
 from kit.sandbox import Sandbox
 from kit.workers import find_kind
 
-Generate = Callable[[Sequence[Request]], Sequence[Completion]]
-"""Asks the evolver, with the sampling of the job; one completion a request, in order."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
