@@ -260,6 +260,16 @@ def test_jobs_of_one_model_stand_together(order: tuple[int, ...]):
     assert models in (["a", "a", "b", "b"], ["b", "b", "a", "a"])
 
 
+def test_jobs_of_one_model_with_the_same_settings_stand_together():
+    # adapters of rank 4 and 16 of one base took turns, and each turn was an engine start
+    made = [job("answer", str(n), {"model": "ab"[n % 2]}, engine={"lora_rank": (8, 16)[n // 2 % 2]}) for n in range(8)]
+    jobs = {one.key: one for one in made}
+    order = batches.order_by_model(list(jobs), jobs)
+    engines = [(jobs[key].inputs["model"], jobs[key].params["engine"]["lora_rank"]) for key in order]
+    starts = [one for number, one in enumerate(engines) if number == 0 or engines[number - 1] != one]
+    assert len(starts) == len(set(engines)) == 4
+
+
 def test_a_model_that_waits_for_another_comes_after_it():
     first = job("evolve", "1", {"model": "a"})
     second = job("respond", "2", {"model": "b", "instructions": first.key})

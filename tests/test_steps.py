@@ -4,7 +4,8 @@ import json
 import shutil
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -27,7 +28,7 @@ from kit.run.worker import JobContext, run_job
 from kit.scenarios import Made, Step
 from kit.stages import evolve
 from kit.store import Job, Store
-from kit.workers import kind_of
+from kit.workers import KINDS, kind_of
 
 SCENARIO = '''
 """Each row is rewritten, and goes to the evolver that wrote most of it: the other loses it."""
@@ -243,6 +244,36 @@ def test_a_step_reads_the_seed_sets_that_it_names(tmp_path: Path, scenario: Any,
     assert (work.side, work.rows[0].instruction, len(work.data["gsm8k-train"])) == (1, "by 1", ROWS)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked(Instruction):
+    """An instruction with a field of the scenario's own."""
+
+    checks: list[str]
+
+
+def test_rows_of_a_scenarios_own_type_go_from_step_to_step(
+    tmp_path: Path, scenario: Any, monkeypatch: pytest.MonkeyPatch
+):
+    rows = [Checked(id="s/0", instruction="a", checks=["b"], history=(("c", "d"),))]
+    read: list[Any] = []
+
+    def finish(work: Any, tools: Any) -> Made:
+        read.extend(work.rows)
+        return Made(rows=[Instruction(id=row.id, instruction=row.checks[0]) for row in work.rows])
+
+    monkeypatch.setitem(scenario.STEPS, "rewrite", Step(run=lambda *_: Made(rows=rows), worker="cpu", makes=Checked))
+    monkeypatch.setitem(scenario.STEPS, "share", Step(run=finish, worker="cpu"))
+    context: Any = SimpleNamespace(rank=0)
+    folders = [tmp_path / name for name in ("seeds", "rewrite", "share")]
+    for folder in folders:
+        folder.mkdir()
+    write_rows(folders[0] / "instructions.jsonl", [Instruction(id="s/0", instruction="a")])
+    for before, after in pairwise(folders):
+        params = {"scenario": "longest", "step": after.name}
+        assert evolve.run(params, {"instructions": before}, after, context).rows == 1
+    assert read == rows
+
+
 def test_no_step_has_more_than_its_kind_of_worker(tmp_path: Path):
     def ask(tools: Any) -> Any:
         return tools.generate([])
@@ -257,9 +288,14 @@ def test_no_step_has_more_than_its_kind_of_worker(tmp_path: Path):
         assert str(caught.value) == message
 
 
-FAULTS: dict[str, tuple[dict[str, Any], str]] = {
+FAULTS: dict[str, tuple[dict[Any, Any], str]] = {
     "none": ({}, "no step; wanted one at least"),
     "a name": ({"a-b": {}}, "'a-b' is no name of a step; wanted letters, digits and underscores"),
+    "a number": ({1: {}}, "1 is no name of a step; wanted letters, digits and underscores"),
+    "a kind that fetches": (
+        {"a": {"worker": "fetch"}, "b": {}},
+        "a: worker: found 'fetch', which computes nothing; wanted another kind",
+    ),
     "a version": ({"a": {"version": 2}}, "a version of the only step; raise the scenario's VERSION"),
     "rows of its own": (
         {"a": {}, "b": {"makes": type("Checked", (Instruction,), {})}},
@@ -269,12 +305,34 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("fields, message", FAULTS.values(), ids=list(FAULTS))
-def test_steps_that_are_none(fields: dict[str, Any], message: str, scenario: Any, monkeypatch: pytest.MonkeyPatch):
+def test_steps_that_are_none(fields: dict[Any, Any], message: str, scenario: Any, monkeypatch: pytest.MonkeyPatch):
     found = {name: Step(run=lambda *_: Made(rows=[]), **more) for name, more in fields.items()}
     monkeypatch.setattr(scenario, "STEPS", found)
     with pytest.raises(RequestError) as caught:
         planned()
     assert str(caught.value) == f"scenarios/longest.py: STEPS: {message}"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        # each ended the plan in a trace of Python's
+        ("VERSION", None, "VERSION: found None, wanted a whole number"),
+        ("STEPS", None, "STEPS: found None, wanted a Step for each name"),
+        ("STEPS", [1], "STEPS: found [1], wanted a Step for each name"),
+        ("STEPS", {"a": 1}, "STEPS: found {'a': 1}, wanted a Step for each name"),
+    ],
+)
+def test_a_file_that_is_no_scenario(
+    name: str, value: Any, message: str, scenario: Any, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(scenario, name, value)
+    with pytest.raises(RequestError) as caught:
+        planned()
+    assert str(caught.value) == f"scenarios/longest.py: {message}"
+    monkeypatch.delattr(scenario, name)
+    with pytest.raises(RequestError, match=f"^scenarios/longest.py: {name}: found None, wanted "):
+        planned()
 
 
 def test_a_step_of_an_unknown_kind_or_name_is_refused(scenario: Any, monkeypatch: pytest.MonkeyPatch):
@@ -287,16 +345,49 @@ def test_a_step_of_an_unknown_kind_or_name_is_refused(scenario: Any, monkeypatch
     with pytest.raises(RequestError, match="found 'text', wanted 'cpu'"):
         kind_of(replace(job, worker="text"))
     monkeypatch.setitem(scenario.STEPS, "share", replace(scenario.STEPS["share"], worker="cpux"))
-    with pytest.raises(RequestError, match="found 'cpux', wanted a kind of worker: fetch, "):
-        planned()
-
-
-def test_sides_of_two_scenarios_are_refused(monkeypatch: pytest.MonkeyPatch):
-    brought = f'by.evolver."{BOTH[1]}".scenario = "evol_instruct"\n'
-    monkeypatch.setattr(sys.modules[__name__], "EXPERIMENT", EXPERIMENT + brought)
     with pytest.raises(RequestError) as caught:
         planned()
     assert str(caught.value) == (
-        "experiment 'steps': scenario: qwen-2-72b-instruct evolves by evol_instruct, and a step of longest reads the "
-        "rows of every evolver; wanted one scenario"
+        f"scenarios/longest.py: STEPS: share: worker: found 'cpux', wanted a kind of worker: {', '.join(KINDS)}"
     )
+    with pytest.raises(RequestError, match="share: worker: found 'cpux', wanted a kind of worker: "):
+        kind_of(job)
+
+
+@pytest.mark.parametrize(
+    ("brought", "fault", "wanted"),
+    [
+        ('scenario = "evol_instruct"', "scenario: qwen-2-72b-instruct evolves by evol_instruct", "one scenario"),
+        # the other side's seed file was read as if it had this one's format
+        ('seeds = "gsm8k-train"', "seeds: qwen-2-72b-instruct starts from gsm8k-train, not alpaca", "one seed set"),
+    ],
+)
+def test_sides_that_differ_are_refused(brought: str, fault: str, wanted: str, monkeypatch: pytest.MonkeyPatch):
+    changed = f'{EXPERIMENT}by.evolver."{BOTH[1]}".{brought}\n'
+    monkeypatch.setattr(sys.modules[__name__], "EXPERIMENT", changed)
+    with pytest.raises(RequestError) as caught:
+        planned()
+    assert str(caught.value) == (
+        f"experiment 'steps': {fault}, and a step of longest reads the rows of every evolver; wanted {wanted}"
+    )
+
+
+@pytest.mark.parametrize("found", [-1, 2.5, True, None])
+def test_an_expectation_that_is_no_number_of_rows(found: Any, scenario: Any, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(scenario.STEPS, "share", replace(scenario.STEPS["share"], expects=lambda _: found))
+    with pytest.raises(RequestError) as caught:
+        planned()
+    assert str(caught.value) == (
+        f"scenarios/longest.py: STEPS: share: expects: found {found} for 8, 8 rows, wanted a whole number from 0"
+    )
+
+
+def test_of_a_step_that_expects_nothing_nothing_costs_anything(scenario: Any, monkeypatch: pytest.MonkeyPatch):
+    def expects(counts: Any) -> int:
+        assert all(counts)  # it is not asked about rows of which nothing is known
+        return 0
+
+    monkeypatch.setitem(scenario.STEPS, "share", replace(scenario.STEPS["share"], expects=expects))
+    plan = planned(rounds=[2])
+    for job in (*steps(plan, "rewrite", 2), *(job for job in plan.jobs.values() if job.stage in ("respond", "sft"))):
+        assert (job.resources.get("rows", 0), job.resources["wall_s"], job.resources["gpu_hours"]) == (0, 0, 0)

@@ -54,14 +54,16 @@ def written(artifacts: Sequence["Artifact"], rows: int, asked: int | None) -> st
     """Return phrases on the file that a model's texts were made from, and on texts that are not whole or left out.
 
     Args:
-        artifacts: one for each step of each round; the first has the facts of the file.
+        artifacts: one for each step of each round; the first has the facts of the file, the last round's those of the
+            texts.
         rows: number of texts.
         asked: number of rows that ``--rows`` asked for, if it was given.
     """
-    first, last, dropped = artifacts[0].facts, dict[str, Any](), Counter[str]()
+    first, dropped = artifacts[0].facts, Counter[str]()
     for artifact in artifacts:
-        last |= artifact.facts
         dropped.update(artifact.facts.get("dropped", {}))
+    round = artifacts[-1].job.params.get("round")
+    last = [artifact.facts for artifact in artifacts if artifact.job.params.get("round") == round]
     facts = dict(first) | {"half_characters": sum(artifact.facts.get("half_characters", 0) for artifact in artifacts)}
     parts = [f"of {asked:,} asked for (--rows)"] if asked is not None and rows < asked else []
     parts += as_read(facts)
@@ -71,7 +73,7 @@ def written(artifacts: Sequence["Artifact"], rows: int, asked: int | None) -> st
         ("outputs_replaced", "had an output, which is replaced"),
         ("broken_characters", "with characters that the model wrote in part (U+FFFD)"),
     ):
-        if count := last.get(name, 0):
+        if count := sum(facts.get(name, 0) for facts in last):
             parts.append(f"{count:,} {sentence}")
     parts += [f"{count:,} left out: {reason}" for reason, count in dropped.items()]
     return "".join(f", {part}" for part in parts)

@@ -219,22 +219,43 @@ def check_image(environment: str, image: Image, lock: str) -> None:
             f"requirements/{environment}.txt ({lock[:12]}); build it again with: {rebuild}"
         )
     if (ROOT / ".git").exists() and image.revision:
-        command = ["git", "-C", str(ROOT), "diff", "--quiet", image.revision, "--", "kit", "manifests"]
-        result = subprocess.run(command, text=True, capture_output=True, check=False)
-        if result.returncode == 1:
-            raise RequestError(
-                f"{image.name}: built from commit {image.revision[:12]}, and kit/ or manifests/ differ here; "
-                f"commit what is to run and build it again with: {rebuild}"
-            )
-        if result.returncode != 0:
-            if "dubious ownership" in result.stderr:
-                cure = f"git config --global --add safe.directory {ROOT}"
-            else:
-                cure = f"git fetch --all, or build it again with: {rebuild}"
-            raise RequestError(
-                f"{image.name}: git can't compare its commit {image.revision[:12]} with this checkout "
-                f"({_last_line(result.stderr)}); {cure}"
-            )
+        check_code(image, rebuild)
+
+
+def check_code(image: Image, rebuild: str) -> None:
+    """Check that an image has the code of this checkout.
+
+    Args:
+        image: the image, with the commit that it was built from.
+        rebuild: command that builds it again.
+
+    Raises:
+        RequestError: the code differs, or git can't say so.
+    """
+    result = _git("diff", "--quiet", image.revision, "--", "kit", "manifests")
+    if result.returncode == 0:  # a file that git does not know is in no image; of a plug-in, a job would miss it
+        result = _git("ls-files", "--others", "--exclude-standard", "--", "kit")
+    built = f"{image.name}: built from commit {image.revision[:12]}"
+    if result.returncode == 1:
+        raise RequestError(
+            f"{built}, and kit/ or manifests/ differ here; commit what is to run and build it again with: {rebuild}"
+        )
+    if result.returncode != 0:
+        if "dubious ownership" in result.stderr:
+            cure = f"git config --global --add safe.directory {ROOT}"
+        else:
+            cure = f"git fetch --all, or build it again with: {rebuild}"
+        raise RequestError(
+            f"{image.name}: git can't compare its commit {image.revision[:12]} with this checkout "
+            f"({_last_line(result.stderr)}); {cure}"
+        )
+    if added := result.stdout.split("\n")[0]:
+        raise RequestError(f"{built}, which lacks {added}; commit it and build it again with: {rebuild}")
+
+
+def _git(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run git in this checkout."""
+    return subprocess.run(["git", "-C", str(ROOT), *arguments], text=True, capture_output=True, check=False)
 
 
 def check_gpus(runtime: str) -> None:

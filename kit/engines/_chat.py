@@ -19,8 +19,9 @@ from kit.models import (
     question_left_out,
     render,
 )
+from kit.models.adapters import brings_tokenizer
 from kit.models.files import read_json
-from kit.models.folder import has_tokenizer, require_chat_template
+from kit.models.folder import require_chat_template
 from kit.models.settings import read_config
 from kit.models.templates import Renderer, template_text
 from kit.records import Completion
@@ -191,11 +192,11 @@ def adapter_chat(adapter: Path, base: Chat) -> Chat:
     """Return the chat of an adapter: its folder's tokenizer, template and end tokens, or the base's where it has none.
 
     Raises:
-        RequestError: the folder holds no adapter for the base, or it ends texts with a token that the base has no
-            embedding for.
+        RequestError: the folder holds no adapter for the base, a chat template without a tokenizer, or it ends texts
+            with a token that the base has no embedding for.
     """
     check_adapter(adapter, base.model)
-    if not has_tokenizer(adapter):
+    if not brings_tokenizer(adapter):
         return base
     tokenizer = load_tokenizer(adapter)
     generation = adapter if (adapter / "generation_config.json").is_file() else base.model

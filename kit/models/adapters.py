@@ -7,9 +7,11 @@ from typing import Any
 from kit.errors import RequestError
 from kit.models.differences import Differences, difference_message
 from kit.models.files import read_json, shown, write_json
+from kit.models.folder import has_tokenizer
 from kit.models.headers import read_header, stored_tensors
 from kit.models.opening import one_line
 from kit.models.settings import read_config
+from kit.models.templates import template_text
 from kit.models.vocabulary import EMBEDDINGS
 from kit.models.weights import architecture, limited_building, reports
 
@@ -21,6 +23,26 @@ CODE = ("auto_map", "megatron_config")
 """Settings that have a library import what they name."""
 MOST_RANK = 65_536
 """Highest rank of an adapter; no matrix is wider."""
+PLAIN: dict[str, tuple[Any, ...]] = {
+    "peft_type": ("LORA",),
+    "bias": ("none", None),
+    "lora_bias": (False, None),
+    "modules_to_save": (None, []),
+    "trainable_token_indices": (None, [], {}),
+    "target_parameters": (None, []),
+    # Others (pissa, olora, corda, loftq) change the base's weights when the adapter is loaded: for vLLM it is then
+    # another adapter, and in transformers the base and its other adapters are no longer what they were.
+    "init_lora_weights": (True, False, None, "gaussian", "eva", "orthogonal"),
+    "use_dora": (False, None),
+    "use_qalora": (False, None),
+    "use_bdlora": (None,),
+    "alora_invocation_tokens": (None, []),
+    "arrow_config": (None,),
+    "kasa_config": (None,),
+    "monteclora_config": (None,),
+}
+"""Setting -> its values in an adapter that is low-rank matrices beside inner layers and no more; messages name the
+first."""
 PATTERN = re.compile(r"(?!(?:[^*+]*[*+]){5})(?!.*\)[*+{])[\w.*+?()|\[\]\\^$-]{1,2000}", re.ASCII)
 """A module's name, or a regular expression that is read at once: four repetitions at most, none of a group."""
 
@@ -85,19 +107,36 @@ def _check_settings(path: Path) -> None:
             )
     if settings.get("auto_mapping") is not None and not isinstance(settings["auto_mapping"], dict):
         raise RequestError(f"{path}: auto_mapping: found {shown(settings['auto_mapping'])}, wanted an object")
-    ranks = settings.get("rank_pattern") or {}
-    if not isinstance(ranks, dict):
-        raise RequestError(f"{path}: rank_pattern: found {shown(ranks)}, wanted an object")
+    _check_patterns(path, settings)
+    ranks = {f"rank_pattern.{name}": rank for name, rank in (settings.get("rank_pattern") or {}).items()}
     for name, rank in [("r", settings.get("r", 1)), *ranks.items()]:
         if type(rank) is not int or not 1 <= rank <= MOST_RANK:
             raise RequestError(f"{path}: {name}: found {shown(rank)}, wanted a whole number from 1 to {MOST_RANK:,}")
-    for name in ("target_modules", "exclude_modules", "modules_to_save"):
-        value = settings.get(name)
-        names = [value] if isinstance(value, str) else value or []
-        if not isinstance(names, list) or not all(isinstance(one, str) and PATTERN.fullmatch(one) for one in names):
-            raise RequestError(f"{path}: {name}: found {shown(value)}, wanted names of modules, or a short pattern")
     if settings.get("layer_replication") is not None:
         raise RequestError(f"{path}: layer_replication makes another base of the base; merge the adapter first")
+
+
+def _check_patterns(path: Path, settings: dict[str, Any]) -> None:
+    """Refuse names of modules that are no names, and regular expressions that may take for ever to match.
+
+    Raises:
+        RequestError: a setting has one.
+    """
+    for name in ("target_modules", "exclude_modules", "modules_to_save", "layers_pattern", "target_parameters"):
+        value = settings.get(name)
+        names = [value] if isinstance(value, str) else value or []
+        if not isinstance(names, list) or not all(map(_is_pattern, names)):
+            wanted = 'names of modules, such as ["q_proj", "v_proj"], or a short pattern'
+            raise RequestError(f"{path}: {name}: found {shown(value)}, wanted {wanted}")
+    for name in ("rank_pattern", "alpha_pattern"):
+        value = settings.get(name) or {}
+        if not isinstance(value, dict) or not all(map(_is_pattern, value)):
+            raise RequestError(f"{path}: {name}: found {shown(value)}, wanted numbers by names of modules")
+
+
+def _is_pattern(value: object) -> bool:
+    """Whether a value is a module's name or a short regular expression."""
+    return isinstance(value, str) and PATTERN.fullmatch(value) is not None
 
 
 def _wanted(adapter: Path, base: Path) -> dict[str, tuple[int, ...]]:
@@ -126,6 +165,23 @@ def _cure(found: Differences) -> str:
     if found.missing and not found.shapes and not found.unexpected:
         return "is the download complete?"
     return "was it made for another base?"
+
+
+def brings_tokenizer(adapter: Path) -> bool:
+    """Return whether an adapter's folder has a tokenizer: chats are then written with its template, not the base's.
+
+    Raises:
+        RequestError: it has a chat template and no tokenizer.
+    """
+    if has_tokenizer(adapter):
+        return True
+    text, file = template_text(adapter)
+    if text:
+        raise RequestError(
+            f"{adapter / file}: a chat template, and no tokenizer.json beside it; put the base's tokenizer files "
+            "there, or take the template out, and chats are written with the base's"
+        )
+    return False
 
 
 def name_base(adapter: Path, base: str) -> None:
@@ -163,13 +219,7 @@ def check_plain(adapter: Path) -> None:
         RequestError: it is.
     """
     settings = adapter_settings(adapter)
-    plain: dict[str, tuple[Any, ...]] = {
-        "peft_type": ("LORA",),
-        "bias": ("none", None),
-        "use_dora": (False, None),
-        "modules_to_save": (None, []),
-    }
-    for name, values in plain.items():
+    for name, values in PLAIN.items():
         if (found := settings.get(name)) not in values:
             raise RequestError(
                 f"{adapter / CONFIG}: {name}: found {shown(found)}, wanted {values[0]!r}: engines answer with plain "

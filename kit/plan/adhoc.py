@@ -13,8 +13,8 @@ from kit.catalogue.points import Point
 from kit.catalogue.scales import BenchmarkRows, ChatFormat, Limits, Scale, SeedRows
 from kit.engines import adapter_room
 from kit.errors import RequestError, one_line, shown
-from kit.models.adapters import adapter_rank, adapter_settings, is_adapter
-from kit.models.folder import check_chat_template, has_tokenizer
+from kit.models.adapters import adapter_rank, adapter_settings, brings_tokenizer, is_adapter
+from kit.models.folder import check_chat_template
 from kit.plan import Plan
 from kit.plan.planner import GivenArtifacts, Planner
 from kit.plan.planning import largest_scale, locks, this_machine
@@ -236,10 +236,10 @@ class Workbench:
         rank = adapter_rank(adapter)
         adapter_room(rank, one_line(model))
         base = base or self.base_of(adapter)
-        brings_tokenizer = has_tokenizer(adapter)
-        if brings_tokenizer:
+        own_words = brings_tokenizer(adapter)
+        if own_words:
             check_chat_template(adapter)
-        self.model(base, chat=not brings_tokenizer)
+        self.model(base, chat=not own_words)
         params, source = adapter_source(adapter, None if base in self.catalogue.models else Path(base))
         name = adapter.resolve().name
         self.given.stages["sft"] = self.planner.job("fetch", name, params, {}, resources={"source": source})

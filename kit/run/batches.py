@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from kit.run.launch import Shape
-from kit.store import Job, Store
+from kit.store import Job, Store, canonical
 from kit.workers import KINDS
 
 
@@ -30,33 +30,35 @@ def next_batch(pending: Mapping[str, Job], jobs: Mapping[str, Job], store: Store
 
 
 def order_by_model(keys: Iterable[str], jobs: Mapping[str, Job]) -> list[str]:
-    """Return the jobs in an order in which each follows its inputs and each model is opened as few times as possible.
+    """Return the jobs in an order in which each follows its inputs and as few engines as possible are started.
 
-    Jobs of the model that is open go first. The next is a model none of whose jobs waits for another's, if there is
-    one, and of the same shape, if there is one: an engine may take its weights without a new start.
+    An engine is a model with its settings: one with room for adapters of rank 8 is another than one for rank 16. Jobs
+    of the engine that is open go first. The next is one none of whose jobs waits for another's, if there is one, with
+    the same settings and a model of the same shape, if there is one: it may take its weights without a new start.
     """
     left = dict.fromkeys(keys)
+    settings = {key: canonical(jobs[key].params.get("engine")) for key in left}
     order: list[str] = []
-    model: str | None = None
+    engine: Any = None
 
     def ready(key: str) -> bool:
         return not any(needed in left for needed in jobs[key].inputs.values())
 
-    def model_of(key: str) -> str | None:
-        return jobs[key].inputs.get("model")
+    def engine_of(key: str) -> Any:
+        return jobs[key].inputs.get("model"), settings[key]
 
     def shape_of(key: str) -> Any:
-        return jobs[key].resources.get("shape")
+        return jobs[key].resources.get("shape"), settings[key]
 
     while left:
         now = [key for key in left if ready(key)]
-        same = [key for key in now if model_of(key) == model]
+        same = [key for key in now if engine_of(key) == engine]
         if not same:
-            waiting = {model_of(key) for key in left if not ready(key)}
-            free = [key for key in now if model_of(key) not in waiting] or now
+            waiting = {engine_of(key) for key in left if not ready(key)}
+            free = [key for key in now if engine_of(key) not in waiting] or now
             same_shape = [key for key in free if order and shape_of(key) == shape_of(order[-1])]
-            model = model_of((same_shape or free)[0])
-            same = [key for key in now if model_of(key) == model]
+            engine = engine_of((same_shape or free)[0])
+            same = [key for key in now if engine_of(key) == engine]
         order.append(same[0])
         del left[same[0]]
     return order

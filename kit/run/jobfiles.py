@@ -5,6 +5,7 @@ from typing import Any
 from kit import registry
 from kit.catalogue import ROOT, lock_hash
 from kit.errors import RequestError, did_you_mean
+from kit.scenarios import steps_of
 from kit.store import Job
 from kit.workers import kind_of
 
@@ -66,7 +67,7 @@ def _versions(name: str) -> set[str]:
     found: set[Any] = set()
     scenario, _, step = name.partition("/")
     if step and scenario in registry.names("scenarios"):
-        steps = registry.load("scenarios", scenario).STEPS
+        steps = steps_of(scenario)
         return {str(steps[step].version)} if step in steps else set()
     for kind in ("benchmarks", "engines", "scenarios"):
         if name in registry.names(kind):

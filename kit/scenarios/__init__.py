@@ -14,9 +14,7 @@ from kit.errors import RequestError, did_you_mean, shown
 from kit.prompts import Pack
 from kit.records import Completion, Instruction
 from kit.sandbox import Sandbox
-
-Generate = Callable[[Sequence[Request]], Sequence[Completion]]
-"""Asks the evolver, with the sampling of the job; one completion a request, in order."""
+from kit.workers import find_kind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +56,8 @@ class Made:
 
     rows: Sequence[Instruction]
     dropped: Mapping[str, int] = field(default_factory=dict)
-    """Reason -> how many rows were left out for it; the artifact's facts hold it."""
+    """Reason -> how many rows were left out for it; the artifact's facts hold it. A step without ``expects``
+    counts here every row that it reads and leaves out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +69,7 @@ class Step:
     version: int = 1
     """Raised when this step alone gives other rows: the steps before it are not computed anew."""
     worker: str = "text"
-    """The kind of worker that runs it, a name of :data:`kit.workers.KINDS`."""
+    """The kind of worker that runs it, a name of :data:`kit.workers.KINDS`; none that fetches."""
     prompts: Sequence[str] = ()
     """Ids of the templates that it may use."""
     sides: Literal["own", "all"] = "own"
@@ -82,7 +81,8 @@ class Step:
     """Type of the rows that it writes: a scenario may add fields of its own to an instruction's. The last step's rows
     are plain instructions."""
     expects: Callable[[Sequence[int]], int] | None = None
-    """Expected number of rows, by that of each side; None where every row of its own side is kept. For estimates."""
+    """Expected number of rows, by that of each side; None where every row of its own side is kept. For estimates; not
+    asked where the number of a side is not known."""
 
 
 class Scenario(Protocol):
@@ -98,20 +98,39 @@ def steps_of(scenario: str) -> Mapping[str, Step]:
     """Return the steps of a scenario, in order.
 
     Raises:
-        RequestError: there is no such scenario, or its steps are not as :class:`Step` has it.
+        RequestError: there is no such scenario, or its version or its steps are not as :class:`Scenario` has it.
     """
-    found: Mapping[str, Step] = registry.load("scenarios", scenario).STEPS
+    module = registry.load("scenarios", scenario)
+    version, found = (getattr(module, name, None) for name in ("VERSION", "STEPS"))
+    if type(version) is not int:
+        raise RequestError(f"scenarios/{scenario}.py: VERSION: found {shown(version)}, wanted a whole number")
     where = f"scenarios/{scenario}.py: STEPS"
+    if not isinstance(found, Mapping) or not all(isinstance(step, Step) for step in found.values()):
+        raise RequestError(f"{where}: found {shown(found)}, wanted a Step for each name")
     if not found:
         raise RequestError(f"{where}: no step; wanted one at least")
-    if odd := [name for name in found if not name.isidentifier()]:
-        raise RequestError(f"{where}: {shown(odd[0])} is no name of a step; wanted letters, digits and underscores")
+    for name, step in found.items():
+        _check_step(name, step, where)
     if len(found) == 1 and next(iter(found.values())).version != 1:
         raise RequestError(f"{where}: a version of the only step; raise the scenario's VERSION")
     name, last = list(found.items())[-1]
     if last.makes is not Instruction:
         raise RequestError(f"{where}: {name} is the last step and makes {last.makes.__name__}; wanted Instruction")
     return found
+
+
+def _check_step(name: object, step: Step, where: str) -> None:
+    """Check a step's name and kind of worker.
+
+    Raises:
+        RequestError: one of them is none.
+    """
+    if not isinstance(name, str) or not name.isidentifier():
+        raise RequestError(f"{where}: {shown(name)} is no name of a step; wanted letters, digits and underscores")
+    if find_kind(step.worker, f"{where}: {name}: worker").fetches:
+        raise RequestError(
+            f"{where}: {name}: worker: found {step.worker!r}, which computes nothing; wanted another kind"
+        )
 
 
 def step_name(scenario: str, params: Mapping[str, Any]) -> str:

@@ -1,5 +1,6 @@
 """Stage ``evolve``: one round of evolution of seeds or of the last round's instructions, a job for each step."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 from kit.catalogue.points import Point
 from kit.engines import TOO_LONG, EngineSettings, Request, Sampling
-from kit.errors import KitError, RequestError
+from kit.errors import KitError, RequestError, shown
 from kit.files.seeds import Reading
 from kit.files.texts import broken
 from kit.prompts import Pack
@@ -16,7 +17,7 @@ from kit.registry import load
 from kit.sandbox import Sandbox
 from kit.scenarios import Made, Step, Work, step_name, steps_of
 from kit.stages import INSTRUCTIONS, Context, Origin, Planning, Summary, given_sampling, input_instructions
-from kit.workers import find_kind
+from kit.workers import KINDS
 
 VERSION = 1
 WORKER = "text"
@@ -49,7 +50,8 @@ def plan_step(point: Point, planner: Planning, number: int) -> str:
     """
     scenario, steps = point.setting.scenario, steps_of(point.setting.scenario)
     name, step = list(steps.items())[number]
-    params, inputs, plugins = _generation(point, planner, step) if _generates(step, name) else ({}, {}, {})
+    generates = KINDS[step.worker].accelerated
+    params, inputs, plugins = _generation(point, planner, step) if generates else ({}, {}, {})
     sides = sides_of(point, step)
     origins = [_origin(side, planner, number) for side in sides]
     own, counts = [side.at for side in sides].index(point.at), [origin.rows for origin in origins]
@@ -74,13 +76,29 @@ def plan_step(point: Point, planner: Planning, number: int) -> str:
         inputs,
         plugins=plugins,
         resources=_cost(point, planner, counts[own], params),
-        rows=step.expects(counts) if step.expects else counts[own],
+        rows=_expected_rows(step, counts, own, f"scenarios/{scenario}.py: STEPS: {name}"),
     )
 
 
-def _generates(step: Step, name: str) -> bool:
-    """Return whether the evolver generates text in a step."""
-    return find_kind(step.worker, f"step {name}: worker").accelerated
+def _expected_rows(step: Step, counts: Sequence[int], own: int, where: str) -> int:
+    """Return how many rows a step is expected to write; 0 where this is not known.
+
+    Args:
+        step: the step.
+        counts: expected number of rows of each side; 0 where this is not known.
+        own: place of the evolver's own side.
+        where: place of the step, for messages.
+
+    Raises:
+        RequestError: the step expects something else than a number of rows.
+    """
+    if step.expects is None or not all(counts):
+        return counts[own]
+    found = step.expects(counts)
+    if type(found) is not int or found < 0:
+        sides = ", ".join(map(str, counts))
+        raise RequestError(f"{where}: expects: found {shown(found)} for {sides} rows, wanted a whole number from 0")
+    return found
 
 
 def _generation(point: Point, planner: Planning, step: Step) -> tuple[dict[str, Any], dict[str, str], dict[str, int]]:
@@ -109,17 +127,21 @@ def sides_of(point: Point, step: Step) -> list[Point]:
     """Return the points whose rows a step reads: the point itself, or one for each evolver of its experiment.
 
     Raises:
-        RequestError: an evolver uses another scenario.
+        RequestError: an evolver uses another scenario or starts from another seed set.
     """
     if step.sides == "own":
         return [point]
-    sides = [side.with_round(point.setting.round) for side in point.along("evolver")]
-    for side in sides:
-        if side.setting.scenario != point.setting.scenario:
-            raise RequestError(
-                f"{point.name}: scenario: {side.setting.evolver} evolves by {side.setting.scenario}, and a step of "
-                f"{point.setting.scenario} reads the rows of every evolver; wanted one scenario"
-            )
+    own, sides = point.setting, [side.with_round(point.setting.round) for side in point.along("evolver")]
+    for other in (side.setting for side in sides):
+        if other.scenario != own.scenario:
+            fault, wanted = f"scenario: {other.evolver} evolves by {other.scenario}", "one scenario"
+        elif other.seeds != own.seeds:
+            fault, wanted = f"seeds: {other.evolver} starts from {other.seeds}, not {own.seeds}", "one seed set"
+        else:
+            continue
+        raise RequestError(
+            f"{point.name}: {fault}, and a step of {own.scenario} reads the rows of every evolver; wanted {wanted}"
+        )
     return sides
 
 
@@ -153,9 +175,38 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, contex
     )
     tools = StepTools(name, step, params, inputs, context)
     made = step.run(work, tools)
+    check_made(made, len(work.rows), step, f"scenarios/{scenario}.py: step {name}")
     if context.rank == 0:
         write_rows(out / INSTRUCTIONS, made.rows)
-    return Summary(rows=len(made.rows), facts=tools.facts(made) | _counts(sides[side], made))
+    return Summary(rows=len(made.rows), facts=tools.facts() | _counts(sides[side], made))
+
+
+def check_made(made: Made, read: int, step: Step, where: str) -> None:
+    """Check that a step wrote rows of its type, and gave a reason for each row that it left out.
+
+    Rows of a step that says how many it expects may be other things than those that it read.
+
+    Args:
+        made: what the step returned.
+        read: number of rows that it read.
+        step: the step.
+        where: place of the step, for messages.
+
+    Raises:
+        KitError: it did not.
+    """
+    for row in made.rows:
+        if type(row) is not step.makes:
+            raise KitError(f"{where}: wrote a row of type {type(row).__name__}, wanted {step.makes.__name__} (makes)")
+    for reason, count in made.dropped.items():
+        if not isinstance(reason, str) or type(count) is not int or count < 0:
+            raise KitError(f"{where}: dropped: found {shown(reason)}: {shown(count)}, wanted a reason and a count")
+    kept, left_out = len(made.rows), sum(made.dropped.values())
+    if step.expects is None and kept + left_out < read:
+        raise KitError(
+            f"{where}: of {read:,} rows {kept:,} were written and {left_out:,} left out for a reason; "
+            "count the others in Made.dropped"
+        )
 
 
 def read_sides(
@@ -177,7 +228,8 @@ def read_sides(
 
 def _counts(reading: Reading[Instruction], made: Made) -> dict[str, Any]:
     """Return the counts of rows that were read, and of rows that were left out, by reason."""
-    dropped = {"dropped": dict(made.dropped), "rows_read": len(reading.rows)} if made.dropped else {}
+    reasons = {reason: count for reason, count in made.dropped.items() if count}
+    dropped = {"dropped": reasons, "rows_read": len(reading.rows)} if reasons else {}
     return {**reading.facts(), "outputs_left_out": sum(bool(row.output.strip()) for row in reading.rows), **dropped}
 
 
@@ -191,7 +243,8 @@ class StepTools:
         self._engine = (
             context.engine(inputs["model"], EngineSettings(**params["engine"])) if "engine" in params else None
         )
-        self._tokens = 0
+        self._counts = Counter[str]()
+        """Counts of all texts that the evolver wrote."""
 
     @cached_property
     def pack(self) -> Pack:
@@ -205,24 +258,23 @@ class StepTools:
         if self._engine is None:
             raise KitError(self._missing("model"))
         completions = self._context.generate(requests, self._engine, Sampling(**self._params["sampling"]))
-        self._tokens += sum(completion.tokens for completion in completions)
+        for text in completions:
+            self._counts["tokens"] += text.tokens
+            self._counts["cut_at_limit"] += text.finish_reason == "length"
+            self._counts["too_long"] += text.finish_reason == TOO_LONG
+            self._counts["broken_characters"] += broken(text.text)
         return completions
 
     def sandbox(self) -> Sandbox:
         """Return the sandbox, which only a worker of the kind ``sandbox`` has."""
         return self._context.sandbox()
 
-    def facts(self, made: Made) -> dict[str, Any]:
-        """Return counts of the texts that the evolver wrote; empty if it wrote none."""
+    def facts(self) -> dict[str, Any]:
+        """Return counts of the texts that the evolver wrote in this step; empty for a step without an evolver."""
         if self._engine is None:
             return {}
-        return {
-            "tokens": self._tokens,
-            "cut_at_limit": sum(row.finish_reason == "length" for row in made.rows),
-            "too_long": sum(row.finish_reason == TOO_LONG for row in made.rows),
-            "broken_characters": sum(broken(row.instruction) for row in made.rows),
-            "engine": self._engine.fingerprint,
-        }
+        names = ("tokens", "cut_at_limit", "too_long", "broken_characters")
+        return {name: self._counts[name] for name in names} | {"engine": self._engine.fingerprint}
 
     def _missing(self, what: str) -> str:
         """Return the error message for a step that uses a tool which its kind of worker does not have."""

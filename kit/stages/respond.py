@@ -6,6 +6,7 @@ from typing import Any
 
 from kit.catalogue.points import Point
 from kit.engines import TOO_LONG, EngineSettings, Request, Sampling, request_seed
+from kit.errors import KitError
 from kit.files.texts import broken
 from kit.prompts import Pack, fill
 from kit.records import Instruction, Pair, Turn, write_rows
@@ -43,9 +44,18 @@ def plan(point: Point, planner: Planning) -> str:
 
 
 def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, context: Context) -> Summary:
-    """Write ``pairs.jsonl`` (:class:`~kit.records.Pair`): every reply, without the white space around it."""
+    """Write ``pairs.jsonl`` (:class:`~kit.records.Pair`): every reply, without the white space around it.
+
+    Raises:
+        KitError: the steps of evolution left every row out.
+    """
     reading = input_instructions(params, inputs)
     rows = reading.rows
+    if not rows:  # told before a model is loaded for nothing
+        raise KitError(
+            "no instruction is left to respond to; how many were left out, and why: "
+            f"kit store show {inputs['instructions'].name[:10]}"
+        )
     pack = context.pack(params["prompts"], PROMPTS, inputs.get("prompts"))
     requests = [
         Request(id=row.id, turns=chat_of(row, pack), seed=request_seed(params["seed"], "respond", row.id))

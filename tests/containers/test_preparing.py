@@ -187,8 +187,14 @@ def test_the_image_for_fetching_is_checked_too(monkeypatch: pytest.MonkeyPatch, 
             "localhost/kit-cpu: git can't compare its commit abc with this checkout "
             "(fatal: detected dubious ownership in repository); git config --global --add safe.directory ROOT",
         ),
+        (
+            # an image has committed files alone: a stage of one's own was missing when its job began
+            'case "$*" in *ls-files*) echo kit/stages/mine.py;; esac',
+            "localhost/kit-cpu: built from commit abc, which lacks kit/stages/mine.py; commit it and build it again "
+            "with: make images",
+        ),
     ],
-    ids=["it differs", "unknown commit", "another owner"],
+    ids=["it differs", "unknown commit", "another owner", "a file that is not committed"],
 )
 def test_an_image_of_another_commit_is_refused(
     git: str, message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

@@ -10,7 +10,7 @@ import pytest
 
 from kit import models
 from kit.errors import RequestError
-from kit.models.adapters import adaptable_layers, adapter_rank, check_plain
+from kit.models.adapters import adaptable_layers, adapter_rank, adapter_settings, brings_tokenizer, check_plain
 
 torch = pytest.importorskip("torch")
 peft = pytest.importorskip("peft")
@@ -133,3 +133,94 @@ def test_an_adapter_of_the_head_or_the_embedding_is_refused(target: str, origina
 
 def test_the_largest_rank_counts(adapter: Callable[..., Path]):
     assert adapter_rank(adapter()) == 4
+
+
+def change(folder: Path, **settings: Any) -> Path:
+    """Change an adapter's settings."""
+    path = folder / "adapter_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | settings))
+    return folder
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"use_rslora": True},
+        {"init_lora_weights": False},
+        {"init_lora_weights": "gaussian"},
+        {"rank_pattern": {r"layers\.1\..*q_proj": 2}, "alpha_pattern": {"q_proj": 32}},
+        {"target_modules": r".*layers\.\d\.self_attn\.(q_proj)"},
+        {"modules_to_save": [], "trainable_token_indices": {}},
+    ],
+    ids=str,
+)
+def test_an_adapter_of_low_rank_matrices_alone_is_plain(settings: dict[str, Any], adapter: Callable[..., Path]):
+    check_plain(change(adapter(), **settings))
+
+
+@pytest.mark.parametrize(
+    ("settings", "found", "wanted"),
+    [
+        # PEFT takes its part of these three out of the base's weights, and the base and other adapters answered wrongly
+        ({"init_lora_weights": "pissa"}, "'pissa'", True),
+        ({"init_lora_weights": "pissa_niter_4"}, "'pissa_niter_4'", True),
+        ({"init_lora_weights": "olora"}, "'olora'", True),
+        # vLLM said so of these when the base was loaded already
+        ({"lora_bias": True}, True, False),
+        ({"alora_invocation_tokens": [1, 2]}, [1, 2], None),
+        ({"use_qalora": True}, True, False),
+        # to vLLM the adapter was one without it
+        ({"kasa_config": {"beta": 0.1}}, {"beta": 0.1}, None),
+        ({"trainable_token_indices": [7]}, [7], None),
+        ({"target_parameters": ["mlp.experts.up"]}, ["mlp.experts.up"], None),
+    ],
+    ids=str,
+)
+def test_an_adapter_that_is_more_is_refused(
+    settings: dict[str, Any], found: object, wanted: object, adapter: Callable[..., Path]
+):
+    folder, (name,) = adapter(), settings
+    with pytest.raises(RequestError) as caught:
+        check_plain(change(folder, **settings))
+    assert str(caught.value) == (
+        f"{folder}/adapter_config.json: {name}: found {found}, wanted {wanted}: engines answer with plain LoRA "
+        "adapters; merge this one into its base with PEFT's merge_and_unload and save that"
+    )
+
+
+ENDLESS = r"(.*)*(.*)*(.*)*x"
+NUMBERS = "wanted numbers by names of modules"
+NAMES = 'wanted names of modules, such as ["q_proj", "v_proj"], or a short pattern'
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "wanted"),
+    [
+        # a regular expression that never ends was asked of each module
+        ("rank_pattern", {ENDLESS: 4}, NUMBERS),
+        ("alpha_pattern", {ENDLESS: 4}, NUMBERS),
+        ("alpha_pattern", [1], NUMBERS),
+        ("layers_pattern", ENDLESS, NAMES),
+        ("target_modules", r"(?:.*(?:q|v)_proj)+", NAMES),
+    ],
+)
+def test_patterns_that_are_not_matched(name: str, value: Any, wanted: str, adapter: Callable[..., Path]):
+    folder = adapter()
+    with pytest.raises(RequestError) as caught:
+        adapter_settings(change(folder, **{name: value}))
+    assert str(caught.value) == f"{folder}/adapter_config.json: {name}: found {value!r}, {wanted}"
+
+
+def test_a_chat_template_without_its_tokenizer_is_refused(tmp_path: Path):
+    # chats were written with the base's template, and nobody was told
+    assert not brings_tokenizer(tmp_path)
+    (tmp_path / "chat_template.jinja").write_text("{{ messages }}")
+    with pytest.raises(RequestError) as caught:
+        brings_tokenizer(tmp_path)
+    assert str(caught.value) == (
+        f"{tmp_path}/chat_template.jinja: a chat template, and no tokenizer.json beside it; put the base's tokenizer "
+        "files there, or take the template out, and chats are written with the base's"
+    )
+    (tmp_path / "tokenizer.json").write_text("{}")
+    assert brings_tokenizer(tmp_path)

@@ -211,6 +211,7 @@ ADAPTERS: dict[str, tuple[dict[str, Any], str]] = {
     "code": ({"auto_map": {"AutoModel": "a.B"}}, "auto_map is {'AutoModel': 'a.B'}, which names code to be imported"),
     "another kind of code": ({"megatron_config": {"a": 1}}, "megatron_config is {'a': 1}, which names code"),
     "a rank of billions": ({"r": 10**9}, "r: found 1000000000, wanted a whole number from 1 to 65,536"),
+    "a rank of a layer's": ({"rank_pattern": {"q_proj": 0}}, "rank_pattern.q_proj: found 0, wanted a whole number"),
     "no rank": ({"r": True}, "r: found True, wanted a whole number from 1 to 65,536"),
     "a pattern that takes for ever": ({"target_modules": "(a+)+$"}, "target_modules: found '(a+)+$', wanted names of"),
     "many repetitions": ({"target_modules": ".*.*.*.*.*.*x"}, "target_modules: found '.*.*.*.*.*.*x', wanted names of"),

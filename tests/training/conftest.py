@@ -14,6 +14,20 @@ TEMPLATE = (
     "{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
 )
 SPECIALS = ["<s>", "</s>", "<|end|>", "<|user|>", "<|assistant|>"]
+PARAMS = {
+    "tuning": "full",
+    "learning_rate": 1e-2,
+    "epochs": 2,
+    "global_batch_size": 4,
+    "per_device_batch_size": 2,
+    "max_length_tokens": 256,
+    "seed": 7,
+    "dtype": "float32",
+    "chat_template": TEMPLATE,
+    "end_of_turn": "<|end|>",
+    "tokens_per_micro_batch": 200,
+}
+"""Parameters of a job: three steps an epoch, the last of three rows, two epochs; warm-up of one step."""
 
 
 @dataclass
@@ -88,20 +102,7 @@ def inputs(base: Path, tmp_path: Path) -> dict[str, Path]:
 
 @pytest.fixture
 def params() -> dict[str, Any]:
-    """Three steps an epoch, the last of three rows, two epochs; warm-up of one step."""
-    return {
-        "tuning": "full",
-        "learning_rate": 1e-2,
-        "epochs": 2,
-        "global_batch_size": 4,
-        "per_device_batch_size": 2,
-        "max_length_tokens": 256,
-        "seed": 7,
-        "dtype": "float32",
-        "chat_template": TEMPLATE,
-        "end_of_turn": "<|end|>",
-        "tokens_per_micro_batch": 200,
-    }
+    return dict(PARAMS)
 
 
 @pytest.fixture

@@ -1,16 +1,30 @@
-"""One SFT job on as many ranks as it is launched on: ``ranks_job.py params.json pairs base out``."""
+"""SFT jobs, one after the other, on as many ranks as it is launched on: ``ranks_job.py jobs.json pairs base out``.
+
+``jobs.json`` has name -> parameters; each job writes into a folder of its name in ``out``, as a worker's jobs follow
+each other in one process.
+"""
 
 import json
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 from kit.stages import sft
 
-if __name__ == "__main__":
-    params, pairs, base, out = map(Path, sys.argv[1:])
-    context = SimpleNamespace(
+
+def run_jobs(jobs: Path, pairs: Path, base: Path, out: Path) -> Iterator[str]:
+    """Run the jobs of a file on this rank, and yield the name of each when it is done."""
+    context: Any = SimpleNamespace(
         rank=int(os.environ["RANK"]), world=int(os.environ["WORLD_SIZE"]), progress=lambda *_numbers: None
     )
-    sft.run(json.loads(params.read_text()), {"pairs": pairs, "base": base}, out, context)  # type: ignore[arg-type]
+    for name, params in json.loads(jobs.read_text()).items():
+        sft.run(params, {"pairs": pairs, "base": base}, out / name, context)
+        yield name
+
+
+if __name__ == "__main__":
+    for _ in run_jobs(*map(Path, sys.argv[1:])):
+        pass

@@ -1,13 +1,13 @@
-"""One SFT job sharded over gloo, as accelerate shards it over GPUs: ``sharded_job.py params.json pairs base out``.
+"""SFT jobs sharded over gloo, as accelerate shards them over GPUs: ``sharded_job.py jobs.json pairs base out``.
 
-On a CPU accelerate and the kit refuse FSDP; here both are told that this is the place for it.
+On a CPU accelerate and the kit refuse FSDP; here both are told that this is the place for it. Beside each job's folder
+each rank writes what it saw of the job: ``out/NAME.RANK``.
 """
 
 import json
 import os
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 from accelerate.state import AcceleratorState, PartialState
@@ -16,6 +16,7 @@ from transformers import AutoModelForCausalLM
 
 from kit.stages import sft
 from kit.training import weights
+from tests.training.ranks_job import run_jobs
 
 
 def state_of_a_gpu(made: Any) -> Any:
@@ -33,8 +34,6 @@ def state_of_a_gpu(made: Any) -> Any:
 
 
 if __name__ == "__main__":
-    params, pairs, base, out = map(Path, sys.argv[1:])
-    rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     AcceleratorState.__init__ = state_of_a_gpu(AcceleratorState.__init__)  # type: ignore[method-assign]
     sft.check_before = lambda *_asked: None  # type: ignore[assignment]
     seen: dict[str, Any] = {"read": 0}
@@ -51,6 +50,8 @@ if __name__ == "__main__":
         return save(trainer, *arguments, **options)
 
     AutoModelForCausalLM.from_pretrained, weights.save = counted, noted
-    context = SimpleNamespace(rank=rank, world=world, progress=lambda *_numbers: None)
-    sft.run(json.loads(params.read_text()), {"pairs": pairs, "base": base}, out, context)  # type: ignore[arg-type]
-    out.with_suffix(f".{rank}").write_text(json.dumps(seen))
+    jobs, pairs, base, out = map(Path, sys.argv[1:])
+    for name in run_jobs(jobs, pairs, base, out):
+        (out / f"{name}.{os.environ['RANK']}").write_text(json.dumps(seen))
+        seen.clear()
+        seen["read"] = 0
