@@ -296,6 +296,10 @@ FAULTS: dict[str, tuple[dict[Any, Any], str]] = {
         {"a": {"worker": "fetch"}, "b": {}},
         "a: worker: found 'fetch', which computes nothing; wanted another kind",
     ),
+    "a seed set": (
+        {"a": {"worker": "cpu", "data": ("nobody",)}, "b": {}},
+        "a: data: smoke.toml: seeds: no seed set named 'nobody'; known: alpaca, code-alpaca, gsm8k-train",
+    ),
     "a version": ({"a": {"version": 2}}, "a version of the only step; raise the scenario's VERSION"),
     "rows of its own": (
         {"a": {}, "b": {"makes": type("Checked", (Instruction,), {})}},

@@ -50,6 +50,7 @@ def plan_step(point: Point, planner: Planning, number: int) -> str:
     """
     scenario, steps = point.setting.scenario, steps_of(point.setting.scenario)
     name, step = list(steps.items())[number]
+    where = f"scenarios/{scenario}.py: STEPS: {name}"
     generates = KINDS[step.worker].accelerated
     params, inputs, plugins = _generation(point, planner, step) if generates else ({}, {}, {})
     sides = sides_of(point, step)
@@ -63,7 +64,7 @@ def plan_step(point: Point, planner: Planning, number: int) -> str:
     else:
         inputs[origins[own].role] = origins[own].key
     if step.data:
-        seed_sets = {seeds: planner.seeds(seeds) for seeds in step.data}
+        seed_sets = {seeds: _seed_set(seeds, planner, where) for seeds in step.data}
         params["data"] = {seeds: dict(origin.params) for seeds, origin in seed_sets.items()}
         inputs |= {f"data-{seeds}": origin.key for seeds, origin in seed_sets.items()}
     if several := len(steps) > 1:
@@ -76,8 +77,16 @@ def plan_step(point: Point, planner: Planning, number: int) -> str:
         inputs,
         plugins=plugins,
         resources=_cost(point, planner, counts[own], params),
-        rows=_expected_rows(step, counts, own, f"scenarios/{scenario}.py: STEPS: {name}"),
+        rows=_expected_rows(step, counts, own, where),
     )
+
+
+def _seed_set(name: str, planner: Planning, where: str) -> Origin:
+    """Return a seed set that a step names; where there is none, the error names the step."""
+    try:
+        return planner.seeds(name)
+    except RequestError as error:
+        raise RequestError(f"{where}: data: {error}") from error
 
 
 def _expected_rows(step: Step, counts: Sequence[int], own: int, where: str) -> int:
