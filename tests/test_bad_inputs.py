@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from kit.cli import main
-from kit.plan.adhoc import chat_format
+from kit.plan.options import chat_format
 from kit.run import processes
 
 MANIFEST = (Path(__file__).parent / "data" / "mine.toml").read_text(encoding="utf-8")

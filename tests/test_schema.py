@@ -101,6 +101,28 @@ def test_a_misspelt_field_is_refused(name: str, place: Callable[[Any], dict[str,
     assert any(f"{wrong!r} was unexpected" in fault for fault in refused), refused
 
 
+AXES_OF: dict[str, tuple[str, Callable[[Any], dict[str, Any]], str, str]] = {
+    "by": (
+        "manifests/experiments/evol_instruct.toml",
+        lambda file: file["experiment"][0]["by"],
+        "$.experiment[0].by",
+        "seeds",
+    ),
+    "rows": ("manifests/tables/table-2.toml", lambda file: file["rows"], "$.rows", "base"),
+    "columns": ("manifests/tables/table-2.toml", lambda file: file["columns"][0]["at"], "$.columns[0].at", "seeds"),
+    "a claim": ("manifests/tables/table-2.toml", lambda file: file["claim"][0]["worse"], "$.claim[0].worse", "evolver"),
+}
+
+
+@pytest.mark.parametrize(("name", "place", "key", "axis"), AXES_OF.values(), ids=list(AXES_OF))
+def test_a_misspelt_axis_is_refused(name: str, place: Callable[[Any], dict[str, Any]], key: str, axis: str):
+    # the schema took any name there, and an editor that checks a manifest by it was content
+    found = document(ROOT / name)
+    place(found)["rond"] = place(found).pop(axis)
+    (refused,) = faults(kind_of(ROOT / name), found)
+    assert refused.startswith(f"{key}: 'rond' is not one of ['scenario', 'seeds', ")
+
+
 @pytest.mark.parametrize(
     ("line", "wanted"),
     [
