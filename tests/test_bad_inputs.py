@@ -1,6 +1,7 @@
 """Bad requests: each is told by its whole message (where, what was found, what was wanted) and runs nothing."""
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -96,18 +97,36 @@ NAMES = {
         "grade gsm9k --completions done.txt",
         "no benchmark named 'gsm9k'; did you mean 'gsm8k'?",
     ),
+    "benchmark as papers write it": (  # no name was close to it
+        "grade GSM8K --completions done.txt",
+        "no benchmark named 'GSM8K'; did you mean 'gsm8k'?",
+    ),
     "protocol": (
         "grade gsm8k --completions done.txt --protocol papper",
         "--protocol papper: known: paper, default",
     ),
     "prompts": (
         "answer gsm8k --model smollm2-135m-instruct --prompts opencompas --out o.jsonl",
-        "no prompt pack named 'opencompas'; did you mean 'opencompass'?",
+        "--prompts opencompas: known: kit, opencompass",
+    ),
+    # IFEval's prompts need no pack: any name was taken, and `paper` waited for a network
+    "prompts of a benchmark that needs none": (
+        "answer ifeval --model smollm2-135m-instruct --prompts paper --out o.jsonl",
+        "--prompts paper: known: kit, opencompass",
+    ),
+    "model folder that is not there": (
+        "answer ifeval --model models/nix --out o.jsonl",
+        "'models/nix': no such folder; wanted a model's, or a name of manifests/models.toml",
     ),
     "report format": ("report 2 --format html", "--format html: known: terminal, markdown, csv, json, svg"),
     "manifest that is not there": (
         "run mine.toml",
         "mine.toml: No such file or directory",
+    ),
+    "a table as a manifest": (
+        "run 2",
+        "2: no such file; wanted the path of a manifest, which ends in .toml; `kit reproduce` computes tables of the "
+        "paper",
     ),
 }
 
@@ -157,7 +176,13 @@ STARTS = {
 
 @pytest.mark.parametrize("command, option, message", OPTIONS.values(), ids=list(OPTIONS))
 def test_options(command: str, option: str, message: str, folder: Path, kit: Callable[[str], tuple[int, str]]):
-    assert refused(kit, f"{STARTS[command]} {option}") == message.format(folder=folder)
+    assert refused(kit, with_option(STARTS[command], option)) == message.format(folder=folder)
+
+
+def with_option(words: str, option: str) -> str:
+    """Return a command line with one more option, or with another value of an option that it has."""
+    name, _, _ = option.partition(" ")
+    return f"{re.sub(f' {name} [^ ]+', '', words)} {option}"
 
 
 def test_rows_below_one(folder: Path, kit: Callable[[str], tuple[int, str]]):

@@ -184,8 +184,10 @@ def test_the_command_prints_it(
 
 
 def test_no_such_kind(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    assert kit(["schema", "tabel"], monkeypatch) == 2
-    assert capsys.readouterr() == ("", "error: no kind of manifest named 'tabel'; did you mean 'table'?\n")
+    monkeypatch.setattr(schema, "write_schemas", lambda _: pytest.fail("they were written again"))
+    for words in (["tabel"], ["tabel", "--write"]):  # with --write, any name was taken
+        assert kit(["schema", *words], monkeypatch) == 2
+        assert capsys.readouterr() == ("", "error: no kind of manifest named 'tabel'; did you mean 'table'?\n")
     with pytest.raises(RequestError, match="no kind of manifest"):
         schema.schema_text("")
 

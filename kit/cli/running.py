@@ -1,5 +1,6 @@
 """``kit reproduce``, ``run``, ``fetch``: compute tables, a user's own manifest, or what they need from the network."""
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +21,7 @@ from kit.cli import (
     store_to_plan,
 )
 from kit.cli.listing import machine_chooses_scale, print_choices, print_unpinned_hashes, show_plan
-from kit.errors import RequestError
+from kit.errors import RequestError, one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -74,6 +75,11 @@ def run(
     """Compute the experiments of a manifest of your own."""
     from kit.plan.planning import plan_manifest
 
+    if manifest.suffix != ".toml" and not os.path.lexists(manifest):
+        raise RequestError(
+            f"{one_line(str(manifest))}: no such file; wanted the path of a manifest, which ends in .toml; "
+            "`kit reproduce` computes tables of the paper"
+        )
     run_plan(
         lambda: plan_manifest(manifest),
         store,

@@ -111,6 +111,10 @@ class Workbench:
         """Plan the job that copies a model folder into the store, after a check of its files."""
         folder = Path(name)
         if not os.path.isdir(name):  # noqa: PTH112  # a Path's raises on a name that is too long
+            if os.sep in name:
+                raise RequestError(
+                    f"{shown(name)}: no such folder; wanted a model's, or a name of manifests/models.toml"
+                )
             look_up(self.catalogue.models, name, f"{shown(name)} is no folder", "model")
         from kit.models import check_model_folder
 

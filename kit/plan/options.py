@@ -1,6 +1,6 @@
 """Options of the commands on the user's own files: ranges of their values, and the point that they decide."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +109,16 @@ def check_tuning(
         raise RequestError(f"--warmup-ratio {warmup_ratio}: wanted 0, or more and below 1")
     if not 0 <= lora_rank <= MOST_RANK:
         raise RequestError(f"--lora-rank {shown(lora_rank)}: wanted 0 (tunes every weight) to {MOST_RANK:,}")
+
+
+def check_choice(name: str, value: str, known: Sequence[str]) -> None:
+    """Check that an option's value is one of a few words.
+
+    Raises:
+        RequestError: it is another.
+    """
+    if value not in known:
+        raise RequestError(f"{name} {one_line(value, 60)}: known: {', '.join(known)}")
 
 
 def check_count(name: str, value: int, most: int) -> None:
