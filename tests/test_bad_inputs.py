@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from kit.catalogue import manifests_folder
 from kit.cli import main
 from kit.plan.options import chat_format
 from kit.run import processes
@@ -63,7 +64,17 @@ NAMES = {
     "table": ("plan tabel-2", "no table named 'tabel-2'; did you mean 'table-2'?"),
     "table, far off": (
         "plan results",
-        f"no table named 'results'; known: {TABLES}",
+        f"no table named 'results'; known: all, {TABLES}",
+    ),
+    "table by a number that is none of the paper's": ("verify 99", f"no table named '99'; known: all, {TABLES}"),
+    "all tables": ("reproduce ALL", "no table named 'ALL'; did you mean 'all'?"),
+    "tables with a comma": (
+        "plan 2,9",
+        f"no table named '2,9'; known: all, {TABLES}; several tables are named one by one, with blanks between",
+    ),
+    "a table's own file": (  # six keys of it were called wrong
+        "plan {manifests}/tables/table-2.toml",
+        "{manifests}/tables/table-2.toml: a table of the kit, no manifest of your own; name it without folder: table-2",
     ),
     "table that is not computed yet": (
         "reproduce 4",
@@ -134,7 +145,10 @@ NAMES = {
 @pytest.mark.parametrize("words, message", NAMES.values(), ids=list(NAMES))
 def test_names(words: str, message: str, folder: Path, kit: Callable[[str], tuple[int, str]]):
     (folder / "pairs.json").write_text(json.dumps([{"instruction": "a", "output": "b"}]), encoding="utf-8")
-    assert refused(kit, words) == message.replace("{folder}", str(folder))
+    places = {"{folder}": str(folder), "{manifests}": str(manifests_folder())}
+    for name, place in places.items():
+        words, message = words.replace(name, place), message.replace(name, place)
+    assert refused(kit, words) == message
 
 
 OPTIONS = {

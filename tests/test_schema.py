@@ -11,6 +11,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from pydantic import Field
 
+from kit.catalogue.manifest import UserManifest
 from kit.cli import main, schema
 from kit.errors import RequestError
 from kit.reading.documents import Strict
@@ -121,6 +122,15 @@ def test_a_misspelt_axis_is_refused(name: str, place: Callable[[Any], dict[str, 
     place(found)["rond"] = place(found).pop(axis)
     (refused,) = faults(kind_of(ROOT / name), found)
     assert refused.startswith(f"{key}: 'rond' is not one of ['scenario', 'seeds', ")
+
+
+def test_rows_may_have_truth_values():
+    # `kit run` took them, and an editor called them wrong
+    found = document(ROOT / "examples" / "two-evolvers.toml")
+    rows = {"breadth": [True, False], "round": [1], "temperature": [0.5], "evolver": ["a"]}
+    found["view"] = [{"rows": rows, "columns": [{"at": {"merge": True}, "measures": ["ifeval"]}]}]
+    assert faults("manifest", found) == []
+    assert UserManifest.model_validate(found).view[0].rows == rows
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,16 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, TypeAlias, get_args
 
-from pydantic import Discriminator, Field, Tag, TypeAdapter, ValidationError, WrapValidator, create_model
+from pydantic import (
+    Discriminator,
+    Field,
+    Tag,
+    TypeAdapter,
+    ValidationError,
+    WithJsonSchema,
+    WrapValidator,
+    create_model,
+)
 
 from kit.errors import shown
 from kit.reading.documents import LIST, ONE, Strict
@@ -27,7 +36,8 @@ def _check_value(value: Any, _: Any) -> Any:
     return value
 
 
-Value: TypeAlias = Annotated[str | float, WrapValidator(_check_value)]
+_VALUE_SCHEMA = {"anyOf": [{"type": "string"}, {"type": "number"}, {"type": "boolean"}]}
+Value: TypeAlias = Annotated[str | float, WrapValidator(_check_value), WithJsonSchema(_VALUE_SCHEMA)]
 """One value of an axis: a text, a number or a truth value."""
 Coordinates = Mapping[str, str | float]
 """axis -> value, for some axes."""
