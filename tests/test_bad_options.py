@@ -1,10 +1,12 @@
 """Options that are given twice, and paths that begin with ``~`` or name no file: told before anything runs."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from kit.plan.planning import Machine
 from tests.test_bad_inputs import STARTS, folder, kit, refused, with_option
 
 __all__ = ["folder", "kit"]  # the fixtures: a folder with good files, and the command line
@@ -42,6 +44,18 @@ def test_what_may_be_said_twice(folder: Path, kit: Kit):
     assert refused(kit, "store gc --keep 1 --keep 2 --store nowhere").endswith(
         "the folder that a run wrote with --store"
     )
+
+
+@pytest.mark.parametrize("command", ["evolve", "respond", "answer", "sft"])
+def test_a_scale_that_this_machine_lacks_the_gpus_for(
+    command: str, folder: Path, kit: Kit, monkeypatch: pytest.MonkeyPatch
+):
+    # the data were fetched, and the engine was started, before anything said so
+    pairs = [{"instruction": "a", "output": "b"}]
+    (folder / "seeds.json").write_text(json.dumps(pairs), encoding="utf-8")
+    monkeypatch.setattr("kit.plan.planning.this_machine", lambda: Machine(gpus=0, gpu_memory_gib=0, memory_gib=24))
+    text = refused(kit, f"{STARTS[command]} --scale one-gpu")
+    assert text.startswith("scale one-gpu wants 1 GPU of 24 GB, this machine has none that nvidia-smi names; ")
 
 
 AT_HOME = {

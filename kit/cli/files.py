@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kit.cli import DEFAULT_STORE, MirrorDir, StoreDir, app, check_mirror, model_option, path_option, say
+from kit.cli import DEFAULT_STORE, MirrorDir, StoreDir, app, check_mirror, model_option, path_option, say, store_to_plan
 from kit.cli.completing import complete_benchmark, complete_scale, complete_scenario
 from kit.cli.outcomes import cut, trained, written
 from kit.cli.placing import check_out, copy_tuned, place
@@ -252,14 +252,20 @@ def run_bench(
         mirror: a folder with copies of pinned files.
         quiet: whether jobs are not shown; errors are.
         unsafe_exec: whether model-written code runs where no sandbox can be had.
+
+    Raises:
+        RequestError: this machine lacks the GPUs of the scale.
     """
     from rich.console import Console
 
+    from kit.cli.running import check_hardware
     from kit.report import terminal
     from kit.run.execute import execute
     from kit.run.launch import Options
     from kit.store import Store
 
+    there = store_to_plan(store_path)
+    check_hardware(bench.plan, [job for key, job in bench.plan.jobs.items() if not there.has(key)])
     store = Store.open(store_path)
     options = Options(store=store.root, mirror=mirror, unsafe_exec=unsafe_exec)
     console = Console(stderr=True, quiet=quiet)

@@ -1,9 +1,10 @@
 """``kit grade``: completions of any tool become grades; prints a line for each metric, or one JSON document."""
 
 import contextlib
+import functools
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -29,9 +30,11 @@ from kit.cli.placing import check_out, place
 from kit.errors import RequestError, one_line
 
 if TYPE_CHECKING:
-    from kit.files.completions import Completions
+    from kit.files.completions import Completions, Records
     from kit.measures import Measure
+    from kit.plan.adhoc import Workbench
     from kit.records import Problem, Result
+    from kit.store import Artifact
 
 
 PROTOCOLS = ("paper", "default")
@@ -66,11 +69,10 @@ def grade(
 ) -> None:
     """Completions of any tool -> grades and results; no GPU, code only in the sandbox."""
     from kit import registry
-    from kit.files.completions import one_text_each, read_records
+    from kit.files.completions import one_text_each
     from kit.plan.adhoc import Workbench
     from kit.plan.options import benchmark_name, check_choice
     from kit.report import stored_results
-    from kit.stages import only_file
     from kit.store import Store
 
     check_choice("--protocol", protocol, PROTOCOLS)
@@ -78,21 +80,14 @@ def grade(
     if out is not None:
         check_out(out)
     check_mirror(mirror)
-    records = read_records(completions, name)  # told before anything is fetched
-    if not records.records:
-        raise RequestError(f"{one_line(str(completions))}: no record; wanted one completion a problem")
+    records = some_records(completions, name)
     module = registry.load("benchmarks", name)
     bench = Workbench("smoke")  # no setting of a scale is in a grading's key
-    if data is None:
-        key = bench.problems(name, None, rows=rows, protocol=protocol)
-        problems = module.read(only_file(run_bench(bench, [key], store, mirror, quiet=json)[0].folder))
-    else:
-        problems = module.read(data)
-        bench.problems(name, data, len(problems), rows=rows, protocol=protocol)
+    run = functools.partial(run_bench, bench, store_path=store, mirror=mirror, quiet=json, unsafe_exec=unsafe_exec)
+    problems = all_problems(bench, module, data, run, rows=rows, protocol=protocol)
     found = one_text_each(records, problems, field, rows, name)
     with matched_file(name, problems[:rows], found.texts) as texts:
-        keys = [bench.grade(name, texts, len(found.texts))]
-        (artifact,) = run_bench(bench, keys, store, mirror, quiet=json, unsafe_exec=unsafe_exec)
+        (artifact,) = run([bench.grade(name, texts, len(found.texts))])
     graded = Graded(
         benchmark=name,
         version=module.VERSION,
@@ -107,10 +102,53 @@ def grade(
     if json:
         say_json(graded.to_json())
     else:
-        for line in graded.lines():
-            say(line)
+        say("\n".join(graded.lines()))
     if out is not None:  # last: a full disk takes the file, not the numbers
         place(out, lambda path: shutil.copyfile(artifact.folder / "grades.jsonl", path))
+
+
+def some_records(path: Path, benchmark: str) -> "Records":
+    """Return the records of a completions file; they are read before anything is fetched.
+
+    Raises:
+        RequestError: it can't be read, or has no record.
+    """
+    from kit.files.completions import read_records
+
+    found = read_records(path, benchmark)
+    if not found.records:
+        raise RequestError(f"{one_line(str(path))}: no record; wanted one completion a problem")
+    return found
+
+
+def all_problems(
+    bench: "Workbench",
+    module: Any,
+    data: Path | None,
+    run: "Callable[[list[str]], list[Artifact]]",
+    *,
+    rows: int | None,
+    protocol: str,
+) -> "list[Problem]":
+    """Plan a benchmark's problems, and return all that its file has.
+
+    Args:
+        bench: the workbench, whose plan gets them.
+        module: the benchmark.
+        data: the user's own file; the pinned file, which is fetched first, by default.
+        run: function that runs jobs of the workbench, and returns their artifacts.
+        rows: number of problems that are graded, counted from the first; all by default.
+        protocol: way of grading.
+    """
+    from kit.stages import only_file
+
+    name = module.__name__.rpartition(".")[2]
+    if data is None:
+        key = bench.problems(name, None, rows=rows, protocol=protocol)
+        return list(module.read(only_file(run([key])[0].folder)))
+    found = list(module.read(data))
+    bench.problems(name, data, len(found), rows=rows, protocol=protocol)
+    return found
 
 
 @contextlib.contextmanager

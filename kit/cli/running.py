@@ -152,12 +152,22 @@ def find_containers(plan: "Plan", missing: "list[Job]", runtime: str, mirror: Pa
     if not missing and runtime == "local":
         return None
     from kit.containers.preparing import prepare
+
+    check_hardware(plan, missing)
+    return prepare(runtime, missing, mirror)
+
+
+def check_hardware(plan: "Plan", missing: "list[Job]") -> None:
+    """Check that this machine has the plan's hardware, if a missing job computes with a model.
+
+    Raises:
+        RequestError: it has fewer GPUs, or smaller ones.
+    """
     from kit.plan.planning import check_machine, this_machine
     from kit.workers import kind_of
 
     if any(kind_of(job).accelerated for job in missing):
         check_machine(plan, this_machine())
-    return prepare(runtime, missing, mirror)
 
 
 def print_interrupted(console: "Console", plan: "Plan", outcome: "Outcome") -> None:

@@ -49,6 +49,8 @@ class Workbench:
         """Return the scale, without its cast, its limits and its benchmarks."""
         return self.planner.scale
 
+    # files and models of the user's
+
     def file(self, path: Path, format: str, stored_as: str = "", rows: int | None = None) -> str:
         """Plan the job that copies a file into the store, and return its key.
 
@@ -88,6 +90,26 @@ class Workbench:
         self.planner.scale = self.scale.model_copy(update={"seeds": {**self.scale.seeds, path.stem: rows_of}})
         return path.stem
 
+    def problems(self, benchmark: str, data: Path | None, count: int | None = None, **fields: Any) -> str:
+        """Plan the file of a benchmark's problems, and return its key.
+
+        Args:
+            benchmark: name of the benchmark.
+            data: the user's own file; the pinned file by default.
+            count: number of problems in the user's file, if it is known.
+            fields: prompts, protocol and limits, see :class:`~kit.catalogue.scales.BenchmarkRows`.
+        """
+        dataset = str(data) if data else registry.load("benchmarks", benchmark).DATASET
+        if data:
+            self.given.data[dataset] = self.file(data, benchmark)
+            self.catalogue.files[dataset] = Dataset(
+                format=benchmark, file=str(data), licence="the user's own", rows=count or None
+            )
+        with_defaults = {"rows": None, "protocol": "default", "prompts": "kit", "max_tokens": 0, **fields}
+        problems = BenchmarkRows.model_construct(dataset=dataset, **with_defaults)
+        self.planner.scale = self.scale.model_copy(update={"benchmarks": {benchmark: problems}})
+        return self.planner.data(dataset)
+
     def model(self, name: str, *, chat: bool = False) -> str:
         """Plan a model, and return the key of its folder; in this plan the model plays itself.
 
@@ -121,6 +143,8 @@ class Workbench:
         check_model_folder(folder, chat)
         params, source = folder_source(folder, engine=self.scale.engine.name if chat else "transformers")
         return self.planner.job("fetch", folder.resolve().name, params, {}, resources={"source": source})
+
+    # the stages, in the order of the pipeline
 
     def evolve(
         self,
@@ -177,47 +201,17 @@ class Workbench:
         self.model(setting["base"])
         return self.planner.need("sft", point_of_options(seeds=pairs.stem, round=1, **setting))
 
-    def check_end_of_turn(self, base: str, key: str) -> None:
-        """Check the end-of-turn token of a tuning job before anything runs, if its base is a folder on this machine.
+    def answer(self, benchmark: str, model: str, base: str, seed: int) -> str:
+        """Plan a model's answers to a benchmark's :meth:`problems`; model and base as in :meth:`use_as_tuned`."""
+        point = point_of_options(seed=seed, **self.use_as_tuned(model, base)).with_benchmark(benchmark)
+        return self.planner.need("answer", point)
 
-        Raises:
-            RequestError: the base's tokenizer has no such token, or the base has no embedding for it.
-        """
-        if base in self.catalogue.models:
-            return
-        from kit.training.examples import chat_tokenizer
+    def grade(self, benchmark: str, completions: Path, count: int | None = None) -> str:
+        """Plan the grades of a completions file, which has a line for each of the :meth:`problems` in their order."""
+        self.given.stages["answer"] = self.file(completions, "completions", COMPLETIONS, rows=count)
+        return self.planner.need("grade", point_of_options().with_benchmark(benchmark))
 
-        params = self.plan.jobs[key].params
-        chat_tokenizer(Path(base), params["chat_template"], params["end_of_turn"])
-
-    def base_name(self, base: str) -> str:
-        """Return the name of a base for adapter_config.json, by which PEFT finds it.
-
-        It is the model's repository on the hub, or the path of its folder, or else its name in ``models.toml``.
-        """
-        if base not in self.catalogue.models:
-            return str(Path(base).resolve())
-        hub = self.catalogue.models[base].hub
-        return hub.repo if hub else base
-
-    def base_of(self, adapter: Path) -> str:
-        """Return the base that an adapter's folder names: a name or path for :meth:`model`.
-
-        Raises:
-            RequestError: the adapter names no base, or a base that is no folder and is not in ``models.toml``.
-        """
-        base = adapter_settings(adapter).get("base_model_name_or_path")
-        if isinstance(base, str) and base:
-            repos = {model.hub.repo: name for name, model in self.catalogue.models.items() if model.hub}
-            if (known := repos.get(base, base)) in self.catalogue.models:
-                return known
-            for folder in (base, os.path.join(adapter.resolve().parent, base)):  # noqa: PTH118  # as in model
-                if os.path.isdir(folder):  # noqa: PTH112
-                    return folder
-        raise RequestError(
-            f"{adapter}: an adapter, and its base {shown(base)} (adapter_config.json) is no folder here and no model "
-            "of manifests/models.toml; name the base with --base"
-        )
+    # bases and adapters
 
     def use_as_tuned(self, model: str, base: str) -> dict[str, Any]:
         """Plan a model, or an adapter and its base, in the place of the tuned model; return the setting's fields.
@@ -248,35 +242,47 @@ class Workbench:
         sft = UNUSED_SFT.model_copy(update={"tuning": "lora", "lora": Lora(rank=rank, alpha=rank)})
         return {"base": base, "sft": sft}
 
-    def answer(self, benchmark: str, model: str, base: str, seed: int) -> str:
-        """Plan a model's answers to a benchmark's :meth:`problems`; model and base as in :meth:`use_as_tuned`."""
-        point = point_of_options(seed=seed, **self.use_as_tuned(model, base)).with_benchmark(benchmark)
-        return self.planner.need("answer", point)
+    def base_of(self, adapter: Path) -> str:
+        """Return the base that an adapter's folder names: a name or path for :meth:`model`.
 
-    def grade(self, benchmark: str, completions: Path, count: int | None = None) -> str:
-        """Plan the grades of a completions file, which has a line for each of the :meth:`problems` in their order."""
-        self.given.stages["answer"] = self.file(completions, "completions", COMPLETIONS, rows=count)
-        return self.planner.need("grade", point_of_options().with_benchmark(benchmark))
-
-    def problems(self, benchmark: str, data: Path | None, count: int | None = None, **fields: Any) -> str:
-        """Plan the file of a benchmark's problems, and return its key.
-
-        Args:
-            benchmark: name of the benchmark.
-            data: the user's own file; the pinned file by default.
-            count: number of problems in the user's file, if it is known.
-            fields: prompts, protocol and limits, see :class:`~kit.catalogue.scales.BenchmarkRows`.
+        Raises:
+            RequestError: the adapter names no base, or a base that is no folder and is not in ``models.toml``.
         """
-        dataset = str(data) if data else registry.load("benchmarks", benchmark).DATASET
-        if data:
-            self.given.data[dataset] = self.file(data, benchmark)
-            self.catalogue.files[dataset] = Dataset(
-                format=benchmark, file=str(data), licence="the user's own", rows=count or None
-            )
-        with_defaults = {"rows": None, "protocol": "default", "prompts": "kit", "max_tokens": 0, **fields}
-        problems = BenchmarkRows.model_construct(dataset=dataset, **with_defaults)
-        self.planner.scale = self.scale.model_copy(update={"benchmarks": {benchmark: problems}})
-        return self.planner.data(dataset)
+        base = adapter_settings(adapter).get("base_model_name_or_path")
+        if isinstance(base, str) and base:
+            repos = {model.hub.repo: name for name, model in self.catalogue.models.items() if model.hub}
+            if (known := repos.get(base, base)) in self.catalogue.models:
+                return known
+            for folder in (base, os.path.join(adapter.resolve().parent, base)):  # noqa: PTH118  # as in model
+                if os.path.isdir(folder):  # noqa: PTH112
+                    return folder
+        raise RequestError(
+            f"{adapter}: an adapter, and its base {shown(base)} (adapter_config.json) is no folder here and no model "
+            "of manifests/models.toml; name the base with --base"
+        )
+
+    def base_name(self, base: str) -> str:
+        """Return the name of a base for adapter_config.json, by which PEFT finds it.
+
+        It is the model's repository on the hub, or the path of its folder, or else its name in ``models.toml``.
+        """
+        if base not in self.catalogue.models:
+            return str(Path(base).resolve())
+        hub = self.catalogue.models[base].hub
+        return hub.repo if hub else base
+
+    def check_end_of_turn(self, base: str, key: str) -> None:
+        """Check the end-of-turn token of a tuning job before anything runs, if its base is a folder on this machine.
+
+        Raises:
+            RequestError: the base's tokenizer has no such token, or the base has no embedding for it.
+        """
+        if base in self.catalogue.models:
+            return
+        from kit.training.examples import chat_tokenizer
+
+        params = self.plan.jobs[key].params
+        chat_tokenizer(Path(base), params["chat_template"], params["end_of_turn"])
 
 
 class FilesPlanner(Planner):
