@@ -12,7 +12,7 @@ from kit.errors import RequestError
 class CommandGroup(TyperGroup):
     """A group of commands that take each option once, but for those that gather several values."""
 
-    def resolve_command(self, ctx: typer.Context, args: list[str]) -> tuple[Any, Any, list[str]]:
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:
         """Return a command's name, the command and its arguments, after a check of its options.
 
         Raises:
