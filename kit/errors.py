@@ -27,12 +27,14 @@ class RequestError(KitError):
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """The tail of an unknown-name message: ``"; did you mean 'x'?"``, or the known names when none is close.
 
-    Names longer than :data:`LONGEST_NAME` are not compared: the time for it grows with the square of their length.
+    Capital letters count as small ones. Names longer than :data:`LONGEST_NAME` are not compared: the time for it grows
+    with the square of their length.
     """
     names = sorted(known)
     short = [other for other in names if len(other) <= LONGEST_NAME] if len(name) <= LONGEST_NAME else []
-    if close := get_close_matches(name, short, n=1):
-        return f"; did you mean {close[0]!r}?"
+    plain = {other.casefold(): other for other in short}
+    if close := get_close_matches(name.casefold(), plain, n=1):
+        return f"; did you mean {plain[close[0]]!r}?"
     return f"; known: {listed(names)}" if names else "; none is known"
 
 

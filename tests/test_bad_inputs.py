@@ -1,6 +1,7 @@
 """Bad requests: each is told by its whole message (where, what was found, what was wanted) and runs nothing."""
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -8,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from kit.catalogue import manifests_folder
 from kit.cli import main
-from kit.plan.sources import chat_format
+from kit.plan.options import chat_format
 from kit.run import processes
 
 MANIFEST = (Path(__file__).parent / "data" / "mine.toml").read_text(encoding="utf-8")
@@ -62,7 +64,17 @@ NAMES = {
     "table": ("plan tabel-2", "no table named 'tabel-2'; did you mean 'table-2'?"),
     "table, far off": (
         "plan results",
-        f"no table named 'results'; known: {TABLES}",
+        f"no table named 'results'; known: all, {TABLES}",
+    ),
+    "table by a number that is none of the paper's": ("verify 99", f"no table named '99'; known: all, {TABLES}"),
+    "all tables": ("reproduce ALL", "no table named 'ALL'; did you mean 'all'?"),
+    "tables with a comma": (
+        "plan 2,9",
+        f"no table named '2,9'; known: all, {TABLES}; several tables are named one by one, with blanks between",
+    ),
+    "a table's own file": (  # six keys of it were called wrong
+        "plan {manifests}/tables/table-2.toml",
+        "{manifests}/tables/table-2.toml: a table of the kit, no manifest of your own; name it without folder: table-2",
     ),
     "table that is not computed yet": (
         "reproduce 4",
@@ -96,18 +108,36 @@ NAMES = {
         "grade gsm9k --completions done.txt",
         "no benchmark named 'gsm9k'; did you mean 'gsm8k'?",
     ),
+    "benchmark as papers write it": (  # no name was close to it
+        "grade GSM8K --completions done.txt",
+        "no benchmark named 'GSM8K'; did you mean 'gsm8k'?",
+    ),
     "protocol": (
         "grade gsm8k --completions done.txt --protocol papper",
         "--protocol papper: known: paper, default",
     ),
     "prompts": (
         "answer gsm8k --model smollm2-135m-instruct --prompts opencompas --out o.jsonl",
-        "no prompt pack named 'opencompas'; did you mean 'opencompass'?",
+        "--prompts opencompas: known: kit, opencompass",
+    ),
+    # IFEval's prompts need no pack: any name was taken, and `paper` waited for a network
+    "prompts of a benchmark that needs none": (
+        "answer ifeval --model smollm2-135m-instruct --prompts paper --out o.jsonl",
+        "--prompts paper: known: kit, opencompass",
+    ),
+    "model folder that is not there": (
+        "answer ifeval --model models/nix --out o.jsonl",
+        "'models/nix': no such folder; wanted a model's, or a name of manifests/models.toml",
     ),
     "report format": ("report 2 --format html", "--format html: known: terminal, markdown, csv, json, svg"),
     "manifest that is not there": (
         "run mine.toml",
         "mine.toml: No such file or directory",
+    ),
+    "a table as a manifest": (
+        "run 2",
+        "2: no such file; wanted the path of a manifest, which ends in .toml; `kit reproduce` computes tables of the "
+        "paper",
     ),
 }
 
@@ -115,7 +145,10 @@ NAMES = {
 @pytest.mark.parametrize("words, message", NAMES.values(), ids=list(NAMES))
 def test_names(words: str, message: str, folder: Path, kit: Callable[[str], tuple[int, str]]):
     (folder / "pairs.json").write_text(json.dumps([{"instruction": "a", "output": "b"}]), encoding="utf-8")
-    assert refused(kit, words) == message.replace("{folder}", str(folder))
+    places = {"{folder}": str(folder), "{manifests}": str(manifests_folder())}
+    for name, place in places.items():
+        words, message = words.replace(name, place), message.replace(name, place)
+    assert refused(kit, words) == message
 
 
 OPTIONS = {
@@ -157,7 +190,13 @@ STARTS = {
 
 @pytest.mark.parametrize("command, option, message", OPTIONS.values(), ids=list(OPTIONS))
 def test_options(command: str, option: str, message: str, folder: Path, kit: Callable[[str], tuple[int, str]]):
-    assert refused(kit, f"{STARTS[command]} {option}") == message.format(folder=folder)
+    assert refused(kit, with_option(STARTS[command], option)) == message.format(folder=folder)
+
+
+def with_option(words: str, option: str) -> str:
+    """Return a command line with one more option, or with another value of an option that it has."""
+    name, _, _ = option.partition(" ")
+    return f"{re.sub(f' {name} [^ ]+', '', words)} {option}"
 
 
 def test_rows_below_one(folder: Path, kit: Callable[[str], tuple[int, str]]):

@@ -16,6 +16,7 @@ from kit import registry
 from kit.catalogue import Catalogue, manifests_folder
 from kit.cli import completing, main
 from kit.containers import RUNTIMES
+from kit.plan import planning
 
 ROOT = Path(__file__).resolve().parent.parent
 CATALOGUE = Catalogue(manifests_folder())
@@ -60,12 +61,13 @@ def complete(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 MODELS = sorted(CATALOGUE.models)
 SCALES = ["auto", *CATALOGUE.names("scales")]
 NAMES = CATALOGUE.names("tables")
-TABLES = [*dict.fromkeys([*(name.removeprefix("table-") for name in NAMES), *NAMES])]
+TABLES = [*dict.fromkeys([*(name.removeprefix("table-") for name in NAMES), *NAMES, planning.ALL])]
 NAMED_TABLES = [name for name in NAMES if name.startswith("table-")]
 LINES = {
     "a command": ("kit repr", ["reproduce"]),
     "tables by number": ("kit plan ", TABLES),
     "tables by name": ("kit report table-", NAMED_TABLES),
+    "all tables": ("kit reproduce a", ["all"]),
     "tables to check": ("kit verify ta", NAMED_TABLES),
     "tables to keep": ("kit store gc --keep t", NAMED_TABLES),
     "scales": ("kit reproduce 2 --scale ", SCALES),
@@ -127,7 +129,7 @@ def test_a_broken_manifest_gives_no_names_and_no_message(
 
 def test_no_manifests_at_all(complete: Complete, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(completing, "manifests", lambda: tmp_path)
-    for line in ("kit sft --base ", "kit plan ", "kit grade gsm8k x "):
+    for line in ("kit sft --base ", "kit plan t", "kit grade gsm8k x "):
         assert complete("bash", line) == []
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from kit import cli
-from kit.cli import files, jobs, new, running, schema, stores, tables  # noqa: F401  # the commands, before the app is put out of the way
+from kit.cli import files, grading, jobs, new, running, schema, stores, tables  # noqa: F401  # the commands, before the app is put out of the way
 from kit.store import Store
 
 DRIVER = Path(__file__).resolve().parent / "faults_driver.py"

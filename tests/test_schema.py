@@ -11,6 +11,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from pydantic import Field
 
+from kit.catalogue.manifest import UserManifest
 from kit.cli import main, schema
 from kit.errors import RequestError
 from kit.reading.documents import Strict
@@ -101,6 +102,37 @@ def test_a_misspelt_field_is_refused(name: str, place: Callable[[Any], dict[str,
     assert any(f"{wrong!r} was unexpected" in fault for fault in refused), refused
 
 
+AXES_OF: dict[str, tuple[str, Callable[[Any], dict[str, Any]], str, str]] = {
+    "by": (
+        "manifests/experiments/evol_instruct.toml",
+        lambda file: file["experiment"][0]["by"],
+        "$.experiment[0].by",
+        "seeds",
+    ),
+    "rows": ("manifests/tables/table-2.toml", lambda file: file["rows"], "$.rows", "base"),
+    "columns": ("manifests/tables/table-2.toml", lambda file: file["columns"][0]["at"], "$.columns[0].at", "seeds"),
+    "a claim": ("manifests/tables/table-2.toml", lambda file: file["claim"][0]["worse"], "$.claim[0].worse", "evolver"),
+}
+
+
+@pytest.mark.parametrize(("name", "place", "key", "axis"), AXES_OF.values(), ids=list(AXES_OF))
+def test_a_misspelt_axis_is_refused(name: str, place: Callable[[Any], dict[str, Any]], key: str, axis: str):
+    # the schema took any name there, and an editor that checks a manifest by it was content
+    found = document(ROOT / name)
+    place(found)["rond"] = place(found).pop(axis)
+    (refused,) = faults(kind_of(ROOT / name), found)
+    assert refused.startswith(f"{key}: 'rond' is not one of ['scenario', 'seeds', ")
+
+
+def test_rows_may_have_truth_values():
+    # `kit run` took them, and an editor called them wrong
+    found = document(ROOT / "examples" / "two-evolvers.toml")
+    rows = {"breadth": [True, False], "round": [1], "temperature": [0.5], "evolver": ["a"]}
+    found["view"] = [{"rows": rows, "columns": [{"at": {"merge": True}, "measures": ["ifeval"]}]}]
+    assert faults("manifest", found) == []
+    assert UserManifest.model_validate(found).view[0].rows == rows
+
+
 @pytest.mark.parametrize(
     ("line", "wanted"),
     [
@@ -162,8 +194,10 @@ def test_the_command_prints_it(
 
 
 def test_no_such_kind(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    assert kit(["schema", "tabel"], monkeypatch) == 2
-    assert capsys.readouterr() == ("", "error: no kind of manifest named 'tabel'; did you mean 'table'?\n")
+    monkeypatch.setattr(schema, "write_schemas", lambda _: pytest.fail("they were written again"))
+    for words in (["tabel"], ["tabel", "--write"]):  # with --write, any name was taken
+        assert kit(["schema", *words], monkeypatch) == 2
+        assert capsys.readouterr() == ("", "error: no kind of manifest named 'tabel'; did you mean 'table'?\n")
     with pytest.raises(RequestError, match="no kind of manifest"):
         schema.schema_text("")
 

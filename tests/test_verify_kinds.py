@@ -182,7 +182,7 @@ def test_several_seeds_of_each_kind():
 
 
 def test_kit_grade_prints_each_kind():
-    from kit.cli.graded import Graded
+    from kit.cli.grading import Graded
     from kit.files.completions import Completions
 
     results = [

@@ -16,6 +16,7 @@ from pydantic import (
     Tag,
     TypeAdapter,
     ValidationError,
+    WithJsonSchema,
     WrapValidator,
     create_model,
 )
@@ -46,7 +47,8 @@ def _check_names(values: Any) -> Any:
 
 NamedByAxis = BeforeValidator(_check_names)
 """Check of a table whose keys are axes."""
-Value: TypeAlias = Annotated[str | float, WrapValidator(_check_value)]
+_VALUE_SCHEMA = {"anyOf": [{"type": "string"}, {"type": "number"}, {"type": "boolean"}]}
+Value: TypeAlias = Annotated[str | float, WrapValidator(_check_value), WithJsonSchema(_VALUE_SCHEMA)]
 """One value of an axis: a text, a number or a truth value."""
 Coordinates = Mapping[str, str | float]
 """axis -> value, for some axes."""

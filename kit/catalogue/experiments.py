@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
@@ -110,6 +110,8 @@ AXES = axis_paths(Setting)
 """Axis -> its path in a setting."""
 AXIS_TYPES = axis_types(Setting)
 """Axis -> the type that checks its values."""
+AxisName: TypeAlias = Annotated[str, Field(json_schema_extra={"enum": [*AXES]})]
+"""Name of an axis: editors complete it; experiments and views check it themselves, with a message that says where."""
 OLD_FIELDS = {"rounds": "round", "train_round": "round"}
 """Fields that experiments had in earlier versions of the kit -> their present names."""
 
@@ -125,7 +127,7 @@ class Experiment(SettingWithLists):
     """A setting in which some fields are lists: these fields are its axes, and a point has one value on each."""
 
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=LONGEST_NAME)
-    by: dict[str, dict[str, PartialSetting]] = Field(default_factory=dict)
+    by: dict[AxisName, dict[str, PartialSetting]] = Field(default_factory=dict)
     """``by.AXIS.VALUE``: fields that replace the experiment's own where an axis has this value."""
     benchmarks: list[str] = Field(default_factory=list, max_length=MOST_NAMES)
     """Benchmarks that are the columns of the table, if the manifest has no view; a view names its measures itself. If

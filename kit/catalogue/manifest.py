@@ -7,7 +7,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 from kit.catalogue.axes import NamedByAxis, Value, check_no_repeats, one_or_list_tag
 from kit.catalogue.drawing import Draw, check_draw
 from kit.catalogue.entries import Dataset, Model
-from kit.catalogue.experiments import Experiment
+from kit.catalogue.experiments import AxisName, Experiment
 from kit.catalogue.scales import Scale, SeedRows
 from kit.reading.documents import LIST, ONE, Strict
 from kit.reading.values import LONGEST_NAME, MOST_NAMES, Name, Names, Title
@@ -16,7 +16,7 @@ from kit.reading.values import LONGEST_NAME, MOST_NAMES, Name, Names, Title
 class ColumnGroup(Strict):
     """Columns of a table that have the same coordinates."""
 
-    at: Annotated[dict[str, Value], NamedByAxis] = Field(default_factory=dict)
+    at: Annotated[dict[AxisName, Value], NamedByAxis] = Field(default_factory=dict)
     """axis -> value, for all cells of these columns."""
     measures: Names
     """Benchmarks, each with all its metrics; or single metrics, ``ifeval.ifeval_prompt_strict``."""
@@ -25,9 +25,9 @@ class ColumnGroup(Strict):
 class Claim(Strict):
     """A statement of the paper: cells at one point are above cells at another, on average over an axis."""
 
-    better: Annotated[dict[str, Value], NamedByAxis] = Field(min_length=1)
-    worse: Annotated[dict[str, Value], NamedByAxis] = Field(min_length=1)
-    over: str
+    better: Annotated[dict[AxisName, Value], NamedByAxis] = Field(min_length=1)
+    worse: Annotated[dict[AxisName, Value], NamedByAxis] = Field(min_length=1)
+    over: AxisName
     """The axis whose values are averaged over; the standard error comes from their differences."""
 
 
@@ -37,11 +37,11 @@ class ViewFields(Strict):
     title: Title = ""
     experiment: Annotated[Annotated[str, Tag(ONE)] | Annotated[Names, Tag(LIST)], Discriminator(one_or_list_tag)] = ""
     """Id of the experiment; or ids of several, each cell being given by one of them."""
-    rows: Annotated[dict[str, Annotated[list[Value], Field(min_length=1, max_length=MOST_NAMES)]], NamedByAxis] = Field(
-        default_factory=dict
+    rows: Annotated[dict[AxisName, Annotated[list[Value], Field(min_length=1, max_length=MOST_NAMES)]], NamedByAxis] = (
+        Field(default_factory=dict)
     )
     """axis -> values: there is a row for each combination of the values, in this order."""
-    at: Annotated[dict[str, Value], NamedByAxis] = Field(default_factory=dict)
+    at: Annotated[dict[AxisName, Value], NamedByAxis] = Field(default_factory=dict)
     """axis -> value, for all cells."""
     columns: list[ColumnGroup] = Field(min_length=1, max_length=MOST_NAMES)
     draw: Draw | None = None

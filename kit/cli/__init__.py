@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kit.cli.completing import complete_runtime, complete_scale, complete_table, leave_rich_out, shell_asks
+from kit.cli.completing import (
+    complete_model,
+    complete_runtime,
+    complete_scale,
+    complete_table,
+    leave_rich_out,
+    shell_asks,
+)
+from kit.cli.repeats import CommandGroup
 from kit.errors import KitError, RequestError
 
 if TYPE_CHECKING:
@@ -15,6 +23,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="kit",
+    cls=CommandGroup,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -38,22 +47,52 @@ ScaleName = Annotated[
 ]
 
 
+def own_path(value: str | Path, noun: str = "file or folder") -> Path:
+    """Return a path as it was written, but with the home folder for ``~``.
+
+    The shell leaves ``~`` alone in ``--out=~/x`` and in a variable.
+
+    Args:
+        value: the path.
+        noun: the kind of file that is wanted, for messages.
+
+    Raises:
+        typer.BadParameter: the path is empty, or ``~name`` has no home folder.
+    """
+    if value == "":
+        raise typer.BadParameter(f"the path is empty; name a {noun}")
+    expanded = os.path.expanduser(value)  # noqa: PTH111  # a Path has forgotten the ./ of ./~
+    if expanded.startswith("~"):
+        raise typer.BadParameter(f"{value}: no such user; a {noun} of that name is ./{value}")
+    return Path(expanded)
+
+
+def own_model(value: str) -> str:
+    """Return a model's name, or the path of its folder as :func:`own_path` has it."""
+    return str(own_path(value)) if value.startswith("~") else value
+
+
+def path_option(name: str, about: str) -> Any:
+    """Return an option that takes the path of a file or folder of the user's own."""
+    return typer.Option(name, help=about, parser=own_path, metavar="PATH")
+
+
+def model_option(name: str, about: str = "A name of manifests/models.toml, or a model folder") -> Any:
+    """Return an option that takes a model's name or the path of its folder."""
+    return typer.Option(name, help=about, parser=own_model, metavar="MODEL", autocompletion=complete_model)
+
+
 def absolute_folder(value: str | Path) -> Path:
     """Return a folder's absolute path: ``~`` is the home folder, ``..`` and links are followed.
 
     Everything behind the command line gets this one path: workers start elsewhere, and a container runtime takes a
-    relative path for the name of a volume. The shell leaves ``~`` alone in ``--store=~/x`` and in a variable.
+    relative path for the name of a volume.
 
     Raises:
         typer.BadParameter: the path is empty, ``~name`` has no home folder, or links lead in a circle.
     """
-    if value == "":
-        raise typer.BadParameter("the path is empty; name a folder")
-    expanded = os.path.expanduser(value)  # noqa: PTH111  # a Path has forgotten the ./ of ./~
-    if expanded.startswith("~"):
-        raise typer.BadParameter(f"{value}: no such user; a folder of that name is ./{value}")
     try:
-        return Path(expanded).resolve()
+        return own_path(value, "folder").resolve()
     except RuntimeError as error:
         raise typer.BadParameter(f"{value}: its links lead in a circle; name the folder itself") from error
 
@@ -93,7 +132,7 @@ def _print_version(given: bool) -> None:
 
 def main() -> None:
     """Run the command; exit 0 if it is done, 1 if a job or a check failed, 2 if the request was wrong."""
-    from kit.cli import files, jobs, new, running, schema, stores, tables  # noqa: F401  # they add their commands to the app
+    from kit.cli import files, grading, jobs, new, running, schema, stores, tables  # noqa: F401  # they add their commands to the app
 
     if shell_asks():
         leave_rich_out()

@@ -14,6 +14,8 @@ from pathlib import Path
 from kit import registry
 from kit.errors import KitError
 
+ALL = "all"
+"""Word that stands for all tables; :mod:`kit.plan.planning`, which has it too, is slow to import."""
 Completer = Callable[[str], list[str]]
 """Function from the text typed so far to the names that begin with it."""
 
@@ -58,10 +60,10 @@ def model_names() -> list[str]:
 
 
 def table_names() -> list[str]:
-    """Return the tables by number, in order, then by name: ``1``, ``2``, ``table-1``, ``table-2``."""
+    """Return the tables by number, in order, then by name, then the word for all: ``1``, ``table-1``, ``all``."""
     names = files("tables")
     numbers = [name.removeprefix("table-") for name in names if name.removeprefix("table-").isdigit()]
-    return [*sorted(numbers, key=int), *names]
+    return [*sorted(numbers, key=int), *names, ALL]
 
 
 def scale_names() -> list[str]:

@@ -1,19 +1,15 @@
-"""``kit evolve``, ``respond``, ``sft``, ``answer``, ``grade``: the stages on one's own files, with no manifest."""
+"""``kit evolve``, ``respond``, ``sft``, ``answer``: the stages on one's own files, with no manifest."""
 
-import contextlib
-import json as json_module
 import shutil
 import sys
-import tempfile
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kit.cli import DEFAULT_STORE, AsJson, MirrorDir, StoreDir, UnsafeExec, app, check_mirror
-from kit.cli.completing import complete_benchmark, complete_model, complete_scale, complete_scenario
-from kit.cli.outcomes import cut, trained, unread, written
+from kit.cli import DEFAULT_STORE, MirrorDir, StoreDir, app, check_mirror, model_option, path_option, say, store_to_plan
+from kit.cli.completing import complete_benchmark, complete_scale, complete_scenario
+from kit.cli.outcomes import cut, trained, written
 from kit.cli.placing import check_out, copy_tuned, place
 from kit.errors import RequestError, one_line
 from kit.reading.values import MOST_ROWS
@@ -21,10 +17,9 @@ from kit.registry import names
 
 if TYPE_CHECKING:
     from kit.plan.adhoc import Workbench
-    from kit.records import Problem
     from kit.store import Artifact
 
-AlpacaOut = Annotated[Path, typer.Option("--out", help="Alpaca JSON to write; it must not be there yet")]
+AlpacaOut = Annotated[Path, path_option("--out", "Alpaca JSON to write; it must not be there yet")]
 Rows = Annotated[int | None, typer.Option("--rows", min=1, max=MOST_ROWS, help="The first so many rows")]
 Seed = Annotated[int, typer.Option("--seed", help="Of every random draw; the same seed, the same output")]
 Temperature = Annotated[float, typer.Option("--temperature", help="0 is greedy")]
@@ -39,13 +34,14 @@ Hardware = Annotated[
     ),
 ]
 BENCHMARKS = ", ".join(names("benchmarks"))
-MODEL_HELP = "A name of manifests/models.toml, or a model folder"
+BENCHMARK_PACKS = ("kit", "opencompass")
+"""Prompt packs that ask a benchmark's problems."""
 
 
 @app.command()
 def evolve(
-    seeds: Annotated[Path, typer.Option("--seeds", help="Alpaca JSON or JSONL")],
-    evolver: Annotated[str, typer.Option("--evolver", help=MODEL_HELP, autocompletion=complete_model)],
+    seeds: Annotated[Path, path_option("--seeds", "Alpaca JSON or JSONL")],
+    evolver: Annotated[str, model_option("--evolver")],
     out: AlpacaOut,
     scenario: Annotated[
         str,
@@ -66,9 +62,9 @@ def evolve(
     """Seed instructions -> evolved instructions, any number of rounds."""
     from kit.catalogue.experiments import SamplingSpec
     from kit.files.seeds import read_instructions, write_alpaca
-    from kit.plan.adhoc import Workbench, check_sampling, check_seed
+    from kit.plan.adhoc import Workbench
+    from kit.plan.options import check_sampling, check_seed
     from kit.records import Instruction, read_rows
-    from kit.report.escapes import plain
 
     check_sampling(temperature, top_p, max_tokens, rounds)
     check_seed(seed)
@@ -83,15 +79,13 @@ def evolve(
     place(out, lambda path: write_alpaca(path, rows_out))
     after = f" after {rounds} rounds" if rounds > 1 else ""
     counts = cut(artifacts, max_tokens) + written(artifacts, len(rows_out), rows)
-    typer.echo(plain(f"{len(rows_out):,} instructions{after}{counts}: {out}"))
+    say(f"{len(rows_out):,} instructions{after}{counts}: {out}")
 
 
 @app.command()
 def respond(
-    instructions: Annotated[
-        Path, typer.Option("--instructions", help="Alpaca JSON or JSONL, as `kit evolve` writes it")
-    ],
-    responder: Annotated[str, typer.Option("--responder", help=MODEL_HELP, autocompletion=complete_model)],
+    instructions: Annotated[Path, path_option("--instructions", "Alpaca JSON or JSONL, as `kit evolve` writes it")],
+    responder: Annotated[str, model_option("--responder")],
     out: AlpacaOut,
     rows: Rows = None,
     seed: Seed = 42,
@@ -104,9 +98,9 @@ def respond(
     """Instructions -> pairs, in the Alpaca layout that trainers read."""
     from kit.catalogue.experiments import SamplingSpec
     from kit.files.seeds import read_instructions, write_alpaca
-    from kit.plan.adhoc import Workbench, check_sampling, check_seed
+    from kit.plan.adhoc import Workbench
+    from kit.plan.options import check_sampling, check_seed
     from kit.records import Pair, read_rows
-    from kit.report.escapes import plain
 
     check_sampling(temperature, top_p, max_tokens)
     check_seed(seed)
@@ -120,14 +114,14 @@ def respond(
     rows_out = read_rows(artifacts[-1].folder / "pairs.jsonl", Pair)
     place(out, lambda path: write_alpaca(path, rows_out))
     counts = cut(artifacts, max_tokens) + written(artifacts, len(rows_out), rows)
-    typer.echo(plain(f"{len(rows_out):,} pairs{counts}: {out}"))
+    say(f"{len(rows_out):,} pairs{counts}: {out}")
 
 
 @app.command()
 def sft(
-    pairs: Annotated[Path, typer.Option("--pairs", help="Alpaca JSON or JSONL with outputs")],
-    base: Annotated[str, typer.Option("--base", help=MODEL_HELP, autocompletion=complete_model)],
-    out: Annotated[Path, typer.Option("--out", help="Folder to make for the tuned model; it must not be there yet")],
+    pairs: Annotated[Path, path_option("--pairs", "Alpaca JSON or JSONL with outputs")],
+    base: Annotated[str, model_option("--base")],
+    out: Annotated[Path, path_option("--out", "Folder to make for the tuned model; it must not be there yet")],
     learning_rate: Annotated[float, typer.Option("--learning-rate", help="The highest; a cosine leads to 0")] = 2e-5,
     epochs: Annotated[int, typer.Option("--epochs", help="How often each pair is seen")] = 3,
     global_batch_size: Annotated[int, typer.Option("--global-batch-size", help="Pairs a step, on all devices")] = 64,
@@ -137,9 +131,7 @@ def sft(
         int, typer.Option("--lora-rank", help="Tune an adapter of this rank; 0 tunes every weight")
     ] = 0,
     merge: Annotated[bool, typer.Option("--merge", help="Write the adapter added to its base, a whole model")] = False,
-    chat_template: Annotated[
-        Path | None, typer.Option("--chat-template", help="Jinja file; the scale's by default")
-    ] = None,
+    chat_template: Annotated[Path | None, path_option("--chat-template", "Jinja file; the scale's by default")] = None,
     end_of_turn: Annotated[
         str, typer.Option("--end-of-turn", help="Its last token; by default the base's end of text")
     ] = "",
@@ -150,8 +142,8 @@ def sft(
     """Pairs + base model -> tuned model folder, or an adapter's folder."""
     from kit.catalogue.experiments import Lora, Sft
     from kit.files.seeds import read_pairs
-    from kit.plan.adhoc import Workbench, check_seed, check_tuning
-    from kit.report.escapes import plain
+    from kit.plan.adhoc import Workbench
+    from kit.plan.options import check_seed, check_tuning
 
     check_tuning(
         learning_rate,
@@ -184,21 +176,18 @@ def sft(
     (artifact,) = run_bench(bench, [key], store)
     base_name = bench.base_name(base) if lora_rank else ""
     place(out, lambda path: copy_tuned(artifact.folder, path, base_name))
-    typer.echo(plain(f"{trained(artifact.facts, max_length)}: {out}"))
+    say(f"{trained(artifact.facts, max_length)}: {out}")
 
 
 @app.command()
 def answer(
     benchmark: Annotated[str, typer.Argument(help=BENCHMARKS, autocompletion=complete_benchmark)],
     model: Annotated[
-        str,
-        typer.Option("--model", help=f"{MODEL_HELP}, or an adapter's folder", autocompletion=complete_model),
+        str, model_option("--model", "A name of manifests/models.toml, a model folder, or an adapter's folder")
     ],
-    out: Annotated[Path, typer.Option("--out", help="JSONL file of completions to write; it must not be there yet")],
-    data: Annotated[Path | None, typer.Option("--data", help="The benchmark's file; the pinned one by default")] = None,
-    base: Annotated[
-        str, typer.Option("--base", help="An adapter's base; by default the one that its folder names")
-    ] = "",
+    out: Annotated[Path, path_option("--out", "JSONL file of completions to write; it must not be there yet")],
+    data: Annotated[Path | None, path_option("--data", "The benchmark's file; the pinned one by default")] = None,
+    base: Annotated[str, model_option("--base", "An adapter's base; by default the one that its folder names")] = "",
     prompts: Annotated[str, typer.Option("--prompts", help="kit, or opencompass as in the paper")] = "kit",
     rows: Rows = None,
     max_tokens: MaxTokens = 512,
@@ -209,10 +198,11 @@ def answer(
 ) -> None:
     """A model + a benchmark's problems -> completions, greedy."""
     from kit import registry
-    from kit.plan.adhoc import Workbench, benchmark_name, check_sampling, check_seed
-    from kit.report.escapes import plain
+    from kit.plan.adhoc import Workbench
+    from kit.plan.options import benchmark_name, check_choice, check_sampling, check_seed
 
     check_sampling(0.0, 1.0, max_tokens)
+    check_choice("--prompts", prompts, BENCHMARK_PACKS)
     check_seed(seed)
     check_out(out)
     check_mirror(mirror)
@@ -222,101 +212,7 @@ def answer(
     bench.problems(name, data, count, rows=rows, prompts=prompts, max_tokens=max_tokens)
     artifacts = run_bench(bench, [bench.answer(name, model, base, seed)], store, mirror)
     place(out, lambda path: shutil.copyfile(artifacts[-1].folder / "completions.jsonl", path))
-    typer.echo(plain(f"{artifacts[-1].rows:,} completions{cut(artifacts, max_tokens)}: {out}"))
-
-
-@app.command()
-def grade(
-    benchmark: Annotated[str, typer.Argument(help=BENCHMARKS, autocompletion=complete_benchmark)],
-    completions: Annotated[
-        Path,
-        typer.Option(
-            "--completions",
-            help="What a tool wrote (a file, .gz, .eval, .zip or a folder): lm-eval samples, OpenCompass predictions, "
-            "bigcode generations, EvalPlus samples, Inspect logs, or any JSON with ids or prompts and texts",
-        ),
-    ],
-    data: Annotated[Path | None, typer.Option("--data", help="The benchmark's file; the pinned one by default")] = None,
-    protocol: Annotated[
-        str, typer.Option("--protocol", help="paper: as the authors' tools grade; default: ours")
-    ] = "default",
-    field: Annotated[
-        str | None,
-        typer.Option("--field", help=r"Where the text is: dots for nested records and lists, \. for a dot of a name"),
-    ] = None,
-    rows: Rows = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="JSONL file of grades to write; it must not be there")
-    ] = None,
-    mirror: MirrorDir = None,
-    store: StoreDir = DEFAULT_STORE,
-    json: AsJson = False,
-    unsafe_exec: UnsafeExec = False,
-) -> None:
-    """Completions of any tool -> grades and results; no GPU, code only in the sandbox."""
-    from kit import registry
-    from kit.cli.graded import Graded
-    from kit.files.completions import one_text_each, read_records
-    from kit.plan.adhoc import Workbench, benchmark_name
-    from kit.report import stored_results
-    from kit.report.escapes import plain
-    from kit.stages import only_file
-    from kit.store import Store
-
-    if protocol not in ("paper", "default"):
-        raise RequestError(f"--protocol {one_line(protocol, 60)}: known: paper, default")
-    name = benchmark_name(benchmark)
-    if out is not None:
-        check_out(out)
-    check_mirror(mirror)
-    records = read_records(completions, name)  # told before anything is fetched
-    if not records.records:
-        raise RequestError(f"{one_line(str(completions))}: no record; wanted one completion a problem")
-    module = registry.load("benchmarks", name)
-    bench = Workbench("smoke")  # no setting of a scale is in a grading's key
-    if data is None:
-        key = bench.problems(name, None, rows=rows, protocol=protocol)
-        problems = module.read(only_file(run_bench(bench, [key], store, mirror, quiet=json)[0].folder))
-    else:
-        problems = module.read(data)
-        bench.problems(name, data, len(problems), rows=rows, protocol=protocol)
-    found = one_text_each(records, problems, field, rows, name)
-    with matched_file(name, problems[:rows], found.texts) as texts:
-        keys = [bench.grade(name, texts, len(found.texts))]
-        (artifact,) = run_bench(bench, keys, store, mirror, quiet=json, unsafe_exec=unsafe_exec)
-    graded = Graded(
-        benchmark=name,
-        version=module.VERSION,
-        protocol=protocol,
-        completions=found,
-        tier=artifact.facts.get("sandbox"),
-        results=list(stored_results(Store(store), artifact.key, module.METRICS).values()),
-        measures=module.METRICS,
-    )
-    for line in unread(artifact):
-        typer.echo(plain(line), err=True)
-    if json:
-        typer.echo(json_module.dumps(graded.to_json(), indent=1))
-    else:
-        for line in graded.lines():
-            typer.echo(plain(line))
-    if out is not None:  # last: a full disk takes the file, not the numbers
-        place(out, lambda path: shutil.copyfile(artifact.folder / "grades.jsonl", path))
-
-
-@contextlib.contextmanager
-def matched_file(benchmark: str, problems: "Sequence[Problem]", texts: Sequence[str]) -> Iterator[Path]:
-    """Yield a file of the texts as the kit writes completions, one a problem in their order; it is removed afterwards.
-
-    Its bytes say alone which job grades it, wherever it lies: the same texts are graded once.
-    """
-    from kit.records import Completion, write_rows
-
-    with tempfile.TemporaryDirectory(prefix="kit-") as folder:
-        path = Path(folder) / f"{benchmark}-completions.jsonl"
-        rows = zip(problems, texts, strict=True)
-        write_rows(path, [Completion(id=problem.id, text=text) for problem, text in rows])
-        yield path
+    say(f"{artifacts[-1].rows:,} completions{cut(artifacts, max_tokens)}: {out}")
 
 
 def check_template(path: Path, text: str) -> None:
@@ -356,15 +252,20 @@ def run_bench(
         mirror: a folder with copies of pinned files.
         quiet: whether jobs are not shown; errors are.
         unsafe_exec: whether model-written code runs where no sandbox can be had.
+
+    Raises:
+        RequestError: this machine lacks the GPUs of the scale.
     """
     from rich.console import Console
 
+    from kit.cli.running import check_hardware
     from kit.report import terminal
-    from kit.report.escapes import plain
     from kit.run.execute import execute
     from kit.run.launch import Options
     from kit.store import Store
 
+    there = store_to_plan(store_path)
+    check_hardware(bench.plan, [job for key, job in bench.plan.jobs.items() if not there.has(key)])
     store = Store.open(store_path)
     options = Options(store=store.root, mirror=mirror, unsafe_exec=unsafe_exec)
     console = Console(stderr=True, quiet=quiet)
@@ -374,9 +275,9 @@ def run_bench(
     bench.done.update(outcome.cached, outcome.done)
     for key, reason in outcome.failed.items():
         if quiet:  # else its line has said so
-            typer.echo(plain(f"error: {bench.plan.jobs[key].id}: {reason}"), err=True)
+            say(f"error: {bench.plan.jobs[key].id}: {reason}", err=True)
         if str(store.log_path(key)) not in reason:
-            typer.echo(plain(f"log of {bench.plan.jobs[key].id}: {store.log_path(key)}"), err=True)
+            say(f"log of {bench.plan.jobs[key].id}: {store.log_path(key)}", err=True)
     if outcome.failed or outcome.blocked:
         sys.exit(1)
     return [store.get(key) for key in keys]

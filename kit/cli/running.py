@@ -1,5 +1,6 @@
 """``kit reproduce``, ``run``, ``fetch``: compute tables, a user's own manifest, or what they need from the network."""
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +21,7 @@ from kit.cli import (
     store_to_plan,
 )
 from kit.cli.listing import machine_chooses_scale, print_choices, print_unpinned_hashes, show_plan
-from kit.errors import RequestError
+from kit.errors import RequestError, one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -74,6 +75,11 @@ def run(
     """Compute the experiments of a manifest of your own."""
     from kit.plan.planning import plan_manifest
 
+    if manifest.suffix != ".toml" and not os.path.lexists(manifest):
+        raise RequestError(
+            f"{one_line(str(manifest))}: no such file; wanted the path of a manifest, which ends in .toml; "
+            "`kit reproduce` computes tables of the paper"
+        )
     run_plan(
         lambda: plan_manifest(manifest),
         store,
@@ -146,12 +152,22 @@ def find_containers(plan: "Plan", missing: "list[Job]", runtime: str, mirror: Pa
     if not missing and runtime == "local":
         return None
     from kit.containers.preparing import prepare
+
+    check_hardware(plan, missing)
+    return prepare(runtime, missing, mirror)
+
+
+def check_hardware(plan: "Plan", missing: "list[Job]") -> None:
+    """Check that this machine has the plan's hardware, if a missing job computes with a model.
+
+    Raises:
+        RequestError: it has fewer GPUs, or smaller ones.
+    """
     from kit.plan.planning import check_machine, this_machine
     from kit.workers import kind_of
 
     if any(kind_of(job).accelerated for job in missing):
         check_machine(plan, this_machine())
-    return prepare(runtime, missing, mirror)
 
 
 def print_interrupted(console: "Console", plan: "Plan", outcome: "Outcome") -> None:

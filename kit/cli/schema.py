@@ -53,6 +53,7 @@ def schema(
     if not write:
         typer.echo(schema_text(kind), nl=False)
         return
+    check_kind(kind)
     from kit.catalogue import manifests_folder
 
     for path in write_schemas(manifests_folder() / "schema"):
@@ -84,14 +85,23 @@ def types() -> "dict[str, type[Strict]]":
     return dict(zip(KINDS, models, strict=True))
 
 
+def check_kind(kind: str) -> None:
+    """Check that there is a kind of manifest of this name.
+
+    Raises:
+        RequestError: there is none.
+    """
+    if kind not in KINDS:
+        raise RequestError(f"no kind of manifest named {shown(kind)}{did_you_mean(kind, KINDS)}")
+
+
 def schema_text(kind: str) -> str:
     """Return the JSON Schema of a kind of manifest, as a file of ``manifests/schema`` holds it.
 
     Raises:
         RequestError: there is no such kind.
     """
-    if kind not in KINDS:
-        raise RequestError(f"no kind of manifest named {shown(kind)}{did_you_mean(kind, KINDS)}")
+    check_kind(kind)
     return json.dumps(schema_of(types()[kind], kind), indent=1, ensure_ascii=False) + "\n"
 
 

@@ -9,6 +9,7 @@ import typer
 
 from kit.cli import DEFAULT_STORE, StoreDir, app, say, say_json
 from kit.cli.completing import complete_scale, complete_table
+from kit.cli.repeats import CommandGroup
 from kit.errors import KitError, RequestError
 
 if TYPE_CHECKING:
@@ -19,7 +20,9 @@ MOST_NAMES = 6
 LONGEST_LINE = 1 << 20
 """Most bytes that are shown of a row."""
 
-store_app = typer.Typer(no_args_is_help=True, help="Look at artifacts, check them, throw away what nobody needs.")
+store_app = typer.Typer(
+    cls=CommandGroup, no_args_is_help=True, help="Look at artifacts, check them, throw away what nobody needs."
+)
 app.add_typer(store_app, name="store")
 
 

@@ -13,6 +13,7 @@ from kit.cli import (
     StoreDir,
     Tables,
     app,
+    path_option,
     say,
     say_json,
     store_to_plan,
@@ -78,16 +79,16 @@ def report(
     store: StoreDir = DEFAULT_STORE,
     format: Annotated[str, typer.Option("--format", help=", ".join(FORMATS))] = FORMATS[0],
     out: Annotated[
-        Path | None, typer.Option("--out", help="With --format svg: a folder for one file a figure, NAME.svg")
+        Path | None, path_option("--out", "With --format svg: a folder for one file a figure, NAME.svg")
     ] = None,
 ) -> None:
     """Print tables from what the store has, or draw figures."""
+    from kit.plan.options import check_choice
     from kit.plan.planning import plan_tables
     from kit.report import make_grid, terminal
     from kit.report.formats import as_csv, as_json, markdown
 
-    if format not in FORMATS:
-        raise RequestError(f"--format {one_line(format, 60)}: known: {', '.join(FORMATS)}")
+    check_choice("--format", format, FORMATS)
     if out is not None and format != "svg":
         raise RequestError(f"--out {one_line(str(out))}: goes with --format svg; other formats are printed")
     opened = store_to_read(store)

@@ -8,7 +8,7 @@ from typing import Any
 from kit import registry
 from kit.catalogue import Catalogue, look_up, manifests_folder
 from kit.catalogue.entries import Dataset
-from kit.catalogue.experiments import Lora, Setting, Sft
+from kit.catalogue.experiments import Lora
 from kit.catalogue.points import Point
 from kit.catalogue.scales import BenchmarkRows, ChatFormat, Limits, Scale, SeedRows
 from kit.engines import adapter_room
@@ -16,15 +16,13 @@ from kit.errors import RequestError, one_line, shown
 from kit.models.adapters import adapter_rank, adapter_settings, brings_tokenizer, is_adapter
 from kit.models.folder import check_chat_template
 from kit.plan import Plan
+from kit.plan.options import UNUSED_SFT, chat_format, point_of_options
 from kit.plan.planner import GivenArtifacts, Planner
 from kit.plan.planning import largest_scale, locks, this_machine
-from kit.plan.sources import adapter_source, chat_format, check_file_name, data_source, folder_source
-from kit.reading.values import LARGEST_SEED, MOST_BATCH, MOST_EPOCHS, MOST_RANK, MOST_ROUNDS, MOST_TOKENS
+from kit.plan.sources import adapter_source, check_file_name, data_source, folder_source
 
 COMPLETIONS = "completions.jsonl"
 """Name of the file that ``answer`` writes and ``grade`` reads."""
-BENCHMARK_NAMES = {"math": "hendrycks_math"}
-"""Short name of a benchmark -> name of its module."""
 
 
 class Workbench:
@@ -50,6 +48,8 @@ class Workbench:
     def scale(self) -> Scale:
         """Return the scale, without its cast, its limits and its benchmarks."""
         return self.planner.scale
+
+    # files and models of the user's
 
     def file(self, path: Path, format: str, stored_as: str = "", rows: int | None = None) -> str:
         """Plan the job that copies a file into the store, and return its key.
@@ -90,6 +90,26 @@ class Workbench:
         self.planner.scale = self.scale.model_copy(update={"seeds": {**self.scale.seeds, path.stem: rows_of}})
         return path.stem
 
+    def problems(self, benchmark: str, data: Path | None, count: int | None = None, **fields: Any) -> str:
+        """Plan the file of a benchmark's problems, and return its key.
+
+        Args:
+            benchmark: name of the benchmark.
+            data: the user's own file; the pinned file by default.
+            count: number of problems in the user's file, if it is known.
+            fields: prompts, protocol and limits, see :class:`~kit.catalogue.scales.BenchmarkRows`.
+        """
+        dataset = str(data) if data else registry.load("benchmarks", benchmark).DATASET
+        if data:
+            self.given.data[dataset] = self.file(data, benchmark)
+            self.catalogue.files[dataset] = Dataset(
+                format=benchmark, file=str(data), licence="the user's own", rows=count or None
+            )
+        with_defaults = {"rows": None, "protocol": "default", "prompts": "kit", "max_tokens": 0, **fields}
+        problems = BenchmarkRows.model_construct(dataset=dataset, **with_defaults)
+        self.planner.scale = self.scale.model_copy(update={"benchmarks": {benchmark: problems}})
+        return self.planner.data(dataset)
+
     def model(self, name: str, *, chat: bool = False) -> str:
         """Plan a model, and return the key of its folder; in this plan the model plays itself.
 
@@ -113,12 +133,18 @@ class Workbench:
         """Plan the job that copies a model folder into the store, after a check of its files."""
         folder = Path(name)
         if not os.path.isdir(name):  # noqa: PTH112  # a Path's raises on a name that is too long
+            if os.sep in name:
+                raise RequestError(
+                    f"{shown(name)}: no such folder; wanted a model's, or a name of manifests/models.toml"
+                )
             look_up(self.catalogue.models, name, f"{shown(name)} is no folder", "model")
         from kit.models import check_model_folder
 
         check_model_folder(folder, chat)
         params, source = folder_source(folder, engine=self.scale.engine.name if chat else "transformers")
         return self.planner.job("fetch", folder.resolve().name, params, {}, resources={"source": source})
+
+    # the stages, in the order of the pipeline
 
     def evolve(
         self,
@@ -175,47 +201,17 @@ class Workbench:
         self.model(setting["base"])
         return self.planner.need("sft", point_of_options(seeds=pairs.stem, round=1, **setting))
 
-    def check_end_of_turn(self, base: str, key: str) -> None:
-        """Check the end-of-turn token of a tuning job before anything runs, if its base is a folder on this machine.
+    def answer(self, benchmark: str, model: str, base: str, seed: int) -> str:
+        """Plan a model's answers to a benchmark's :meth:`problems`; model and base as in :meth:`use_as_tuned`."""
+        point = point_of_options(seed=seed, **self.use_as_tuned(model, base)).with_benchmark(benchmark)
+        return self.planner.need("answer", point)
 
-        Raises:
-            RequestError: the base's tokenizer has no such token, or the base has no embedding for it.
-        """
-        if base in self.catalogue.models:
-            return
-        from kit.training.examples import chat_tokenizer
+    def grade(self, benchmark: str, completions: Path, count: int | None = None) -> str:
+        """Plan the grades of a completions file, which has a line for each of the :meth:`problems` in their order."""
+        self.given.stages["answer"] = self.file(completions, "completions", COMPLETIONS, rows=count)
+        return self.planner.need("grade", point_of_options().with_benchmark(benchmark))
 
-        params = self.plan.jobs[key].params
-        chat_tokenizer(Path(base), params["chat_template"], params["end_of_turn"])
-
-    def base_name(self, base: str) -> str:
-        """Return the name of a base for adapter_config.json, by which PEFT finds it.
-
-        It is the model's repository on the hub, or the path of its folder, or else its name in ``models.toml``.
-        """
-        if base not in self.catalogue.models:
-            return str(Path(base).resolve())
-        hub = self.catalogue.models[base].hub
-        return hub.repo if hub else base
-
-    def base_of(self, adapter: Path) -> str:
-        """Return the base that an adapter's folder names: a name or path for :meth:`model`.
-
-        Raises:
-            RequestError: the adapter names no base, or a base that is no folder and is not in ``models.toml``.
-        """
-        base = adapter_settings(adapter).get("base_model_name_or_path")
-        if isinstance(base, str) and base:
-            repos = {model.hub.repo: name for name, model in self.catalogue.models.items() if model.hub}
-            if (known := repos.get(base, base)) in self.catalogue.models:
-                return known
-            for folder in (base, os.path.join(adapter.resolve().parent, base)):  # noqa: PTH118  # as in model
-                if os.path.isdir(folder):  # noqa: PTH112
-                    return folder
-        raise RequestError(
-            f"{adapter}: an adapter, and its base {shown(base)} (adapter_config.json) is no folder here and no model "
-            "of manifests/models.toml; name the base with --base"
-        )
+    # bases and adapters
 
     def use_as_tuned(self, model: str, base: str) -> dict[str, Any]:
         """Plan a model, or an adapter and its base, in the place of the tuned model; return the setting's fields.
@@ -246,35 +242,47 @@ class Workbench:
         sft = UNUSED_SFT.model_copy(update={"tuning": "lora", "lora": Lora(rank=rank, alpha=rank)})
         return {"base": base, "sft": sft}
 
-    def answer(self, benchmark: str, model: str, base: str, seed: int) -> str:
-        """Plan a model's answers to a benchmark's :meth:`problems`; model and base as in :meth:`use_as_tuned`."""
-        point = point_of_options(seed=seed, **self.use_as_tuned(model, base)).with_benchmark(benchmark)
-        return self.planner.need("answer", point)
+    def base_of(self, adapter: Path) -> str:
+        """Return the base that an adapter's folder names: a name or path for :meth:`model`.
 
-    def grade(self, benchmark: str, completions: Path, count: int | None = None) -> str:
-        """Plan the grades of a completions file, which has a line for each of the :meth:`problems` in their order."""
-        self.given.stages["answer"] = self.file(completions, "completions", COMPLETIONS, rows=count)
-        return self.planner.need("grade", point_of_options().with_benchmark(benchmark))
-
-    def problems(self, benchmark: str, data: Path | None, count: int | None = None, **fields: Any) -> str:
-        """Plan the file of a benchmark's problems, and return its key.
-
-        Args:
-            benchmark: name of the benchmark.
-            data: the user's own file; the pinned file by default.
-            count: number of problems in the user's file, if it is known.
-            fields: prompts, protocol and limits, see :class:`~kit.catalogue.scales.BenchmarkRows`.
+        Raises:
+            RequestError: the adapter names no base, or a base that is no folder and is not in ``models.toml``.
         """
-        dataset = str(data) if data else registry.load("benchmarks", benchmark).DATASET
-        if data:
-            self.given.data[dataset] = self.file(data, benchmark)
-            self.catalogue.files[dataset] = Dataset(
-                format=benchmark, file=str(data), licence="the user's own", rows=count or None
-            )
-        with_defaults = {"rows": None, "protocol": "default", "prompts": "kit", "max_tokens": 0, **fields}
-        problems = BenchmarkRows.model_construct(dataset=dataset, **with_defaults)
-        self.planner.scale = self.scale.model_copy(update={"benchmarks": {benchmark: problems}})
-        return self.planner.data(dataset)
+        base = adapter_settings(adapter).get("base_model_name_or_path")
+        if isinstance(base, str) and base:
+            repos = {model.hub.repo: name for name, model in self.catalogue.models.items() if model.hub}
+            if (known := repos.get(base, base)) in self.catalogue.models:
+                return known
+            for folder in (base, os.path.join(adapter.resolve().parent, base)):  # noqa: PTH118  # as in model
+                if os.path.isdir(folder):  # noqa: PTH112
+                    return folder
+        raise RequestError(
+            f"{adapter}: an adapter, and its base {shown(base)} (adapter_config.json) is no folder here and no model "
+            "of manifests/models.toml; name the base with --base"
+        )
+
+    def base_name(self, base: str) -> str:
+        """Return the name of a base for adapter_config.json, by which PEFT finds it.
+
+        It is the model's repository on the hub, or the path of its folder, or else its name in ``models.toml``.
+        """
+        if base not in self.catalogue.models:
+            return str(Path(base).resolve())
+        hub = self.catalogue.models[base].hub
+        return hub.repo if hub else base
+
+    def check_end_of_turn(self, base: str, key: str) -> None:
+        """Check the end-of-turn token of a tuning job before anything runs, if its base is a folder on this machine.
+
+        Raises:
+            RequestError: the base's tokenizer has no such token, or the base has no embedding for it.
+        """
+        if base in self.catalogue.models:
+            return
+        from kit.training.examples import chat_tokenizer
+
+        params = self.plan.jobs[key].params
+        chat_tokenizer(Path(base), params["chat_template"], params["end_of_turn"])
 
 
 class FilesPlanner(Planner):
@@ -286,90 +294,3 @@ class FilesPlanner(Planner):
         if point.setting.round and "base" not in fields:  # a file that is trained on has gone through no round
             parts.append(f"round-{point.setting.round}")
         return "/".join(parts)
-
-
-UNUSED_SFT = Sft(learning_rate=2e-5, epochs=3, global_batch_size=64, warmup_ratio=0.03, max_length_tokens=2048)
-"""Settings of training for points whose jobs do not train; they only read whether the model is an adapter."""
-UNUSED_FIELDS: Mapping[str, Any] = {
-    **dict.fromkeys(("scenario", "seeds", "evolver", "responder", "base"), ""),
-    "round": 0,
-    "breadth": False,
-    "seed": 0,
-    "evolve": None,
-    "respond": None,
-    "sft": UNUSED_SFT,
-}
-"""Values of a setting's fields for commands whose stages don't read them."""
-
-
-def point_of_options(**fields: Any) -> Point:
-    """Return the point that a command's options decide.
-
-    Args:
-        fields: checked values for fields of the setting; other fields have their value of :data:`UNUSED_FIELDS`.
-    """
-    return Point(experiment=None, at={}, setting=Setting.model_construct(**{**UNUSED_FIELDS, **fields}))
-
-
-def benchmark_name(name: str) -> str:
-    """Return the name of a benchmark's module.
-
-    Raises:
-        RequestError: there is no such benchmark.
-    """
-    module = BENCHMARK_NAMES.get(name, name)
-    registry.load("benchmarks", module)
-    return module
-
-
-def check_sampling(temperature: float, top_p: float, max_tokens: int, rounds: int = 1) -> None:
-    """Check that the options of sampling are in their ranges.
-
-    Raises:
-        RequestError: an option is out of its range.
-    """
-    if not 0 <= temperature <= 2:
-        raise RequestError(f"--temperature {temperature}: wanted 0 (greedy) to 2")
-    if not 0 < top_p <= 1:
-        raise RequestError(f"--top-p {top_p}: wanted above 0, up to 1")
-    check_count("--max-tokens", max_tokens, MOST_TOKENS)
-    check_count("--rounds", rounds, MOST_ROUNDS)
-
-
-def check_tuning(
-    learning_rate: float, warmup_ratio: float, lora_rank: int, *, epochs: int, global_batch_size: int, max_length: int
-) -> None:
-    """Check that the options of training are in their ranges.
-
-    Raises:
-        RequestError: an option is out of its range.
-    """
-    if not 0 < learning_rate <= 1:
-        raise RequestError(f"--learning-rate {learning_rate}: wanted above 0, up to 1")
-    check_count("--epochs", epochs, MOST_EPOCHS)
-    check_count("--global-batch-size", global_batch_size, MOST_BATCH)
-    check_count("--max-length", max_length, MOST_TOKENS)
-    if not 0 <= warmup_ratio < 1:
-        raise RequestError(f"--warmup-ratio {warmup_ratio}: wanted 0, or more and below 1")
-    if not 0 <= lora_rank <= MOST_RANK:
-        raise RequestError(f"--lora-rank {shown(lora_rank)}: wanted 0 (tunes every weight) to {MOST_RANK:,}")
-
-
-def check_count(name: str, value: int, most: int) -> None:
-    """Check that an option is at least 1 and at most ``most``.
-
-    Raises:
-        RequestError: it is out of this range.
-    """
-    if not 1 <= value <= most:
-        raise RequestError(f"{name} {shown(value)}: wanted 1 to {most:,}")
-
-
-def check_seed(seed: int) -> None:
-    """Check that a seed is in the range that the trainer's random number generators take.
-
-    Raises:
-        RequestError: it is out of this range.
-    """
-    if not 0 <= seed <= LARGEST_SEED:
-        raise RequestError(f"--seed {shown(seed)}: wanted 0 to {LARGEST_SEED:,}, which is what numpy takes")

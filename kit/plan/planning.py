@@ -130,13 +130,16 @@ def table_name(catalogue: Catalogue, name: str) -> str:
         raise RequestError(
             f"{full}: the paper's numbers are here, the kit can't compute it yet; it computes {', '.join(known)}"
         )
-    hint = f"; known: {', '.join(known)}" if name.isdigit() else did_you_mean(full, known)
-    raise RequestError(f"no table named {shown(name)}{hint}")
+    hint = f"; known: {', '.join([ALL, *known])}" if name.isdigit() else did_you_mean(full, [ALL, *known])
+    blanks = "; several tables are named one by one, with blanks between" if "," in name else ""
+    raise RequestError(f"no table named {shown(name)}{hint}{blanks}")
 
 
 def plan_manifest(path: Path) -> Plan:
     """Return the plan of the user's own manifest."""
     where = one_line(str(path))
+    if path.resolve().parent == manifests_folder() / "tables":
+        raise RequestError(f"{where}: a table of the kit, no manifest of your own; name it without folder: {path.stem}")
     user = read(UserManifest, path, where)
     catalogue = Catalogue(manifests_folder(), user, path.resolve().parent, where)
     check_own_name(catalogue, path, user)

@@ -10,14 +10,11 @@ from kit.errors import RequestError, one_line
 from kit.files.checksums import difference
 from kit.files.seeds import FIELDS, has_chats, read_instructions
 from kit.files.texts import HALF
-from kit.reading.jsonlines import BYTE_ORDER_MARK
 from kit.reading.places import file_name_fault
-from kit.reading.textfiles import decode, open_regular, read_bytes
+from kit.reading.textfiles import open_regular
 from kit.store import HEAD, sha256_file
 
 BUNDLED = ROOT / "kit" / "bundled"
-MAX_TEMPLATE_BYTES = 2**20
-"""Most bytes of a chat template; the longest known have some 20 KB."""
 Source = tuple[dict[str, Any], dict[str, Any]]
 """(parameters of the fetching job, which are in its key; places to fetch from, which are not)."""
 
@@ -202,30 +199,3 @@ def paper_prompts_source() -> Source:
     pinned = pins.read("paper")
     url = pinned.url.replace("{revision}", pinned.revision)
     return {"kind": "prompts", "files": pinned.files}, {"url": url, "mirror": pinned.source}
-
-
-def chat_format(template: Path | None, end_of_turn: str) -> dict[str, str | None]:
-    """Return the user's own chat format as parameters of a tuning job; empty without a template.
-
-    Raises:
-        RequestError: the file can't be read, or an end-of-turn token is given without a template.
-    """
-    if template is None:
-        if end_of_turn:
-            raise RequestError(
-                "--end-of-turn goes with --chat-template: it is the token that this template ends turns with"
-            )
-        return {}
-    if HALF.search(end_of_turn):
-        raise RequestError(f"--end-of-turn {end_of_turn!a}: not UTF-8; wanted a token of the base's")
-    name = one_line(str(template))
-    try:
-        data = read_bytes(template, max_bytes=MAX_TEMPLATE_BYTES)
-        text = decode(data, name).lstrip(BYTE_ORDER_MARK)
-    except RequestError as error:
-        raise RequestError(f"--chat-template {error}; wanted a text file in Jinja") from error
-    if not text.strip():
-        raise RequestError(f"--chat-template {name}: empty; wanted a Jinja template")
-    if "\0" in text:
-        raise RequestError(f"--chat-template {name}: a zero byte in it; wanted a Jinja template")
-    return {"chat_template": text, "end_of_turn": end_of_turn or None}

@@ -13,7 +13,7 @@ from kit.files.completions import read_completions
 from kit.files.seeds import read_instructions
 from kit.records import Problem
 from kit.run import launch, processes
-from tests.test_bad_inputs import STARTS, folder, kit, refused
+from tests.test_bad_inputs import STARTS, folder, kit, refused, with_option
 
 __all__ = ["folder", "kit"]  # the fixtures: a folder with good files, and the command line
 
@@ -247,7 +247,7 @@ def test_options(command: str, option: str, message: str, folder: Path, kit: Kit
     os.mkfifo(folder / "pipe")
     (folder / "dangling").symlink_to("nowhere")
     (folder / "circle").symlink_to("circle")
-    assert refused(kit, f"{STARTS[command]} {option}") == message.replace("{folder}", str(folder))
+    assert refused(kit, with_option(STARTS[command], option)) == message.replace("{folder}", str(folder))
 
 
 def test_a_half_written_file_that_is_a_link_is_removed_and_not_followed(folder: Path):
@@ -291,7 +291,7 @@ def test_numbers_are_printed_before_the_file_that_cannot_be_written(
         raise KitError(f"--out {out}: No space left on device; nothing was written there")
 
     monkeypatch.setattr(processes, "command", launch.command)
-    monkeypatch.setattr("kit.cli.files.place", full)
+    monkeypatch.setattr("kit.cli.grading.place", full)
     code, message = kit("grade gsm8k --completions c.jsonl --data problems.jsonl --out g.jsonl")
     assert (code, message) == (1, "error: --out g.jsonl: No space left on device; nothing was written there\n")
     assert printed[0].startswith("gsm8k                             3 of 3 items")
