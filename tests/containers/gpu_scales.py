@@ -1,8 +1,9 @@
 """Not a test: validates a GPU scale's engines and training runs without a GPU; test_gpu_scales.py starts it.
 
-    python gpu_scales.py SCALE FOLDER [--split-by-three]
+    python gpu_scales.py FOLDER SCALE...
 
-Prints one JSON line: the settings that vLLM and transformers derive from each configuration, or their errors.
+Prints one JSON line: for each scale the settings that vLLM and transformers derive from each configuration, or their
+errors; and the same for one engine of the last scale, split over three GPUs.
 """
 
 import json
@@ -16,6 +17,7 @@ os.environ |= {"VLLM_LOGGING_LEVEL": "ERROR", "HF_HUB_OFFLINE": "1", "VLLM_NO_US
 from kit.catalogue.entries import Model
 from kit.engines import EngineSettings
 from kit.engines.vllm import arguments
+from kit.plan import Plan
 from kit.plan.planning import plan_tables
 from kit.training import params as sft_params
 from kit.training.trainer import training_arguments
@@ -61,29 +63,36 @@ def training(folder: Path, params: dict[str, Any]) -> dict[str, Any]:
     """Return facts of a training in transformers: the model on the meta device, the Trainer's arguments."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers.initialization import no_init_weights
 
     world = params.pop("world", 1)  # the launcher's
     parsed = sft_params.parse(params)
     made = training_arguments(parsed, world, folder, steps=10, cuda=False)
-    with torch.device("meta"):
+    with torch.device("meta"), no_init_weights():
         model = AutoModelForCausalLM.from_config(
             AutoConfig.from_pretrained(folder, trust_remote_code=False), trust_remote_code=False
         )
     return {"parameters": model.num_parameters(), "bf16": made.bf16, "fsdp": bool(made.fsdp), "optim": str(made.optim)}
 
 
-def main(scale: str, scratch: Path, *, split_by_three: bool) -> None:
-    """Print the settings of every engine and training of the scale's plan; or of one engine, split over three GPUs."""
-    plan = plan_tables(["2"], scale)
+def main(scratch: Path, *scales: str) -> None:
+    """Print what vLLM and transformers make of each scale."""
+    found: dict[str, Any] = {}
+    for scale in scales:
+        plan, folder = plan_tables(["2"], scale), scratch / scale
+        for name, model in plan.models.items():
+            (folder / name).mkdir(parents=True)
+            (folder / name / "config.json").write_text(json.dumps(config(name, model)))
+        found[scale] = derived(plan, folder)
+    job = next(job for job in plan.jobs.values() if "engine" in job.params)
+    folder /= model_name(plan.jobs[job.inputs["model"]].id)
+    found["split by three"] = attempt(engine, folder, job.params["engine"] | {"tensor_parallel": 3})
+    print(json.dumps(found))
+
+
+def derived(plan: Plan, scratch: Path) -> dict[str, Any]:
+    """Return the settings of every engine and training of a plan."""
     found: dict[str, Any] = {"engines": {}, "training": {}}
-    for name, model in plan.models.items():
-        (scratch / name).mkdir()
-        (scratch / name / "config.json").write_text(json.dumps(config(name, model)))
-    if split_by_three:
-        job = next(job for job in plan.jobs.values() if "engine" in job.params)
-        name = model_name(plan.jobs[job.inputs["model"]].id)
-        found["engines"][name] = attempt(engine, scratch / name, job.params["engine"] | {"tensor_parallel": 3})
-        plan.jobs.clear()
     for job in plan.jobs.values():
         if "engine" in job.params:
             name = model_name(plan.jobs[job.inputs["model"]].id)
@@ -94,7 +103,7 @@ def main(scale: str, scratch: Path, *, split_by_three: bool) -> None:
             name = model_name(plan.jobs[job.inputs["base"]].id)
             if name not in found["training"]:
                 found["training"][name] = attempt(training, scratch / name, dict(job.params))
-    print(json.dumps(found))
+    return found
 
 
 def model_name(job_id: str) -> str:
@@ -111,4 +120,4 @@ def attempt(check: Any, folder: Path, value: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), split_by_three="--split-by-three" in sys.argv)
+    main(Path(sys.argv[1]), *sys.argv[2:])

@@ -165,8 +165,8 @@ def test_it_plans_what_the_checkout_plans(scale: str, cuda: containers.Image) ->
 def test_vllm_and_transformers_accept_every_configuration(scale: str, cuda: containers.Image, tmp_path: Path) -> None:
     """Do the check of test_gpu_scales.py in the environment that runs on GPUs."""
     driver = Path(__file__).parent / "gpu_scales.py"
-    words = ["-c", f"mkdir /tmp/x && {containers.PYTHON} /mounted/{driver.name} {scale} /tmp/x"]
-    inside = json.loads(run_inside(cuda, "/bin/sh", *words, mounted=(driver,)).stdout.splitlines()[-1])
+    words = ["-c", f"mkdir /tmp/x && {containers.PYTHON} /mounted/{driver.name} /tmp/x {scale}"]
+    inside = json.loads(run_inside(cuda, "/bin/sh", *words, mounted=(driver,)).stdout.splitlines()[-1])[scale]
     refused = {name: facts for part in inside.values() for name, facts in part.items() if "refused" in facts}
     assert refused == {}
     plan = plan_tables(["2"], scale)

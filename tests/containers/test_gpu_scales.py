@@ -16,19 +16,20 @@ DRIVER = Path(__file__).parent / "gpu_scales.py"
 SCALES = ("one-gpu", "paper")
 
 
-def found(scale: str, folder: Path, *words: str) -> dict[str, dict[str, dict[str, Any]]]:
-    """Output of ``gpu_scales.py``, in a process of its own: vLLM reads its environment when it is imported."""
-    done = subprocess.run(
-        [sys.executable, str(DRIVER), scale, str(folder), *words], text=True, capture_output=True, check=True
-    )
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Output of ``gpu_scales.py``, in one process of its own: vLLM reads its environment when it is imported."""
+    folder = tmp_path_factory.mktemp("scales")
+    command = [sys.executable, str(DRIVER), str(folder), *SCALES]
+    done = subprocess.run(command, text=True, capture_output=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 
 
 @pytest.mark.real
 @pytest.mark.parametrize("scale", SCALES)
-def test_vllm_and_transformers_accept_every_configuration(scale: str, tmp_path: Path) -> None:
+def test_vllm_and_transformers_accept_every_configuration(scale: str, found: dict[str, Any]) -> None:
     plan, hardware = plan_tables(["2"], scale), Catalogue(manifests_folder()).scale(scale).hardware
-    output = found(scale, tmp_path)
+    output = found[scale]
     assert output["engines"]
     for key, engine in output["engines"].items():
         assert "refused" not in engine, f"{key}: {engine}"
@@ -48,10 +49,9 @@ def test_vllm_and_transformers_accept_every_configuration(scale: str, tmp_path: 
 
 
 @pytest.mark.real
-def test_vllm_refuses_a_model_that_can_not_be_split(tmp_path: Path) -> None:
+def test_vllm_refuses_a_model_that_can_not_be_split(found: dict[str, Any]) -> None:
     """Check that vLLM refuses one configuration: else its accepting the others would prove nothing."""
-    (refused,) = found("paper", tmp_path, "--split-by-three")["engines"].values()
-    assert "must be divisible by tensor parallel size" in refused["refused"]
+    assert "must be divisible by tensor parallel size" in found["split by three"]["refused"]
 
 
 @pytest.mark.parametrize("scale", SCALES)

@@ -22,16 +22,20 @@ TOKENS = 12
 
 
 def make(folder):
-    """Save a tiny base and three adapters; the third is of a larger rank, the second has a template of its own."""
+    """Save a tiny base and three adapters; the third is of a larger rank, the second has a template of its own.
+
+    The second changes fewer layers than the first: nothing of the first may stay in the others.
+    """
     import peft
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     save(folder / "base", heads=64)
-    for number, rank in enumerate((4, 8, 16)):
+    targets = ("all-linear", ["q_proj", "down_proj"], "all-linear")
+    for number, (rank, modules) in enumerate(zip((4, 8, 16), targets, strict=True)):
         torch.manual_seed(number)
         base = AutoModelForCausalLM.from_pretrained(folder / "base", dtype=torch.float32, trust_remote_code=False)
-        config = peft.LoraConfig(r=rank, lora_alpha=16, target_modules="all-linear", init_lora_weights=False)
+        config = peft.LoraConfig(r=rank, lora_alpha=16, target_modules=modules, init_lora_weights=False)
         peft.get_peft_model(base, config).save_pretrained(folder / f"adapter-{number}")
     tokenizer = AutoTokenizer.from_pretrained(folder / "base", trust_remote_code=False)
     tokenizer.chat_template = "{{ 'Q: ' }}" + TEMPLATE

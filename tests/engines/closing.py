@@ -1,6 +1,7 @@
 """Memory that vLLM still holds once its engine is closed, with vLLM's compiler at work as on a GPU.
 
-python closing.py MODEL     prints for each way of starting how many tensors of the model there are, open and closed
+python closing.py FOLDER    saves a tiny model there; prints for each way of starting how many of its tensors there are,
+                            open and closed
 """
 
 import json
@@ -10,7 +11,9 @@ import tempfile
 import weakref
 from pathlib import Path
 
-sys.path[0] = str(Path(__file__).resolve().parents[2])  # this script's folder is no place to import from
+sys.path[:1] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).resolve().parents[1])]
+
+from tiny_model import save  # noqa: E402
 
 from kit.engines import EngineSettings, Request, Sampling, vllm  # noqa: E402
 from kit.records import Turn  # noqa: E402
@@ -39,12 +42,14 @@ def tensors(model):
 
 if __name__ == "__main__":
     vllm._cpu_options = compiled
-    seen = {"alone": tensors(Path(sys.argv[1]))}
+    model = Path(sys.argv[1])
+    save(model, heads=64)
+    seen = {"alone": tensors(model)}
     import torch
 
     with tempfile.TemporaryDirectory() as folder:
         torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/group", rank=0, world_size=1)
         os.environ["LOCAL_WORLD_SIZE"] = "1"
-        seen["in a group"] = tensors(Path(sys.argv[1]))
+        seen["in a group"] = tensors(model)
         torch.distributed.destroy_process_group()
     print("\n" + json.dumps(seen))

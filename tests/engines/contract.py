@@ -39,7 +39,8 @@ def observe(name, model):
     opened = Turn(role="assistant", content="The capital of France is")
     goes_on = Request(id="goes on", turns=(Turn(role="user", content=ASKS[0]), opened), seed=1)
     seen["goes_on"] = dump(engine.generate([goes_on], greedy))
-    seen["to_the_end"] = dump(engine.generate([ask(0, "word " * 100)], Sampling(max_tokens=4000)))
+    # a long prompt: the fewer tokens are left, the sooner the end is there
+    seen["to_the_end"] = dump(engine.generate([ask(0, "word " * 200)], Sampling(max_tokens=4000)))
     said = []
     rows = [ask(0, ASKS[0]), ask(1, "word " * 300), ask(2, ASKS[2])]
     seen["too_long"] = dump(engine.generate(rows, greedy, lambda *done: said.append(done)))

@@ -31,6 +31,27 @@ def seen(request):
     return json.loads(done.stdout.splitlines()[-1]) | {"name": request.param}
 
 
+@pytest.fixture(scope="module")
+def plain_loglikelihood(smollm2):
+    """Sums that a plain forward pass gives, worked out once for all engines."""
+    code = """if True:
+        import json, sys, torch
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+        tokenizer = AutoTokenizer.from_pretrained(sys.argv[1], trust_remote_code=False)
+        model = AutoModelForCausalLM.from_pretrained(sys.argv[1], dtype=torch.float32, trust_remote_code=False)
+        for context, text in json.loads(sys.argv[2]):
+            head = tokenizer(context).input_ids or [tokenizer.bos_token_id]
+            tail = tokenizer(text).input_ids
+            with torch.no_grad():
+                logits = model(torch.tensor([head + tail])).logits[0].log_softmax(-1)
+            print(sum(float(logits[len(head) - 1 + i, t]) for i, t in enumerate(tail)))
+        """
+    pairs = [("The capital of France is", " Paris."), ("", "Hello there"), ("Water boils at", " 100 degrees 海")]
+    command = [sys.executable, "-c", code, str(smollm2), json.dumps(pairs)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=3600, check=True)
+    return [float(line) for line in done.stdout.split()]
+
+
 def test_fingerprint_names_the_engine(seen):
     assert seen["fingerprint"]["engine"] == seen["name"]
 
@@ -103,22 +124,7 @@ def test_continues_the_assistants_turn(seen):
 def test_loglikelihood_matches_a_plain_forward_pass(seen, request):
     if seen["name"] == "fake":
         pytest.skip("no model")
-    code = """if True:
-        import json, sys, torch
-        from transformers import AutoModelForCausalLM, AutoTokenizer
-        tokenizer = AutoTokenizer.from_pretrained(sys.argv[1], trust_remote_code=False)
-        model = AutoModelForCausalLM.from_pretrained(sys.argv[1], dtype=torch.float32, trust_remote_code=False)
-        for context, text in json.loads(sys.argv[2]):
-            head = tokenizer(context).input_ids or [tokenizer.bos_token_id]
-            tail = tokenizer(text).input_ids
-            with torch.no_grad():
-                logits = model(torch.tensor([head + tail])).logits[0].log_softmax(-1)
-            print(sum(float(logits[len(head) - 1 + i, t]) for i, t in enumerate(tail)))
-        """
-    pairs = [("The capital of France is", " Paris."), ("", "Hello there"), ("Water boils at", " 100 degrees 海")]
-    command = [sys.executable, "-c", code, str(request.getfixturevalue("smollm2")), json.dumps(pairs)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=3600, check=True)
-    wanted = [float(line) for line in done.stdout.split()]
+    wanted = request.getfixturevalue("plain_loglikelihood")
     assert [sum(row) for row in seen["loglikelihood"]] == pytest.approx(wanted, abs=2e-3)
 
 
