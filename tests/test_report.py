@@ -1,5 +1,6 @@
 """Tables as text: Markdown, CSV and the terminal; names from manifests are shown as plain text in each."""
 
+import dataclasses
 import io
 
 import pytest
@@ -52,6 +53,17 @@ def test_markdown():
         "Played by: big = player-1.\n\n"
         "Units behind a cell: GSM8K 12.\n"
     )
+
+
+def test_units_are_those_of_every_row_and_not_told_where_no_row_is_computed():
+    first, second = grid().lines
+    several = dataclasses.replace(first, cells=(cell(3, 10, None, "small"),))
+    cases = (((first, several), "GSM8K 10 to 12"), ((second, first), "GSM8K 12"), ((second,), ""), ((), ""))
+    for lines, sizes in cases:
+        shown = dataclasses.replace(grid(), lines=lines)
+        assert shown.sizes() == sizes
+        assert ("Units behind a cell" in markdown(shown)) == bool(sizes)
+        assert ("over so many units" in on_terminal(shown, 200)) == bool(sizes)
 
 
 def test_csv():

@@ -125,7 +125,8 @@ def test_a_table_with_a_missing_cell(store: Store, manifests: Path):
     recorded.record(plan, store)
     job = next(job for job in plan.jobs.values() if job.stage == "grade")
     store.remove(job.key)
-    assert failures(store) == [f"stored: table-2: not done: {job.id}; run `kit reproduce`"]
+    cure = "run `kit reproduce`, or `kit run` for a manifest of your own"
+    assert failures(store) == [f"stored: table-2: not done: {job.id}; {cure}"]
     before = (manifests / "table-2.toml").read_text(encoding="utf-8")
     with pytest.raises(KitError) as error:
         recorded.record(plan, store)

@@ -41,7 +41,8 @@ def check(plan: Plan, store: Store) -> list[Finding]:
 def stored(name: str, plan: Plan, store: Store) -> Iterator[Finding]:
     """Check that the job of each cell is done."""
     missing = [plan.jobs[key].id for key in _grades(name, plan) if not store.has(key)]
-    detail = f"not done: {', '.join(missing)}; run `kit reproduce`" if missing else f"{len(_grades(name, plan))} graded"
+    cure = "run `kit reproduce`, or `kit run` for a manifest of your own"
+    detail = f"not done: {', '.join(missing)}; {cure}" if missing else f"{len(_grades(name, plan))} graded"
     yield Finding(check="stored", what=name, passed=not missing, detail=detail)
 
 

@@ -115,14 +115,19 @@ class Grid:
         return max((len(address.keys) for address in self.addresses()), default=1)
 
     def sizes(self) -> str:
-        """Return the number of units behind a cell, per column: ``IFEval P-S 12, ...``."""
-        first = self.lines[0].cells if self.lines else ()
-        counts = [
-            f"{column.name} {cell.result.n:,}" + (f" in {cell.result.groups} groups" if cell.result.groups else "")
-            for column, cell in zip(self.columns, first, strict=True)
-            if cell.result
-        ]
-        return ", ".join(counts)
+        """Return the number of units behind the cells of each column that has a result: ``IFEval Pr(S) 12, ...``."""
+        cells_by_column = zip(*(line.cells for line in self.lines), strict=True)
+        results = [[cell.result for cell in cells if cell.result] for cells in cells_by_column]
+        columns = zip(self.columns, results, strict=bool(self.lines))
+        return ", ".join(f"{column.name} {units_text(found)}" for column, found in columns if found)
+
+
+def units_text(results: Sequence[Result]) -> str:
+    """Return the number of units behind results, and of their groups: ``12``, ``10 to 12``, ``30 in 2 groups``."""
+    counts, groups = sorted({result.n for result in results}), sorted({result.groups or 0 for result in results})
+    text = " to ".join(f"{count:,}" for count in dict.fromkeys((counts[0], counts[-1])))
+    grouped = " to ".join(str(count) for count in dict.fromkeys((groups[0], groups[-1])) if count)
+    return f"{text} in {grouped} groups" if grouped else text
 
 
 def make_grid(name: str, plan: Plan, store: Store) -> Grid:

@@ -30,7 +30,7 @@ def markdown(grid: Grid) -> str:
     if players := grid.players():
         played = ", ".join(f"{one_line(name)} = {one_line(player)}" for name, player in players.items())
         lines += ["", f"Played by: {played}."]
-    lines += ["", f"Units behind a cell: {grid.sizes()}."] if grid.columns else []
+    lines += ["", f"Units behind a cell: {sizes}."] if (sizes := grid.sizes()) else []
     lines += [""]
     return "\n".join(lines)
 
