@@ -254,7 +254,7 @@ def check_code(image: Image, rebuild: str) -> None:
 
 
 def _git(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run git in this checkout."""
+    """Run git in this checkout, and return its exit status and output."""
     return subprocess.run(["git", "-C", str(ROOT), *arguments], text=True, capture_output=True, check=False)
 
 

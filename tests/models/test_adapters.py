@@ -136,7 +136,7 @@ def test_the_largest_rank_counts(adapter: Callable[..., Path]):
 
 
 def change(folder: Path, **settings: Any) -> Path:
-    """Change an adapter's settings."""
+    """Change settings in an adapter's file, and return the adapter's folder."""
     path = folder / "adapter_config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | settings))
     return folder
