@@ -226,10 +226,18 @@ def test_commands_on_own_files_count_texts_that_were_cut(kit: Kit, tmp_path: Pat
 
 
 @dataclass
+class WrittenJob:
+    """A job with nothing but parameters."""
+
+    params: dict[str, Any]
+
+
+@dataclass
 class Written:
-    """An artifact with nothing but facts."""
+    """An artifact with nothing but facts and its job."""
 
     facts: dict[str, Any]
+    job: WrittenJob
 
 
 PLAIN = {"with_system": 0, "with_history": 0, "unread_fields": {}, "half_characters": 0, "byte_order_marks": 0}
@@ -272,7 +280,22 @@ LAST_LINES: dict[str, tuple[list[dict[str, Any]], int, int | None, str]] = {
 
 @pytest.mark.parametrize("facts, rows, asked, line", LAST_LINES.values(), ids=list(LAST_LINES))
 def test_the_last_line_counts_the_rows(facts: list[dict[str, Any]], rows: int, asked: int | None, line: str):
-    assert outcomes.written([Written(one) for one in facts], rows, asked) == line  # type: ignore[misc]
+    artifacts = [Written(one, WrittenJob({"round": round})) for round, one in enumerate(facts, start=1)]
+    assert outcomes.written(artifacts, rows, asked) == line  # type: ignore[arg-type]
+
+
+def test_the_last_line_sums_the_steps_of_the_last_round():
+    artifacts = [
+        Written({"too_long": too_long, "dropped": dropped}, WrittenJob({"round": round, "step": step}))
+        for round, step, too_long, dropped in (
+            (1, "write", 9, {"no code in it": 1}),
+            (1, "check", 0, {}),
+            (2, "write", 1, {"no code in it": 3}),
+            (2, "check", 2, {"not kept": 5}),
+        )
+    ]
+    line = outcomes.written(artifacts, 3, None)  # type: ignore[arg-type]
+    assert line == ", 3 too long to be asked, 4 left out: no code in it, 5 left out: not kept"
 
 
 def test_a_full_disk_while_out_is_written(tmp_path: Path):

@@ -1,6 +1,7 @@
 """Makes a plan of what a user names: tables and a scale, or a manifest file."""
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,7 +139,7 @@ def table_name(catalogue: Catalogue, name: str) -> str:
 def plan_manifest(path: Path) -> Plan:
     """Return the plan of the user's own manifest."""
     where = one_line(str(path))
-    if path.resolve().parent == manifests_folder() / "tables":
+    if Path(os.path.realpath(path)).parent == manifests_folder() / "tables":  # Path.resolve fails on a circle of links
         raise RequestError(f"{where}: a table of the kit, no manifest of your own; name it without folder: {path.stem}")
     user = read(UserManifest, path, where)
     catalogue = Catalogue(manifests_folder(), user, path.resolve().parent, where)

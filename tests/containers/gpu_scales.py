@@ -63,12 +63,11 @@ def training(folder: Path, params: dict[str, Any]) -> dict[str, Any]:
     """Return facts of a training in transformers: the model on the meta device, the Trainer's arguments."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
-    from transformers.initialization import no_init_weights
 
     world = params.pop("world", 1)  # the launcher's
     parsed = sft_params.parse(params)
     made = training_arguments(parsed, world, folder, steps=10, cuda=False)
-    with torch.device("meta"), no_init_weights():
+    with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(
             AutoConfig.from_pretrained(folder, trust_remote_code=False), trust_remote_code=False
         )

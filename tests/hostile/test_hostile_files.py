@@ -137,6 +137,9 @@ COMMANDS = {
         "; wanted a text file in Jinja",
     ),
 }
+NO_MANIFEST = (
+    "no such file; wanted the path of a manifest, which ends in .toml; `kit reproduce` computes tables of the paper"
+)
 # A pipe without a writer was waited for, and a device read until the memory was full.
 ODD = {
     "pipe": "pipe: a pipe, wanted a plain file",
@@ -167,6 +170,8 @@ def test_inputs_that_are_not_plain_files_are_refused(command: str, name: str, fo
         words, wanted = COMMANDS[command]
         printed = refused(kit, words.format(name=name))
     message = ODD[name].format(most=MOST.get(command, "4,294,967,296")) + wanted
+    if command == "manifest" and not os.path.lexists(name):
+        message = f"{name}: {NO_MANIFEST}"
     assert printed == (f"--chat-template {message}" if command == "template" else message)
 
 
