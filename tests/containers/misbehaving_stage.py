@@ -15,6 +15,7 @@ from typing import Any
 from kit.stages import Context, Summary
 
 VERSION = 1
+WORKER = "sandbox"
 OPEN: list[int] = []
 """Descriptors that one job leaves open for the next job of its worker."""
 
