@@ -1,5 +1,6 @@
 """Checks of numbers that are no shares, by hand: against the paper, against what was recorded, and claims by unit."""
 
+import dataclasses
 import math
 from pathlib import Path
 
@@ -67,6 +68,26 @@ RECORDED = {
 @pytest.mark.parametrize("measure, ours, before, passed, how_far", RECORDED.values(), ids=list(RECORDED))
 def test_what_was_recorded(measure: Measure, ours: Result, before: float, passed: bool, how_far: str):
     assert recorded.close_to_recorded(ours, measure, before) == (passed, how_far)
+
+
+TWO_RUNS = {
+    # units right of each run here, and of each run when it was recorded; half units were rounded to even ones
+    "the same numbers": ((3, 4), (3, 4), 18, True, "0 of 18 units apart, 1 allowed"),
+    "one unit in each run": ((3, 4), (2, 3), 16, True, "1 of 16 units apart, 1 allowed"),
+    "one in one run, two in the other": ((5, 5), (3, 4), 16, False, "1.5 of 16 units apart, 1 allowed"),
+    "two in each": ((4, 5), (2, 3), 16, False, "2 of 16 units apart, 1 allowed"),
+}
+
+
+@pytest.mark.parametrize("ours, before, n, passed, how_far", TWO_RUNS.values(), ids=list(TWO_RUNS))
+def test_two_runs_against_two_that_were_recorded(
+    ours: tuple[int, int], before: tuple[int, int], n: int, passed: bool, how_far: str
+):
+    def mean(right: tuple[int, int]) -> Result:
+        return mean_of([dataclasses.replace(result(one / n), n=n) for one in right])[0]
+
+    percent = float(f"{100 * mean(before).value:.4f}")
+    assert recorded.close_to_recorded(mean(ours), SHARE, percent) == (passed, how_far)
 
 
 CELL = 'at = { base = "b" }, column = "m", n = 4'

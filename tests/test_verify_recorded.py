@@ -163,6 +163,25 @@ def test_recorded_values_by_hand(store: Store, manifests: Path):
     ]
 
 
+def test_nothing_is_recorded_where_one_of_several_tables_has_a_hole(store: Store, manifests: Path):
+    # Table 2 was written before Table 10's hole was found, and nobody was told
+    with pytest.raises(KitError, match=r"table-10, .*: not computed yet; only a whole table can be recorded"):
+        recorded.record(plan_tables(["2", "10"], "smoke"), store)
+    assert not manifests.exists()
+
+
+def test_a_recorded_cell_that_the_table_has_no_more(store: Store, manifests: Path):
+    # the rest was compared, and the scale said to give what was recorded
+    recorded.record(plan_tables(["2"], "smoke"), store)
+    path = manifests / "table-2.toml"
+    path.write_text(path.read_text(encoding="utf-8").replace('base = "llama-3-8b"', 'base = "llama-9"', 1), "utf-8")
+    cell = "table-2, alpaca, qwen-2-72b-instruct, llama-9, ifeval_prompt_strict"
+    assert failures(store) == [
+        f"expected: {cell}: recorded, but the table has no such cell; `kit verify --record` writes the file anew",
+        "expected: table-2, qwen-2-72b-instruct, llama-3-8b, IFEval Pr(S): table-2.toml has no value for this cell",
+    ]
+
+
 def test_a_column_that_is_all_0_is_a_broken_pipeline(store: Store, manifests: Path):
     plan = plan_tables(["2"], "smoke")
     for job in plan.jobs.values():

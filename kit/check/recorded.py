@@ -1,14 +1,14 @@
 """Compare a table with the values that were recorded for its scale in ``manifests/expected``, and record them anew."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from kit.catalogue import manifests_folder
-from kit.catalogue.axes import Value
+from kit.catalogue.axes import Value, value_text
 from kit.check.findings import Finding, Place, named_cells, place
 from kit.errors import KitError
 from kit.measures import PERCENT, Measure
@@ -84,6 +84,7 @@ def against_expected(grid: Grid) -> Iterator[Finding]:
         )
         return
     expected = read(Expected, path, f"manifests/expected/{grid.scale}/{path.name}").by_place()
+    yield from cells_without_place(grid, expected)
     for line, cell in named_cells(grid):
         wanted = expected.get(place(cell.address.at, cell.address.column))
         if cell.result is None or cell.value is None:
@@ -100,6 +101,16 @@ def against_expected(grid: Grid) -> Iterator[Finding]:
         yield Finding(check="expected", what=line, passed=passed, detail=f"{detail}: {how_far}", verdict=verdict)
 
 
+def cells_without_place(grid: Grid, expected: Mapping[Place, ExpectedCell]) -> Iterator[Finding]:
+    """Yield a failed finding for each recorded number whose cell the table does not have."""
+    known = {place(cell.address.at, cell.address.column) for _, cell in named_cells(grid) if not cell.is_blank}
+    for where, wanted in expected.items():
+        if where not in known:
+            what = ", ".join([grid.name, *map(value_text, wanted.at.values()), wanted.column])
+            detail = "recorded, but the table has no such cell; `kit verify --record` writes the file anew"
+            yield Finding(check="expected", what=what, passed=False, detail=detail)
+
+
 def other_basis(result: Result, measure: Measure, wanted: ExpectedCell) -> str | None:
     """Return why a number can't be compared with the recorded one: another unit or other rows; None where it can."""
     if measure.unit != wanted.unit:
@@ -110,18 +121,18 @@ def other_basis(result: Result, measure: Measure, wanted: ExpectedCell) -> str |
 def close_to_recorded(result: Result, measure: Measure, recorded: float) -> tuple[bool, str]:
     """Return whether a number differs from the recorded one by no more than :func:`allowed_flips` units, and how far.
 
-    A share or a count differs by whole units. In a mean a unit weighs :attr:`Result.step` at most: so many steps are
-    allowed, and half of the last digit that is recorded.
+    A run's share or count differs by whole units, the mean of several runs by parts of one. In a mean over rows a unit
+    weighs :attr:`Result.step` at most. Beyond that, half of the last digit that is recorded is allowed.
     """
-    allowed = allowed_flips(result.n)
+    allowed, distance = allowed_flips(result.n), abs(measure.in_unit(result.value) - recorded)
+    hidden = measure.rounding * 10.0**-RECORDED_DIGITS
     if measure.kind in ("share", "count"):
         unit = measure.in_unit(1 / result.n if result.step is None else result.step)
-        apart = abs(round(measure.in_unit(result.value) / unit) - round(recorded / unit))
-        return apart <= allowed, f"{apart} of {result.n} units apart, {allowed} allowed"
-    distance = abs(measure.in_unit(result.value) - recorded)
+        apart = f"{distance / unit:.1f}".removesuffix(".0")
+        return distance <= allowed * unit + hidden, f"{apart} of {result.n} units apart, {allowed} allowed"
     most = allowed * measure.in_unit(result.step or 0.0)
     what = f"{measure.text(distance)} {measure.difference_unit} apart, {measure.text(most)} allowed"
-    return distance <= most + measure.rounding * 10.0**-RECORDED_DIGITS, what
+    return distance <= most + hidden, what
 
 
 def allowed_flips(n: int) -> int:
@@ -139,24 +150,31 @@ def record(plan: Plan, store: Store) -> list[Path]:
     Raises:
         KitError: a cell is missing; half a table is no reference.
     """
-    written = []
-    for name in plan.tables:
-        grid = make_grid(name, plan, store)
-        lines = [
-            f"# Written by `kit verify --record` at scale {grid.scale}; {_recorded_units(grid)}, units behind it.",
-            "schema = 1",
-            "cells = [",
-            *(_cell_line(what, cell) for what, cell in named_cells(grid) if not cell.is_blank),
-            "]",
-        ]
-        path = expected_path(grid)
+    grids = [make_grid(name, plan, store) for name in plan.tables]
+    texts = {expected_path(grid): _recorded_text(grid) for grid in grids}  # all of them before one is written
+    for path, text in texts.items():
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+            path.write_text(text, encoding="utf-8")
         except OSError as error:
             raise KitError(f"{path}: {error.strerror}; nothing was recorded there") from error
-        written.append(path)
-    return written
+    return list(texts)
+
+
+def _recorded_text(grid: Grid) -> str:
+    """Return the file of a table's recorded values.
+
+    Raises:
+        KitError: a cell is not computed.
+    """
+    lines = [
+        f"# Written by `kit verify --record` at scale {grid.scale}; {_recorded_units(grid)}, units behind it.",
+        "schema = 1",
+        "cells = [",
+        *(_cell_line(what, cell) for what, cell in named_cells(grid) if not cell.is_blank),
+        "]",
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def _cell_line(what: str, cell: Cell) -> str:
