@@ -7,6 +7,7 @@ import pytest
 from rich.console import Console
 
 from kit.catalogue.views import Column, Table
+from kit.measures import Measure
 from kit.plan import CellAddress
 from kit.records import Result
 from kit.report import Cell, Grid, Line, mean_of, terminal
@@ -143,6 +144,32 @@ def test_markup_and_escapes_are_shown_as_they_are_written(width: int):
     assert "\x1b[31m" not in text
 
 
+@pytest.mark.parametrize("width", [60, 50])
+def test_a_narrow_terminal_folds_names_and_cuts_no_number(width: int):
+    # Table 11 on 60 columns showed 22.… beside 18.…
+    first, second = grid("llama-3.1-70b-instruct").lines
+    at = {"evolver": "llama-3.1-70b-instruct", "base": "internlm-2-7b-with-a-name"}
+    several = dataclasses.replace(first.cells[0], spread=0.0123)
+    shown = dataclasses.replace(grid(), lines=(Line(at=at, cells=(several,)), second))
+    text = on_terminal(shown, width)
+    assert "25.00\N{NO-BREAK SPACE}±12.5\N{NO-BREAK SPACE}[1.23]   31.06" in text
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= width
+
+
+@pytest.mark.parametrize("width", [100, 110, 120, 130])
+def test_long_numbers_are_whole_at_any_width(width: int):
+    # a column was taken to be 13 wide, whatever stood in it
+    measure = Measure(title="Length", unit="characters", kind="mean")
+    columns = tuple(Column(id=f"m{n}", name=f"M{n}", benchmark="b", measure=measure) for n in range(6))
+    result = Result(metric="m", value=51983.25, stderr=1234.5, n=9, unit="rows")
+    cells = tuple(dataclasses.replace(cell(1, 9, None), result=result, measure=measure) for _ in columns)
+    shown = grid()
+    table = dataclasses.replace(shown.table, columns=columns)
+    shown = dataclasses.replace(shown, table=table, lines=(Line(at=shown.lines[0].at, cells=cells),))
+    assert on_terminal(shown, width).count("51983.25\N{NO-BREAK SPACE}±1234.5") == 6
+
+
 def test_markdown_keeps_a_name_in_its_cell():
     text = markdown(grid(evolver=EVIL, title="a\nb"))
     assert "| [bold]x[/bold]\\x1b[31m\\|y | b |" in text
@@ -175,6 +202,8 @@ def test_plain(text: str, shown: str):
 
 def test_one_line():
     assert one_line("a\nb|c") == "a b\\|c"
+    assert one_line("a\\|b") == r"a\\\|b"  # the backslash before it escaped the bar's own, and the cell ended
+    assert one_line("a\\b") == "a\\b"
 
 
 JOB = Job(id="grade/[red]\x1b[5m", stage="grade", version="1", environment="grade", lock="", params={}, inputs={})

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -148,4 +149,5 @@ def _curve(cell: CurveCell) -> dict[str, Any]:
 
 def one_line(text: str) -> str:
     """Return a manifest's text as a cell of a Markdown table: no line break, no column bar, no control character."""
-    return plain(text).replace("\n", " ").replace("|", "\\|")
+    line = plain(text).replace("\n", " ")
+    return re.sub(r"(\\*)\|", r"\1\1\\|", line)  # backslashes before a bar would escape the one that escapes the bar

@@ -25,7 +25,12 @@ def grid_table(grid: Grid, width: int) -> Group:
     if not grid.columns:
         return Group(_name(f"{grid.table.title} - scale {grid.scale}"), text)
     names_width = sum(max(map(len, column)) + 6 for column in zip(*(line.names() for line in grid.lines), strict=True))
-    value_width = 13 if grid.runs() == 1 else 21
+    texts = [
+        computed_text(cell, column)
+        for line in grid.lines
+        for cell, column in zip(line.cells, grid.columns, strict=True)
+    ]
+    value_width = max(13, max(map(len, texts), default=0) + 3)
     fits = width >= names_width + value_width * len(grid.columns)
     return Group(one_column_per_metric(grid) if fits else one_row_per_value(grid), text)
 
@@ -44,10 +49,14 @@ def one_column_per_metric(grid: Grid) -> Table:
 
 
 def one_row_per_value(grid: Grid) -> Table:
-    """Return a table with one line for each number, the paper's number beside it."""
-    table = _table(grid)
-    for name in ("metric", "here", "paper"):
-        table.add_column(name, justify="left" if name == "metric" else "right")
+    """Return a table with one line for each number, the paper's number beside it; names are folded where it is narrow.
+
+    Numbers are never cut.
+    """
+    table = _table(grid, fold=True)
+    table.add_column("metric", overflow="fold")
+    for name in ("here", "paper"):
+        table.add_column(name, justify="right", no_wrap=True)
     for line in grid.lines:
         for index, (cell, column) in enumerate(zip(line.cells, grid.columns, strict=True)):
             names = line.names() if index == 0 else [""] * len(line.at)
@@ -57,12 +66,12 @@ def one_row_per_value(grid: Grid) -> Table:
     return table
 
 
-def _table(grid: Grid) -> Table:
-    """Return an empty table with one column for each axis that names a row."""
+def _table(grid: Grid, *, fold: bool = False) -> Table:
+    """Return an empty table with one column for each axis that names a row; long names may be folded."""
     title = _name(f"{grid.table.title} - scale {grid.scale}")
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     for axis in grid.table.axes:
-        table.add_column(axis, no_wrap=True)
+        table.add_column(axis, no_wrap=not fold, overflow="fold")
     return table
 
 
