@@ -151,6 +151,20 @@ def test_a_number_lies_where_it_belongs():
     ]
 
 
+def test_the_spread_between_seeds_is_told_in_words():
+    # the note explained brackets that no figure had
+    whole = grid(DRAW)
+    lines = tuple(
+        replace(
+            line, cells=tuple(replace(c, spread=0.01, address=replace(c.address, keys=("k", "l"))) for c in line.cells)
+        )
+        for line in whole.lines
+    )
+    figure = make_figure(replace(whole, lines=lines))
+    assert "1: 50.00 ±12.5 [1.00] (paper 61.00)" in figure.description()
+    assert figure.notes[0].startswith("In the unit of each column: mean of 2 seeds ± standard error over items over so")
+
+
 def test_names_are_text_and_no_markup():
     root = drawn(grid(DRAW, big=EVIL, title=EVIL))
     shown = '</title><script>alert("x")</script>&\\x1b[2J\\u202e \\ud800'

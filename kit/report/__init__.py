@@ -234,12 +234,13 @@ def disclaimer(grid: Grid) -> str:
     )
 
 
-def how_to_read(grid: Grid) -> str:
-    """Return a phrase that says what each number of a cell is: value, error, spread."""
+def how_to_read(grid: Grid, *, spread: bool = True) -> str:
+    """Return a phrase that says what each number of a cell is: value, error, and spread where that is shown."""
     units = grid.units()
     what = "In the unit of each column" if len(units) > 1 else "".join(units).capitalize() or "Value"
     if (runs := grid.runs()) > 1:
-        return f"{what}: mean of {runs} seeds ± standard error over items [standard deviation between seeds]"
+        between = " [standard deviation between seeds]" if spread else ""
+        return f"{what}: mean of {runs} seeds ± standard error over items{between}"
     return f"{what}: value ± standard error" if len(units) > 1 else f"{what} ± standard error"
 
 

@@ -20,6 +20,8 @@ class Point:
     """Our value in the panel's unit; None where it is missing."""
     error: float | None = None
     """Its standard error, in the same unit; None for a point of a curve."""
+    spread: float | None = None
+    """Standard deviation between the runs of several seeds, told in words alone; None where there is one run."""
     reference: float | None = None
     """The paper's value; None where it prints none."""
 
@@ -98,7 +100,7 @@ def _notes(grid: Grid, draw: Draw) -> Iterator[str]:
     if draw.kind == "lines":
         done = [cell.result is not None for line in grid.lines for cell in line.cells if not cell.is_blank]
         if any(done):
-            yield f"{how_to_read(grid)} over so many units: {grid.sizes()}."
+            yield f"{how_to_read(grid, spread=False)} over so many units: {grid.sizes()}."
     else:
         done = [len(cell.runs) == len(cell.address.keys) for cell in grid.curves if cell.address.keys]
     yield disclaimer(grid)
@@ -136,7 +138,10 @@ def _line_panels(grid: Grid, draw: Draw) -> Iterator[Panel]:
 
 def _points(cells: Iterable[tuple[float, Cell]]) -> tuple[Point, ...]:
     """Return the points of a line, from left to right."""
-    points = [Point(x=x, y=cell.value, error=cell.error, reference=cell.reference) for x, cell in cells]
+    points = [
+        Point(x=x, y=cell.value, error=cell.error, spread=cell.run_spread, reference=cell.reference)
+        for x, cell in cells
+    ]
     return tuple(sorted(points, key=lambda point: point.x))
 
 
@@ -229,5 +234,6 @@ def _panel_text(panel: Panel) -> str:
 
 def _point_text(point: Point, y: Quantity) -> str:
     """Return a point's value with its error, and the paper's."""
-    ours = "missing" if point.y is None else f"{y.text(point.y)} ±{y.short_text(point.error or 0.0)}"
+    spread = "" if point.spread is None else f" [{y.text(point.spread)}]"
+    ours = "missing" if point.y is None else f"{y.text(point.y)} ±{y.short_text(point.error or 0.0)}{spread}"
     return ours if point.reference is None else f"{ours} (paper {y.text(point.reference)})"

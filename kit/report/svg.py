@@ -10,6 +10,7 @@ import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 
 from kit.report.escapes import plain
 from kit.report.figures import Figure, Panel, Point, Series
@@ -23,6 +24,10 @@ PLOT_WIDTH, PLOT_HEIGHT = 220, 170
 """Inside of a panel's axes, px."""
 LEFT, RIGHT, TOP, BOTTOM = 62, 14, 30, 46
 """Room around a panel's axes: labels and titles, px."""
+SLANT_ROOM, SLANT_GAP = 32, 18
+"""More room below, where a panel has slanted labels; and the least distance of two of them, px."""
+MOST_LETTERS, MOST_SLANTED_LETTERS = 36, 12
+"""Letters of a panel's title and of a slanted label at most: a longer one ends in dots."""
 CELL_WIDTH, CELL_HEIGHT = LEFT + PLOT_WIDTH + RIGHT, TOP + PLOT_HEIGHT + BOTTOM
 """A panel with all around it, px."""
 EDGE = 16
@@ -33,8 +38,9 @@ LETTER = 0.6
 """Width of a letter on average, in font sizes; renderers differ."""
 FONT, SMALL = 12, 11
 """Font sizes, px."""
-SIDESTEP = 5
-"""Lines of one panel stand so far apart at the same x, px, so that their bars don't cover each other."""
+SIDESTEP, WIDEST_SIDESTEP = 5, 24
+"""Lines of one panel stand so far apart at the same x, px, so that their bars don't cover each other; and the first
+from the last at most, so that they stay on the panel."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,13 +63,15 @@ def svg(figure: Figure) -> str:
     """Return a figure as an SVG document with a title and a description for readers who can't see it."""
     columns = min(MOST_PANELS_A_ROW, len(figure.panels)) or 1
     width = max(columns * CELL_WIDTH + 2 * EDGE, 480)
-    legend, top = _legend(figure, width)
+    heading, top = _heading(figure.title, width)
+    legend, top = _legend(figure, width, top)
+    cell_height = CELL_HEIGHT + SLANT_ROOM * any(_slanted(panel) for panel in figure.panels)
     panels = []
     for number, panel in enumerate(figure.panels):
         row, column = divmod(number, columns)
-        x, y = EDGE + column * CELL_WIDTH + LEFT, top + row * CELL_HEIGHT + TOP
+        x, y = EDGE + column * CELL_WIDTH + LEFT, top + row * cell_height + TOP
         panels.append(_group(x, y, _panel(panel, figure.names())))
-    notes, height = _notes(figure.notes, top + math.ceil(len(figure.panels) / columns) * CELL_HEIGHT, width)
+    notes, height = _notes(figure.notes, top + math.ceil(len(figure.panels) / columns) * cell_height, width)
     name = re.sub(r"[^a-z0-9]+", "-", figure.name.lower()).strip("-")
     document = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_px(width)} {_px(height)}" width="{_px(width)}" '
@@ -71,13 +79,20 @@ def svg(figure: Figure) -> str:
         f'<title id="{name}-title">{_safe(figure.title)}</title>',
         f'<desc id="{name}-desc">{_safe(figure.description())}</desc>',
         f'<rect width="{_px(width)}" height="{_px(height)}" fill="#ffffff"/>',
-        _text(EDGE, EDGE + 16, figure.title, size=16, weight="bold"),
+        *heading,
         *legend,
         *panels,
         *notes,
         "</svg>\n",
     ]
     return "\n".join(document).encode("ascii", "xmlcharrefreplace").decode("ascii")
+
+
+def _heading(title: str, width: float) -> tuple[list[str], float]:
+    """Return the title's elements, line by line, and where the legend begins."""
+    lines = textwrap.wrap(plain(title), int((width - 2 * EDGE) / (16 * 0.62))) or [""]
+    found = [_text(EDGE, EDGE + 16 + 20 * n, line, size=16, weight="bold") for n, line in enumerate(lines)]
+    return found, EDGE + 20.0 * len(lines)
 
 
 def _notes(notes: Sequence[str], top: float, width: float) -> tuple[list[str], float]:
@@ -88,7 +103,7 @@ def _notes(notes: Sequence[str], top: float, width: float) -> tuple[list[str], f
     return found, top + LINE * len(lines) + EDGE
 
 
-def _legend(figure: Figure, width: float) -> tuple[list[str], float]:
+def _legend(figure: Figure, width: float, top: float) -> tuple[list[str], float]:
     """Return the legend's elements, and where the panels begin."""
     entries: list[tuple[str, str]] = []
     for number, name in enumerate(figure.names()):
@@ -99,14 +114,14 @@ def _legend(figure: Figure, width: float) -> tuple[list[str], float]:
         ours = _bar(13, 4, -12, GREY) + _mark(both, 13, -4, GREY, filled=True)
         entries.append((ours, "here, ± standard error"))
         entries.append((_line([(0, -4), (26, -4)], GREY, dashed=True) + _mark(both, 13, -4, GREY), "the paper"))
-    found, x, y = [], float(EDGE), EDGE + 42.0
+    found, x, y = [], float(EDGE), top + 22
     for sample, name in entries:
         room = 34 + len(name) * FONT * LETTER + 18
         if x > EDGE and x + room > width:
             x, y = float(EDGE), y + 20
         found.append(_group(x, y, [sample, _text(34, 0, name)]))
         x += room
-    return found, (y if entries else EDGE + 20) + 10
+    return found, (y if entries else top) + 10
 
 
 def _sample(number: int, *, marked: bool) -> str:
@@ -125,16 +140,23 @@ def _panel(panel: Panel, names: Sequence[str]) -> list[str]:
     """Return a panel's elements; the left upper corner of its axes is at 0, 0."""
     across, down = _scales(panel)
     found = [*_grid(panel, across, down)]
-    found.append(_text(PLOT_WIDTH / 2, -10, panel.title, weight="bold", anchor="middle"))
+    found.append(_text(PLOT_WIDTH / 2, -10, _cut(panel.title, MOST_LETTERS), weight="bold", anchor="middle"))
     middle = f'transform="translate(-48,{_px(PLOT_HEIGHT / 2)}) rotate(-90)"'
     heading = panel.y.unit if panel.y.title == panel.title else panel.y.heading
     found.append(_text(0, 0, heading, size=SMALL, anchor="middle", more=middle))
     marked = [line.name for line in panel.series if line.marked]
+    step = min(SIDESTEP, min(WIDEST_SIDESTEP, 0.6 * _closest(panel, across)) / max(len(marked) - 1, 1))
     for line in panel.series:
         number = names.index(line.name) if line.name else 0
-        aside = SIDESTEP * (marked.index(line.name) - (len(marked) - 1) / 2) if line.marked else 0.0
+        aside = step * (marked.index(line.name) - (len(marked) - 1) / 2) if line.marked else 0.0
         found += _series(line, number, Scale(**_moved(across, aside)), down)
     return found
+
+
+def _closest(panel: Panel, across: Scale) -> float:
+    """Return the least distance of two ticks, px; without end where there are not two."""
+    places = [across(value) for value, _ in panel.ticks]
+    return min((right - left for left, right in pairwise(places)), default=math.inf)
 
 
 def _moved(scale: Scale, aside: float) -> dict[str, float]:
@@ -147,9 +169,11 @@ def _scales(panel: Panel) -> tuple[Scale, Scale]:
     points = [point for line in panel.series for point in line.points]
     xs = [x for x, _ in panel.ticks] or [point.x for point in points]
     pad = 14 if panel.ticks else 0
-    low, high = _domain(xs, 0.0)
+    low, high = _domain(xs, 0.0, 0.0)
     across = Scale(low=low, high=high, start=pad, end=PLOT_WIDTH - pad)
-    low, high = _domain([value for point in points for value in _heights(point)], 0.06)
+    marked = any(line.marked for line in panel.series)
+    least = 4 * 10.0**-panel.y.digits if marked else 0.0  # what lies closer is shown as one number everywhere else
+    low, high = _domain([value for point in points for value in _heights(point)], 0.06, least)
     return across, Scale(low=low, high=high, start=PLOT_HEIGHT, end=0)
 
 
@@ -162,12 +186,19 @@ def _heights(point: Point) -> Iterator[float]:
         yield point.reference
 
 
-def _domain(values: Sequence[float], margin: float) -> tuple[float, float]:
-    """Return the ends of an axis: the values' own, and a part of their distance beyond; at least one value wide."""
+def _domain(values: Sequence[float], margin: float, least: float) -> tuple[float, float]:
+    """Return the ends of an axis: the values' own, and a part of their distance beyond.
+
+    Args:
+        values: what the axis has to hold.
+        margin: that part.
+        least: the distance of the ends at least; where all values are one, the axis is as wide as that value.
+    """
     low, high = (min(values), max(values)) if values else (0.0, 1.0)
-    if low == high:
-        return low - (abs(low) or 1.0) / 2, high + (abs(high) or 1.0) / 2
-    room = margin * (high - low)
+    if high - low <= 1e-9 * max(abs(low), abs(high), 1e-99):  # closer than ticks could tell
+        half = max(abs(low) or 1.0, least) / 2
+        return low - half, high + half
+    room = max(margin * (high - low), (least - (high - low)) / 2)
     return low - room, high + room
 
 
@@ -197,19 +228,31 @@ def _grid(panel: Panel, across: Scale, down: Scale) -> Iterator[str]:
         y = down(value)
         yield _line([(0, y), (PLOT_WIDTH, y)], FAINT, width=1)
         yield _text(-6, y + 4, label, size=SMALL, fill=GREY, anchor="end")
-    ticks = panel.ticks or tuple(round_numbers(across.low, across.high, panel.x_digits))
-    longest = max((len(label) for _, label in ticks), default=0)
-    slanted = longest * SMALL * LETTER > (PLOT_WIDTH - 28) / max(len(ticks) - 1, 1)
-    for value, label in ticks:
+    slanted, last = _slanted(panel), -math.inf
+    for value, label in _ticks(panel, across):
         x = across(value)
         yield _line([(x, PLOT_HEIGHT), (x, PLOT_HEIGHT + 4)], GREY, width=1)
-        if slanted:
-            turn = f'transform="translate({_px(x + 3)},{_px(PLOT_HEIGHT + 13)}) rotate(-30)"'
-            yield _text(0, 0, _cut(label, 12), size=SMALL, fill=GREY, anchor="end", more=turn)
-        else:
+        if not slanted:
             yield _text(x, PLOT_HEIGHT + 16, label, size=SMALL, fill=GREY, anchor="middle")
+        elif x - last >= SLANT_GAP:
+            turn = f'transform="translate({_px(x + 3)},{_px(PLOT_HEIGHT + 13)}) rotate(-30)"'
+            yield _text(0, 0, _cut(label, MOST_SLANTED_LETTERS), size=SMALL, fill=GREY, anchor="end", more=turn)
+            last = x
     yield _line([(0, 0), (0, PLOT_HEIGHT), (PLOT_WIDTH, PLOT_HEIGHT)], GREY, width=1)
-    yield _text(PLOT_WIDTH / 2, PLOT_HEIGHT + 33, panel.x_title, size=SMALL, anchor="middle")
+    y = PLOT_HEIGHT + 33 + SLANT_ROOM * slanted
+    yield _text(PLOT_WIDTH / 2, y, panel.x_title, size=SMALL, anchor="middle")
+
+
+def _ticks(panel: Panel, across: Scale) -> Sequence[tuple[float, str]]:
+    """Return the places along x with their labels."""
+    return panel.ticks or round_numbers(across.low, across.high, panel.x_digits)
+
+
+def _slanted(panel: Panel) -> bool:
+    """Return whether two neighbouring labels below a panel would touch each other if they were level."""
+    across, _ = _scales(panel)
+    ends = [(across(value), len(label) * SMALL * LETTER / 2) for value, label in _ticks(panel, across)]
+    return any(left + half + 1 > right - other for (left, half), (right, other) in pairwise(ends))
 
 
 def _cut(text: str, most: int) -> str:
