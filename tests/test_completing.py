@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from kit import registry
-from kit.catalogue import Catalogue, manifests_folder
+from kit.catalogue import Catalogue, manifests_folder, paper
 from kit.cli import completing, main
 from kit.containers import RUNTIMES
 from kit.plan import planning
@@ -62,13 +62,15 @@ MODELS = sorted(CATALOGUE.models)
 SCALES = ["auto", *CATALOGUE.names("scales")]
 NAMES = CATALOGUE.names("tables")
 TABLES = [*dict.fromkeys([*(name.removeprefix("table-") for name in NAMES), *NAMES, planning.ALL])]
+SETTINGS = [name for name in paper.names() if name.startswith("table-") and paper.table(name).prints_settings]
 NAMED_TABLES = [name for name in NAMES if name.startswith("table-")]
 LINES = {
     "a command": ("kit repr", ["reproduce"]),
     "tables by number": ("kit plan ", TABLES),
     "tables by name": ("kit report table-", NAMED_TABLES),
     "all tables": ("kit reproduce a", ["all"]),
-    "tables to check": ("kit verify ta", NAMED_TABLES),
+    "tables to check": ("kit verify ta", [*NAMED_TABLES, *SETTINGS]),
+    "tables of settings": ("kit verify 6", ["6"]),
     "tables to keep": ("kit store gc --keep t", NAMED_TABLES),
     "scales": ("kit reproduce 2 --scale ", SCALES),
     "a scale": ("kit plan 2 --scale one", ["one-gpu"]),

@@ -64,7 +64,8 @@ def test_experiments_that_fill_the_same_cells_have_a_table_each(tmp_path: Path):
     assert {job.params["sampling"]["temperature"] for job in evolved} == {0.2, 0.7}
     ids = [job.id for job in plan.jobs.values()]
     assert len(set(ids)) == len(ids)
-    assert {id for id in ids if "~" in id} >= {"evolve/my-seeds/smollm2-36l/round-1~2"}
+    warmer = "my-seeds/smollm2-36l/round-1~evolve.temperature=0.7"
+    assert {id for id in ids if "~" in id} >= {f"evolve/{warmer}", f"respond/{warmer}"}
     assert not {cell.keys for cell in plan.cells["own.warmer"]} & {
         cell.keys for cell in plan.cells["own.which-evolver"]
     }

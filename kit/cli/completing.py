@@ -61,9 +61,30 @@ def model_names() -> list[str]:
 
 def table_names() -> list[str]:
     """Return the tables by number, in order, then by name, then the word for all: ``1``, ``table-1``, ``all``."""
-    names = files("tables")
+    return [*with_numbers(files("tables")), ALL]
+
+
+def with_numbers(names: list[str]) -> list[str]:
+    """Return the numbers of tables, in order, before the names."""
     numbers = [name.removeprefix("table-") for name in names if name.removeprefix("table-").isdigit()]
-    return [*sorted(numbers, key=int), *names, ALL]
+    return [*sorted(numbers, key=int), *names]
+
+
+def checkable_names() -> list[str]:
+    """Return the tables that ``kit verify`` takes: those that jobs compute, and those that print settings."""
+    return [*with_numbers(sorted([*files("tables"), *settings_tables()])), ALL]
+
+
+def settings_tables() -> list[str]:
+    """Return the names for which :attr:`kit.catalogue.paper.PaperTable.prints_settings` holds."""
+    found = []
+    for path in (manifests() / "paper").glob("table-*.toml"):
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        sizes = [column.get("id") for column in table.get("column", [])] == ["n_items"]
+        rows = table.get("row", [])
+        if rows and all("parameter" in row or (sizes and "dataset" in row) for row in rows):
+            found.append(path.stem)
+    return found
 
 
 def scale_names() -> list[str]:
@@ -85,6 +106,7 @@ def plugins(kind: str) -> Callable[[], list[str]]:
 
 complete_model = completer(model_names)
 complete_table = completer(table_names)
+complete_checkable = completer(checkable_names)
 complete_scale = completer(scale_names)
 complete_runtime = completer(runtime_names)
 complete_benchmark = completer(plugins("benchmarks"))

@@ -19,7 +19,7 @@ from kit.cli import (
     store_to_plan,
     store_to_read,
 )
-from kit.cli.completing import complete_table
+from kit.cli.completing import complete_checkable
 from kit.cli.listing import formula, machine_chooses_scale, print_choices, show_plan, totals
 from kit.errors import RequestError, one_line
 
@@ -166,7 +166,7 @@ def stored_tables(store: "Store", scale: str) -> list[str]:
 def verify(
     tables: Annotated[
         list[str] | None,
-        typer.Argument(help="Tables by number; all that the store has, by default", autocompletion=complete_table),
+        typer.Argument(help="Tables by number; all that the store has, by default", autocompletion=complete_checkable),
     ] = None,
     scale: ScaleName = "auto",
     store: StoreDir = DEFAULT_STORE,

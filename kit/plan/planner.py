@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
@@ -18,6 +17,7 @@ from kit.catalogue.views import CellFinder, Column, Table, blank_note
 from kit.errors import RequestError, did_you_mean, shown
 from kit.files.seeds import FIELDS
 from kit.plan import CellAddress, Plan, costs, sources
+from kit.plan.ids import JobIds
 from kit.stages import Origin, Stage
 from kit.store import Job
 from kit.workers import kind_for
@@ -61,8 +61,7 @@ class Planner:
         """Name of a data set -> key of its file."""
         self.row_counts: dict[tuple[str, int | None], int] = {}
         """(data set of the user's own, first rows of it that are used) -> number of rows that there are."""
-        self.id_counts: Counter[str] = Counter()
-        """Id of jobs -> number of jobs of the plan that have it."""
+        self.ids = JobIds()
         self.given = given or GivenArtifacts()
         self.planned: dict[tuple[Any, ...], str] = {}
         """(stage, experiment, setting, benchmark) -> key of the job that was planned for them."""
@@ -136,7 +135,7 @@ class Planner:
         resources: Mapping[str, Any] | None = None,
         rows: int = 0,
     ) -> str:
-        """Add a job to the plan, unless it is there already, and return its key; equal ids of jobs get a number."""
+        """Add a job to the plan, unless it is there already, and return its key."""
         kind = kind_for(stage, params)
         environment = kind.environment or self.scale.environment
         versions = [f"{stage}-{registry.load('stages', stage).VERSION}"]
@@ -154,9 +153,7 @@ class Planner:
         )
         key = job.key  # a hash, made anew each time
         if key not in self.plan.jobs:
-            self.id_counts[job.id] += 1  # two experiments that differ in a temperature have jobs with equal ids
-            number = self.id_counts[job.id]
-            self.plan.jobs[key] = dataclasses.replace(job, id=f"{job.id}~{number}") if number > 1 else job
+            self.plan.jobs[key] = dataclasses.replace(job, id=self.ids.unique_id(job, key))
         return key
 
     def expected_rows(self, key: str) -> int:
