@@ -242,13 +242,14 @@ def start_run(job: Job, store: Store, grade: containers.Image, runtime: str) -> 
         job = Job.from_json(json.loads(sys.argv[3]))
         image = containers.Image(**json.loads(sys.argv[4]))
         chosen = containers.Containers(runtime=sys.argv[5], images={"grade": image}, memory_cap="512m")
-        options = launch.Options(store=Path(sys.argv[2]), containers=grade_containers)
+        options = launch.Options(store=Path(sys.argv[2]), containers=chosen)
         execute({job.key: job}, Store(Path(sys.argv[2])), options, lambda *_: None)
         """
     )
     words = [str(KIT.parent), str(store.root), json.dumps(job.to_json()), json.dumps(dataclasses.asdict(grade))]
-    run = subprocess.Popen([sys.executable, "-c", code, *words, runtime], stderr=subprocess.DEVNULL)
-    wait_for(lambda: running(runtime, store) and "matching" in log(store, job))
+    run = subprocess.Popen([sys.executable, "-c", code, *words, runtime])
+    wait_for(lambda: run.poll() is not None or (running(runtime, store) and "matching" in log(store, job)))
+    assert run.poll() is None, "the run ended by itself"
     return run
 
 
