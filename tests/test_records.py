@@ -4,8 +4,9 @@ import math
 
 import pytest
 
+from kit.benchmarks._results import results
 from kit.measures import Measure
-from kit.records import Grade, dump_line, results
+from kit.records import Grade, dump_line
 
 
 def test_results():

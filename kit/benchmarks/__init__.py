@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 
 from kit.measures import CurveMeasure, Measure
 from kit.prompts import Pack
-from kit.records import Curve, Grade, Problem, Turn
+from kit.records import Curve, Grade, Problem, Question, Turn, Verdict
 from kit.sandbox import Sandbox
 
 
@@ -74,4 +74,47 @@ class Curved(Protocol):
 
     def curves(self, problems: Sequence[Problem], texts: Sequence[str], grades: Sequence[Grade]) -> list[Curve]:
         """Return the lines of its curves, one for each group; the three arguments have one order."""
+        ...
+
+
+@runtime_checkable
+class Judged(Protocol):
+    """Interface of a benchmark whose completions, or some of them, a judge decides; it has no ``grade`` of its own."""
+
+    JUDGE_ASKS: int
+    """Raised when the same completion is judged by another question: what ``questions`` gives has changed."""
+    JUDGE_PROMPTS: Sequence[str]
+    """Ids of the templates that ``questions`` may use."""
+
+    def questions(self, problems: Sequence[Problem], texts: Sequence[str], pack: Pack, protocol: str) -> list[Question]:
+        """Return what the judge is asked: any number of questions a problem, none where a rule decides.
+
+        Args:
+            problems: what was asked.
+            texts: what was answered, one a problem.
+            pack: the words of the questions.
+            protocol: ``paper`` or ``default``.
+        """
+        ...
+
+    def label(self, question: Question, reply: str) -> str:
+        """Return the label that a judge's reply gives, one of the question's; empty where none can be read.
+
+        Args:
+            question: what was asked.
+            reply: the judge's text, without its thoughts.
+        """
+        ...
+
+    def grade_judged(
+        self, problems: Sequence[Problem], texts: Sequence[str], verdicts: Mapping[str, Verdict], protocol: str
+    ) -> list[Grade]:
+        """Return one grade a text, in the order of the problems.
+
+        Args:
+            problems: what was asked.
+            texts: what was answered, one a problem; they may be hostile, as in :meth:`Benchmark.grade`.
+            verdicts: id of a question -> the judge's verdict; one for each of ``questions``.
+            protocol: ``paper`` or ``default``.
+        """
         ...

@@ -7,9 +7,10 @@ from typing import Any
 from kit import registry
 from kit.benchmarks import Curved, Grouped
 from kit.benchmarks._reading_time import not_read
+from kit.benchmarks._results import check_curves, results
 from kit.catalogue.points import Point
 from kit.errors import KitError
-from kit.records import Completion, check_curves, read_rows, results, write_rows
+from kit.records import Completion, read_rows, write_rows
 from kit.stages import Context, Planning, Summary, only_file
 
 VERSION = 2

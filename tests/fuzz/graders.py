@@ -14,8 +14,9 @@ from types import ModuleType
 from typing import Any
 
 from kit import registry
+from kit.benchmarks._results import results
 from kit.catalogue import Catalogue, manifests_folder
-from kit.records import Grade, Problem, read_rows, results, write_rows
+from kit.records import Grade, Problem, read_rows, write_rows
 from kit.sandbox import Sandbox, open_sandbox
 from tests.fuzz import outcomes, texts
 from tests.fuzz.outcomes import FaultError

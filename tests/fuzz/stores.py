@@ -16,9 +16,10 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from kit.benchmarks._results import results
 from kit.errors import KitError
 from kit.plan.planning import plan_tables
-from kit.records import Grade, results, write_rows
+from kit.records import Grade, write_rows
 from kit.registry import load
 from kit.run import processes
 from kit.store import Job, Store
