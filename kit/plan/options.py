@@ -23,6 +23,7 @@ UNUSED_FIELDS: Mapping[str, Any] = {
     **dict.fromkeys(("scenario", "seeds", "evolver", "responder", "base"), ""),
     "round": 0,
     "breadth": False,
+    "options": None,
     "seed": 0,
     "evolve": None,
     "respond": None,
