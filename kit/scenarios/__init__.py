@@ -24,7 +24,8 @@ class Work:
     rows: Sequence[Any]
     """Rows of its own evolver: what the step before it wrote, or the last round, or the seeds."""
     params: Mapping[str, Any]
-    """``round`` (1 for the first) and ``seed``; ``breadth`` where a model writes; ``options`` where the step takes some."""
+    """``round`` (1 for the first) and ``seed``; ``breadth`` where a model writes; ``options`` where the step takes
+    some."""
     sides: Sequence[Sequence[Any]] = ()
     """The same rows of every evolver of the experiment, in its order; for a step with ``sides="all"``."""
     side: int = 0
@@ -109,8 +110,9 @@ class Scenario(Protocol):
     STEPS: Mapping[str, Step]
     """Name -> step, in order. A name is in the key where there are several.
 
-    Two names more are optional. ``RESPONSE_PROMPT``: id of the template by which its instructions are answered, in the
-    place of ``respond.with_input`` and ``respond.without_input``. ``ROUNDS``: the most rounds, if there is a limit.
+    Three names more are optional. ``check_data(data, options)``: see :func:`check_data`. ``RESPONSE_PROMPT``: id of the
+    template by which its instructions are answered, in the place of ``respond.with_input`` and ``respond.without_input``.
+    ``ROUNDS``: the most rounds, if there is a limit.
     """
 
 
@@ -142,6 +144,26 @@ def steps_of(scenario: str) -> Mapping[str, Step]:
 def options_of(scenario: str) -> dict[str, Any]:
     """Return the options that a scenario's steps take, each with its default."""
     return {name: value for step in steps_of(scenario).values() for name, value in step.options.items()}
+
+
+def data_of(scenario: str) -> tuple[str, ...]:
+    """Return the names of the seed sets that a scenario's steps read beside their rows."""
+    return tuple(dict.fromkeys(name for step in steps_of(scenario).values() for name in step.data))
+
+
+def check_data(scenario: str, data: Mapping[str, Sequence[Instruction]], options: Mapping[str, Any]) -> None:
+    """Check the seed sets that a scenario reads beside its rows, before a model is asked; where its file can tell.
+
+    Args:
+        scenario: name of the scenario.
+        data: seed sets, by the names of :func:`data_of`.
+        options: options that were given; others have their defaults.
+
+    Raises:
+        KitError: a seed set will not do.
+    """
+    if check := getattr(registry.load("scenarios", scenario), "check_data", None):
+        check(data, options_of(scenario) | dict(options))
 
 
 def check_round(scenario: str, round: int, where: str) -> None:

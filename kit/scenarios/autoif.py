@@ -144,17 +144,26 @@ def join(work: Work, tools: Tools) -> Made:
     """
     del tools
     options, seed = work.params["options"], work.params["seed"]
-    queries = [text for row in work.data["queries"] if SHORTEST < len(text := query_of(row)) < LONGEST]
-    if len(queries) < options["queries"]:
-        raise KitError(
-            f"step join: {len(queries):,} of {len(work.data['queries']):,} queries have {SHORTEST + 1} to "
-            f"{LONGEST - 1} characters, and each constraint takes {options['queries']:,}; give more queries, or lower "
-            "the option queries"
-        )
+    queries = check_data(work.data, options)
     sides = [joined(rows, queries, options["queries"], seed, place) for place, rows in enumerate(work.sides)]
     own = sides[work.side]
     rows = equal_draw(sides, work.side, seed) if options["equal_size"] == "records" else own
     return Made(rows=rows, dropped={"more records than another evolver has": len(own) - len(rows)})
+
+
+def check_data(data: Mapping[str, Sequence[Instruction]], options: Mapping[str, Any]) -> list[str]:
+    """Return the queries of a fitting length, of which there have to be enough for one constraint.
+
+    Raises:
+        KitError: there are fewer.
+    """
+    queries = [text for row in data["queries"] if SHORTEST < len(text := query_of(row)) < LONGEST]
+    if len(queries) < options["queries"]:
+        raise KitError(
+            f"queries: {len(queries):,} of {len(data['queries']):,} have {SHORTEST + 1} to {LONGEST - 1} characters, "
+            f"and each constraint takes {options['queries']:,}; give more queries, or lower the option queries"
+        )
+    return queries
 
 
 def query_of(row: Instruction) -> str:
