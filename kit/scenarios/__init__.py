@@ -111,7 +111,7 @@ class Scenario(Protocol):
     """Name -> step, in order. A name is in the key where there are several.
 
     Three names more are optional. ``check_data(data, options)``: see :func:`check_data`. ``RESPONSE_PROMPT``: id of the
-    template by which its instructions are answered, in the place of ``respond.with_input`` and ``respond.without_input``.
+    template by which its instructions are answered, where ``respond.with_input`` and ``respond.without_input`` do not.
     ``ROUNDS``: the most rounds, if there is a limit.
     """
 
