@@ -67,7 +67,7 @@ def test_messages(tmp_path: Path):
     path.write_text('[{"instruction": "a"}]')
     with pytest.raises(RequestError) as error:
         read_instructions(path, "sharegpt", "s")
-    assert str(error.value) == f"{path}: no seed format 'sharegpt'; known: alpaca, gsm8k"
+    assert str(error.value) == f"{path}: no seed format 'sharegpt'; known: alpaca, gsm8k, lines, first-turns"
     with pytest.raises(RequestError) as error:
         read_pairs(path)
     assert str(error.value) == f"{path}: every 'output' is empty; run `kit respond` first"

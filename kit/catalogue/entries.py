@@ -130,7 +130,8 @@ class Dataset(Strict):
     """A data file: the source of its bytes, and the hash by which they are checked."""
 
     format: str
-    """``alpaca`` or ``gsm8k`` for seeds, or the name of the benchmark that reads the file."""
+    """For seeds ``alpaca``, ``gsm8k``, ``lines`` (a text on each line) or ``first-turns`` (of ShareGPT's chats),
+    or the name of the benchmark that reads the file."""
     bundled: InnerPath | None = None
     """Path of a file under ``kit/bundled``."""
     url: Address | None = None

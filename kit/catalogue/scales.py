@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from kit.catalogue.options import ScaleOptions
 from kit.reading.documents import Strict
 from kit.reading.values import MOST_BATCH, MOST_EPOCHS, Devices, Gib, Name, Rows, Title, Tokens
 
@@ -95,3 +96,5 @@ class Scale(Strict):
     tensor_parallel: dict[Name, Annotated[int, Field(gt=0, le=1024)]] = Field(default_factory=dict)
     """Model -> number of GPUs over which it is split; 1 by default."""
     limits: Limits = Limits()
+    scenarios: dict[Name, ScaleOptions] = Field(default_factory=dict)
+    """Scenario -> options that it has at this scale, whatever an experiment says."""

@@ -1,4 +1,4 @@
-"""Instruction files as people have them: Alpaca JSON (LLaMA-Factory's layout), JSONL, and GSM8K's own."""
+"""Instruction files as people have them: Alpaca JSON (LLaMA-Factory's layout), JSONL, GSM8K's own, plain texts."""
 
 import json
 from collections import Counter
@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from kit.errors import RequestError, listed, one_line, shown
 from kit.files.fields import CHATS, unread
+from kit.files.queries import FIRST_TURNS, LINES, first_turn, lines
 from kit.files.texts import HALF, REPLACEMENT, Mended
 from kit.reading.jsonfiles import BeyondError, load_json
 from kit.reading.jsonlines import BYTE_ORDER_MARK, beyond_json, objects_of
@@ -18,8 +19,15 @@ from kit.records import ChatRow, Instruction, Pair, parse_history, read_rows
 FIELDS: Mapping[str, Mapping[str, str]] = {
     "alpaca": {"instruction": "instruction", "input": "input", "output": "output"},
     "gsm8k": {"instruction": "question", "output": "answer"},
+    LINES: {"instruction": "instruction"},
+    FIRST_TURNS: {"instruction": "instruction"},
 }
-CHAT_FIELDS: Mapping[str, Mapping[str, str]] = {"alpaca": {"system": "system", "history": "history"}, "gsm8k": {}}
+CHAT_FIELDS: Mapping[str, Mapping[str, str]] = {
+    "alpaca": {"system": "system", "history": "history"},
+    "gsm8k": {},
+    LINES: {},
+    FIRST_TURNS: {},
+}
 """Fields that may hold what comes before the instruction, by format."""
 RECORD = ("instruction", "prompt", "question", "problem", "text")
 """A text under one of these makes an object on one line a record, and not something around a list of records."""
@@ -126,8 +134,8 @@ def read_instructions(path: Path, format: str, name: str, rows: int | None = Non
     """Return seed instructions as the file has them, in its order.
 
     Args:
-        path: Alpaca JSON or JSONL, or GSM8K's JSONL.
-        format: ``alpaca`` or ``gsm8k``.
+        path: Alpaca JSON or JSONL, GSM8K's JSONL, a text file or ShareGPT's JSON.
+        format: ``alpaca``, ``gsm8k``, ``lines`` or ``first-turns``.
         name: the seed set's; ids are ``<name>/<position>``, or the file's own where its records have an ``id``.
         rows: the first so many; all by default.
 
@@ -195,7 +203,7 @@ def _read(
     found: list[Instruction] = []
     seen: dict[str, str] = {}
     left = Counter[str]()
-    for index, (where, row) in enumerate(objects(path)[:rows]):
+    for index, (where, row) in enumerate(_records(path, format)[:rows]):
         seed = _seed(row, format, f"{name}/{index}", where)
         left.update(unread(row, {**FIELDS[format], **CHAT_FIELDS[format]}, where, training=training))
         if seed.id in seen:
@@ -205,6 +213,17 @@ def _read(
     if not found:
         raise RequestError(f"{one_line(str(path))}: no record; the seed set is empty")
     return found, left
+
+
+def _records(path: Path, format: str) -> list[tuple[str, dict[str, Any]]]:
+    """Return the records of a file in one of the formats, each with its place."""
+    if format == LINES:
+        return lines(path)
+    found = objects(path)
+    if format != FIRST_TURNS:
+        return found
+    turns = [(where, first_turn(row, where)) for where, row in found]
+    return [(where, turn) for where, turn in turns if turn is not None]
 
 
 def _seed(row: Mapping[str, Any], format: str, id: str, where: str) -> Instruction:

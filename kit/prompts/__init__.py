@@ -18,6 +18,9 @@ from kit.records import Turn
 PACKS = ("kit", "opencompass", "paper")
 """The packs there are; ``paper`` needs a fetched folder."""
 
+OPENED = "\n--- assistant ---\n"
+"""Line of the kit's own templates after which the assistant's turn begins, which the model continues."""
+
 PLACEHOLDERS = frozenset(
     (
         *("instruction", "input", "query", "constraint", "seed_instructions"),
@@ -128,8 +131,13 @@ def load(name: str, cache: Path | None = None) -> Pack:
 
 
 def _own(path: Path) -> tuple[Turn, ...]:
-    """Return one of the kit's own templates: a single user turn, the file's last line break left out."""
-    return (Turn(role="user", content=path.read_text(encoding="utf-8").removesuffix("\n")),)
+    """Return one of the kit's own templates: a user turn, and an opened turn of the assistant if the file has one.
+
+    The line :data:`OPENED` stands between the two. The file's last line break belongs to neither.
+    """
+    asked, line, opened = path.read_text(encoding="utf-8").removesuffix("\n").partition(OPENED)
+    turns = (Turn(role="user", content=asked),)
+    return (*turns, Turn(role="assistant", content=opened)) if line else turns
 
 
 def fill(turns: Sequence[Turn], values: Mapping[str, str]) -> tuple[Turn, ...]:
