@@ -77,8 +77,8 @@ def check_sides(given: Given) -> None:
     """
     if len(given.evolvers) != len(given.outs):
         raise RequestError(
-            f"--evolver is given {_times(given.evolvers)} and --out {_times(given.outs)}; wanted a file for each evolver, "
-            "in the same order"
+            f"--evolver is given {_times(given.evolvers)} and --out {_times(given.outs)}; wanted a file for each "
+            "evolver, in the same order"
         )
     if repeated := next((name for name in given.evolvers if given.evolvers.count(name) > 1), None):
         raise RequestError(f"--evolver {one_line(repeated)}: given twice; wanted models that differ")

@@ -180,8 +180,8 @@ def test_queries_are_between_two_lengths() -> None:
     with pytest.raises(KitError) as caught:
         autoif.join(replace(work(KEPT, equal_size="constraints", queries=3), data={"queries": LENGTHS}), Model())
     assert str(caught.value) == (
-        "queries: 2 of 4 have 21 to 299 characters, and each constraint takes 3; give more queries, or lower the option "
-        "queries"
+        "queries: 2 of 4 have 21 to 299 characters, and each constraint takes 3; give more queries, or lower the "
+        "option queries"
     )
 
 
