@@ -22,6 +22,8 @@ SCALES = ["smoke", "mini", "one-gpu", "paper"]
 TABLES = CATALOGUE.names("tables")
 PINNED = {name: data for name, data in CATALOGUE.datasets.items() if data.url}
 REWARD = "internlm-2-7b-reward"
+UNCHECKED = "sharegpt-v3"
+"""The data set of which nothing but the address and the commit is known."""
 
 
 def is_hex(text: str, length: int) -> bool:
@@ -31,7 +33,7 @@ def is_hex(text: str, length: int) -> bool:
 def rows_in(path: Path, format: str) -> int:
     raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     text = raw.decode("utf-8")
-    return len(json.loads(text)) if format == "alpaca" else len(text.splitlines())
+    return len(json.loads(text)) if format in ("alpaca", "first-turns") else len(text.splitlines())
 
 
 # Models
@@ -117,11 +119,13 @@ def test_the_packaged_model_is_the_pinned_one():
 def test_addresses_hold_a_commit(name: str):
     data = PINNED[name]
     assert data.url is not None
-    _, _, rest = data.url.partition("https://raw.githubusercontent.com/")
+    _, host, rest = data.url.replace("/resolve/", "/").partition(
+        "https://huggingface.co/datasets/" if name == UNCHECKED else "https://raw.githubusercontent.com/"
+    )
     owner, repo, commit, *path = rest.split("/")
-    assert owner and repo and path and is_hex(commit, 40)
+    assert host and owner and repo and path and is_hex(commit, 40)
     assert data.sha256 is None or is_hex(data.sha256, 64)
-    assert data.rows is not None
+    assert (data.rows is None) == (name == UNCHECKED)
 
 
 @pytest.mark.parametrize("name", sorted(name for name, data in PINNED.items() if data.sha256))
@@ -142,12 +146,13 @@ def test_the_pinned_bytes_are_the_reference_bytes(reference_data: Path):
     assert [rows_in(paths[name], pinned[name].format) for name in whole] == [pinned[name].rows for name in whole]
 
 
-def test_unknown_hashes_are_two_and_git_knows_them():
+def test_unknown_hashes_are_three_and_git_knows_two_of_them():
     # the address alone held them: a damaged file in between was taken for the right one
     found = {name: data.git_blob for name, data in PINNED.items() if data.sha256 is None}
     assert found == {
         "alpaca-52k": "3779ddbc040543ab1834ef216c983d6fcc06cc9a",
         "code-alpaca-20k": "4599591b17572755907bd945e34d25a956dcab09",
+        UNCHECKED: None,
     }
 
 
@@ -178,7 +183,7 @@ def test_a_scale_names_what_exists(name: str):
     for table in TABLES:
         for group in CATALOGUE.table(table).columns:
             assert {measure.partition(".")[0] for measure in group.measures} <= set(scale.benchmarks)
-    assert {data[seeds.dataset].format for seeds in scale.seeds.values()} == {"alpaca", "gsm8k"}
+    assert {data[seeds.dataset].format for seeds in scale.seeds.values()} == {"alpaca", "gsm8k", "lines", "first-turns"}
     assert all(data[use.dataset].format == benchmark for benchmark, use in scale.benchmarks.items())
 
 

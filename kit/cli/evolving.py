@@ -77,7 +77,7 @@ def check_sides(given: Given) -> None:
     """
     if len(given.evolvers) != len(given.outs):
         raise RequestError(
-            f"--evolver is given {len(given.evolvers)} times and --out {len(given.outs)} times; wanted a file for each "
+            f"--evolver is given {_times(given.evolvers)} and --out {_times(given.outs)}; wanted a file for each "
             "evolver, in the same order"
         )
     if repeated := next((name for name in given.evolvers if given.evolvers.count(name) > 1), None):
@@ -87,6 +87,11 @@ def check_sides(given: Given) -> None:
         raise RequestError(f"--out {one_line(repeated)}: given twice; wanted a file for each evolver")
     for out in given.outs:
         check_out(out)
+
+
+def _times(values: Sequence[object]) -> str:
+    """Return how often an option was given, in words."""
+    return f"{len(values)} time{'s' * (len(values) != 1)}"
 
 
 def plan_queries(bench: "Workbench", queries: Path | None, setting: Mapping[str, Any]) -> None:

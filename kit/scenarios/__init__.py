@@ -98,8 +98,8 @@ class Step:
     """Options that it takes, each with its default: fields of :class:`~kit.catalogue.options.ScenarioOptions`. Only
     these are in the key of its jobs, in ``params["options"]``."""
     amount: Callable[[Sequence[int], int, Mapping[str, Any]], Amount] | None = None
-    """Expected numbers, by the rows of each side, the place of its own side and the options; for a step that does not
-    write one text a row. It stands in the place of ``expects``."""
+    """Expected numbers, by the rows of each side, the place of its own side and the options, with ``max_tokens`` where
+    a model writes; for a step that does not write one text a row. It stands in the place of ``expects``."""
 
 
 class Scenario(Protocol):

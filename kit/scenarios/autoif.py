@@ -27,6 +27,8 @@ RESPONSE_PROMPT = "autoif.respond"
 WRITE_CONSTRAINTS, WRITE_CHECKS = "autoif.write_constraints", "autoif.write_checks"
 ASKED_FOR = 50
 """Number of constraints that one prompt asks for."""
+CONSTRAINT_TOKENS = 16
+"""Tokens of one constraint, for estimates."""
 SHORTEST, LONGEST = 20, 300
 """Lengths that a query lies between, in characters; neither is allowed itself."""
 KEPT_SHARE = 0.12
@@ -196,7 +198,8 @@ def joined(rows: Sequence[Instruction], queries: Sequence[str], count: int, seed
 
 def _written_constraints(counts: Sequence[int], own: int, options: Mapping[str, Any]) -> Amount:
     """Return the expected numbers of :func:`write_constraints`."""
-    return Amount(texts=options["times"], rows=options["times"] * ASKED_FOR + counts[own])
+    lines = min(ASKED_FOR, options["max_tokens"] // CONSTRAINT_TOKENS)
+    return Amount(texts=options["times"], rows=options["times"] * lines + counts[own])
 
 
 def _written_checks(counts: Sequence[int], own: int, options: Mapping[str, Any]) -> Amount:

@@ -74,7 +74,8 @@ def plan_step(point: Point, planner: Planning, number: int) -> str:
     if several := len(steps) > 1:
         params["step"] = name
         plugins[f"{scenario}/{name}"] = step.version
-    amount = _amount(step, counts, own, options, where)
+    sizes = {"max_tokens": params["sampling"]["max_tokens"]} if generates else {}
+    amount = _amount(step, counts, own, options | sizes, where)
     return planner.job(
         "evolve",
         planner.job_name(point, "seeds", "evolver", "round") + (f"/{name}" if several else ""),
@@ -101,7 +102,7 @@ def _amount(step: Step, counts: Sequence[int], own: int, options: Mapping[str, A
         step: the step.
         counts: expected number of rows of each side; 0 where this is not known.
         own: place of the evolver's own side.
-        options: options of the step.
+        options: options of the step, and ``max_tokens`` of one where a model writes.
         where: place of the step, for messages.
 
     Raises:
