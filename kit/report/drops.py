@@ -73,7 +73,7 @@ def drops_of(artifact: Artifact, id: str) -> Drops | None:
             f"{artifact.folder}: found {shown(reasons)} left out of {shown(read)} rows, wanted a count for each reason; "
             "`kit store check` finds what was changed, and what is removed from the store is computed anew"
         )
-    ordered = dict(sorted(reasons.items(), key=lambda item: -item[1]))
+    ordered = dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0])))
     return Drops(job=id.removeprefix("evolve/"), key=artifact.key, read=int(str(read)), reasons=ordered)
 
 
