@@ -12,7 +12,7 @@ from random import Random
 from typing import Any
 
 from kit.engines import Request, request_seed
-from kit.errors import KitError
+from kit.errors import KitError, RequestError
 from kit.prompts import fill
 from kit.records import Instruction, Turn
 from kit.scenarios import Amount, Made, Step, Tools, Work
@@ -142,7 +142,7 @@ def join(work: Work, tools: Tools) -> Made:
     """Join each constraint with some queries, drawn without replacement, so that two sides have different queries.
 
     Raises:
-        KitError: there are fewer queries of a fitting length than one constraint takes.
+        RequestError: there are fewer queries of a fitting length than one constraint takes.
     """
     del tools
     options, seed = work.params["options"], work.params["seed"]
@@ -157,11 +157,11 @@ def check_data(data: Mapping[str, Sequence[Instruction]], options: Mapping[str, 
     """Return the queries of a fitting length, of which there have to be enough for one constraint.
 
     Raises:
-        KitError: there are fewer.
+        RequestError: there are fewer.
     """
     queries = [text for row in data["queries"] if SHORTEST < len(text := query_of(row)) < LONGEST]
     if len(queries) < options["queries"]:
-        raise KitError(
+        raise RequestError(
             f"queries: {len(queries):,} of {len(data['queries']):,} have {SHORTEST + 1} to {LONGEST - 1} characters, "
             f"and each constraint takes {options['queries']:,}; give more queries, or lower the option queries"
         )

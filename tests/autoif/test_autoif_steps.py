@@ -9,7 +9,7 @@ import pytest
 
 from kit import prompts
 from kit.engines import Request
-from kit.errors import KitError
+from kit.errors import RequestError
 from kit.records import Completion, Instruction
 from kit.scenarios import Made, Work, autoif
 from kit.scenarios._autoif_rows import WithFunctions, WithSamples
@@ -177,7 +177,7 @@ LENGTHS = [Instruction(id=f"q/{n}", instruction="x" * n) for n in (20, 21, 299, 
 
 def test_queries_are_between_two_lengths() -> None:
     assert [len(text) for text in autoif.check_data({"queries": LENGTHS}, {"queries": 2})] == [21, 299]
-    with pytest.raises(KitError) as caught:
+    with pytest.raises(RequestError) as caught:
         autoif.join(replace(work(KEPT, equal_size="constraints", queries=3), data={"queries": LENGTHS}), Model())
     assert str(caught.value) == (
         "queries: 2 of 4 have 21 to 299 characters, and each constraint takes 3; give more queries, or lower the "
