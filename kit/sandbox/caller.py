@@ -46,6 +46,8 @@ def _answer(code: Any, name: str, argument: str, *, draws: bool) -> str:
             packages.seed(sys.modules)
         namespace: dict[str, Any] = {}
         exec(code, namespace)
+        if name not in namespace:
+            raise NameError(name)
         return plain.text_of(namespace[name](json.loads(argument)))
     except BaseException as error:
         return json.dumps({"error": exceptions.name_of(error)})
