@@ -17,7 +17,7 @@ from kit.scenarios._autoif_rows import WithFunctions, WithSamples
 PACK = prompts.load("kit")
 SEEDS = [Instruction(id=f"constraints/{n}", instruction=text) for n, text in enumerate(("Use no digits", "Say 'yes'"))]
 QUERIES = [Instruction(id=f"queries/{n}", instruction=f"Question {n} about a thing that matters") for n in range(40)]
-KEPT = [WithFunctions(id=f"reply-0/{n}", instruction=f"rule {n}", functions=[]) for n in range(6)]
+KEPT = [WithFunctions(id=f"reply-0/{n}", instruction=f"rule {n}", functions=[], cases=[]) for n in range(6)]
 
 
 class Model:
@@ -102,7 +102,7 @@ def test_what_a_template_opens_is_part_of_the_sample() -> None:
 def test_rows_of_the_scenarios_own_go_through_a_file(place: int) -> None:
     row = (
         WithSamples(id="a", instruction="b", samples=["c"]),
-        WithFunctions(id="a", instruction="b", functions=["d"]),
+        WithFunctions(id="a", instruction="b", functions=["d"], cases=[{"input": "e", "output": True}]),
         KEPT[0],
     )[place]
     assert type(row).from_json(row.to_json()) == row
