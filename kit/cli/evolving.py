@@ -98,8 +98,7 @@ def plan_queries(bench: "Workbench", queries: Path | None, setting: Mapping[str,
     """Plan a file of queries for the step that reads them, after a look into it.
 
     Raises:
-        RequestError: the scenario needs one and none is given, or the other way round.
-        KitError: it holds too few.
+        RequestError: the scenario needs one and none is given, or the other way round; or it holds too few.
     """
     from kit.files.queries import format_of
     from kit.files.seeds import read_instructions

@@ -160,7 +160,7 @@ def check_data(scenario: str, data: Mapping[str, Sequence[Instruction]], options
         options: options that were given; others have their defaults.
 
     Raises:
-        KitError: a seed set will not do.
+        RequestError: a seed set will not do.
     """
     if check := getattr(registry.load("scenarios", scenario), "check_data", None):
         check(data, options_of(scenario) | dict(options))

@@ -1,6 +1,7 @@
 """Rows between the steps of AutoIF: constraints with what was written to check them."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from kit.records import Instruction
 
@@ -19,3 +20,5 @@ class WithFunctions(Instruction):
 
     functions: list[str]
     """Python source of each function that agrees with enough of the cases."""
+    cases: list[dict[str, Any]]
+    """Cases that were kept, each with its ``input`` and ``output``."""

@@ -12,12 +12,12 @@ from random import Random
 from typing import Any
 
 from kit.engines import Request, request_seed
-from kit.errors import KitError
+from kit.errors import KitError, RequestError
 from kit.prompts import fill
 from kit.records import Instruction, Turn
 from kit.scenarios import Amount, Made, Step, Tools, Work
 from kit.scenarios._autoif_rows import WithFunctions, WithSamples
-from kit.scenarios._cross_check import Rule, cross_check
+from kit.scenarios._cross_check import Checked, Rule, cross_check
 from kit.scenarios._equal import equal_draw
 
 VERSION = 1
@@ -109,24 +109,36 @@ def keep_checked(work: Work, tools: Tools) -> Made:
         minimum_cases=options["minimum_cases"],
     )
     found = cross_check([row.samples for row in work.rows], tools.sandbox(), rule)
-    rows, dropped = [], Counter[str]()
-    for row, checked in zip(work.rows, found, strict=True):
-        if checked.functions:
-            rows.append(
-                WithFunctions(
-                    id=row.id, instruction=row.instruction, operator=row.operator, functions=list(checked.functions)
-                )
-            )
-        else:
-            dropped[checked.reason] += 1
+    rows = [_with_functions(row, checked) for row, checked in zip(work.rows, found, strict=True) if checked.functions]
+    dropped = Counter(checked.reason for checked in found if not checked.functions)
     if not rows:
-        counts = ", ".join(f"{count:,} {reason}" for reason, count in dropped.most_common())
+        within = Counter[str]()
+        for checked in found:
+            within.update(checked.left_out)
         raise KitError(
-            f"step cross_check: none of the {len(work.rows):,} constraints is left ({counts}); have more texts written "
-            "(options times and samples, or longer ones: max_tokens), lower the options threshold, minimum_functions "
-            "or minimum_cases, or take another evolver"
+            f"step cross_check: none of the {len(work.rows):,} constraints is left: {_counts(dropped)}; of what was "
+            f"written for them were left out: {_counts(within)}. Have more written (options times and samples, or "
+            "longer texts: max_tokens), lower the options threshold, minimum_functions or minimum_cases, or take "
+            "another evolver"
         )
     return Made(rows=rows, dropped=dropped)
+
+
+def _with_functions(row: WithSamples, checked: Checked) -> WithFunctions:
+    """Return a constraint with the functions and cases that were kept for it."""
+    return WithFunctions(
+        id=row.id,
+        instruction=row.instruction,
+        operator=row.operator,
+        functions=list(checked.functions),
+        cases=[{"input": case.input, "output": case.output} for case in checked.cases],
+    )
+
+
+def _counts(reasons: Mapping[str, int]) -> str:
+    """Return reasons with their counts as a text; "nothing" if there are none."""
+    ordered = sorted(reasons.items(), key=lambda item: -item[1])
+    return ", ".join(f"{reason} {count:,}" for reason, count in ordered) or "nothing"
 
 
 def draw(work: Work, tools: Tools) -> Made:
@@ -142,7 +154,7 @@ def join(work: Work, tools: Tools) -> Made:
     """Join each constraint with some queries, drawn without replacement, so that two sides have different queries.
 
     Raises:
-        KitError: there are fewer queries of a fitting length than one constraint takes.
+        RequestError: there are fewer queries of a fitting length than one constraint takes.
     """
     del tools
     options, seed = work.params["options"], work.params["seed"]
@@ -157,11 +169,11 @@ def check_data(data: Mapping[str, Sequence[Instruction]], options: Mapping[str, 
     """Return the queries of a fitting length, of which there have to be enough for one constraint.
 
     Raises:
-        KitError: there are fewer.
+        RequestError: there are fewer.
     """
     queries = [text for row in data["queries"] if SHORTEST < len(text := query_of(row)) < LONGEST]
     if len(queries) < options["queries"]:
-        raise KitError(
+        raise RequestError(
             f"queries: {len(queries):,} of {len(data['queries']):,} have {SHORTEST + 1} to {LONGEST - 1} characters, "
             f"and each constraint takes {options['queries']:,}; give more queries, or lower the option queries"
         )

@@ -9,7 +9,7 @@ import pytest
 
 from kit import prompts
 from kit.engines import Request
-from kit.errors import KitError
+from kit.errors import RequestError
 from kit.records import Completion, Instruction
 from kit.scenarios import Made, Work, autoif
 from kit.scenarios._autoif_rows import WithFunctions, WithSamples
@@ -17,7 +17,7 @@ from kit.scenarios._autoif_rows import WithFunctions, WithSamples
 PACK = prompts.load("kit")
 SEEDS = [Instruction(id=f"constraints/{n}", instruction=text) for n, text in enumerate(("Use no digits", "Say 'yes'"))]
 QUERIES = [Instruction(id=f"queries/{n}", instruction=f"Question {n} about a thing that matters") for n in range(40)]
-KEPT = [WithFunctions(id=f"reply-0/{n}", instruction=f"rule {n}", functions=[]) for n in range(6)]
+KEPT = [WithFunctions(id=f"reply-0/{n}", instruction=f"rule {n}", functions=[], cases=[]) for n in range(6)]
 
 
 class Model:
@@ -102,7 +102,7 @@ def test_what_a_template_opens_is_part_of_the_sample() -> None:
 def test_rows_of_the_scenarios_own_go_through_a_file(place: int) -> None:
     row = (
         WithSamples(id="a", instruction="b", samples=["c"]),
-        WithFunctions(id="a", instruction="b", functions=["d"]),
+        WithFunctions(id="a", instruction="b", functions=["d"], cases=[{"input": "e", "output": True}]),
         KEPT[0],
     )[place]
     assert type(row).from_json(row.to_json()) == row
@@ -177,7 +177,7 @@ LENGTHS = [Instruction(id=f"q/{n}", instruction="x" * n) for n in (20, 21, 299, 
 
 def test_queries_are_between_two_lengths() -> None:
     assert [len(text) for text in autoif.check_data({"queries": LENGTHS}, {"queries": 2})] == [21, 299]
-    with pytest.raises(KitError) as caught:
+    with pytest.raises(RequestError) as caught:
         autoif.join(replace(work(KEPT, equal_size="constraints", queries=3), data={"queries": LENGTHS}), Model())
     assert str(caught.value) == (
         "queries: 2 of 4 have 21 to 299 characters, and each constraint takes 3; give more queries, or lower the "
