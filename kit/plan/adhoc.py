@@ -321,7 +321,7 @@ class Workbench:
 
 
 class FilesPlanner(Planner):
-    """Plans jobs on files: ids of jobs name the file or the benchmark, and a model only where several evolve one file."""
+    """Plans jobs on files: ids of jobs name the file or the benchmark, and a model where several evolve one file."""
 
     def job_name(self, point: Point, *fields: str) -> str:
         """Return the name of the benchmark or of the seed set; for evolution with the round."""

@@ -70,8 +70,8 @@ def drops_of(artifact: Artifact, id: str) -> Drops | None:
     read = artifact.facts.get("rows_read")
     if not (isinstance(reasons, dict) and all(map(is_count, [*reasons.values(), read]))):
         raise KitError(
-            f"{artifact.folder}: found {shown(reasons)} left out of {shown(read)} rows, wanted a count for each reason; "
-            "`kit store check` finds what was changed, and what is removed from the store is computed anew"
+            f"{artifact.folder}: found {shown(reasons)} left out of {shown(read)} rows, wanted a count for each reason"
+            "; `kit store check` finds what was changed, and what is removed from the store is computed anew"
         )
     ordered = dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0])))
     return Drops(job=id.removeprefix("evolve/"), key=artifact.key, read=int(str(read)), reasons=ordered)

@@ -92,8 +92,8 @@ def template_of(pack: Pack) -> tuple[Sequence[Turn], str]:
     heading = HEADINGS[pack.name]
     if not any(heading in turn.content for turn in template):
         raise RequestError(
-            f"prompt pack {pack.name!r}: {PROMPT}: found no {shown(heading)}, by which the rewrite is found in a reply; "
-            "name the template's own heading in HEADINGS of scenarios/auto_evol_instruct.py"
+            f"prompt pack {pack.name!r}: {PROMPT}: found no {shown(heading)}, by which the rewrite is found in a reply"
+            "; name the template's own heading in HEADINGS of scenarios/auto_evol_instruct.py"
         )
     return template, heading
 
@@ -104,6 +104,7 @@ def extract(work: Work, tools: Tools) -> Made:
     Raises:
         RequestError: no reply has a fourth part.
     """
+    del tools
     rows, dropped = [], Counter[str]()
     for row in work.rows:
         if fault := fault_of(row):
@@ -153,13 +154,14 @@ def nothing_kept(rows: Sequence[Rewritten], dropped: Counter[str]) -> str:
     if dropped[CUT]:
         cure = f"more tokens a reply (max_tokens of evolve, evolve_max_tokens of the scale, --max-tokens), or {cure}"
     return (
-        f"of this evolver's {len(rows):,} replies on {seeds} none is kept: {reasons}; wanted {shown(rows[0].heading)} on "
-        f"a line of its own and the new instruction below it; {cure}"
+        f"of this evolver's {len(rows):,} replies on {seeds} none is kept: {reasons}; wanted {shown(rows[0].heading)} "
+        f"on a line of its own and the new instruction below it; {cure}"
     )
 
 
 def draw(work: Work, tools: Tools) -> Made:
     """Draw as many rows as the evolver with the fewest has kept."""
+    del tools
     rows = equal_draw(work.sides, work.side, work.params["seed"])
     return Made(rows=rows, dropped={NOT_DRAWN: len(work.rows) - len(rows)})
 

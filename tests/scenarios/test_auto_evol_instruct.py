@@ -178,15 +178,16 @@ def test_reasons_are_counted():
 NONE_KEPT = {
     "no heading": (
         [replied("a"), replied("", "too_long"), replied("b")],
-        "of this evolver's 3 replies on s none is kept: 2 no heading of the fourth part, 1 too long to be asked; wanted "
-        "'### Final task' on a line of its own and the new instruction below it; a larger evolver keeps to the form",
+        "of this evolver's 3 replies on s none is kept: 2 no heading of the fourth part, 1 too long to be asked; "
+        "wanted '### Final task' on a line of its own and the new instruction below it; a larger evolver keeps to the "
+        "form",
     ),
     "cut": (
         [replied("a", "length"), replied("a", "length"), replied(f"{KIT} New.")],
-        "of this evolver's 3 replies on s none is kept: 2 cut at the token limit before the heading of the fourth part, "
-        "1 no line break after the heading of the fourth part; wanted '### Final task' on a line of its own and the new "
-        "instruction below it; more tokens a reply (max_tokens of evolve, evolve_max_tokens of the scale, --max-tokens),"
-        " or a larger evolver keeps to the form",
+        "of this evolver's 3 replies on s none is kept: 2 cut at the token limit before the heading of the fourth "
+        "part, 1 no line break after the heading of the fourth part; wanted '### Final task' on a line of its own and "
+        "the new instruction below it; more tokens a reply (max_tokens of evolve, evolve_max_tokens of the scale, "
+        "--max-tokens), or a larger evolver keeps to the form",
     ),
 }
 
@@ -218,8 +219,8 @@ BAD_PACKS = {
     ),
     "no template": (
         Templates(name="kit", templates={}),
-        "prompt pack 'kit' has no template 'auto_evol_instruct.evolve'; none is known; a manifest may name another pack for "
-        "this job",
+        "prompt pack 'kit' has no template 'auto_evol_instruct.evolve'; none is known; a manifest may name another "
+        "pack for this job",
     ),
 }
 

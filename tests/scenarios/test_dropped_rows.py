@@ -3,7 +3,6 @@
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -151,8 +150,8 @@ def test_an_evolver_of_whom_nothing_is_kept_fails_by_name_and_the_other_waits_fo
     monkeypatch.setitem(REPLIES, 1, [("Task.", "stop")] * 6)  # type: ignore[arg-type]
     plan = bench_of(seeds, MODELS).plan
     assert run_evolution(plan, tmp_path / "store", fake) == [
-        "of this evolver's 6 replies on mine none is kept: 6 no heading of the fourth part; wanted '### Final task' on a "
-        "line of its own and the new instruction below it; a larger evolver keeps to the form"
+        "of this evolver's 6 replies on mine none is kept: 6 no heading of the fourth part; wanted '### Final task' on "
+        "a line of its own and the new instruction below it; a larger evolver keeps to the form"
     ]
     store = Store.open(tmp_path / "store")
     left = [job.id for key, job in plan.jobs.items() if job.stage == "evolve" and not store.has(key)]
@@ -240,6 +239,6 @@ def test_counts_that_are_none(facts: dict[str, Any], found: str):
     with pytest.raises(KitError) as caught:
         drops_of(artifact(facts), "evolve/s/m/round-1")
     assert str(caught.value) == (
-        f"store/artifacts/k: {found}, wanted a count for each reason; `kit store check` finds what was changed, and what "
-        "is removed from the store is computed anew"
+        f"store/artifacts/k: {found}, wanted a count for each reason; `kit store check` finds what was changed, and "
+        "what is removed from the store is computed anew"
     )
