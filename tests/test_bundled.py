@@ -7,9 +7,7 @@ from typing import Any
 import pytest
 
 from kit.benchmarks import gsm8k, hendrycks_math, ifeval
-from kit.files.seeds import read_instructions
 from kit.records import results
-from kit.scenarios import autoif
 
 BUNDLED = Path(__file__).resolve().parent.parent / "kit/bundled"
 FOLLOWS = {
@@ -44,16 +42,6 @@ def test_seeds(name: str, with_input: int) -> None:
     assert all(list(row) == ["instruction", "input", "output"] for row in rows)
     assert all(row["instruction"] and row["output"] for row in rows)
     assert sum(bool(row["input"]) for row in rows) == with_input
-
-
-def test_constraints_and_queries() -> None:
-    constraints = (BUNDLED / "mini-constraints.txt").read_text(encoding="utf-8").splitlines()
-    assert len(set(constraints)) == len(constraints) == 8
-    chats = json.loads((BUNDLED / "mini-sharegpt.json").read_text(encoding="utf-8"))
-    assert (len(chats), sum(len(chat["conversations"]) > 2 for chat in chats)) == (24, 6)
-    queries = read_instructions(BUNDLED / "mini-sharegpt.json", "first-turns", "queries")
-    assert len(queries) == 23  # one begins with an answer
-    assert len(set(autoif.check_data({"queries": queries}, {"queries": 16}))) == 22  # one is too short
 
 
 @pytest.mark.parametrize(("name", "rows"), [("mini-gsm8k-train.jsonl", 12), ("mini-gsm8k.jsonl", 16)])
