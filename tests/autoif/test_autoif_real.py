@@ -12,6 +12,7 @@ from kit.errors import KitError
 from kit.files.seeds import read_instructions
 from kit.prompts import Templates, load
 from kit.records import Completion, Instruction
+from kit.registry import PACKAGE
 from kit.sandbox import Sandbox, open_sandbox
 from kit.scenarios import Work, autoif
 from kit.scenarios._autoif_rows import WithFunctions, WithSamples
@@ -165,3 +166,14 @@ def test_a_side_that_keeps_nothing_ends_with_an_error(sandbox: Sandbox) -> None:
         "samples, or longer texts: max_tokens), lower the options threshold, minimum_functions or minimum_cases, or "
         "take another evolver"
     )
+
+
+def test_the_bundled_constraints_and_queries() -> None:
+    bundled = PACKAGE / "bundled"
+    constraints = [row.instruction for row in read_instructions(bundled / "mini-constraints.txt", "lines", "c")]
+    assert len(set(constraints)) == len(constraints) == 8
+    chats = json.loads((bundled / "mini-sharegpt.json").read_text(encoding="utf-8"))
+    assert (len(chats), sum(len(chat["conversations"]) > 2 for chat in chats)) == (24, 6)
+    queries = read_instructions(bundled / "mini-sharegpt.json", "first-turns", "queries")
+    assert len(queries) == 23  # one begins with an answer
+    assert len(set(autoif.check_data({"queries": queries}, {"queries": 16}))) == 22  # one is too short
