@@ -86,9 +86,7 @@ def requests_of(scenario: str, count: int) -> "Sequence[Request]":
     return asked.requests
 
 
-def texts_of(
-    engine: "Engine", requests: "Sequence[Request]", sampling: "Sampling", batches: Batches
-) -> dict[int, str]:
+def texts_of(engine: "Engine", requests: "Sequence[Request]", sampling: "Sampling", batches: Batches) -> dict[int, str]:
     """Return the text of each row, by its position; the batches are asked for one after another."""
     found: dict[int, str] = {}
     for batch in batches:

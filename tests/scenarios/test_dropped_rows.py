@@ -242,3 +242,37 @@ def test_counts_that_are_none(facts: dict[str, Any], found: str):
         f"store/artifacts/k: {found}, wanted a count for each reason; `kit store check` finds what was changed, and "
         "what is removed from the store is computed anew"
     )
+
+
+BAD_OPTIONS = {
+    "queries": ("--queries q.txt", "--queries q.txt: auto_evol_instruct reads none; leave it out"),
+    "an option": (
+        "--set samples=3",
+        "--set samples=3: auto_evol_instruct takes no option 'samples'; it takes none",
+    ),
+    "an evolver without a file": (
+        "--evolver smollm2-36l",
+        "--evolver is given 2 times and --out 1 time; wanted a file for each evolver, in the same order",
+    ),
+    "an evolver twice": (
+        "--evolver smollm2-135m-instruct --out b.json",
+        "--evolver smollm2-135m-instruct: given twice; wanted models that differ",
+    ),
+    "a file twice": (
+        "--evolver smollm2-36l --out ./a.json",
+        "--out {folder}/a.json: given twice; wanted a file for each evolver",
+    ),
+    "another scenario": (
+        "--scenario auto_evol --evolver smollm2-36l --out b.json",
+        "--scenario: given 2 times, and it takes one value; leave the others out",
+    ),
+}
+
+
+@pytest.mark.parametrize("words, message", BAD_OPTIONS.values(), ids=list(BAD_OPTIONS))
+def test_options_that_are_refused_before_a_model_is_loaded(
+    words: str, message: str, seeds: Path, tmp_path: Path, kit: Kit
+):
+    start = "evolve --scenario auto_evol_instruct --seeds mine.json --evolver smollm2-135m-instruct --out a.json"
+    code, _, errors = kit(*f"{start} --scale smoke {words}".split())
+    assert (code, errors) == (2, f"error: {message.format(folder=tmp_path)}\n")
