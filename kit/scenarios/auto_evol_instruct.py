@@ -81,21 +81,15 @@ def template_of(pack: Pack) -> tuple[Sequence[Turn], str]:
     """Return a pack's template, and the heading that it asks to be put before the fourth part.
 
     Raises:
-        RequestError: no heading is known of this pack, or its template does not ask for it.
+        RequestError: the pack has no such template, or its heading is not known.
     """
     template = pack.chat(PROMPT)
     if pack.name not in HEADINGS:
         raise RequestError(
-            f"scenarios/auto_evol_instruct.py: HEADINGS: none for prompt pack {pack.name!r}; known: "
-            f"{', '.join(HEADINGS)}"
+            f"prompt pack {pack.name!r}: {PROMPT}: the heading by which a rewrite is found in a reply is not known; "
+            f"known for {', '.join(HEADINGS)}; add it to HEADINGS of scenarios/auto_evol_instruct.py"
         )
-    heading = HEADINGS[pack.name]
-    if not any(heading in turn.content for turn in template):
-        raise RequestError(
-            f"prompt pack {pack.name!r}: {PROMPT}: found no {shown(heading)}, by which the rewrite is found in a reply"
-            "; name the template's own heading in HEADINGS of scenarios/auto_evol_instruct.py"
-        )
-    return template, heading
+    return template, HEADINGS[pack.name]
 
 
 def extract(work: Work, tools: Tools) -> Made:

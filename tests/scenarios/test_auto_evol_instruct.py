@@ -1,6 +1,8 @@
 """Auto Evol-Instruct: what is asked, what is kept of a reply, what is dropped and why, and the draw."""
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from kit.scenarios import Work, auto_evol_instruct, steps_of
 from kit.scenarios.auto_evol_instruct import Rewritten
 
 PACK = prompts.load("kit")
+AUTHORS = os.environ.get("KIT_AUTHORS_DIR", "")
 KIT, PAPER = "### Final task", "#Finally Rewritten Instruction#:"
 SEEDS = [Instruction(id=f"s/{n}", instruction=f"Task {n}.", input=f"material {n}", output="old") for n in range(3)]
 
@@ -210,12 +213,8 @@ def pack(name: str, text: str) -> Templates:
 BAD_PACKS = {
     "opencompass": (
         pack("opencompass", f"{KIT} {{instruction}}"),
-        "scenarios/auto_evol_instruct.py: HEADINGS: none for prompt pack 'opencompass'; known: kit, paper",
-    ),
-    "another heading": (
-        pack("paper", "#Final#: {instruction}"),
-        "prompt pack 'paper': auto_evol_instruct.evolve: found no '#Finally Rewritten Instruction#:', by which the "
-        "rewrite is found in a reply; name the template's own heading in HEADINGS of scenarios/auto_evol_instruct.py",
+        "prompt pack 'opencompass': auto_evol_instruct.evolve: the heading by which a rewrite is found in a reply is "
+        "not known; known for kit, paper; add it to HEADINGS of scenarios/auto_evol_instruct.py",
     ),
     "no template": (
         Templates(name="kit", templates={}),
@@ -231,6 +230,21 @@ def test_a_pack_whose_heading_is_not_known_is_told_before_a_model_is_asked(bad: 
     with pytest.raises(RequestError) as caught:
         rewritten(model)
     assert (str(caught.value), model.asked) == (message, [])
+
+
+@pytest.mark.parametrize("name", ["kit", "paper"])
+def test_a_packs_template_asks_for_the_heading_that_is_looked_for(name: str):
+    if name == "paper" and not AUTHORS:
+        pytest.skip("KIT_AUTHORS_DIR does not name a folder with the authors' files")
+    template, heading = auto_evol_instruct.template_of(prompts.load(name, Path(AUTHORS) if name == "paper" else None))
+    assert heading in template[0].content
+
+
+def test_the_kits_template_opens_the_first_part_and_its_example_has_all_four():
+    asked, opened = PACK.chat("auto_evol_instruct.evolve")
+    assert (opened.role, opened.content) == ("assistant", "### Ways")
+    parts = [line for line in asked.content.splitlines() if line.startswith("### ")]
+    assert parts == ["### Ways", "### Plan", "### Draft", KIT] * 2
 
 
 def test_the_papers_template_is_asked_as_it_stands():
