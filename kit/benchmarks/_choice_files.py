@@ -194,6 +194,6 @@ def _parquet(data: bytes, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
     try:
         rows = pyarrow.parquet.read_table(io.BytesIO(data)).to_pylist()
     except (pyarrow.ArrowException, OSError, ValueError) as error:
-        raise RequestError(f"{name}: no Parquet that can be read ({one_line(str(error), 200)})") from error
+        raise RequestError(f"{name}: no Parquet that can be read; is the file cut off?") from error
     for index, row in enumerate(rows):
         yield f"{name}[{index}]", row

@@ -21,7 +21,7 @@ _BOXED = re.compile(r"(.*?)\.\*\?boxed\{\(\[(\w+)\]\)\}")
 
 
 class FirstOption:
-    """OpenCompass's ``first_option_postprocess``: the first pattern that matches, the first option in what it matches."""
+    """OpenCompass's ``first_option_postprocess``: the first option in what the first of its patterns matches."""
 
     def __init__(self, options: str) -> None:
         """Read the patterns.
@@ -95,41 +95,47 @@ def first_capital(text: str) -> str:
     return next((character for character in text if character.isupper()), "")
 
 
-_MARKS = r"[\s*_`\"'“”‘’(\[【（「《<:：$]"
-_LETTER = rf"{_MARKS}{{0,20}}(?:\\?(?:text|mathrm|textbf)\{{)?(?P<letter>[ABCD])(?![\w'’])"
-"""A letter that stands alone, with the marks that may stand before it."""
-_WHOLE = re.compile(rf"{_MARKS}*(?P<letter>[A-Da-d])[\s*_`\"'“”‘’)\]】）」》>.。,，:：;；!！]*")
-"""A text or line that is a letter and marks alone."""
+_APART = r"(?<![^\W\u3400-\u9fff])(?<!['’])"
+_ENDS = r"(?![^\W\u3400-\u9fff]|['’])"
+"""Before and behind a letter that is no part of a word; Chinese characters stand beside it without a blank."""
+_MARKS = r"[\s*_`\"'“”‘’(\[【「《<:$]"
+_LETTER = rf"{_MARKS}{{0,20}}(?:\\?(?:text|mathrm|textbf)\{{)?(?P<letter>[ABCD]){_ENDS}"
+"""A letter with the marks that may stand before it."""
+_WHOLE = re.compile(rf"{_MARKS}*(?P<letter>[A-Da-d])[\s*_`\"'“”‘’)\]】」》>.。,、:;!]*")
+"""A text that is a letter and marks alone."""
 _LISTED = re.compile(
-    r"[\s*_`(\[【（]{0,20}(?P<letter>[ABCD])[)\]】）*_`]{0,6}(?:[.．:：、)）](?!\w\.)|\s*[-–—]\s|[ \t]*\n)"
+    r"[\s*_`(\[【]{0,20}(?P<letter>[ABCD])[)\]】*_`]{0,6}(?:[.:、)\]】](?!\w\.)|[ \t]{0,5}[-–—]\s|[ \t]{0,5}\n)"
 )
 """A letter as a list of options has it, at the start: "B. Paris", "(B) Paris"."""
 _TOLD = re.compile(
     r"(?i:\banswers?(?:[ \t]{1,5}(?:is|are|(?:would|will|should|must)[ \t]{1,5}be))?"
     r"|\b(?:correct|right|best)[ \t]{1,5}(?:option|choice|one)(?:[ \t]{1,5}is)?"
     r"|\b(?:choose|chose|pick|select)"
-    r"|答案(?:应该|应当|应)?(?:是|为|选择|选)?|正确(?:选项|的)(?:是|为)|选择|选|(?:所以|因此|故|即)(?:是|为)?)"
+    r"|答案(?:应该|应当|应)?(?:是|为|选择|选)?|正确(?:选项|的)(?:是|为)|选择|选(?!项)|(?:所以|因此|故|即)(?:是|为)?)"
     r"(?i:[ \t]{1,5}(?:the|option|choice|letter)){0,2}[ \t]{0,5}(?:选项)?[:=]?" + _LETTER,
 )
 """A letter that is announced: "the answer is B", 答案是B, 故选B."""
 _RIGHT = re.compile(
-    r"(?<![\w'’])(?P<letter>[ABCD])[)\]】）*_`\"”]{0,4}[ \t]?(?:是|为)?[ \t]?(?:is[ \t]+)?"
-    r"(?:the[ \t]+)?(?:正确|对的|correct|right)",
+    rf"{_APART}(?P<letter>[ABCD])[)\]】*_`\"”]{{0,4}}[ \t]?(?:项)?(?:是|为)?[ \t]?"
+    r"(?:is[ \t]{1,5})?(?:the[ \t]{1,5})?(?:正确|对的|correct\b|right\b)"
 )
 """A letter that is called right: "B is correct"."""
-_ALONE = re.compile(r"(?<![\w'’])(?P<letter>[ABCD])(?![\w'’])(?![ \t]+[a-z])")
+_ALONE = re.compile(rf"{_APART}(?P<letter>[ABCD]){_ENDS}(?![ \t]{{1,5}}[a-z])")
 """A letter that stands alone; before a small letter an A is an article."""
-_DENIED = re.compile(r"(?:\bnot\b|n't|不是|不选|并非|错误)[^\n.。,，]{0,20}$", re.IGNORECASE)
+_FURTHER = re.compile(r"^[ \t#*]{0,9}(?:(?:Question|Q|题目|问题)[ \t]?\d{0,4}[*]{0,2}[ \t]?[:.])", re.MULTILINE)
+"""The heading of a question."""
+_DENIED = re.compile(r"(?:\bnot\b|n't|不是|不选|并非|错误)[^\n.。,]{0,20}$", re.IGNORECASE)
 
 
 def chosen(text: str, choices: Sequence[str], question: str) -> str:
     r"""Return the letter of the option that a text chooses; empty where it chooses none, or several.
 
-    A further exercise that the model made up for itself is left out. Then the first of: a letter and marks alone, the
-    last ``\boxed{}``, the last letter that is announced ("the answer is", 答案是, 故选) or called right, a letter that
-    opens the text as in a list, the one option whose words the text repeats, the one letter that stands alone.
+    A further question that the model made up for itself, after a letter, is left out. Then the first of: a letter and
+    marks alone, the last ``\boxed{}``, the last letter that is announced ("the answer is", 答案是, 故选) or called
+    right, a letter that opens the text as in a list, the one option whose words the text repeats, the one letter that
+    stands alone.
     """
-    text = unicodedata.normalize("NFKC", readings.own_part(text, question)).strip()
+    text = _own_part(unicodedata.normalize("NFKC", readings.own_part(text, question))).strip()
     if whole := _WHOLE.fullmatch(text):
         return whole["letter"].upper()
     box = readings.box(text)
@@ -143,6 +149,13 @@ def chosen(text: str, choices: Sequence[str], question: str) -> str:
     return _repeated(text, choices) or _only(text)
 
 
+def _own_part(text: str) -> str:
+    """Return the text up to the first heading of a question that stands behind a letter."""
+    letter = _ALONE.search(text)
+    further = _FURTHER.search(text, letter.end()) if letter else None
+    return text[: further.start()] if further else text
+
+
 def _is_denied(text: str, found: re.Match[str]) -> bool:
     """Tell whether a phrase stands in a denial: "the answer is not B" announces none, "B is not right" neither."""
     return _DENIED.search(text, max(0, found.start() - 30), found.start("letter")) is not None
@@ -150,14 +163,20 @@ def _is_denied(text: str, found: re.Match[str]) -> bool:
 
 def _repeated(text: str, choices: Sequence[str]) -> str:
     """Return the letter of the one option whose words the text repeats; empty where there is none, or several are."""
-    plain = _plain(text)
-    found = {}
-    for letter, choice in zip("ABCD", choices, strict=True):
-        if (words := _plain(choice)) and re.search(rf"(?<!\w){re.escape(words)}(?!\w)", plain):
-            found[letter] = words
-    # "3" in "30 or 3": of options in each other the longest counts.
-    longest = [letter for letter, words in found.items() if not any(words in o and words != o for o in found.values())]
-    return longest[0] if len(longest) == 1 else ""
+    plain, found = _plain(text), []
+    # The longest first, and its words taken out: "30 arms" holds the option "30" too.
+    options = [(_plain(choice), letter) for choice, letter in zip(choices, "ABCD", strict=True)]
+    for words, letter in sorted(options, key=_length):
+        rest = re.sub(rf"(?<!\w){re.escape(words)}(?!\w)", "\0", plain) if words else plain
+        if rest != plain:
+            found.append(letter)
+        plain = rest
+    return found[0] if len(found) == 1 else ""
+
+
+def _length(option: tuple[str, str]) -> int:
+    """Return a sort key that puts the longest words first."""
+    return -len(option[0])
 
 
 def _plain(text: str) -> str:

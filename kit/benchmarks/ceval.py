@@ -1,15 +1,15 @@
 """C-Eval: Chinese questions with four options on 52 subjects, 1,346 in the validation split, whose answers are public.
 
-A row of ``val/high_school_geography_val.csv`` in the authors' ``ceval-exam.zip`` (columns ``id``, ``question``, ``A`` to
-``D``, ``answer``), and the same as JSONL:
+A row of ``val/high_school_geography_val.csv`` in the authors' ``ceval-exam.zip`` (columns ``id``, ``question``, ``A``
+to ``D``, ``answer``), and the same as JSONL:
 
     0,地球绕太阳公转一周大约需要____。,一天,一个月,一个季度,一年,D
 
     {"subject": "high_school_geography", "question": "地球绕太阳公转一周大约需要____。",
      "A": "一天", "B": "一个月", "C": "一个季度", "D": "一年", "answer": "D"}
 
-Asked in Chinese, after the five examples of the subject (``dev``); a file without any is asked without. The number is the
-plain mean over the subjects, as in OpenCompass's summary (``ceval``).
+Asked in Chinese, after the five examples of the subject (``dev``); a file without any is asked without. The number is
+the plain mean over the subjects, as in OpenCompass's summary (``ceval``).
 
 Protocol ``paper`` reads a text as OpenCompass 0.3.3 does (``ceval_gen_5f30c7.py``: ``first_capital_postprocess``, the
 first capital letter of any script), protocol ``default`` as :func:`kit.benchmarks._letters.chosen`.

@@ -7,8 +7,8 @@ A row of ``test/astronomy_test.csv`` in the authors' ``data.tar``, and the same 
     {"subject": "astronomy", "question": "Which planet is closest to the Sun?",
      "choices": ["Venus", "Mars", "Mercury", "Earth"], "answer": 2}
 
-Asked after the five examples of the subject (``dev``); a file without any is asked without. The number is the plain mean
-over the subjects, as in OpenCompass's summary (``mmlu``; the share of all questions is ``mmlu-weighted`` there).
+Asked after the five examples of the subject (``dev``); a file without any is asked without. The number is the plain
+mean over the subjects, as in OpenCompass's summary (``mmlu``; the share of all questions is ``mmlu-weighted`` there).
 
 Official grader (hendrycks/test), which compares the likelihood of the four letters:
 https://github.com/hendrycks/test/blob/4450500f923c49f1fb1dd3d99108a0bd9717b660/evaluate.py

@@ -89,9 +89,8 @@ _File = tuple[str, int, Callable[[], bytes]]
 def _tarred(file: BinaryIO, where: str) -> Iterator[_File]:
     """Yield the plain files of a tar archive."""
     with tarfile.open(fileobj=file, mode="r:") as archive:
-        offset, count = -1, 0
-        for info in archive:
-            count += 1
+        offset = -1
+        for count, info in enumerate(archive, 1):
             # A made-up size may lead back to a file that was read, without end.
             if info.size < 0 or info.offset <= offset or count > MOST_FILES:
                 raise RequestError(f"{where}: {_too_many(count) or 'a file of it begins inside another'}")
