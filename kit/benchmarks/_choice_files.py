@@ -37,7 +37,7 @@ _COLUMNS = ("question", *LETTERS, "answer")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Row:
-    """One row of a file."""
+    """One row of a file, before it is checked."""
 
     where: str
     subject: Any

@@ -24,7 +24,7 @@ class FirstOption:
     """OpenCompass's ``first_option_postprocess``: the first option in what the first of its patterns matches."""
 
     def __init__(self, options: str) -> None:
-        """Read the patterns.
+        """Read the patterns from the wheel's file.
 
         Raises:
             RequestError: the wheel is not installed, or is not the pinned one.
@@ -59,7 +59,7 @@ def _search(pattern: str) -> Search:
 
 
 def _run_after(begin: re.Pattern[str]) -> Search:
-    r"""Return the search for ``BEGIN\s?(\S+)(?:。|$)``.
+    r"""Return the search for the regular expression ``BEGIN\s?(\S+)(?:。|$)``.
 
     What it matches ends with the text, where the run of characters that are no white space does, or else after the
     run's last full stop.

@@ -12,7 +12,7 @@ class Source:
     """One parsed Python file, of which nothing is run."""
 
     def __init__(self, text: str, where: str, loop: Mapping[str, str] | None = None) -> None:
-        """Parse the text.
+        """Parse the text of a Python file.
 
         Args:
             text: the Python source.

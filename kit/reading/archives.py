@@ -28,7 +28,7 @@ DAMAGED = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
-    """One file of an archive."""
+    """One plain file of an archive."""
 
     name: str
     """Its path inside the archive."""
