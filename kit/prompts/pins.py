@@ -1,7 +1,7 @@
 """``manifests/prompts.toml``: where each prompt of others stands and how to know that it was read right; no wording."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
@@ -31,6 +31,12 @@ class Pin:
     """The module-level variable that holds it, if one does."""
     line: int = 0
     """The line where its string begins, if it is neither."""
+    template: str = "prompt_template"
+    """The template of a module-level configuration that is read; ``ice_template`` is its worked example."""
+    turns: int = 0
+    """Number of the template's turns that are read; 0 for all."""
+    loop: dict[str, str] = field(default_factory=dict)
+    """Values for the variables of the loop that builds it, as ``{placeholders}``."""
     rendered_sha256: str = ""
     """sha256 of the UTF-8 text with ``<<placeholder>>`` filled in; empty where the file's own hash is all there is."""
 
