@@ -77,12 +77,16 @@ class Curved(Protocol):
         ...
 
 
+UNREADABLE = "no verdict could be read"
+"""The ``reason`` of a grade that lacks a label because the judge's reply has none."""
+
+
 @runtime_checkable
 class Judged(Protocol):
     """Interface of a benchmark whose completions, or some of them, a judge decides; it has no ``grade`` of its own."""
 
     JUDGE_ASKS: int
-    """Raised when the same completion is judged by another question: what ``questions`` gives has changed."""
+    """Raised when the same completion gets another verdict: what ``questions`` gives or ``label`` reads has changed."""
     JUDGE_PROMPTS: Sequence[str]
     """Ids of the templates that ``questions`` may use."""
 
@@ -117,4 +121,13 @@ class Judged(Protocol):
             verdicts: id of a question -> the judge's verdict; one for each of ``questions``.
             protocol: ``paper`` or ``default``.
         """
+        ...
+
+
+@runtime_checkable
+class Estimated(Protocol):
+    """Interface of a judged benchmark that has not one question for each problem: what its judge will cost."""
+
+    def question_count(self, rows: int, protocol: str) -> int:
+        """Return about how many questions so many problems give."""
         ...
