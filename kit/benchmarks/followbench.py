@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from kit.benchmarks import UNREADABLE
 from kit.benchmarks import _followbench_items as items
 from kit.benchmarks import _followbench_judge as judge
 from kit.benchmarks._files import choose
@@ -61,8 +62,6 @@ METRICS: Mapping[str, Measure] = {
     ),
 }
 RUNS_CODE = False
-NO_VERDICT = "no verdict could be read"
-"""The reason of an answer about which the judge's reply could not be read."""
 BLANK = "a blank answer"
 """The reason of an answer that nobody is asked about."""
 
@@ -214,7 +213,7 @@ def _met(words: Sequence[str]) -> Met:
     count = words.count(judge.YES)
     unmet = [step for step, word in enumerate(words, start=1) if word != judge.YES]
     reason = f"constraint {unmet[0]} of {len(words)}" if unmet else ""
-    return Met(count=count, words=", ".join(words), reason=NO_VERDICT if "" in words else reason)
+    return Met(count=count, words=", ".join(words), reason=UNREADABLE if "" in words else reason)
 
 
 def _level_scores(problem: Problem, count: int) -> dict[str, list[float]]:

@@ -16,8 +16,9 @@ from kit.errors import RequestError, one_line, shown
 from kit.models.adapters import adapter_rank, adapter_settings, brings_tokenizer, is_adapter
 from kit.models.folder import check_chat_template
 from kit.plan import Plan
+from kit.plan.given import GivenArtifacts
 from kit.plan.options import UNUSED_SFT, chat_format, point_of_options
-from kit.plan.planner import GivenArtifacts, Planner
+from kit.plan.planner import Planner
 from kit.plan.planning import largest_scale, locks, this_machine
 from kit.plan.sources import adapter_source, check_file_name, data_source, folder_source
 

@@ -225,7 +225,10 @@ def prompts_source(pack: str) -> Source | None:
         return None
     pinned = pins.read(pack)
     url = pinned.url.replace("{revision}", pinned.revision)
-    params: dict[str, Any] = {"kind": "prompts", "files": {file: hash or None for file, hash in pinned.files.items()}}
+    params: dict[str, Any] = {
+        "kind": "prompts",
+        "files": {file: sha256 or None for file, sha256 in pinned.files.items()},
+    }
     if not all(pinned.files.values()):
         params["url"] = url
     return params, {"url": url, "mirror": pinned.source}

@@ -18,6 +18,8 @@ from kit.sandbox import Sandbox
 
 INSTRUCTIONS = "instructions.jsonl"
 """Name of the main file of a round of evolution."""
+VERDICTS = "verdicts.jsonl"
+"""Name of the file of a judge's verdicts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,6 +167,10 @@ class Planning(Protocol):
 
     def problems(self, point: Point) -> BenchmarkRows:
         """Return the problems that the scale has for the point's benchmark, with their prompts and grading protocol."""
+        ...
+
+    def judge(self, point: Point) -> str | None:
+        """Return the model that judges the answers to the point's benchmark; None where no model does."""
         ...
 
     def prompts(self, pack: str, ids: Sequence[str]) -> tuple[dict[str, Any], dict[str, str]]:
