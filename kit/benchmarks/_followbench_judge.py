@@ -1,4 +1,4 @@
-"""What a judge is asked about a FollowBench answer, and how its reply is read: a list for the whole level, or one word.
+"""Ask a judge about a FollowBench answer and read its reply: a list for the whole level, or a word for each constraint.
 
 ``paper``: one question a problem. The judge sees how the instruction grew and ends with a list of YES and NO, one a
 constraint; the reply is read as FollowBench's ``paring_discriminative_generation`` reads it, oddities included, but

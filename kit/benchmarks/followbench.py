@@ -111,7 +111,7 @@ def label(question: Question, reply: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Met:
-    """How many of a level's constraints an answer meets."""
+    """The number of a level's constraints that an answer meets, and who says so."""
 
     count: int
     words: str = ""

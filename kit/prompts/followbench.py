@@ -14,7 +14,7 @@ from kit.prompts.literals import Source
 from kit.records import Turn
 
 Value: TypeAlias = str | int | Sequence[str]
-"""What a name may stand for: a text, a number, or the instructions of an item."""
+"""The value of a name in such a function: a text, a number, or the instructions of an item."""
 
 MOST_ROUNDS = 100
 """The most that a loop may go round; five levels need four."""
@@ -137,7 +137,7 @@ class PathSource(Source):
         return found
 
     def _item(self, node: ast.expr, index: ast.expr, names: Mapping[str, Value]) -> str:
-        """Return one of the instructions."""
+        """Return the instruction at an index of the list."""
         items, number = self._items(node, names), self._number(index, names)
         if not 0 <= number < len(items):
             raise self._unreadable(node)
