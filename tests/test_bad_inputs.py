@@ -77,8 +77,8 @@ NAMES = {
         "{manifests}/tables/table-2.toml: a table of the kit, no manifest of your own; name it without folder: table-2",
     ),
     "table that is not computed yet": (
-        "reproduce 4",
-        f"table-4: the paper's numbers are here, the kit can't compute it yet; it computes {TABLES}",
+        "reproduce 5",
+        f"table-5: the paper's numbers are here, the kit can't compute it yet; it computes {TABLES}",
     ),
     "scale": ("reproduce 2 --scale smok", "no scale named 'smok'; did you mean 'smoke'?"),
     "mirror": ("reproduce 2 --scale smoke --mirror nowhere", "--mirror {folder}/nowhere: no such folder"),

@@ -23,8 +23,14 @@ class BenchmarkRows(Strict):
     dataset: str
     rows: Rows | None = None
     protocol: Literal["paper", "default"]
-    prompts: Literal["kit", "opencompass"]
+    prompts: Literal["kit", "opencompass", "paper", "followbench"]
     max_tokens: Tokens
+    judge: Name | None = None
+    """The paper's model that judges the answers, or the name of a model; the cast says who plays it."""
+    judge_by: Literal["text", "labels"] = "text"
+    """``text``: the judge writes a reply, which is read; ``labels``: the label that it finds likeliest is taken."""
+    judge_max_tokens: Tokens = 2048
+    """A judge's reply is cut after so many tokens; one that is asked for labels writes none."""
 
 
 class EngineSpec(Strict):

@@ -17,8 +17,9 @@ from kit.errors import RequestError, one_line, shown
 from kit.models.adapters import adapter_rank, adapter_settings, brings_tokenizer, is_adapter
 from kit.models.folder import check_chat_template
 from kit.plan import Plan
+from kit.plan.given import GivenArtifacts
 from kit.plan.options import UNUSED_SFT, chat_format, point_of_options
-from kit.plan.planner import GivenArtifacts, Planner
+from kit.plan.planner import Planner
 from kit.plan.planning import largest_scale, locks, this_machine
 from kit.plan.sources import adapter_source, check_file_name, data_source, folder_source
 from kit.scenarios import data_of
@@ -73,7 +74,8 @@ class Workbench:
         for checked in (path, resolved):
             check_file_name(checked)
         params, source = data_source(Dataset(format=format, file=str(resolved), licence="the user's own"), None)
-        params["name"] = stored_as or path.name
+        if "name" in params:  # of several files each has its own
+            params["name"] = stored_as or path.name
         return self.planner.job("fetch", path.name, params, {}, resources={"source": source}, rows=rows or 0)
 
     def seeds(self, path: Path, rows: int | None, count: int | None, *, format: str = "alpaca", name: str = "") -> str:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from kit.errors import RequestError
 from kit.sandbox import Function, Reply, Returned, client, packages, parsing, pipes, plain, wire
 from kit.sandbox.client import Server, ServerDiedError
 from kit.sandbox.outcome import NO_MEMORY
@@ -62,13 +63,16 @@ def call_all(
         functions: those to call.
         known: packages that a function can import, beside the standard library.
         spread: calls functions in the sandbox's processes.
+
+    Raises:
+        RequestError: an input is nothing that JSON can hold.
     """
     keys: list[Any] = []
     first: dict[Any, Function] = {}
     told: dict[Any, Returned] = {}
     for function in functions:
         shape, error = look(function.code, known)
-        key = (shape, function.name, json.dumps(function.inputs), function.cpu_s)
+        key = (shape, function.name, "\n".join(_texts_of(function)), function.cpu_s)
         keys.append(key)
         if error and key not in told:
             told[key] = _without(function, error)
@@ -76,6 +80,21 @@ def call_all(
             first.setdefault(key, function)
     told |= dict(zip(first, spread([*first.values()]), strict=True))
     return [replace(told[key], id=function.id) for key, function in zip(keys, functions, strict=True)]
+
+
+def _texts_of(function: Function) -> list[str]:
+    """Return the inputs of a function as texts of JSON.
+
+    Raises:
+        RequestError: one of them is nothing that JSON can hold.
+    """
+    try:
+        return [json.dumps(each) for each in function.inputs]
+    except (TypeError, ValueError, RecursionError) as error:
+        raise RequestError(
+            f"sandbox: function {function.id}: inputs: {error}; wanted what JSON can hold, since no other value can be "
+            "handed to a model's code"
+        ) from error
 
 
 def look(code: str, known: Collection[str]) -> tuple[str, str]:
@@ -112,7 +131,7 @@ def returned_of(function: Function, server: Server) -> Returned:
 
 def _called(function: Function, server: Server) -> Returned:
     """Call one function; one that meets a limit in a call goes on behind it, in a new process."""
-    inputs = [json.dumps(each) for each in function.inputs]
+    inputs = _texts_of(function)
     order = sorted(range(len(inputs)), key=lambda number: hashlib.sha256(inputs[number].encode()).digest())
     todo = order + order[::-1]
     answers: list[list[str]] = [[] for _ in inputs]

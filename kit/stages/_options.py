@@ -13,9 +13,12 @@ def step_options(point: Point, planner: Planning, step: Step) -> dict[str, Any]:
     """Return the value of each option that a step takes.
 
     Raises:
-        RequestError: the experiment or the scale sets an option that no step of the scenario takes.
+        RequestError: the experiment or the scale sets an option that no step of the scenario takes, or the scale has
+            options for a scenario that is not there.
     """
     setting = point.setting
+    for name in planner.scale.scenarios:
+        options_of(name)  # which finds that there is none of this name
     given = setting.options.given() if setting.options else {}
     at_scale = scale_options(point, planner).given()
     at_scale.pop("evolve_max_tokens", None)

@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 
 from kit.catalogue import Catalogue, manifests_folder
-from kit.catalogue.experiments import Experiment
+from kit.catalogue.experiments import Experiment, ExperimentsFile
 from kit.catalogue.manifest import ColumnGroup, View
+from kit.catalogue.scales import Scale
 from kit.errors import RequestError
 from kit.plan import Plan
 from kit.plan.planner import make_plan
 from kit.plan.planning import locks
+from kit.reading.documents import parse
 from kit.run.execute import execute
 from kit.run.launch import Options
 from kit.scenarios import autoif
@@ -22,14 +24,21 @@ from kit.store import Job, Store, sha256_file
 
 STEPS = list(autoif.STEPS)
 BASE = "llama-3.2-3b"
+EVOLVERS: list[str | float] = ["llama-3.1-8b-instruct", "llama-3.1-70b-instruct"]
 
 
-def planned(options: dict[str, Any] | None = None, at_scale: dict[str, Any] | None = None, **changes: Any) -> Plan:
+def planned(
+    options: dict[str, Any] | None = None,
+    at_scale: dict[str, Any] | None = None,
+    rows: dict[str, list[str | float]] | None = None,
+    **changes: Any,
+) -> Plan:
     """Return the plan of both evolvers at the smoke scale with the fake engine.
 
     Args:
         options: options of the experiment in the place of its own.
         at_scale: options of the scale in the place of its own.
+        rows: rows of the table; both evolvers by default.
         changes: other fields of the experiment.
     """
     catalogue = Catalogue(manifests_folder())
@@ -40,7 +49,7 @@ def planned(options: dict[str, Any] | None = None, at_scale: dict[str, Any] | No
         document["options"] = options
     catalogue.__dict__["experiments"] = {"autoif": Experiment.model_validate(document)}
     own = {} if at_scale is None else {"scenarios": {"autoif": scale.scenarios["autoif"].model_validate(at_scale)}}
-    rows: dict[str, list[str | float]] = {"evolver": ["llama-3.1-8b-instruct", "llama-3.1-70b-instruct"]}
+    rows = rows or {"evolver": EVOLVERS}
     view = View(experiment="autoif", rows=rows, at={"base": BASE}, columns=[ColumnGroup(measures=["gsm8k"])])
     return make_plan(catalogue, {"t": view}, scale.model_copy(update={"engine": engine, **own}), "smoke", locks())
 
@@ -111,6 +120,61 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         "experiment 'autoif': options: evol_instruct takes no option 'samples'; it takes none",
     ),
 }
+
+
+def test_a_scale_has_options_of_scenarios_that_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = Catalogue.scale
+
+    def misspelt(catalogue: Catalogue, name: str) -> Scale:
+        scale = read(catalogue, name)
+        return scale.model_copy(update={"scenarios": {**scale.scenarios, "autof": scale.scenarios["autoif"]}})
+
+    monkeypatch.setattr(Catalogue, "scale", misspelt)
+    with pytest.raises(RequestError) as caught:
+        planned()
+    assert str(caught.value) == "no scenario named 'autof'; did you mean 'autoif'?"
+
+
+def test_an_option_can_be_an_axis() -> None:
+    # a table of thresholds: what the evolver writes is written once
+    options = {"threshold": [0.5, 0.8], "samples": 2}
+    rows: dict[str, list[str | float]] = {"evolver": EVOLVERS, "threshold": [0.5, 0.8]}
+    plan = planned(options, {}, rows=rows)
+    assert [len(jobs_of(plan, step)) for step in STEPS] == [2, 2, 4, 4, 4]
+    for job in jobs_of(plan, "draw"):
+        sides = [plan.jobs[key].params["options"]["threshold"] for key in job.inputs.values()]
+        assert sides in ([0.5, 0.5], [0.8, 0.8])
+
+
+BAD: dict[str, tuple[str, str]] = {
+    "an unknown option": ("sample = 3", "experiment[0].options.sample: no such key; did you mean 'samples'?"),
+    "no text at all": ("times = 0", "experiment[0].options.times: input should be greater than 0, found 0"),
+    "more than all": (
+        "threshold = 1.5",
+        "experiment[0].options.threshold: input should be less than or equal to 1, found 1.5",
+    ),
+    "a part of a sample": (
+        "samples = 2.5",
+        "experiment[0].options.samples: input should be a valid integer, found 2.5",
+    ),
+    "another rule": (
+        'equal_size = "rows"',
+        "experiment[0].options.equal_size: input should be 'constraints' or 'records', found 'rows'",
+    ),
+    "twice the same": ("queries = [4, 4]", "experiment[0]: queries: 4 stands twice"),
+}
+
+
+@pytest.mark.parametrize(("line", "message"), BAD.values(), ids=list(BAD))
+def test_options_that_no_experiment_can_have(line: str, message: str) -> None:
+    text = (manifests_folder() / "experiments" / "autoif.toml").read_text(encoding="utf-8")
+    name = line.partition(" ")[0]
+    changed = "".join(
+        f"{line}\n" if each.partition(" ")[0] in (name, f"{name}s") else each for each in text.splitlines(keepends=True)
+    )
+    with pytest.raises(RequestError) as caught:
+        parse(ExperimentsFile, changed, "my.toml")
+    assert str(caught.value) == f"my.toml: {message}"
 
 
 @pytest.mark.parametrize(("changes", "message"), REFUSED.values(), ids=list(REFUSED))
