@@ -15,6 +15,7 @@ import json
 import random
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -165,14 +166,19 @@ def compare(model: Path, engines: Sequence[str], rows: int, max_tokens: int) -> 
     for side in sides_here(engines):
         command = [sys.executable, __file__, "--model", str(model), "--side", side]
         command += ["--rows", str(rows), "--max-tokens", str(max_tokens)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            sys.exit(f"{side}: the run failed\n{done.stderr}")
-        for line in done.stdout.splitlines():
-            if line.startswith("["):
-                scenario, sampling, counts, count = json.loads(line)
-                report(side, scenario, sampling, counts, count)
-                broken |= side.endswith("batch-invariant") and any(counts.values())
+        with (
+            tempfile.TemporaryFile("w+") as errors,
+            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as process,
+        ):
+            assert process.stdout is not None
+            for line in process.stdout:  # each is shown as it comes: a CPU takes minutes for one
+                if line.startswith("["):
+                    scenario, sampling, counts, count = json.loads(line)
+                    report(side, scenario, sampling, counts, count)
+                    broken |= side.endswith("batch-invariant") and any(counts.values())
+            if process.wait():
+                errors.seek(0)
+                sys.exit(f"{side}: the run failed\n{errors.read()}")
     sys.exit(broken)
 
 
