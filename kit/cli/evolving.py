@@ -44,7 +44,7 @@ def evolve_files(given: Given, setting: Mapping[str, Any], rounds: int, scale: s
         RequestError: files or models can't be used; told before a model is loaded.
     """
     from kit.cli.files import run_bench
-    from kit.files.queries import format_of
+    from kit.files.queries import LINES, format_of
     from kit.files.seeds import read_instructions, write_alpaca
     from kit.plan.adhoc import Workbench
     from kit.records import Instruction, read_rows
@@ -52,7 +52,8 @@ def evolve_files(given: Given, setting: Mapping[str, Any], rounds: int, scale: s
 
     check_round(setting["scenario"], rounds, "--rounds")
     check_sides(given)
-    format = format_of(given.seeds)
+    # The first turn of a chat is a query, and not all that there is to evolve; the reader of Alpaca files refuses it.
+    format = LINES if format_of(given.seeds) == LINES else "alpaca"
     count = len(read_instructions(given.seeds, format, given.seeds.stem, given.rows))
     bench = Workbench(scale)
     plan_queries(bench, given.queries, setting)
@@ -110,7 +111,7 @@ def plan_queries(bench: "Workbench", queries: Path | None, setting: Mapping[str,
         if name:
             raise RequestError(
                 f"--queries: missing, and {scenario} joins what it writes with them; name a file of questions: a text "
-                "on each line, ShareGPT's JSON or Alpaca's"
+                "on each line (.txt), ShareGPT's JSON or Alpaca's"
             )
         return
     if not name:

@@ -40,7 +40,7 @@ BENCHMARK_PACKS = ("kit", "opencompass")
 
 @app.command()
 def evolve(
-    seeds: Annotated[Path, path_option("--seeds", "Alpaca JSON or JSONL, ShareGPT's JSON, or a text on each line")],
+    seeds: Annotated[Path, path_option("--seeds", "Alpaca JSON or JSONL, or a text on each line (.txt)")],
     evolver: Annotated[list[str], model_option("--evolver")],
     out: Annotated[list[Path], path_option("--out", "Alpaca JSON to write, one for each --evolver")],
     scenario: Annotated[

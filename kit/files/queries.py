@@ -81,14 +81,14 @@ def _turn(turn: Any, where: str) -> tuple[str, str]:
 
 
 def format_of(path: Path) -> str:
-    """Return the format of a file of instructions or queries, told by its content: a text file's is ``lines``.
+    """Return the format of a file of instructions or queries: its name tells texts on lines, its content the others.
 
     Raises:
         RequestError: it can't be read.
     """
-    text = read_text(path).lstrip("\ufeff \t\r\n")[:MOST_PEEKED]
-    if not text.startswith(("{", "[{")) and text[:1] + text[1:MOST_PEEKED].lstrip()[:1] != "[{":
+    if path.name.removesuffix(".gz").endswith(".txt"):
         return LINES
+    text = read_text(path)[:MOST_PEEKED]
     places = {name: text.find(f'"{name}"') for name in (*CHAT_FIELDS, "instruction")}
     known = {name: place for name, place in places.items() if place >= 0}
     return FIRST_TURNS if known and min(known, key=known.__getitem__) in CHAT_FIELDS else "alpaca"

@@ -94,11 +94,26 @@ def test_seeds_in_a_file_called_queries_are_no_queries(files: Path, kit: Kit, mo
     assert (first.params["seeds"], first.params["format"]) == ("queries.txt", "lines")
 
 
+def test_responses_are_asked_for_as_the_scenario_does(files: Path, kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[Any] = []
+
+    def stop(bench: Workbench, keys: list[str], *_: object) -> list[Any]:
+        found.extend(bench.plan.jobs[key] for key in keys)
+        raise RequestError("enough")
+
+    monkeypatch.setattr("kit.cli.files.run_bench", stop)
+    words = f"respond --instructions seeds.json --responder {ONE} --out pairs.json --scale smoke"
+    assert refused(kit, f"{words} --scenario autoif") == "enough"
+    assert refused(kit, words) == "enough"
+    assert refused(kit, f"{words} --scenario autoiff") == "no scenario named 'autoiff'; did you mean 'autoif'?"
+    assert [job.params.get("template") for job in found] == ["autoif.respond", None]
+
+
 REFUSED: dict[str, tuple[str, str]] = {
     "no queries": (
         START,
-        "--queries: missing, and autoif joins what it writes with them; name a file of questions: a text on each line, "
-        "ShareGPT's JSON or Alpaca's",
+        "--queries: missing, and autoif joins what it writes with them; name a file of questions: a text on each line "
+        "(.txt), ShareGPT's JSON or Alpaca's",
     ),
     "queries for nothing": (
         f"evolve --seeds rules.txt --queries chats.json --evolver {ONE} --out one.json",
@@ -129,6 +144,11 @@ REFUSED: dict[str, tuple[str, str]] = {
     "an option of nobody's": (
         f"evolve --seeds rules.txt --evolver {ONE} --out one.json --set samples=3",
         "--set samples=3: evol_instruct takes no option 'samples'; it takes none",
+    ),
+    "chats as seeds": (
+        f"evolve --seeds chats.json --evolver {ONE} --out one.json",
+        "chats.json[0]: no 'instruction'; found conversations, id, wanted instruction, input, output; 'conversations' "
+        "holds a chat, which is not read",
     ),
     "two rounds": (
         f"{START} --queries chats.json --rounds 2",
@@ -181,7 +201,7 @@ FORMATS: dict[str, tuple[str, str, list[str]]] = {
 
 @pytest.mark.parametrize(("text", "format", "texts"), FORMATS.values(), ids=list(FORMATS))
 def test_files_are_told_apart_by_content(text: str, format: str, texts: list[str], tmp_path: Path) -> None:
-    (path := tmp_path / "f").write_text(text, encoding="utf-8", newline="")
+    (path := tmp_path / ("f.txt" if format == "lines" else "f")).write_text(text, encoding="utf-8", newline="")
     assert format_of(path) == format
     assert [row.instruction for row in read_instructions(path, format, "q")] == texts
 

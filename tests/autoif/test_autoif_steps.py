@@ -10,9 +10,11 @@ import pytest
 from kit import prompts
 from kit.engines import Request
 from kit.errors import RequestError
+from kit.prompts import fingerprint, pins
 from kit.records import Completion, Instruction
 from kit.scenarios import Made, Work, autoif
 from kit.scenarios._autoif_rows import WithFunctions, WithSamples
+from kit.stages import respond
 
 PACK = prompts.load("kit")
 SEEDS = [Instruction(id=f"constraints/{n}", instruction=text) for n, text in enumerate(("Use no digits", "Say 'yes'"))]
@@ -211,3 +213,23 @@ def test_each_steps_rows_are_what_the_next_one_reads() -> None:
     assert made == [Instruction, WithSamples, WithFunctions, WithFunctions, Instruction]
     for (_, before), (name, _) in pairwise(autoif.STEPS.items()):
         assert (before.makes is WithFunctions) == (name in ("draw", "join"))
+
+
+def test_a_response_is_asked_for_with_constraint_and_query_in_one_turn() -> None:
+    row = Instruction(id="a", instruction="Use no {query}s", input="What is {constraint}?", history=(("b", "c"),))
+    *before, turn = respond.chat_of(row, PACK, autoif.RESPONSE_PROMPT)
+    (template,) = PACK.chat("autoif.respond")
+    assert [one.content for one in before] == ["b", "c"]
+    assert turn.role == "user"
+    assert turn.content.count("Use no {query}s") == turn.content.count("What is {constraint}?") == 1
+    assert "strictly" in template.content
+    assert turn.content != respond.chat_of(row, PACK)[-1].content
+
+
+@pytest.mark.parametrize("id", [autoif.WRITE_CONSTRAINTS, autoif.WRITE_CHECKS, autoif.RESPONSE_PROMPT])
+def test_both_packs_have_the_prompts(id: str) -> None:
+    own = {"kit": fingerprint("kit", [id]), "paper": fingerprint("paper", [id])}
+    assert own["kit"] != own["paper"]
+    (pin,) = [pin for pin in pins.read("paper").prompts if pin.id == id]
+    text = PACK.chat(id)[0].content
+    assert all(f"{{{name}}}" in text for name in pin.placeholders)
