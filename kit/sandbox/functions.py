@@ -9,6 +9,7 @@ import ast
 import hashlib
 import json
 import math
+import os
 import secrets
 import select
 import signal
@@ -26,13 +27,15 @@ from kit.sandbox.watch import Watch
 
 TOTAL_FACTOR = 4
 """A function may take this many times the CPU seconds of one call, for loading and for all of its calls."""
-QUIET_S = 0.02
-"""Seconds for which the kit waits for a function's end alone: most end sooner, and are read in one go."""
 MOST_BYTES = 4 << 20
 """Bytes that a function may write in all."""
 CPU_LIMIT, WALL_LIMIT, DIED, FORGED = "cpu limit", "wall limit", "died", "forged reply"
 TOO_LONG = f"longer than {MOST_BYTES >> 20} MiB"
 DIFFERS = "answers differ"
+
+
+KNOWN = {"true": Reply(value=True), "false": Reply(value=False), "null": Reply(value=None)}
+"""Replies of the texts that nearly all check functions give."""
 
 
 class WantsPackageError(Exception):
@@ -165,6 +168,8 @@ def _called(function: Function, server: Server) -> Returned:
 
 def _reply(text: str) -> Reply:
     """Return the reply of a text: a value, or an error."""
+    if text in KNOWN:
+        return KNOWN[text]
     if text.startswith('{"error": '):
         return Reply(error=_error_in(text))
     try:
@@ -249,38 +254,38 @@ class Talk:
         """Write the job, stop the process at a limit, and read what it writes; returns the server's report."""
         server, self.unsent = self.server, unsent
         watch: Watch | None = None
-        listening, look_at = False, math.inf
+        look_at = 0.0
         while True:
             left_s = max(0.0, look_at - time.monotonic()) if watch and not self.stopped else None
-            reading = [server.results, server.verdicts] if listening else [server.results]
+            reading = [server.results, server.verdicts] if watch else [server.results]
             ready = select.select(reading, [server.codes] if self.unsent else [], [], left_s)
             if ready[1]:
                 self.unsent = pipes.written(server.codes, self.unsent)
-            if listening:
-                self._read()
-            if server.results in ready[0] and watch:
-                report: dict[str, Any] = wire.receive(server.results)
-                self._read()
-                return report
             if server.results in ready[0]:
-                watch = self._watch()
-                look_at = time.monotonic() + QUIET_S
-            elif watch and not self.stopped and (time.monotonic() >= look_at or len(self.written) > MOST_BYTES):
-                listening = True
-                self._read()
+                message: dict[str, Any] = wire.receive(server.results)
+                if "watch" not in message:
+                    self._read()
+                    return message
+                watch = self._watch(message["watch"])
+            if not watch:
+                continue
+            self._read()
+            too_long = len(self.written) > MOST_BYTES
+            if not self.stopped and (too_long or time.monotonic() >= look_at):
                 watch.cpu_s = min(self.left_s, self.call_s + self._last_cpu_s())
-                self.stopped = TOO_LONG if len(self.written) > MOST_BYTES else watch.exceeded()
+                self.stopped = TOO_LONG if too_long else watch.exceeded()
                 look_at = time.monotonic() + watch.wait_s
                 if self.stopped:
                     wire.send(server.jobs, {"stop": self.stopped})
 
-    def _watch(self) -> Watch:
-        pids = wire.receive(self.server.results)
+    def _watch(self, pid: int) -> Watch:
         sleep_s = client.SLEEP_FACTOR * self.call_s
-        return Watch(server=self.server.process.pid, cpu_s=self.call_s, sleep_s=sleep_s, **pids)
+        return Watch(server=self.server.process.pid, candidate=pid, cpu_s=self.call_s, sleep_s=sleep_s)
 
     def _read(self) -> None:
-        self.written += pipes.all_of(self.server.verdicts)
+        """Read what is in the pipe now, once: who writes without end must not be read without end."""
+        if size := pipes.size_of(self.server.verdicts):
+            self.written += os.read(self.server.verdicts, size)
         del self.written[MOST_BYTES + 1 :]
 
     def _last_cpu_s(self) -> float:
