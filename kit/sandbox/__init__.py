@@ -103,8 +103,8 @@ class Returned:
     """One an input, in order. A value is of exact built-in types (None, bool, int, float, str, list, dict, tuple,
     bytes), or a :class:`kit.sandbox.plain.Opaque`, which equals nothing."""
     error: str = ""
-    """Why the source could not be loaded (``failed: SyntaxError``), or all of the function counts for nothing (``forged
-    reply``); then each reply has it too."""
+    """Reason for which the source could not be loaded (``failed: SyntaxError``), or all of the function counts for
+    nothing (``forged reply``); then each reply has it too. Empty otherwise."""
     cpu_s: float = 0.0
     """CPU seconds that it took."""
 

@@ -44,14 +44,14 @@ class WantsPackageError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
-    """What one process of a function wrote, and why it wrote no more."""
+    """Output of one process of a function, and why there is no more of it."""
 
     error: str = ""
-    """Why the function has no answers at all; empty if its source was loaded."""
+    """Reason for which the function has no answers at all; empty if its source was loaded."""
     answers: Sequence[str] = ()
     """Texts of the calls that were made, in order: a value, or ``{"error": ...}``."""
     reason: str = ""
-    """Why the next call has no answer; empty where all have one, or where the next is to be made again."""
+    """Reason for which the next call has no answer; empty where all have one, or it is to be made again."""
     cpu_s: float = 0.0
 
 
