@@ -8,8 +8,8 @@ interpreter counts as a pass.
     kit (pool) ── code ──> server ──fork──> candidate
          └────── tests ───────└───fork──> tester ── verdict ──> server ──> kit
 
-A check function of AutoIF needs no tester (:class:`Function`): it is told its inputs, never what is expected, and the kit
-compares the plain values that come back.
+A check function of AutoIF needs no tester (:class:`Function`): it is told its inputs, never what is expected, and the
+kit compares the plain values that come back.
 
 What crosses behaves as it was written: sets iterate in their order, an object that is passed twice is one object. What
 a completion can still tell from inside the official grader and not here: its changes to the arguments it was given do

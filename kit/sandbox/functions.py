@@ -15,7 +15,7 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -32,8 +32,6 @@ MOST_BYTES = 4 << 20
 CPU_LIMIT, WALL_LIMIT, DIED, FORGED = "cpu limit", "wall limit", "died", "forged reply"
 TOO_LONG = f"longer than {MOST_BYTES >> 20} MiB"
 DIFFERS = "answers differ"
-
-
 KNOWN = {"true": Reply(value=True), "false": Reply(value=False), "null": Reply(value=None)}
 """Replies of the texts that nearly all check functions give."""
 
@@ -70,13 +68,13 @@ def call_all(
     Raises:
         RequestError: an input is nothing that JSON can hold.
     """
-    keys: list[Any] = []
-    first: dict[Any, Function] = {}
-    told: dict[Any, Returned] = {}
+    keys: list[bytes] = []
+    first: dict[bytes, Function] = {}
+    told: dict[bytes, Returned] = {}
     for function in functions:
         shape, error = look(function.code, known)
-        key = (shape, function.name, "\n".join(_texts_of(function)), function.cpu_s)
-        keys.append(key)
+        parts = json.dumps((shape, function.name, _texts_of(function), function.cpu_s))
+        keys.append(key := hashlib.sha256(parts.encode()).digest())
         if error and key not in told:
             told[key] = _without(function, error)
         elif not error:
@@ -101,7 +99,7 @@ def _texts_of(function: Function) -> list[str]:
 
 
 def look(code: str, known: Collection[str]) -> tuple[str, str]:
-    """Look at a source without running it.
+    """Look at a source without running it; nothing that a model can write makes this fail.
 
     Returns:
         What is the same for sources that do the same, whatever their comments and blanks; and why it can't be loaded,
@@ -118,7 +116,10 @@ def look(code: str, known: Collection[str]) -> tuple[str, str]:
             names = [node.module or ""]
         if not {name.partition(".")[0] for name in names} <= {*sys.stdlib_module_names, *known}:
             return code, "failed: ModuleNotFoundError"
-    return ast.dump(ast.Module(parsed.nodes, [])), ""
+    try:
+        return ast.dump(ast.Module(parsed.nodes, [])), ""
+    except (RecursionError, ValueError):  # nested too deep, or a number too long to be printed
+        return code, ""
 
 
 def returned_of(function: Function, server: Server) -> Returned:
@@ -154,16 +155,21 @@ def _called(function: Function, server: Server) -> Returned:
             failed |= dict.fromkeys(todo, said.reason or CPU_LIMIT)
         todo = [number for number in todo if number not in failed]
         if not todo:
-            differ = any(len({*texts}) > 1 for texts in answers)
-            replies = [
-                Reply(error=DIFFERS)
-                if differ
-                else Reply(error=failed[number])
-                if number in failed
-                else _reply(texts[0])
-                for number, texts in enumerate(answers)
-            ]
-            return Returned(id=function.id, replies=tuple(replies), cpu_s=round(spent_s, 3))
+            return Returned(id=function.id, replies=_replies(answers, failed), cpu_s=round(spent_s, 3))
+
+
+def _replies(answers: Sequence[Sequence[str]], failed: Mapping[int, str]) -> tuple[Reply, ...]:
+    """Return the replies of a function, one an input.
+
+    Args:
+        answers: texts of both calls, one pair an input; fewer where a call has none.
+        failed: place of an input -> why a call has none.
+    """
+    if any(len({*texts}) > 1 for texts in answers):
+        return (Reply(error=DIFFERS),) * len(answers)
+    return tuple(
+        Reply(error=failed[number]) if number in failed else _reply(texts[0]) for number, texts in enumerate(answers)
+    )
 
 
 def _reply(text: str) -> Reply:
@@ -232,7 +238,7 @@ def _said(server: Server, function: Function, inputs: Sequence[str], todo: Seque
 
 
 class Talk:
-    """What comes from one process of a function, and when it is stopped.
+    """Conversation with one process of a function, which is stopped at a limit.
 
     Args:
         server: the fork server that runs it.
@@ -264,7 +270,7 @@ class Talk:
             if server.results in ready[0]:
                 message: dict[str, Any] = wire.receive(server.results)
                 if "watch" not in message:
-                    self._read()
+                    self.written += pipes.all_of(server.verdicts)  # of a process that is gone: it has an end
                     return message
                 watch = self._watch(message["watch"])
             if not watch:
@@ -303,7 +309,8 @@ class Talk:
         Raises:
             WantsPackageError: the function needs a server with packages.
         """
-        if end["exit"] == wire.EXIT_WANTS_PACKAGE:
+        plan = self.server.plan
+        if end["exit"] == wire.EXIT_WANTS_PACKAGE and plan["packages"] and not plan["preload_packages"]:
             raise WantsPackageError
         lines = lines_of(bytes(self.written), self.token)
         cpu_s = float(end["cpu_s"])

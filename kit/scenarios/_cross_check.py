@@ -77,7 +77,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """What one text holds: a function, cleaned up, and its cases; or why it holds none."""
+    """Content of one text: a function, cleaned up, and its cases; or why it holds none."""
 
     function: str = ""
     cases: Sequence[Case] = ()
@@ -169,7 +169,7 @@ def parse(text: object, at: tuple[int, int] = (0, 0)) -> Sample:
 
 
 class Pool:
-    """What the texts of one constraint hold together, equal functions and equal cases once.
+    """Content of the texts of one constraint together, equal functions and equal cases once.
 
     Args:
         samples: what each text holds.
