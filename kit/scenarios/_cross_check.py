@@ -82,7 +82,7 @@ class Sample:
     function: str = ""
     cases: Sequence[Case] = ()
     reason: str = ""
-    """Why the text is of no use; empty if it is."""
+    """Reason for which the text is of no use; empty if it is of use."""
     left_out: int = 0
     """Number of cases without an input or an output."""
 
@@ -98,7 +98,7 @@ class Checked:
     scores: Mapping[str, float] = field(default_factory=dict)
     """Source of each function that loads -> share of the kept cases that it gets right."""
     reason: str = ""
-    """Why the constraint is dropped; empty if it is kept."""
+    """Reason for which the constraint is dropped; empty if it is kept."""
     left_out: Mapping[str, int] = field(default_factory=dict)
     """Reason -> how many texts, functions and cases were left out for it."""
 
