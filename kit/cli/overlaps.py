@@ -95,7 +95,7 @@ class Compared:
         for match in self.matches[:MOST_SHOWN]:
             item = self.items[match.item]
             yield (
-                f"{self.origin.records[match.row][0]} has {match.shared} of {match.grams} of "
+                f"{self.origin.records[match.row][0]} has {match.shared} of the {match.grams} 8-grams of "
                 f"{one_line(item.test)} {one_line(item.id, 100)}"
             )
             yield f"  row:  {one_line(self.row_text(match.row), LONGEST_TEXT)}"

@@ -21,8 +21,8 @@ Numbers: TypeAlias = "numpy.ndarray[Any, Any]"
 Gram: TypeAlias = tuple[bytes, ...]
 FACTOR = 0x9E3779B97F4A7C15
 """The odd number to whose powers the words of a gram are multiplied."""
-FILTER_BITS = 24
-"""log2 of the number of entries of the table that tells most grams to be in no item."""
+SPARSE_BITS = 4
+"""log2 of the entries that the table has for each gram, which tells most grams to be in no item; 2**24 at most."""
 TOGETHER = 2_000
 """Rows that are looked up at once: some 5 MB of numbers each."""
 
@@ -66,9 +66,12 @@ class Index:
             self.known, starts = np.unique(pairs[:, 0], return_index=True)
             self.starts = np.append(starts, len(pairs))
             self.sizes = np.bincount(self.owners, minlength=len(texts))
-        self.filter = np.zeros(1 << FILTER_BITS, np.bool_)
+        bits = min(len(self.known).bit_length() + SPARSE_BITS, 24)
+        self.shift = np.uint64(64 - bits)
+        """Number of the lowest bits of a gram's number that :attr:`filter` does not look at."""
+        self.filter = np.zeros(1 << bits, np.bool_)
         """Whether an item's gram has a number with these highest bits."""
-        self.filter[self.known >> np.uint64(64 - FILTER_BITS)] = True
+        self.filter[self.known >> self.shift] = True
 
     def find(self, rows: Sequence[Sequence[str]]) -> list[Match]:
         """Return the rows that repeat an item, with the item, in the order of rows and items.
@@ -101,7 +104,7 @@ class Index:
                 if 0 < len(text) < GRAM:
                     yield from ((row, item) for item in self.short.get(tuple(text), ()))
         numbers, owners = self._grams(rows)
-        likely = np.flatnonzero(self.filter[numbers >> np.uint64(64 - FILTER_BITS)])
+        likely = np.flatnonzero(self.filter[numbers >> self.shift])
         if not len(likely) or not len(self.known):
             return
         places = np.minimum(np.searchsorted(self.known, numbers[likely]), len(self.known) - 1)
