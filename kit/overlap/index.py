@@ -38,7 +38,7 @@ def _number(word: bytes) -> int:
 
 
 class Index:
-    """Test items by their grams."""
+    """Test items by their grams, in which rows are looked up."""
 
     def __init__(self, texts: Sequence[str]) -> None:
         """Index the texts of test items; an item without a word is never found."""

@@ -87,7 +87,7 @@ def test_more_than_half_of_an_item(item: str, row: Sequence[str], wanted: tuple[
 
 
 def plain(items: Sequence[str], rows: Sequence[Sequence[str]]) -> list[Match]:
-    """What the index finds, word by word."""
+    """The matches that an index has to find, word by word."""
     found = []
     for row, texts in enumerate(rows):
         said = [words(one) for one in texts]
