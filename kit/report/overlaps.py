@@ -5,13 +5,14 @@ more than half of a test item. A count is kept in the store's folder ``overlaps`
 on.
 """
 
+import functools
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from kit import registry
 from kit.catalogue.axes import Coordinates
@@ -25,6 +26,11 @@ from kit.report import Grid, Overlap
 from kit.stages import only_file
 from kit.store import Job, Store
 
+if TYPE_CHECKING:
+    from kit.overlap.index import Index
+
+_Items: TypeAlias = "tuple[Index, list[str]]"
+"""Test items, and the benchmark of each."""
 FOLDER = "overlaps"
 """Folder of the store that keeps counts."""
 MAX_BYTES = 10_000
@@ -56,6 +62,7 @@ def _overlaps(grid: Grid, plan: Plan, store: Store) -> Iterator[Overlap]:
     asked = [test for test in tests if store.has(test.key)]
     if len(asked) < len(tests):  # a share of some of the tests would be another number tomorrow
         return
+    index = functools.cache(lambda: _index(store, asked))
     seen = set()
     for at, job in cells:
         sft = _tuning(job, plan)
@@ -63,7 +70,7 @@ def _overlaps(grid: Grid, plan: Plan, store: Store) -> Iterator[Overlap]:
             continue
         seen.add(name)
         with suppress(KitError):  # a set that was damaged is told by `kit verify`
-            yield _kept(store, sft, asked, _of_set(at))
+            yield _kept(store, sft, asked, _of_set(at), index)
 
 
 def _of_set(at: Coordinates) -> Coordinates:
@@ -83,8 +90,8 @@ def _identity(sft: Job) -> tuple[Any, ...]:
     return (sft.inputs["pairs"], *(sft.params.get(name) for name in ("format", "seeds", "rows")))
 
 
-def _kept(store: Store, sft: Job, tests: Sequence[_Test], at: Coordinates) -> Overlap:
-    """Return a training set's overlap, from the store where it has been counted before."""
+def _kept(store: Store, sft: Job, tests: Sequence[_Test], at: Coordinates, index: Callable[[], _Items]) -> Overlap:
+    """Return a training set's overlap, from the store where it has been counted before; ``index`` is made if not."""
     asked = sorted(((test.benchmark, test.key, test.rows) for test in tests), key=str)
     name = hashlib.sha256(json.dumps([VERSION, _identity(sft), asked]).encode()).hexdigest() + ".json"
     with (
@@ -95,7 +102,7 @@ def _kept(store: Store, sft: Job, tests: Sequence[_Test], at: Coordinates) -> Ov
         overlap = Overlap(at=at, key=sft.inputs["pairs"], rows=found["rows"], by=found["by"], any=found["any"])
         if overlap.is_sound([test.benchmark for test in tests]):
             return overlap
-    overlap = _count(store, sft, tests, at)
+    overlap = _count(store, sft, at, *index())
     text = json.dumps({"rows": overlap.rows, "any": overlap.any, "by": overlap.by}, sort_keys=True) + "\n"
     with suppress(OSError, KitError):  # a store that may only be read
         with suppress(FileExistsError):
@@ -105,26 +112,43 @@ def _kept(store: Store, sft: Job, tests: Sequence[_Test], at: Coordinates) -> Ov
     return overlap
 
 
-def _count(store: Store, sft: Job, tests: Sequence[_Test], at: Coordinates) -> Overlap:
-    """Count the rows of a training set that repeat test items.
+def _index(store: Store, tests: Sequence[_Test]) -> _Items:
+    """Return the items of a table's benchmarks, with the benchmark of each.
 
     Raises:
-        KitError: a file of the store can't be read as what it is.
+        KitError: a benchmark's file can't be read as what it is, or numpy is not installed.
     """
     from kit.overlap.index import Index
     from kit.overlap.items import items_of
-    from kit.overlap.words import texts_of
 
     if find_spec("numpy") is None:
-        raise KitError("numpy is not installed")
+        raise KitError("numpy is not installed, with which rows are compared")
     items = []
     for test in tests:
         problems = registry.load("benchmarks", test.benchmark).read(only_file(store.get(test.key).folder))
         items += items_of(test.benchmark, problems[: test.rows])
+    return Index([item.text for item in items]), [item.test for item in items]
+
+
+def _count(store: Store, sft: Job, at: Coordinates, index: "Index", benchmarks: Sequence[str]) -> Overlap:
+    """Count the rows of a training set that repeat test items.
+
+    Args:
+        store: where the set is.
+        sft: the job that trains on it.
+        at: its coordinates.
+        index: the test items.
+        benchmarks: the benchmark of each item.
+
+    Raises:
+        KitError: the set can't be read as what it is.
+    """
+    from kit.overlap.words import texts_of
+
     rows = _pairs(store, sft)
-    matches = Index([item.text for item in items]).find([texts_of(row.to_json()) for row in rows])
-    by = {test.benchmark: len({m.row for m in matches if items[m.item].test == test.benchmark}) for test in tests}
-    return Overlap(at=at, key=sft.inputs["pairs"], rows=len(rows), any=len({m.row for m in matches}), by=by)
+    found = {(match.row, benchmarks[match.item]) for match in index.find([texts_of(row.to_json()) for row in rows])}
+    by = {name: sum(test == name for _, test in found) for name in dict.fromkeys(benchmarks)}
+    return Overlap(at=at, key=sft.inputs["pairs"], rows=len(rows), any=len({row for row, _ in found}), by=by)
 
 
 def _pairs(store: Store, sft: Job) -> list[Pair]:
