@@ -144,7 +144,7 @@ def test_the_folder_is_the_catalogues():
     [
         ("bash", "kit sft --base smollm2-36l", "smollm2-36l"),
         ("zsh", "kit repr", "reproduce"),
-        ("fish", "kit d", "doctor"),
+        ("fish", "kit do", "doctor"),
     ],
 )
 def test_nothing_slow_is_imported(shell: str, line: str, word: str):

@@ -104,9 +104,10 @@ _LETTER = rf"{_MARKS}{{0,20}}(?:\\?(?:text|mathrm|textbf)\{{)?(?P<letter>[ABCD])
 _WHOLE = re.compile(rf"{_MARKS}*(?P<letter>[A-Da-d])[\s*_`\"'“”‘’)\]】」》>.。,、:;!]*")
 """A text that is a letter and marks alone."""
 _LISTED = re.compile(
-    r"[\s*_`(\[【]{0,20}(?P<letter>[ABCD])[)\]】*_`]{0,6}(?:[.:、)\]】](?!\w\.)|[ \t]{0,5}[-–—]\s|[ \t]{0,5}\n)"
+    r"^[ \t*_`(\[【]{0,20}(?P<letter>[ABCD])[)\]】*_`]{0,6}(?:[.:、)\]】](?!\w\.)|[ \t]{0,5}[-–—]\s|[ \t]{0,5}$)",
+    re.MULTILINE,
 )
-"""A letter as a list of options has it, at the start: "B. Paris", "(B) Paris"."""
+"""A letter as a list of options has it, at the start of a line: "B. Paris", "(B) Paris"."""
 _TOLD = re.compile(
     r"(?i:\banswers?(?:[ \t]{1,5}(?:is|are|(?:would|will|should|must)[ \t]{1,5}be))?"
     r"|\b(?:correct|right|best)[ \t]{1,5}(?:option|choice|one)(?:[ \t]{1,5}is)?"
@@ -132,8 +133,8 @@ def chosen(text: str, choices: Sequence[str], question: str) -> str:
 
     A further question that the model made up for itself, after a letter, is left out. Then the first of: a letter and
     marks alone, the last ``\boxed{}``, the last letter that is announced ("the answer is", 答案是, 故选) or called
-    right, a letter that opens the text as in a list, the one option whose words the text repeats, the one letter that
-    stands alone.
+    right, a letter that opens the text as in a list of one, the one option whose words the text repeats, the one letter
+    that stands alone.
     """
     text = _own_part(unicodedata.normalize("NFKC", readings.own_part(text, question))).strip()
     if whole := _WHOLE.fullmatch(text):
@@ -144,8 +145,9 @@ def chosen(text: str, choices: Sequence[str], question: str) -> str:
     told = [found for pattern in (_TOLD, _RIGHT) for found in pattern.finditer(text) if not _is_denied(text, found)]
     if told:
         return max(told, key=lambda found: found.start("letter"))["letter"]
-    if listed := _LISTED.match(text):
-        return listed["letter"]
+    listed = {match["letter"] for match in _LISTED.finditer(text)}
+    if len(listed) == 1 and (opening := _LISTED.match(text)):
+        return opening["letter"]
     return _repeated(text, choices) or _only(text)
 
 

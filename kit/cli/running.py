@@ -107,6 +107,7 @@ def run_plan(
 
     from kit.report import make_grid, terminal
     from kit.report.escapes import plain
+    from kit.report.overlaps import with_overlaps
     from kit.run.execute import execute
     from kit.run.launch import Options
     from kit.store import Store
@@ -133,9 +134,9 @@ def run_plan(
         outcome = execute(plan.jobs, store, options, live)
     print_interrupted(console, plan, outcome)
     print_unpinned_hashes(console, store, outcome.done)
-    for name in plan.tables:
+    for grid in with_overlaps([make_grid(name, plan, store) for name in plan.tables], plan, store):
         console.print()
-        console.print(terminal.grid_table(make_grid(name, plan, store), console.width))
+        console.print(terminal.grid_table(grid, console.width))
     console.print(terminal.summary(outcome))
     if outcome.failed or outcome.blocked:
         for key in outcome.failed:

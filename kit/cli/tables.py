@@ -87,6 +87,7 @@ def report(
     from kit.plan.planning import plan_tables
     from kit.report import make_grid, terminal
     from kit.report.formats import as_csv, as_json, markdown
+    from kit.report.overlaps import with_overlaps
 
     check_choice("--format", format, FORMATS)
     if out is not None and format != "svg":
@@ -94,7 +95,7 @@ def report(
     opened = store_to_read(store)
     found = plan_tables(tables, scale)
     console = terminal.console()
-    grids = [make_grid(name, found, opened) for name in found.tables]
+    grids = with_overlaps([make_grid(name, found, opened) for name in found.tables], found, opened)
     if format == "csv":
         say(as_csv(grids), nl=False)
     elif format == "json":

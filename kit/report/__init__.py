@@ -58,6 +58,32 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Overlap:
+    """Number of rows of one training set that repeat test items (:mod:`kit.report.overlaps` counts them)."""
+
+    at: Coordinates
+    """Coordinates of the training set: evolver, seeds and so on, as far as the table names them."""
+    key: str
+    """Key of the artifact that holds the set."""
+    rows: int
+    any: int
+    """Rows that repeat an item of any of the table's benchmarks."""
+    by: Mapping[str, int]
+    """Benchmark -> rows that repeat an item of it."""
+
+    @property
+    def share(self) -> float:
+        """The share of the rows that repeat an item."""
+        return self.any / self.rows if self.rows else 0.0
+
+    def is_sound(self, benchmarks: Sequence[str]) -> bool:
+        """Return whether a count can have been made for these benchmarks."""
+        counts = [self.any, *self.by.values()]
+        whole = all(type(count) is int and count >= 0 for count in (self.rows, *counts))
+        return whole and set(self.by) == set(benchmarks) and max(counts) <= self.rows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
     """One row of a table, with its cells in the columns' order."""
 
@@ -83,6 +109,8 @@ class Grid:
     """Cells whose value is a curve, row by row; they stand in no line."""
     drops: tuple[Drops, ...] = ()
     """Rows that the steps of evolution behind the table left out."""
+    overlaps: tuple[Overlap, ...] = ()
+    """Overlap of each training set with the table's benchmarks, where it was counted."""
 
     @property
     def columns(self) -> Sequence[Column]:
@@ -254,6 +282,22 @@ def how_to_read(grid: Grid, *, spread: bool = True) -> str:
         between = " [standard deviation between seeds]" if spread else ""
         return f"{what}: mean of {runs} seeds ± standard error over items{between}"
     return f"{what}: value ± standard error" if len(units) > 1 else f"{what} ± standard error"
+
+
+def overlap_line(grid: Grid) -> str:
+    """Return a sentence on the overlap of each training set with the tests; empty where none was counted."""
+    if not grid.overlaps:
+        return ""
+    tests = ", ".join(dict.fromkeys(name for overlap in grid.overlaps for name in overlap.by))
+    sets = "; ".join(
+        f"{_named(one.at) or 'its set'} {one.share:.2%} ({one.any:,} of {one.rows:,})" for one in grid.overlaps
+    )
+    return f"Training rows that repeat more than half of a test item, by 8-grams ({tests}): {sets}."
+
+
+def _named(at: Coordinates) -> str:
+    """Return coordinates as text; a number stands behind the name of its axis."""
+    return ", ".join(value if isinstance(value, str) else f"{axis} {value_text(value)}" for axis, value in at.items())
 
 
 def curve_lines(grid: Grid) -> list[str]:

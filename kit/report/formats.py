@@ -10,7 +10,18 @@ from kit.catalogue.axes import value_text
 from kit.catalogue.experiments import AXES
 from kit.catalogue.views import Column
 from kit.plan import CellAddress
-from kit.report import PLAYED, Cell, Grid, computed_text, curve_lines, disclaimer, how_to_read, paper_text
+from kit.report import (
+    PLAYED,
+    Cell,
+    Grid,
+    Overlap,
+    computed_text,
+    curve_lines,
+    disclaimer,
+    how_to_read,
+    overlap_line,
+    paper_text,
+)
 from kit.report.curves import CurveCell
 from kit.report.escapes import plain
 
@@ -33,6 +44,7 @@ def markdown(grid: Grid) -> str:
         lines += ["", f"Played by: {played}."]
     lines += ["", f"Units behind a cell: {sizes}."] if (sizes := grid.sizes()) else []
     lines += ["", *(f"- {one_line(drops.text())}" for drops in grid.drops)] if grid.drops else []
+    lines += ["", one_line(line)] if (line := overlap_line(grid)) else []
     lines += [""]
     return "\n".join(lines)
 
@@ -127,6 +139,7 @@ def as_json(grids: Sequence[Grid]) -> dict[str, Any]:
                 ],
                 **({"curves": list(map(_curve, grid.curves))} if grid.curves else {}),
                 **({"left_out": [drops.to_json() for drops in grid.drops]} if grid.drops else {}),
+                **({"overlaps": list(map(_overlap, grid.overlaps))} if grid.overlaps else {}),
             }
             for grid in grids
         ],
@@ -146,6 +159,18 @@ def _curve(cell: CurveCell) -> dict[str, Any]:
             for run in cell.runs
             for line in run.lines
         ],
+    }
+
+
+def _overlap(overlap: Overlap) -> dict[str, Any]:
+    """Return a training set's overlap with the tests as a JSON object."""
+    return {
+        "at": overlap.at,
+        "key": overlap.key,
+        "rows": overlap.rows,
+        "overlapping": overlap.any,
+        "share": overlap.share,
+        "by": overlap.by,
     }
 
 

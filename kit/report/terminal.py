@@ -5,7 +5,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from kit.report import Grid, computed_text, curve_lines, disclaimer, how_to_read, paper_text
+from kit.report import Grid, computed_text, curve_lines, disclaimer, how_to_read, overlap_line, paper_text
 from kit.report.escapes import plain
 from kit.report.live import Live
 from kit.run.execute import Outcome
@@ -17,6 +17,7 @@ def grid_table(grid: Grid, width: int) -> Group:
     """Return a table for a terminal of ``width`` columns: one column a metric, or one line a value."""
     notes = [f"{how_to_read(grid)} over so many units: {sizes}."] if (sizes := grid.sizes()) else []
     notes += [*curve_lines(grid), disclaimer(grid), *(f"{drops.text()}." for drops in grid.drops)]
+    notes += filter(None, [overlap_line(grid)])
     if grid.table.draw:
         notes.append("`kit report` with --format svg draws it as a figure.")
     if players := grid.players():

@@ -7,6 +7,7 @@ store/
   locks/<key>            held (flock) while a process works on the job
   logs/<key>.log         what the job printed
   failed/<key>.json      why the last attempt failed; removed by the next success
+  overlaps/<hash>.json   counts of training rows that repeat test items (kit.report.overlaps); made anew where missing
 
 Others may write here too: a group shares a store, or a folder is open to all. What they left is opened as
 :mod:`kit.store.opening` says, read by one reader that checks every field (:mod:`kit.store.job`), and told with its path

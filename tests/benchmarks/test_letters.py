@@ -99,6 +99,10 @@ def test_paper_is_the_oracle_on_real_texts(reference_data: Path, paper: FirstOpt
         pytest.param("Ｂ", "B", id="full-width"),
         pytest.param("B) Mars", "B", id="as-in-a-list"),
         pytest.param("The answer is B.", "B", id="told"),
+        # a small model that only repeats the options was given its A
+        pytest.param("A. Venus\nB. Mars\nC. Mercury\nD.", "", id="the-options-again"),
+        pytest.param("A. Venus\nA. Venus\nA.", "A", id="one-option-again-and-again"),
+        pytest.param("C\nbecause it is", "C", id="a-line-of-its-own"),
         pytest.param("Answer: (C)", "C", id="told-by-a-colon"),
         pytest.param("A. Venus is hot. B. Mars is far. So the answer is C", "C", id="told-after-the-list"),
         pytest.param("The answer is A. No: the answer is D.", "D", id="the-last-counts"),

@@ -1,0 +1,49 @@
+"""Texts as normalised words, which case, punctuation, markup and typography do not change."""
+
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+_PLAIN = bytes(code if chr(code).isdigit() or chr(code).islower() else 32 for code in range(128))
+_ASCII = bytes(ord(chr(code).lower()) if chr(code).isupper() else _PLAIN[code] for code in range(128)) + b" " * 128
+"""Table of ASCII: letters in small, digits as they are, all else a blank."""
+_SIGNS = (
+    r"\u2e80-\u2fdf\u3005-\u3007\u3021-\u3029\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+)
+"""Scripts without blanks between words: each sign of Chinese and Japanese is a word."""
+_WORD = re.compile(rf"[{_SIGNS}]|[^\W_{_SIGNS}]+")
+
+
+def words(text: str) -> list[bytes]:
+    """Return the words of a text in UTF-8: runs of letters and digits in small letters, or single Chinese signs.
+
+    Marks, white space and underscores part words and are left out; forms of one character (full-width letters,
+    ligatures) are one. Numbers stay: the same exercise with other numbers is another exercise.
+    """
+    if text.isascii():
+        return text.encode("ascii").translate(_ASCII).split()
+    plain = unicodedata.normalize("NFKC", text).casefold()
+    return [word.encode("utf-8", "surrogatepass") for word in _WORD.findall(plain)]
+
+
+def texts_of(record: Mapping[str, Any]) -> list[str]:
+    """Return the texts of a training record, whatever its format: every text in it, at any depth.
+
+    An Alpaca record's instruction and input are one text, as they are asked together; grams run over no other bound.
+    """
+    rest = dict(record)
+    asked = [rest.pop(name) for name in ("instruction", "input") if isinstance(rest.get(name), str)]
+    return list(filter(None, ["\n".join(filter(None, asked)), *_inner(rest)]))
+
+
+def _inner(value: Any) -> Iterator[str]:
+    """Yield the texts in a decoded JSON value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _inner(inner)
+    elif isinstance(value, Sequence):
+        for inner in value:
+            yield from _inner(inner)
