@@ -1,0 +1,1 @@
+"""Judges, which answer a benchmark's questions; this room asks those that a server answers for."""
