@@ -116,8 +116,10 @@ class Served(Strict):
         if is_this_machine(urlsplit(address).hostname or ""):
             return None
         if self.key_from and urlsplit(address).scheme == "http":
-            return "wanted https://, as the key would cross the network for all to read; http:// with a key goes to "\
+            return (
+                "wanted https://, as the key would cross the network for all to read; http:// with a key goes to "
                 "this machine alone"
+            )
         if not self.has_budget:
             return "a server elsewhere wants a budget: give budget_tokens, or budget_money with price_in and price_out"
         return None

@@ -38,9 +38,12 @@ class Context(Protocol):
     world: int
     """Number of processes that share the job."""
     source: Mapping[str, Any]
-    """Places from which a fetching job may take its files: address, mirror path, folder; not in the key."""
+    """Places from which a fetching job may take its files: address, mirror path, folder; or the server that an asking
+    job asks (:class:`kit.judges.settings.ServerSettings`); not in the key."""
     mirror: Path | None
     """A folder with copies of pinned files."""
+    replies: Path
+    """Folder that outlives the jobs, in which servers' replies are kept."""
     unreachable: Unreachable
     """Hosts that fetching jobs of this worker could not reach; kept from job to job."""
 
