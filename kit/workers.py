@@ -44,8 +44,8 @@ _IN_ORDER = (
     Kind(name="convert"),
     Kind(name="cpu", environment="grade"),
     Kind(name="text", accelerated=True),
-    Kind(name="ask", network=True, asks=True),
     Kind(name="train", accelerated=True, starting="the trainer"),
+    Kind(name="ask", network=True, asks=True),
     Kind(name="sandbox", untrusted=True, environment="grade"),
 )
 KINDS = {kind.name: kind for kind in _IN_ORDER}

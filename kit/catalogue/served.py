@@ -39,7 +39,7 @@ class Served(Strict):
     timeout_s: float = Field(default=120.0, gt=0, le=3600)
     """Seconds that the server may be silent, and that a reply may take once it has begun."""
     retries: int = Field(default=6, ge=0, le=20)
-    """How often a request is sent again after a failure that may pass."""
+    """Most times that a request is sent again after a failure that may pass."""
     token_limit: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     """Field of the API that limits a reply; newer models of OpenAI's take the second alone."""
     price_in: float | None = Price

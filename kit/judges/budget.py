@@ -1,4 +1,4 @@
-"""What a server has cost, and the budget that it may not pass: set aside before a request is sent, counted after it.
+"""The budget of a server, and its costs so far: set aside before a request is sent, counted after it.
 
 ``spent-<hash>.jsonl`` has a line for what is set aside and one for what it came to, each on the disk before the next
 step. What a process that was killed had set aside counts in full, unless its reply was kept: the server may have
@@ -50,7 +50,7 @@ def cost(entry: Served, prompt_tokens: int, tokens: int) -> Cost:
 
 
 class Budget:
-    """What one server has cost in one folder, and what it may cost; threads share it, one process at a time has it.
+    """The costs of one server in one folder, and their limit; threads share it, one process at a time has it.
 
     Args:
         folder: the folder of replies, whose lock is held.

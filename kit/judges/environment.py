@@ -10,12 +10,12 @@ from kit.judges.settings import ServerSettings
 SHORTEST_KEY = 8
 """Characters of a key at least: a shorter one may be a word of a reply, and would be taken out of it."""
 HIDDEN = "[key]"
-"""What stands where a text held the key."""
+"""Text in the place of a key that a text held."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """Where a server is, and the key that opens it."""
+    """The address of a server, and the key that opens it."""
 
     address: str
     key: str = field(default="", repr=False)

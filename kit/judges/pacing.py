@@ -1,4 +1,4 @@
-"""When a request may be sent: so many a minute, none while the server wants a pause, later after each failure."""
+"""The times at which a request may be sent: so many a minute, none in a pause, later after each failure."""
 
 import math
 import random
@@ -28,7 +28,7 @@ class Clock:
     """Seconds of this clock in a second."""
 
     def now(self) -> float:
-        """Return seconds since some moment."""
+        """Return the seconds since a moment that never changes."""
         return time.monotonic() * self.speed
 
     def date(self) -> float:
@@ -36,7 +36,7 @@ class Clock:
         return time.time()
 
     def wait(self, seconds: float, ended: threading.Event) -> None:
-        """Wait for some seconds.
+        """Wait for some seconds of this clock.
 
         Raises:
             EndedError: the job has ended, before or while it waited.

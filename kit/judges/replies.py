@@ -35,7 +35,7 @@ FIELDS = {"text": str, "model": str, "prompt_tokens": int, "tokens": int, "finis
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """What a server is asked, whichever it is."""
+    """One question as any server is asked it."""
 
     content: Mapping[str, Any]
     """Model, turns and sampling, JSON values."""
@@ -44,7 +44,7 @@ class Question:
 
     @classmethod
     def of(cls, request: Request, model: str, sampling: Sampling) -> "Question":
-        """Return what a request asks.
+        """Return the question that a request asks.
 
         Raises:
             RequestError: its last turn is not the user's, or a text is not Unicode.

@@ -30,7 +30,7 @@ Progress = Callable[[int, int, int], None]
 TOKENS_A_TURN, TOKENS_A_CHAT = 16, 128
 """Most tokens that a chat template adds: for each turn, and once, for its marks and a system prompt of its own."""
 UNREADABLE_ATTEMPTS = 3
-"""How often a question is sent at most whose replies can't be read."""
+"""Most times that a question is sent whose replies can't be read."""
 UNANSWERED_AT_FIRST = 20
 """Number of questions that may be unanswered before the first is answered; then the server is at fault, not they."""
 AT_ONCE = 4096

@@ -33,7 +33,7 @@ QUESTIONS_OWN = frozenset((400, 413, 422))
 
 
 class Meaning(Enum):
-    """What a failure means for the question and for the job."""
+    """The consequence of a failure for its question and for the job."""
 
     MAY_PASS = "it is sent again; if that does not help, the job ends, to be run again"
     UNREADABLE = "it is sent again; if that does not help, the question is unanswered"
@@ -80,11 +80,11 @@ class Line:
         self._client = _open_client(entry, access)
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close all connections to the server."""
         self._client.close()
 
     def send(self, question: Question, date: float) -> Answer | Failure:
-        """Send a question once.
+        """Send a question once, and read what comes back.
 
         Args:
             question: what is asked.

@@ -180,7 +180,7 @@ def settings(shape: Shape, *, cpu: bool) -> dict[str, str]:
     }
     if shape.kind.asks:
         found |= {SERVER_VARIABLE: shape.server}
-    if not shape.kind.network:
+    if not shape.kind.fetches:
         found |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
     if cpu and shape.kind.accelerated:
         cores = len(os.sched_getaffinity(0))
