@@ -131,3 +131,16 @@ class Estimated(Protocol):
     def question_count(self, rows: int, protocol: str) -> int:
         """Return about how many questions so many problems give."""
         ...
+
+
+@runtime_checkable
+class Annotated(Protocol):
+    """Interface of a judged benchmark that can take over verdicts which its own tool has written."""
+
+    def read_annotations(self, path: Path, problems: Sequence[Problem]) -> list[Verdict]:
+        """Return the verdicts of a file, for :meth:`Judged.grade_judged`.
+
+        Raises:
+            RequestError: not the tool's format, or a problem has no verdict.
+        """
+        ...
