@@ -8,7 +8,7 @@ from kit import registry
 from kit.benchmarks import Estimated
 from kit.catalogue.points import Point
 from kit.engines import EngineSettings, Sampling
-from kit.errors import KitError
+from kit.errors import KitError, shown
 from kit.files.texts import HALF
 from kit.judges import local
 from kit.judges.settings import ServerSettings
@@ -127,7 +127,10 @@ def _ask_server(
 
     settings = ServerSettings.from_source(context.source)
     if settings.key_params() != params["served"]:
-        raise KitError(f"served.{settings.name}: found the model {settings.entry.model}, the job wants another")
+        raise KitError(
+            f"served.{settings.name}: found the model {shown(settings.entry.model)}, the job wants "
+            f"{shown(params['served'].get('model'))}; plan it again"
+        )
     sampling = Sampling(**params["sampling"])
     replies = server.ask([request(one) for one in questions], sampling, settings, context.replies, context.progress)
     read = registry.load("benchmarks", params["benchmark"]).label

@@ -79,7 +79,7 @@ class Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:
         """Print nothing on standard error."""
 
-    def do_POST(self) -> None:  # noqa: N802  # http.server's own
+    def do_POST(self) -> None:  # http.server's own
         record = self.server.record
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         question = body["messages"][-1]["content"]
