@@ -86,7 +86,7 @@ class Handler(BaseHTTPRequestHandler):
         with record.lock:
             times = record.asked[question]
             record.asked[question] += 1
-            record.headers.append(dict(self.headers))
+            record.headers.append({name.lower(): value for name, value in self.headers.items()})
             record.paths.append(self.path)
             record.bodies.append(body)
             record.times.append(time.monotonic())
