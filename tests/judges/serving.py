@@ -79,7 +79,7 @@ class Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:
         """Print nothing on standard error."""
 
-    def do_POST(self) -> None:  # noqa: N802  # http.server's own
+    def do_POST(self) -> None:
         record = self.server.record
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         question = body["messages"][-1]["content"]
@@ -168,9 +168,11 @@ def status(number: int, message: str = "no", **headers: str) -> Misdeed:
 
 def later_by_date(seconds: float) -> Misdeed:
     """Return the deed that answers 429 with a Retry-After that is a date."""
-    return lambda handler, question: status(429, Retry_After=formatdate(time.time() + seconds, usegmt=True))(
-        handler, question
-    )
+
+    def refuse(handler: Handler, question: str) -> None:
+        status(429, Retry_After=formatdate(time.time() + seconds, usegmt=True))(handler, question)
+
+    return refuse
 
 
 def hang(handler: Handler, question: str) -> None:

@@ -9,8 +9,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from tests.judges import serving
-from tests.judges.asking_process import __file__ as PROCESS
+from tests.judges import asking_process, serving
 from tests.judges.serving import Server
 
 ROOT = Path(__file__).parents[2]
@@ -18,7 +17,7 @@ COUNT, IN_FLIGHT = 40, 3
 
 
 def start(server: Server, replies: Path, budget: int) -> "subprocess.Popen[str]":
-    words = [sys.executable, PROCESS, server.url, str(replies), str(COUNT), str(budget)]
+    words = [sys.executable, asking_process.__file__, server.url, str(replies), str(COUNT), str(budget)]
     return subprocess.Popen(words, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, text=True)
 
 
@@ -50,7 +49,7 @@ def kept(replies: Path) -> set[str]:
 
 def test_a_killed_process_asks_nothing_twice_and_passes_no_budget(tmp_path: Path):
     replies = tmp_path / "replies"
-    budget = 15 * COUNT + 166  # all that it asks, with room for one question in flight at its most
+    budget = 15 * 15 + 3 * IN_FLIGHT * 166  # what is answered, and what is in flight at its most
     with Server({"q5": [serving.status(429)], "q25": [serving.status(503)]}, always=serving.slowly(0.01)) as server:
         asked = Counter[str]()
         for answers in (7, 8):
@@ -63,9 +62,11 @@ def test_a_killed_process_asks_nothing_twice_and_passes_no_budget(tmp_path: Path
             asked = server.record.asked.copy()
         known = kept(replies)
         assert len(known) >= 15 - 2 * IN_FLIGHT
-        stopped = finish(start(server, replies, budget))
-        assert "the budget is reached" in stopped or "the budget does not suffice" in stopped
         assert server.record.charged <= budget
+        less = server.record.charged + 200  # for 25 questions of 15 tokens each
+        stopped = finish(start(server, replies, less))
+        assert "the budget is reached" in stopped or "the budget does not suffice" in stopped
+        assert server.record.charged <= less
         assert finish(start(server, replies, 100 * budget)) == [f"re: q{number}" for number in range(COUNT)]
         assert not known & set(server.record.asked - asked)
         final = server.record.asked.copy()

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from typing import ClassVar
 
 import pytest
 
@@ -13,7 +14,7 @@ NOW = 1_700_000_000.0  # Tue, 14 Nov 2023 22:13:20 GMT
 class Standing(Clock):
     """A clock that moves when somebody waits, and then alone."""
 
-    moved = [0.0]
+    moved: ClassVar[list[float]] = [0.0]
 
     def now(self) -> float:
         return self.moved[0]

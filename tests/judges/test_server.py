@@ -73,7 +73,7 @@ def _answers(deeds: Sequence[Misdeed]) -> int:
 
 def test_a_server_that_hangs_is_asked_again(asking: Asking):
     with Server({"two": [serving.hang]}) as server:
-        found = asking(server, TEXTS, timeout_s=2.0)
+        found = asking(server, TEXTS, timeout_s=1.0)
     assert [reply.text for reply in found] == [f"re: {text}" for text in TEXTS]
     assert server.record.asked["two"] == 2
 
@@ -81,7 +81,7 @@ def test_a_server_that_hangs_is_asked_again(asking: Asking):
 def test_a_body_that_drips_without_end_is_given_up(asking: Asking):
     # the connection is never silent for the timeout
     with Server({"two": [serving.drip]}) as server:
-        found = asking(server, TEXTS, timeout_s=2.0)
+        found = asking(server, TEXTS, timeout_s=1.0)
     assert [reply.text for reply in found] == [f"re: {text}" for text in TEXTS]
 
 
@@ -117,7 +117,11 @@ UNANSWERED: dict[str, tuple[Misdeed, int, str]] = {
         "the server's filter stopped the reply",
     ),
     "a refusal": (answering(**with_message(content=None, refusal="I can't")), 1, 'refused: "I can\'t"'),
-    "too long a question": (status(400, "maximum context length\x1b is 8"), 1, "status 400: maximum context length\\x1b is 8"),
+    "too long a question": (
+        status(400, "maximum context length\x1b is 8"),
+        1,
+        "status 400: maximum context length\\x1b is 8",
+    ),
 }
 
 
@@ -128,8 +132,10 @@ def test_a_question_without_a_readable_reply_is_unanswered_with_its_reason(
     with Server({"two": [deed] * 9}) as server:
         found = asking(server, TEXTS)
         again = asking(server, TEXTS)
-    assert found[1] == again[1] == Reply(
-        id="r1", text="", model="", prompt_tokens=0, tokens=0, finish_reason="", reason=reason
+    assert (
+        found[1]
+        == again[1]
+        == Reply(id="r1", text="", model="", prompt_tokens=0, tokens=0, finish_reason="", reason=reason)
     )
     assert [reply.reason for reply in found] == ["", reason, ""]
     assert server.record.asked["two"] == times
@@ -159,8 +165,8 @@ ENDING: dict[str, tuple[Misdeed, dict[str, Any], int, str]] = {
         status(404, "The model `m` does not exist"),
         {},
         1,
-        "served.mine: status 404: The model `m` does not exist; is base_url right (with /v1 at its end, but for Azure), "
-        "and 'm' known there?",
+        "served.mine: status 404: The model `m` does not exist; is base_url right (with /v1 at its end, but for "
+        "Azure), and 'm' known there?",
     ),
     "elsewhere": (
         body("", 307, Location="http://127.0.0.1:9/x"),
@@ -209,8 +215,8 @@ def test_no_server_at_all_ends_the_job(asking: Asking):
     with pytest.raises(KitError) as caught:
         asking(server, TEXTS, retries=1, in_flight=1)
     assert str(caught.value) == (
-        "served.mine: 2 times in a row: ConnectError: [Errno 111] Connection refused; what was answered is kept; run it "
-        "again to go on"
+        "served.mine: 2 times in a row: ConnectError: [Errno 111] Connection refused; what was answered is kept; "
+        "run it again to go on"
     )
 
 
@@ -262,7 +268,9 @@ def test_a_reply_is_kept_whichever_server_gave_it(asking: Asking, replies: Path)
 
 
 def test_what_a_reply_holds(asking: Asking):
-    with Server({"one": [answering(usage=None, model=None)], "two": [answering(usage={"prompt_tokens": -1})]}) as server:
+    with Server(
+        {"one": [answering(usage=None, model=None)], "two": [answering(usage={"prompt_tokens": -1})]}
+    ) as server:
         found = asking(server, TEXTS)
     assert [(reply.model, reply.prompt_tokens, reply.tokens, reply.finish_reason) for reply in found] == [
         ("", 0, 0, "stop"),
@@ -330,10 +338,10 @@ def test_the_estimate_is_the_most_that_requests_can_cost():
 
 
 @pytest.mark.parametrize("deed", [serving.answer, status(500), serving.drop, body("nonsense"), status(429)])
-@pytest.mark.parametrize("budget", [170, 400, 560])
+@pytest.mark.parametrize("budget", [170, 270])
 def test_the_budget_is_never_passed(deed: Misdeed, budget: int, asking: Asking):
-    texts = [f"q{number}" for number in range(40)]
-    with Server(dict.fromkeys(texts, [deed])) as server:
+    texts = [f"q{number}" for number in range(20)]
+    with Server({text: [deed] for text in texts}) as server:
         for _ in range(3):  # and run again, which does not begin anew
             with pytest.raises(KitError, match="budget"):
                 asking(server, texts, budget_tokens=budget, partial=True, in_flight=3)
@@ -350,8 +358,8 @@ def test_a_raised_budget_goes_on_where_it_ended(asking: Asking):
         assert len(server.record.asked) == 9  # of 15 tokens each
         found = asking(server, texts, budget_tokens=30_000)
     assert str(caught.value) == (
-        "served.mine: the budget is reached: one more question costs 166 tokens at most, and of budget_tokens = 300 are "
-        "165 left"
+        "served.mine: the budget is reached: one more question costs 166 tokens at most, and of budget_tokens = 300 "
+        "are 165 left"
     )
     assert [reply.text for reply in found] == [f"re: {text}" for text in texts]
     assert set(server.record.asked.values()) == {1}
@@ -360,9 +368,8 @@ def test_a_raised_budget_goes_on_where_it_ended(asking: Asking):
 def test_money_is_counted_by_the_prices(asking: Asking, replies: Path):
     prices = {"price_in": 10.0, "price_out": 1000.0, "budget_money": 0.05, "partial": True, "in_flight": 1}
     texts = [f"q{number}" for number in range(30)]
-    with Server() as server:
-        with pytest.raises(KitError) as caught:
-            asking(server, texts, **prices)
+    with Server() as server, pytest.raises(KitError) as caught:
+        asking(server, texts, **prices)
     # 10 tokens at 10 and 5 at 1,000 a million are 0.0051 a question; 0.02146 is the most that one can cost
     assert sum(server.record.asked.values()) == 6
     assert str(caught.value) == (
