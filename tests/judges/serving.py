@@ -79,14 +79,14 @@ class Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:
         """Print nothing on standard error."""
 
-    def do_POST(self) -> None:  # http.server's own
+    def do_POST(self) -> None:
         record = self.server.record
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         question = body["messages"][-1]["content"]
         with record.lock:
             times = record.asked[question]
             record.asked[question] += 1
-            record.headers.append(dict(self.headers))
+            record.headers.append({name.lower(): value for name, value in self.headers.items()})
             record.paths.append(self.path)
             record.bodies.append(body)
             record.times.append(time.monotonic())
@@ -168,9 +168,11 @@ def status(number: int, message: str = "no", **headers: str) -> Misdeed:
 
 def later_by_date(seconds: float) -> Misdeed:
     """Return the deed that answers 429 with a Retry-After that is a date."""
-    return lambda handler, question: status(429, Retry_After=formatdate(time.time() + seconds, usegmt=True))(
-        handler, question
-    )
+
+    def refuse(handler: Handler, question: str) -> None:
+        status(429, Retry_After=formatdate(time.time() + seconds, usegmt=True))(handler, question)
+
+    return refuse
 
 
 def hang(handler: Handler, question: str) -> None:
