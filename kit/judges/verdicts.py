@@ -16,26 +16,26 @@ ReadLabel: TypeAlias = Callable[[Question, str], str]
 
 
 class Reply(Protocol):
-    """What a judge said to one question, wherever it was asked: :class:`kit.records.Completion` is one."""
+    """Reply of a judge to one question, wherever it was asked: :class:`kit.records.Completion` is one."""
 
     @property
     def text(self) -> str:
-        """The whole reply, thoughts and all."""
+        """Return the whole reply, thoughts and all."""
         ...
 
     @property
     def prompt_tokens(self) -> int:
-        """Length of the question, tokens."""
+        """Return the length of the question in tokens."""
         ...
 
     @property
     def tokens(self) -> int:
-        """Length of the whole reply, tokens."""
+        """Return the length of the whole reply in tokens."""
         ...
 
     @property
     def finish_reason(self) -> str:
-        """Reason why the reply ended, as in :class:`kit.records.Completion`."""
+        """Return the reason why the reply ended, as in :class:`kit.records.Completion`."""
         ...
 
 
@@ -44,7 +44,7 @@ class Unanswered(Protocol):
 
     @property
     def reason(self) -> str:
-        """Reason why the question is unanswered; empty where it is answered."""
+        """Return the reason why the question is unanswered; empty where it is answered."""
         ...
 
 

@@ -42,6 +42,8 @@ def plan(point: Point, planner: Planning) -> str:
     if problems.judge_by == "text":
         params["sampling"] = {"temperature": 0.0, "top_p": 1.0, "max_tokens": problems.judge_max_tokens}
         params["thoughts"] = RULE
+    else:
+        params["labels"] = local.RULE
     inputs = {"completions": answers, "data": planner.data(problems.dataset)}
     plugins = {point.benchmark: benchmark.JUDGE_ASKS}
     resources: dict[str, Any] = {"judge": judge}
@@ -110,10 +112,10 @@ def _ask_model(
     if params["judge_by"] == "labels":
         chat = local.open_chat(inputs["model"], settings)
 
-        def compute(part: Sequence[Question]) -> list[Verdict]:
-            return local.by_labels(part, engine, chat, context.progress)
+        def compute(part: Sequence[Question]) -> list[local.Scored]:
+            return local.score_labels(part, engine, chat, context.progress)
 
-        return spread(questions, context.world, compute), facts
+        return local.by_labels(questions, spread(questions, context.world, compute)), facts
     replies = context.generate([request(one) for one in questions], engine, Sampling(**params["sampling"]))
     read = registry.load("benchmarks", params["benchmark"]).label
     return [verdict(question, reply, read) for question, reply in zip(questions, replies, strict=True)], facts

@@ -96,7 +96,8 @@ OUTCOMES = {
 @pytest.mark.parametrize(("labels", "outcome", "reason"), OUTCOMES.values(), ids=list(OUTCOMES))
 def test_the_outcome_of_a_problem(labels: tuple[str, ...], outcome: str, reason: str, tmp_path: Path):
     protocol = "paper" if len(labels) == 1 else "default"
-    said = {f"0{end}": Verdict(id=f"0{end}", label=label) for end, label in zip(alpacafarm.ORDERS[protocol], labels)}
+    ids = [f"0{end}" for end in alpacafarm.ORDERS[protocol]]
+    said = {id: Verdict(id=id, label=label) for id, label in zip(ids, labels, strict=True)}
     (grade,) = alpacafarm.grade_judged(problems(tmp_path)[:1], ["x"], said, protocol)
     assert (grade.answer, grade.reason) == (outcome, reason)
     rate = {"win": 1.0, "tie": 0.5, "lose": 0.0}[outcome]
