@@ -34,12 +34,21 @@ def estimated(jobs: "Iterable[Job]", name: str) -> float:
 
 
 def price(jobs: "Iterable[Job]") -> str:
-    """Return jobs' GPU-hours where GPUs are used, else their time; empty where that is below three seconds."""
+    """Return jobs' GPU-hours where GPUs are used, else their time where it is three seconds or more; what servers take.
+
+    Questions to servers are counted with the tokens, and the money where there are prices, that are expected of them.
+    """
     jobs = list(jobs)
+    parts = []
     if hours := estimated(jobs, "gpu_hours"):
-        return f"{hours:,.1f} GPU-h"
-    seconds = estimated(jobs, "wall_s")
-    return f"{seconds / 60:,.1f} min" if seconds >= 3 else ""
+        parts.append(f"{hours:,.1f} GPU-h")
+    elif (seconds := estimated(jobs, "wall_s")) >= 3:
+        parts.append(f"{seconds / 60:,.1f} min")
+    if questions := estimated(jobs, "questions"):
+        parts.append(f"{questions:,.0f} questions to a server of {estimated(jobs, 'asked_tokens'):,.0f} tokens")
+    if money := estimated(jobs, "money"):
+        parts.append(f"{money:,.2f} of money")
+    return ", ".join(parts)
 
 
 def show_plan(console: "Console", plan: "Plan", store: "Store") -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kit.engines import TOO_LONG, Engine, EngineSettings
-from kit.judges import request
+from kit.judges.verdicts import request
 from kit.records import Question, Verdict
 
 if TYPE_CHECKING:
