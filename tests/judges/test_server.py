@@ -116,7 +116,11 @@ UNANSWERED: dict[str, tuple[Misdeed, int, str]] = {
         "the server's filter stopped the reply",
     ),
     "a refusal": (answering(**with_message(content=None, refusal="I can't")), 1, 'refused: "I can\'t"'),
-    "too long a question": (status(400, "maximum context length\x1b is 8"), 1, "status 400: maximum context length\\x1b is 8"),
+    "too long a question": (
+        status(400, "maximum context length\x1b is 8"),
+        1,
+        "status 400: maximum context length\\x1b is 8",
+    ),
 }
 
 
@@ -127,8 +131,10 @@ def test_a_question_without_a_readable_reply_is_unanswered_with_its_reason(
     with Server({"two": [deed] * 9}) as server:
         found = asking(server, TEXTS)
         again = asking(server, TEXTS)
-    assert found[1] == again[1] == Reply(
-        id="r1", text="", model="", prompt_tokens=0, tokens=0, finish_reason="", reason=reason
+    assert (
+        found[1]
+        == again[1]
+        == Reply(id="r1", text="", model="", prompt_tokens=0, tokens=0, finish_reason="", reason=reason)
     )
     assert [reply.reason for reply in found] == ["", reason, ""]
     assert server.record.asked["two"] == times
@@ -259,7 +265,9 @@ def test_a_reply_is_kept_whichever_server_gave_it(asking: Asking, replies: Path)
 
 
 def test_what_a_reply_holds(asking: Asking):
-    with Server({"one": [answering(usage=None, model=None)], "two": [answering(usage={"prompt_tokens": -1})]}) as server:
+    with Server(
+        {"one": [answering(usage=None, model=None)], "two": [answering(usage={"prompt_tokens": -1})]}
+    ) as server:
         found = asking(server, TEXTS)
     assert [(reply.model, reply.prompt_tokens, reply.tokens, reply.finish_reason) for reply in found] == [
         ("", 0, 0, "stop"),
@@ -346,10 +354,14 @@ def test_a_raised_budget_goes_on_where_it_ended(asking: Asking):
             asking(server, texts, budget_tokens=300, partial=True, in_flight=1)
         assert 0 < len(server.record.asked) < 30
         found = asking(server, texts, budget_tokens=30_000)
-    assert str(caught.value) == (
-        "served.mine: the budget is reached: one more question costs 166 tokens at most, and of budget_tokens = 300 are "
-        f"{300 - 15 * (len(server.record.asked) - 21)} left"
-    ) or True
+    assert (
+        str(caught.value)
+        == (
+            "served.mine: the budget is reached: one more question costs 166 tokens at most, and of budget_tokens = 300 are "
+            f"{300 - 15 * (len(server.record.asked) - 21)} left"
+        )
+        or True
+    )
     assert [reply.text for reply in found] == [f"re: {text}" for text in texts]
     assert set(server.record.asked.values()) == {1}
 
