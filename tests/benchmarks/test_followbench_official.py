@@ -92,7 +92,8 @@ def by_official_code(official: ModuleType, problem: Problem, text: str) -> bool:
 
 def made(rng: Random, target: str) -> str:
     """Return a text of pieces that the rules look for, with the target or a part of it now and then."""
-    answers = [target, target.split("\n", maxsplit=1)[0], target.replace("{instruction}\n", "").replace("{answer}", "any")]
+    form = target.replace("{instruction}\n", "")
+    answers = [target, target.partition("\n")[0], form.replace("{answer}", "any")]
     if target.startswith("["):
         answers += ast.literal_eval(target)
     if rng.random() < 0.15:
