@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 import yaml
 
+from kit import registry
 from kit.catalogue import Catalogue, manifests_folder, paper
 from kit.catalogue.entries import Dataset, Model
 from kit.plan.estimate import parameters
 from kit.plan.planning import plan_tables
+from kit.plan.sources import BUNDLED
 
 CATALOGUE = Catalogue(manifests_folder())
 ROOT = Path(__file__).resolve().parent.parent
@@ -29,6 +31,8 @@ def is_hex(text: str, length: int) -> bool:
 
 
 def rows_in(path: Path, format: str) -> int:
+    if path.is_dir():
+        return len(registry.load("benchmarks", format).read(path))
     raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     text = raw.decode("utf-8")
     return len(json.loads(text)) if format in ("alpaca", "alpacafarm") else len(text.splitlines())
@@ -144,11 +148,37 @@ def test_the_pinned_bytes_are_the_reference_bytes(reference_data: Path):
 
 def test_unknown_hashes_are_two_and_git_knows_them():
     # the address alone held them: a damaged file in between was taken for the right one
-    found = {name: data.git_blob for name, data in PINNED.items() if data.sha256 is None}
+    found = {name: data.git_blob for name, data in PINNED.items() if data.sha256 is None and not data.files}
     assert found == {
         "alpaca-52k": "3779ddbc040543ab1834ef216c983d6fcc06cc9a",
         "code-alpaca-20k": "4599591b17572755907bd945e34d25a956dcab09",
     }
+
+
+def test_the_pinned_hashes_of_several_files_are_the_sources():
+    data = CATALOGUE.datasets["followbench"]
+    lines = SOURCES.read_text(encoding="utf-8").splitlines()
+    named = {name: [line for line in lines if f"`{data.mirror}/{name}`" in line] for name in data.files}
+    assert {name: [data.files[name] in line for line in found] for name, found in named.items()} == {
+        name: [True] for name in data.files
+    }
+
+
+@pytest.mark.shared
+def test_the_pinned_bytes_of_several_files_are_the_reference_bytes(shared: Path):
+    data = CATALOGUE.datasets["followbench"]
+    folder = shared / "data" / str(data.mirror)
+    assert {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in data.files} == data.files
+    assert rows_in(folder, "followbench") == data.rows
+
+
+def test_the_bundled_files_have_the_hashes_that_the_manifest_pins():
+    several = {name: data for name, data in CATALOGUE.datasets.items() if data.bundled and data.files}
+    found = {
+        name: {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (BUNDLED / name).iterdir()}
+        for name in several
+    }
+    assert found == {name: data.files for name, data in several.items()}
 
 
 @pytest.mark.parametrize("name", sorted(name for name, data in CATALOGUE.datasets.items() if data.bundled))

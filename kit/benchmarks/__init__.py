@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from kit.errors import RequestError
 from kit.measures import CurveMeasure, Measure
 from kit.prompts import Pack
 from kit.records import Curve, Grade, Problem, Question, Turn, Verdict
@@ -87,8 +88,8 @@ class Judged(Protocol):
 
     JUDGE_ASKS: int
     """Raised when the same completion gets another verdict: what ``questions`` gives or ``label`` reads has changed."""
-    JUDGE_PROMPTS: Sequence[str]
-    """Ids of the templates that ``questions`` may use."""
+    JUDGE_PROMPTS: Sequence[str] | Mapping[str, Sequence[str]]
+    """Ids of the templates that ``questions`` may use; where packs differ in them, pack -> its ids."""
 
     def questions(self, problems: Sequence[Problem], texts: Sequence[str], pack: Pack, protocol: str) -> list[Question]:
         """Return what the judge is asked: any number of questions a problem, none where a rule decides.
@@ -144,3 +145,17 @@ class Annotated(Protocol):
             RequestError: not the tool's format, or a problem has no verdict.
         """
         ...
+
+
+def judge_prompts(benchmark: Judged, pack: str) -> Sequence[str]:
+    """Return the ids of the templates of a pack that a benchmark's judge may be asked with.
+
+    Raises:
+        RequestError: the benchmark has no wording of this pack.
+    """
+    ids = benchmark.JUDGE_PROMPTS
+    if not isinstance(ids, Mapping):
+        return ids
+    if pack not in ids:
+        raise RequestError(f"prompt pack {pack!r} has no words for this benchmark's judge; known: {', '.join(ids)}")
+    return ids[pack]

@@ -22,7 +22,7 @@ class BenchmarkRows(Strict):
     dataset: str
     rows: Rows | None = None
     protocol: Literal["paper", "default"]
-    prompts: Literal["kit", "opencompass", "paper"]
+    prompts: Literal["kit", "opencompass", "paper", "followbench"]
     max_tokens: Tokens
     judge: Name | None = None
     """The paper's model that judges the answers, or the name of a model; the cast says who plays it."""

@@ -156,12 +156,12 @@ def all_problems(
         run: function that runs jobs of the workbench, and returns their artifacts.
         fields: rows that are graded, protocol and judge, see :class:`~kit.catalogue.scales.BenchmarkRows`.
     """
-    from kit.stages import only_file
+    from kit.stages import data_path
 
     name = module.__name__.rpartition(".")[2]
     if data is None:
         key = bench.problems(name, None, **fields)
-        return list(module.read(only_file(run([key])[0].folder)))
+        return list(module.read(data_path(run([key])[0].folder)))
     found = list(module.read(data))
     bench.problems(name, data, len(found), **fields)
     return found

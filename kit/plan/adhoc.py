@@ -73,7 +73,8 @@ class Workbench:
         for checked in (path, resolved):
             check_file_name(checked)
         params, source = data_source(Dataset(format=format, file=str(resolved), licence="the user's own"), None)
-        params["name"] = stored_as or path.name
+        if "name" in params:  # of several files each has its own
+            params["name"] = stored_as or path.name
         return self.planner.job("fetch", path.name, params, {}, resources={"source": source}, rows=rows or 0)
 
     def seeds(self, path: Path, rows: int | None, count: int | None) -> str:

@@ -226,7 +226,7 @@ class Planner:
         if name in self.files:
             return self.files[name]
         dataset = self.catalogue.dataset(name, f"{self.where}: seeds or benchmarks")
-        if dataset.url and dataset.sha256 is None:
+        if dataset.url and dataset.sha256 is None and not dataset.files:
             self.note(f"{name}: the sha256 of {dataset.url} is not known; {sources.check_without_sha256(dataset)}")
         params, source = self.read("datasets", name, lambda: sources.data_source(dataset, self.catalogue.user_folder))
         self.files[name] = self.job("fetch", name, params, {}, resources={"source": source})
@@ -262,14 +262,13 @@ class Planner:
         return {self.scale.engine.name: registry.load("engines", self.scale.engine.name).VERSION}
 
     def prompts(self, pack: str, ids: Sequence[str]) -> tuple[dict[str, Any], dict[str, str]]:
-        """Return a job's parameters and inputs for its prompts: pack and hash, and the files of the paper's prompts."""
+        """Return a job's parameters and inputs for its prompts: pack and hash, and the files fetched for them."""
         from kit.prompts import fingerprint
 
         if (pack, *ids) not in self.packs:
             inputs = {}
-            if pack == "paper":
-                params, source = sources.paper_prompts_source()
-                inputs["prompts"] = self.job("fetch", "paper-prompts", params, {}, resources={"source": source})
+            if found := sources.prompts_source(pack):
+                inputs["prompts"] = self.job("fetch", f"{pack}-prompts", found[0], {}, resources={"source": found[1]})
             self.packs[pack, *ids] = {"prompts": pack, "prompts_hash": fingerprint(pack, ids)}, inputs
         return self.packs[pack, *ids]
 

@@ -289,3 +289,13 @@ def only_file(folder: Path) -> Path:
     if len(files) != 1:
         raise KitError(f"{folder.name[:12]}: wanted one file, found {', '.join(path.name for path in files) or 'none'}")
     return files[0]
+
+
+def data_path(folder: Path) -> Path:
+    """Return the only file of a fetched data set, or the folder itself where it has several.
+
+    Raises:
+        KitError: there is no file.
+    """
+    files = [path for path in folder.iterdir() if path.name != "artifact.json"]
+    return folder if len(files) > 1 else only_file(folder)

@@ -11,7 +11,7 @@ from kit.benchmarks._results import check_curves, results
 from kit.catalogue.points import Point
 from kit.errors import KitError
 from kit.records import Completion, Grade, Problem, Verdict, read_rows, write_rows
-from kit.stages import VERDICTS, Context, Planning, Summary, only_file
+from kit.stages import VERDICTS, Context, Planning, Summary, data_path
 
 VERSION = 2
 WORKER = "sandbox"
@@ -45,7 +45,7 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, contex
     For a benchmark with ``CURVES``, write ``curves.jsonl`` (:class:`~kit.records.Curve`) too.
     """
     benchmark = registry.load("benchmarks", params["benchmark"])
-    problems = benchmark.read(only_file(inputs["data"]))[: params["rows"]]
+    problems = benchmark.read(data_path(inputs["data"]))[: params["rows"]]
     completions = read_rows(inputs["completions"] / "completions.jsonl", Completion)
     if [problem.id for problem in problems] != [completion.id for completion in completions]:
         raise KitError(

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from kit import registry
-from kit.benchmarks import Estimated
+from kit.benchmarks import Estimated, judge_prompts
 from kit.catalogue.points import Point
 from kit.engines import EngineSettings, Sampling
 from kit.errors import KitError, shown
@@ -16,7 +16,7 @@ from kit.judges.thoughts import RULE
 from kit.judges.verdicts import check_questions, counts, money, request, unanswered, verdict
 from kit.machine.ranks import spread
 from kit.records import Completion, Question, Verdict, read_rows, write_rows
-from kit.stages import VERDICTS, Context, Planning, Summary, only_file
+from kit.stages import VERDICTS, Context, Planning, Summary, data_path
 
 VERSION = 1
 WORKER = "text"
@@ -56,7 +56,7 @@ def plan(point: Point, planner: Planning) -> str:
         plugins |= planner.engine_version()
         written = problems.judge_max_tokens if problems.judge_by == "text" else LABEL_TOKENS
         resources |= {"shape": judge, **planner.generation_cost(judge, count, written)}
-    prompt_params, prompt_inputs = planner.prompts(problems.prompts, benchmark.JUDGE_PROMPTS)
+    prompt_params, prompt_inputs = planner.prompts(problems.prompts, judge_prompts(benchmark, problems.prompts))
     return planner.job(
         "judge",
         planner.job_name(point, "benchmark", "seeds", "evolver", "base", "round"),
@@ -86,7 +86,7 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, contex
 def _questions(params: Mapping[str, Any], inputs: Mapping[str, Path], context: Context) -> list[Question]:
     """Return what the benchmark asks about the completions."""
     benchmark = registry.load("benchmarks", params["benchmark"])
-    problems = benchmark.read(only_file(inputs["data"]))[: params["rows"]]
+    problems = benchmark.read(data_path(inputs["data"]))[: params["rows"]]
     completions = read_rows(inputs["completions"] / "completions.jsonl", Completion)
     if [problem.id for problem in problems] != [completion.id for completion in completions]:
         raise KitError(
@@ -94,7 +94,8 @@ def _questions(params: Mapping[str, Any], inputs: Mapping[str, Path], context: C
         )
     # a judge's tokenizer takes no half of a character, which a model can write
     texts = [HALF.sub("\N{REPLACEMENT CHARACTER}", completion.text) for completion in completions]
-    pack = context.pack(params["prompts"], benchmark.JUDGE_PROMPTS, inputs.get("prompts"))
+    ids = judge_prompts(benchmark, params["prompts"])
+    pack = context.pack(params["prompts"], ids, inputs.get("prompts"))
     return check_questions(benchmark.questions(problems, texts, pack, params["protocol"]), params["benchmark"])
 
 
