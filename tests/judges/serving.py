@@ -71,13 +71,13 @@ class Server(ThreadingHTTPServer):
 
 
 class Handler(BaseHTTPRequestHandler):
-    """One connection of a client."""
+    """One connection of a client, which may ask several questions."""
 
     protocol_version = "HTTP/1.1"
     server: Server
 
     def log_message(self, format: str, *args: object) -> None:
-        """Print nothing on standard error."""
+        """Print nothing about requests on standard error."""
 
     def do_POST(self) -> None:
         record = self.server.record
@@ -101,7 +101,7 @@ class Handler(BaseHTTPRequestHandler):
                 record.in_flight -= 1
 
     def send(self, status: int, body: bytes, **headers: str) -> None:
-        """Send a whole answer."""
+        """Send a whole answer with its length."""
         self.send_response(status)
         for name, value in {"Content-Type": "application/json", **headers}.items():
             self.send_header(name.replace("_", "-"), value)
@@ -136,7 +136,7 @@ def with_message(**message: Any) -> dict[str, Any]:
 
 
 def answer(handler: Handler, question: str, **changes: Any) -> None:
-    """Answer as a server should."""
+    """Answer a question as a server should."""
     value = reply(question, **changes)
     handler.charge(15)
     with handler.server.record.lock:
