@@ -34,7 +34,7 @@ def estimated(jobs: "Iterable[Job]", name: str) -> float:
 
 
 def price(jobs: "Iterable[Job]") -> str:
-    """Return jobs' GPU-hours where GPUs are used, else their time where it is three seconds or more; then what judges do.
+    """Return jobs' GPU-hours where GPUs are used, else their time from three seconds on; then what judges are asked.
 
     That is the number of their questions, and for judges on servers the tokens, and the money where there are prices.
     """
