@@ -2,8 +2,7 @@
 
 A stage's file names its kind (``WORKER = "text"``, or a function of a job's parameters), a job records it beside its
 key, and whatever starts, closes or orders workers asks the kind. No name of a stage or of a kind decides anything.
-A further kind is a row of :data:`KINDS`; one that asks a model over the network, for instance, has ``network`` and
-neither ``fetches`` nor ``accelerated``.
+A further kind is a row of :data:`KINDS`.
 """
 
 from collections.abc import Mapping
@@ -28,6 +27,9 @@ class Kind:
     fetches: bool = False
     """Whether it copies pinned bytes and computes nothing: it sees the mirror folder and the user's own files, gets the
     hub's token and the proxies from this process's environment, and the keys of its jobs hold no lock."""
+    asks: bool = False
+    """Whether it asks a model that a server answers for: it gets that server's key from this process's environment,
+    which no other worker does, and a folder for the replies that outlives its jobs."""
     untrusted: bool = False
     """Whether it runs code that a model wrote: its container is capped in memory, processes and time, and its output is
     copied, so that nothing it still holds open reaches what was committed."""
@@ -43,6 +45,7 @@ _IN_ORDER = (
     Kind(name="cpu", environment="grade"),
     Kind(name="text", accelerated=True),
     Kind(name="train", accelerated=True, starting="the trainer"),
+    Kind(name="ask", network=True, asks=True),
     Kind(name="sandbox", untrusted=True, environment="grade"),
 )
 KINDS = {kind.name: kind for kind in _IN_ORDER}

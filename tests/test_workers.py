@@ -12,8 +12,10 @@ import pytest
 
 import kit.stages
 from kit import registry
+from kit.catalogue.served import Served
 from kit.containers import Containers, Image
 from kit.errors import KitError, RequestError
+from kit.judges.settings import ServerSettings
 from kit.plan.adhoc import Workbench
 from kit.run import batches, launch, processes
 from kit.run import execute as run
@@ -36,6 +38,9 @@ def run(params, inputs, out, context):
     return Summary(rows=1, facts={{}})
 """
 NewStage = Callable[..., str]
+SERVER = ServerSettings(name="mine", entry=Served(model="m", base_url="http://127.0.0.1:9/v1"))
+SOURCE = {"resources": {"source": SERVER.to_source()}}
+"""Fields of a job whose stage asks a server."""
 
 
 def job(stage: str, **fields: Any) -> Job:
@@ -100,6 +105,7 @@ def test_every_stage_of_the_kit_has_a_kind():
         "evolve": "text",
         "fetch": "fetch",
         "grade": "sandbox",
+        "judge": "text",
         "respond": "text",
         "sft": "train",
     }
@@ -171,7 +177,7 @@ def test_access_of_each_kind_of_worker(
     kind, stage = KINDS[name], new_stage(f"cross_check_{name}", f'WORKER = "{name}"')
     store = Store.open(tmp_path / "store")
     containers = Containers(runtime=runtime, images={"grade": IMAGE}, memory_cap="3g")
-    made = job(stage)
+    made = job(stage, **SOURCE if kind.asks else {})
     with pytest.raises(KitError, match="stopped"):
         run.execute({made.key: made}, store, Options(store=store.root, containers=containers), lambda *_: None)
     words = started["words"]
@@ -216,7 +222,7 @@ def test_workers_start_in_the_order_of_their_kinds(new_stage: NewStage, tmp_path
     store = Store.open(tmp_path / "store")
     jobs = {}
     for name in reversed(KINDS):
-        made = job(new_stage(f"in_order_{name}", f'WORKER = "{name}"'))
+        made = job(new_stage(f"in_order_{name}", f'WORKER = "{name}"'), **SOURCE if KINDS[name].asks else {})
         jobs[made.key] = made
     order, pending = [], dict(jobs)
     while batch := batches.next_batch(pending, jobs, store):

@@ -134,6 +134,19 @@ class Estimated(Protocol):
         ...
 
 
+@runtime_checkable
+class Annotated(Protocol):
+    """Interface of a judged benchmark that can take over verdicts which its own tool has written."""
+
+    def read_annotations(self, path: Path, problems: Sequence[Problem]) -> list[Verdict]:
+        """Return the verdicts of a file, for :meth:`Judged.grade_judged`.
+
+        Raises:
+            RequestError: not the tool's format, or a problem has no verdict.
+        """
+        ...
+
+
 def judge_prompts(benchmark: Judged, pack: str) -> Sequence[str]:
     """Return the ids of the templates of a pack that a benchmark's judge may be asked with.
 

@@ -12,6 +12,7 @@ from kit.catalogue.entries import Dataset, DatasetsFile, Model, ModelsFile
 from kit.catalogue.experiments import Experiment, ExperimentsFile
 from kit.catalogue.manifest import UserManifest, ViewFile
 from kit.catalogue.scales import Scale
+from kit.catalogue.served import Served
 from kit.errors import RequestError, did_you_mean, shown
 from kit.reading.documents import read
 
@@ -52,6 +53,24 @@ class Catalogue:
         """Return all models by name; the user's replace those of ``models.toml`` that have the same name."""
         own = self.user.models if self.user else {}
         return {**read(ModelsFile, self.folder / "models.toml").models, **own}
+
+    @cached_property
+    def served(self) -> Mapping[str, Served]:
+        """Return all models that a server answers for, by name; the user's replace those of ``models.toml``.
+
+        Raises:
+            RequestError: one has the name of a model with weights.
+        """
+        file = read(ModelsFile, self.folder / "models.toml")
+        own = self.user.served if self.user else {}
+        found = {**file.served, **own}
+        if both := sorted(set(found) & set(self.models)):
+            where = self.where if self.user and both[0] in {*own, *self.user.models} else "models.toml"
+            raise RequestError(
+                f"{where}: served.{both[0]}: a model of that name has weights of its own; give one of the two another "
+                "name"
+            )
+        return found
 
     @cached_property
     def datasets(self) -> Mapping[str, Dataset]:

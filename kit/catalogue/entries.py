@@ -5,6 +5,7 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from kit.catalogue.served import Served
 from kit.errors import shown
 from kit.reading.documents import Strict
 from kit.reading.values import (
@@ -177,6 +178,8 @@ class ModelsFile(Strict):
 
     schema_: int = Field(alias="schema")
     models: dict[Name, Model]
+    served: dict[Name, Served] = Field(default_factory=dict)
+    """Models that a server answers for; they judge."""
 
 
 class DatasetsFile(Strict):

@@ -9,6 +9,7 @@ from kit.catalogue.drawing import Draw, check_draw
 from kit.catalogue.entries import Dataset, Model
 from kit.catalogue.experiments import AxisName, Experiment
 from kit.catalogue.scales import Scale, SeedRows
+from kit.catalogue.served import Served
 from kit.reading.documents import LIST, ONE, Strict
 from kit.reading.values import LONGEST_NAME, MOST_NAMES, Name, Names, Title
 
@@ -93,6 +94,8 @@ class UserManifest(Strict):
     title: Title = "experiment"
     models: dict[Name, Model] = Field(default_factory=dict)
     datasets: dict[Name, Dataset] = Field(default_factory=dict)
+    served: dict[Name, Served] = Field(default_factory=dict)
+    """Models that a server answers for; they judge."""
     experiment: list[Experiment] = Field(min_length=1, max_length=MOST_NAMES)
     view: list[UserView] = Field(default_factory=list, max_length=MOST_NAMES)
     """The tables; without a view there is one table, with every axis as rows and every benchmark as columns."""

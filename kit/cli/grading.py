@@ -24,7 +24,16 @@ from kit.cli import (
     say_json,
 )
 from kit.cli.completing import complete_benchmark
-from kit.cli.files import BENCHMARKS, Rows, run_bench
+from kit.cli.files import BENCHMARKS, Hardware, Rows, run_bench
+from kit.cli.judging import (
+    JudgeBy,
+    JudgeMaxTokens,
+    JudgeName,
+    JudgeOptions,
+    JudgePrompts,
+    Verdicts,
+    judged_lines,
+)
 from kit.cli.outcomes import unread
 from kit.cli.placing import check_out, place
 from kit.errors import RequestError, one_line
@@ -61,13 +70,19 @@ def grade(
         typer.Option("--field", help=r"Where the text is: dots for nested records and lists, \. for a dot of a name"),
     ] = None,
     rows: Rows = None,
+    judge: JudgeName = "",
+    judge_by: JudgeBy = "text",
+    judge_max_tokens: JudgeMaxTokens = 2048,
+    prompts: JudgePrompts = "kit",
+    verdicts: Verdicts = None,
+    scale: Hardware = "auto",
     out: Annotated[Path | None, path_option("--out", "JSONL file of grades to write; it must not be there")] = None,
     mirror: MirrorDir = None,
     store: StoreDir = DEFAULT_STORE,
     json: AsJson = False,
     unsafe_exec: UnsafeExec = False,
 ) -> None:
-    """Completions of any tool -> grades and results; no GPU, code only in the sandbox."""
+    """Completions of any tool -> grades and results; code only in the sandbox, no GPU unless a model here judges."""
     from kit import registry
     from kit.files.completions import one_text_each
     from kit.plan.adhoc import Workbench
@@ -80,13 +95,17 @@ def grade(
     if out is not None:
         check_out(out)
     check_mirror(mirror)
-    records = some_records(completions, name)
     module = registry.load("benchmarks", name)
-    bench = Workbench("smoke")  # no setting of a scale is in a grading's key
+    judging = JudgeOptions(judge=judge, by=judge_by, max_tokens=judge_max_tokens, prompts=prompts, verdicts=verdicts)
+    judging.check(name, module)
+    records = some_records(completions, name)
+    bench = Workbench(scale if judge else "smoke")  # no setting of a scale is in the key of a grading by rule
     run = functools.partial(run_bench, bench, store_path=store, mirror=mirror, quiet=json, unsafe_exec=unsafe_exec)
-    problems = all_problems(bench, module, data, run, rows=rows, protocol=protocol)
+    problems = all_problems(bench, module, data, run, rows=rows, protocol=protocol, **judging.fields())
     found = one_text_each(records, problems, field, rows, name)
-    with matched_file(name, problems[:rows], found.texts) as texts:
+    with contextlib.ExitStack() as stack:
+        texts = stack.enter_context(matched_file(name, problems[:rows], found.texts))
+        judging.plan(bench, module, problems[:rows], stack)
         (artifact,) = run([bench.grade(name, texts, len(found.texts))])
     graded = Graded(
         benchmark=name,
@@ -97,7 +116,7 @@ def grade(
         results=list(stored_results(Store(store), artifact.key, module.METRICS).values()),
         measures=module.METRICS,
     )
-    for line in unread(artifact):
+    for line in (*unread(artifact), *judged_lines(artifact, Store(store), bench.plan.jobs)):
         say(line, err=True)
     if json:
         say_json(graded.to_json())
@@ -126,9 +145,7 @@ def all_problems(
     module: Any,
     data: Path | None,
     run: "Callable[[list[str]], list[Artifact]]",
-    *,
-    rows: int | None,
-    protocol: str,
+    **fields: Any,
 ) -> "list[Problem]":
     """Plan a benchmark's problems, and return all that its file has.
 
@@ -137,17 +154,16 @@ def all_problems(
         module: the benchmark.
         data: the user's own file; the pinned file, which is fetched first, by default.
         run: function that runs jobs of the workbench, and returns their artifacts.
-        rows: number of problems that are graded, counted from the first; all by default.
-        protocol: way of grading.
+        fields: rows that are graded, protocol and judge, see :class:`~kit.catalogue.scales.BenchmarkRows`.
     """
     from kit.stages import data_path
 
     name = module.__name__.rpartition(".")[2]
     if data is None:
-        key = bench.problems(name, None, rows=rows, protocol=protocol)
+        key = bench.problems(name, None, **fields)
         return list(module.read(data_path(run([key])[0].folder)))
     found = list(module.read(data))
-    bench.problems(name, data, len(found), rows=rows, protocol=protocol)
+    bench.problems(name, data, len(found), **fields)
     return found
 
 

@@ -34,12 +34,23 @@ def estimated(jobs: "Iterable[Job]", name: str) -> float:
 
 
 def price(jobs: "Iterable[Job]") -> str:
-    """Return jobs' GPU-hours where GPUs are used, else their time; empty where that is below three seconds."""
+    """Return jobs' GPU-hours where GPUs are used, else their time from three seconds on; then what judges are asked.
+
+    That is the number of their questions, and for judges on servers the tokens, and the money where there are prices.
+    """
     jobs = list(jobs)
+    parts = []
     if hours := estimated(jobs, "gpu_hours"):
-        return f"{hours:,.1f} GPU-h"
-    seconds = estimated(jobs, "wall_s")
-    return f"{seconds / 60:,.1f} min" if seconds >= 3 else ""
+        parts.append(f"{hours:,.1f} GPU-h")
+    elif (seconds := estimated(jobs, "wall_s")) >= 3:
+        parts.append(f"{seconds / 60:,.1f} min")
+    if questions := estimated(jobs, "questions"):
+        parts.append(f"{questions:,.0f} questions to judges")
+    if tokens := estimated(jobs, "asked_tokens"):
+        parts.append(f"{tokens:,.0f} tokens at servers")
+    if money := estimated(jobs, "money"):
+        parts.append(f"{money:,.2f} of money")
+    return ", ".join(parts)
 
 
 def show_plan(console: "Console", plan: "Plan", store: "Store") -> None:

@@ -20,10 +20,13 @@ PYTHON = "/opt/venv/bin/python"
 SITE_PACKAGES = "/opt/venv/lib/python3.11/site-packages"
 MIRROR = "/mirror"
 """The folder with copies of pinned files, as a fetching container sees it."""
+REPLIES = "/replies"
+"""The folder of servers' replies, as a container that asks one sees it."""
 UID = 10001
 """User id of the images' plain user."""
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
-FETCH_VARIABLES = ("HF_TOKEN", "HF_ENDPOINT", *PROXIES, *(name.lower() for name in PROXIES))
+PROXY_VARIABLES = (*PROXIES, *(name.lower() for name in PROXIES))
+FETCH_VARIABLES = ("HF_TOKEN", "HF_ENDPOINT", *PROXY_VARIABLES)
 """Variables that a fetching container takes from this process, by name: no value stands on a command line."""
 
 
@@ -95,6 +98,10 @@ class Request:
     writable: Sequence[tuple[str, str]]
     """Mounts that the container may write to."""
     environment: Mapping[str, str] = field(default_factory=dict)
+    variables: tuple[str, ...] = ()
+    """Variables that it takes from this process by name, in addition to those of a fetching container."""
+    host_network: bool = False
+    """Whether it is in this machine's network, to ask a server there."""
     gpu: bool = False
     memory_cap: str = field(default_factory=memory_cap)
     name: str = ""

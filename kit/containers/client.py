@@ -13,11 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from kit.catalogue import ROOT
-from kit.containers import FETCH_VARIABLES
 from kit.errors import KitError
 from kit.machine.cgroups import hybrid_cgroups
 from kit.store import Store
-from kit.workers import Kind
 
 STORE_LABEL, KEY_LABEL = "org.evolkit.store", "org.evolkit.key"
 """Labels of every container: the store's id, and the key of the job whose lock its run holds as long as it lives."""
@@ -31,11 +29,11 @@ def engine_environment() -> dict[str, str]:
     return dict(os.environ) | ({"CONTAINERS_CONF": path} if path else {})
 
 
-def client_environment(runtime: str, kind: Kind) -> dict[str, str]:
-    """Return the environment for the runtime's own process; apptainer passes some of it on to a fetching container."""
-    if runtime != "apptainer" or not kind.fetches:
+def client_environment(runtime: str, variables: Sequence[str]) -> dict[str, str]:
+    """Return the environment for the runtime's own process; apptainer passes the named ones on to the container."""
+    if runtime != "apptainer":
         return engine_environment()
-    passed_on = {f"APPTAINERENV_{name}": os.environ[name] for name in FETCH_VARIABLES if name in os.environ}
+    passed_on = {f"APPTAINERENV_{name}": os.environ[name] for name in variables if name in os.environ}
     return engine_environment() | passed_on
 
 

@@ -24,6 +24,8 @@ def command(runtime: str, request: Request) -> list[str]:
     line += ["--http-proxy=false"] if runtime == "podman" else []  # it would hand each container the host's, in full
     if not request.kind.network:
         line += ["--network=none"]
+    elif request.host_network:
+        line += ["--network=host"]
     if request.kind.untrusted:
         line += [
             f"--memory={request.memory_cap}",
@@ -35,8 +37,8 @@ def command(runtime: str, request: Request) -> list[str]:
     line += [f"--volume={host}:{inside}:ro" for host, inside in request.readable]
     line += [f"--volume={host}:{inside}:rw" for host, inside in request.writable]
     line += [f"--env={name}={value}" for name, value in sorted(request.environment.items())]
-    if request.kind.fetches:
-        line += [f"--env={name}" for name in FETCH_VARIABLES if name in os.environ]
+    variables = FETCH_VARIABLES if request.kind.fetches else request.variables
+    line += [f"--env={name}" for name in variables if name in os.environ]
     line += [*request.extra, f"--entrypoint={request.command[0]}"]
     line += [request.image.id or request.image.name, *request.command[1:]]
     return outside_hybrid_cgroups(line) if runtime == "podman" else line

@@ -1,20 +1,31 @@
-"""The thoughts of a model that reasons before it replies: parts ``<think> ... </think>`` of its text."""
+"""The part of a reply that thinks aloud, which is taken off before a label is looked for."""
 
 import re
 
+RULE = "think-tags-1"
+"""Name of the rule of :func:`without_thoughts`, for a job's parameters."""
 OPENED, CLOSED = "<think>", "</think>"
-_PART = re.compile(rf"{OPENED}.*?(?:{CLOSED}|\Z)", re.DOTALL)
+_MARKS = re.compile(f"({OPENED}|{CLOSED})")
 
 
 def without_thoughts(text: str) -> tuple[str, int]:
     """Return a reply without its thoughts, and how many parts were taken off.
 
-    A part that is never closed, because the reply was cut there, goes to the end of the text: nothing was replied. A
-    text that closes a part which it does not open (some chat templates open it in the prompt) has its thoughts before.
+    A thought goes from ``<think>`` to the next ``</think>``, or to the end where none follows: what was cut off in a
+    thought has no answer. A ``</think>`` that nothing opened ends a thought that the prompt began, so that all before
+    it is one. Where nothing is taken off the text stays as it is; else blanks around the rest are taken off too.
     """
-    head, closed, rest = text.partition(CLOSED)
-    count = 0
-    if closed and OPENED not in head:
-        text, count = rest, 1
-    text, more = _PART.subn("", text)
-    return (text.strip() if count + more else text), count + more
+    kept: list[str] = []
+    parts, thinking = 0, False
+    for piece in _MARKS.split(text):
+        if piece == OPENED:
+            parts += not thinking
+            thinking = True
+        elif piece == CLOSED:
+            if not thinking:
+                parts += 1
+                kept.clear()
+            thinking = False
+        elif not thinking:
+            kept.append(piece)
+    return ("".join(kept).strip() if parts else text), parts

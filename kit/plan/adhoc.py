@@ -23,6 +23,7 @@ from kit.plan.planner import Planner
 from kit.plan.planning import largest_scale, locks, this_machine
 from kit.plan.sources import adapter_source, check_file_name, data_source, folder_source
 from kit.scenarios import data_of
+from kit.stages import VERDICTS
 
 COMPLETIONS = "completions.jsonl"
 """Name of the file that ``answer`` writes and ``grade`` reads."""
@@ -247,6 +248,28 @@ class Workbench:
         """Plan the grades of a completions file, which has a line for each of the :meth:`problems` in their order."""
         self.given.stages["answer"] = self.file(completions, "completions", COMPLETIONS, rows=count)
         return self.planner.need("grade", point_of_options().with_benchmark(benchmark))
+
+    def judge(self, name: str) -> None:
+        """Plan a judge of the :meth:`problems`: a model that a server answers for, or one as :meth:`model` takes it.
+
+        Raises:
+            RequestError: there is no such model or folder, or it has no chat template.
+        """
+        if name in self.catalogue.served:
+            self.planner.scale = self.scale.model_copy(update={"cast": {name: name}})
+            return
+        if name not in self.catalogue.models and not os.path.isdir(name):  # noqa: PTH112  # as in _folder
+            look_up({**self.catalogue.models, **self.catalogue.served}, name, "--judge", "model or folder")
+        self.model(name, chat=True)
+
+    def verdicts(self, path: Path, count: int) -> None:
+        """Plan a file of verdicts in the place of a judge's.
+
+        Args:
+            path: the file, as the stage ``judge`` writes it.
+            count: number of its verdicts.
+        """
+        self.given.stages["judge"] = self.file(path, "verdicts", VERDICTS, rows=count)
 
     # bases and adapters
 

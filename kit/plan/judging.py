@@ -1,6 +1,6 @@
 """Finds the judge of a benchmark whose answers a judge decides about."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
 from kit import registry
 from kit.benchmarks import Judged
@@ -8,7 +8,9 @@ from kit.catalogue.scales import BenchmarkRows
 from kit.errors import RequestError, shown
 
 
-def find_judge(benchmark: str, rows: BenchmarkRows, where: str, player: Callable[[str], str]) -> str | None:
+def find_judge(
+    benchmark: str, rows: BenchmarkRows, where: str, player: Callable[[str], str], served: Container[str]
+) -> str | None:
     """Return the model that judges a benchmark's answers; None for a benchmark that decides about them itself.
 
     Args:
@@ -16,9 +18,10 @@ def find_judge(benchmark: str, rows: BenchmarkRows, where: str, player: Callable
         rows: its entry in the scale.
         where: the manifest, for messages.
         player: finds the model that plays one of the paper's.
+        served: names of the models that a server answers for.
 
     Raises:
-        RequestError: a judge is missing, has nothing to do, or is played by no model.
+        RequestError: a judge is missing, has nothing to do, is played by no model, or can't be asked in this way.
     """
     key = f"{where}: benchmarks.{benchmark}.judge"
     if isinstance(registry.load("benchmarks", benchmark), Judged):
@@ -27,7 +30,13 @@ def find_judge(benchmark: str, rows: BenchmarkRows, where: str, player: Callable
                 f"{key}: missing, and a judge decides about this benchmark's answers; wanted the name of a model, or "
                 "of one of the paper's that the cast has a player for"
             )
-        return player(rows.judge)
+        found = player(rows.judge)
+        if rows.judge_by == "labels" and found in served:
+            raise RequestError(
+                f"{where}: benchmarks.{benchmark}.judge_by: found 'labels', and {found} is asked at a server, which "
+                "gives no likelihoods of labels; wanted 'text'"
+            )
+        return found
     if rows.judge is not None:
         raise RequestError(
             f"{key}: found {shown(rows.judge)}, and no judge decides about this benchmark's answers; leave it out"

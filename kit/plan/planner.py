@@ -15,6 +15,7 @@ from kit.catalogue.scales import BenchmarkRows, Scale
 from kit.catalogue.views import CellFinder, Column, Table, blank_note
 from kit.errors import RequestError, did_you_mean, shown
 from kit.files.seeds import FIELDS
+from kit.judges.settings import ServerSettings
 from kit.plan import CellAddress, Plan, costs, sources
 from kit.plan.given import GivenArtifacts
 from kit.plan.ids import JobIds
@@ -289,7 +290,8 @@ class Planner:
             return role
         if role in self.scale.cast:
             return self.scale.cast[role]
-        return role if self.catalogue.user is not None and role in self.catalogue.models else None
+        own = self.catalogue.user is not None and (role in self.catalogue.models or role in self.catalogue.served)
+        return role if own else None
 
     def instructions(self, point: Point) -> Origin:
         """Return the instructions that evolution leaves after the point's round; after round 0 these are the seeds."""
@@ -323,7 +325,12 @@ class Planner:
 
     def judge(self, point: Point) -> str | None:
         """Return the model that judges the answers to the point's benchmark; None where no model does."""
-        return find_judge(point.benchmark, self.problems(point), self.where, self.player)
+        return find_judge(point.benchmark, self.problems(point), self.where, self.player, self.catalogue.served)
+
+    def server(self, name: str) -> ServerSettings | None:
+        """Return the server that answers for a model; None for a model with weights."""
+        entry = self.catalogue.served.get(name)
+        return ServerSettings(name=name, entry=entry) if entry else None
 
     def row_count(self, dataset: str, rows: int | None) -> int:
         """Return how many rows are used: those asked for, or all of the file if there are fewer; 0 if not known."""
@@ -340,14 +347,14 @@ class Planner:
 
     def generation_cost(self, model: str, rows: int, max_tokens: int) -> dict[str, Any]:
         """Return the cost of a job in which a model writes one text a row; empty if the model's sizes are not known."""
-        if model not in self.catalogue.models:
-            return {}
         return costs.generation(self.catalogue, self.scale, model, rows, max_tokens)
+
+    def asking_cost(self, server: ServerSettings, rows: int, max_tokens: int) -> dict[str, Any]:
+        """Return the cost of a job that asks a server so many questions: tokens, and money where it has prices."""
+        return costs.asking(server.entry, rows, max_tokens)
 
     def tuning_cost(self, model: str, rows: int, params: Mapping[str, Any]) -> dict[str, Any]:
         """Return the cost of a job that tunes a base model; empty if the model's sizes are not known."""
-        if model not in self.catalogue.models:
-            return {}
         return costs.tuning(self.catalogue, self.scale, model, rows, params)
 
     def capped(self, field: str, value: int, limit: int | None) -> int:
@@ -381,8 +388,9 @@ def make_plan(
     """
     planner = Planner(catalogue, scale, scale_name, locks)
     for key, names in (("cast", scale.cast.values()), ("tensor_parallel", scale.tensor_parallel)):
+        known = {**catalogue.models, **(catalogue.served if key == "cast" else {})}
         for name in names:
-            look_up(catalogue.models, name, f"{planner.where}: {key}", "model")
+            look_up(known, name, f"{planner.where}: {key}", "model")
     for name, view in views.items():
         planner.add_table(name, view)
     return planner.plan

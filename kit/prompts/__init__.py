@@ -129,7 +129,8 @@ def load(name: str, cache: Path | None = None) -> Pack:
         raise RequestError(
             "prompt pack 'followbench': its file is fetched, not shipped; fetch it first, or choose the pack 'kit'"
         )
-    templates: Mapping[str, tuple[Turn, ...]] = import_module(f"kit.prompts.{name}").read(*([cache] if cache else []))
+    source = (cache,) if name in FETCHED else ()
+    templates: Mapping[str, tuple[Turn, ...]] = import_module(f"kit.prompts.{name}").read(*source)
     return Templates(name=name, templates=templates)
 
 

@@ -73,6 +73,27 @@ def address_fault(url: str) -> str | None:
     return _scheme_fault(parts.scheme, host)
 
 
+def server_address_fault(url: str) -> str | None:
+    """Return what is wrong with the address of a server's API; None if nothing is.
+
+    No message holds a part of the address: somebody may have written a key into it.
+    """
+    if len(url) > LONGEST_ADDRESS:
+        return f"an address has {LONGEST_ADDRESS:,} characters at most, this one {len(url):,}"
+    if not url.isascii() or not url.isprintable() or set(url) & set(' \\"<>'):
+        return "an address is of plain ASCII; write all else by its percent codes, a blank as %20"
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return "that is no address; wanted one such as https://api.openai.com/v1"
+    if parts.scheme not in ("https", "http") or not host:
+        return "wanted an address that begins with https://, or http:// for a server of one's own"
+    if "@" in parts.netloc or parts.query or parts.fragment or "?" in url or "#" in url:
+        return "wanted an address without user, password, ? and #; a key goes into the environment (key_from)"
+    return None
+
+
 def _scheme_fault(scheme: str, host: str) -> str | None:
     """Return what is wrong with how a host is asked."""
     if scheme not in ("https", "http"):

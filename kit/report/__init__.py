@@ -16,6 +16,7 @@ from kit.plan import CellAddress, Plan
 from kit.records import Result, read_rows
 from kit.report.curves import CurveCell, CurveRun, make_curve_cell
 from kit.report.drops import Drops, drops_behind
+from kit.report.judging import Judging, judgings
 from kit.store import Store
 
 PLAYED = ("evolver", "responder", "base")
@@ -111,6 +112,8 @@ class Grid:
     """Rows that the steps of evolution behind the table left out."""
     overlaps: tuple[Overlap, ...] = ()
     """Overlap of each training set with the table's benchmarks, where it was counted."""
+    judgings: tuple[Judging, ...] = ()
+    """Judges of the answers behind the cells."""
 
     @property
     def columns(self) -> Sequence[Column]:
@@ -193,6 +196,7 @@ def make_grid(name: str, plan: Plan, store: Store) -> Grid:
         lines=lines,
         curves=tuple(curves),
         drops=drops_behind(keys, plan, store),
+        judgings=tuple(judgings(keys, plan.jobs, store)),
     )
 
 

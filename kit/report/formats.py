@@ -42,6 +42,7 @@ def markdown(grid: Grid) -> str:
     if players := grid.players():
         played = ", ".join(f"{one_line(name)} = {one_line(player)}" for name, player in players.items())
         lines += ["", f"Played by: {played}."]
+    lines += ["", *(f"- {one_line(judging.line())}" for judging in grid.judgings)] if grid.judgings else []
     lines += ["", f"Units behind a cell: {sizes}."] if (sizes := grid.sizes()) else []
     lines += ["", *(f"- {one_line(drops.text())}" for drops in grid.drops)] if grid.drops else []
     lines += ["", one_line(line)] if (line := overlap_line(grid)) else []
@@ -131,6 +132,7 @@ def as_json(grids: Sequence[Grid]) -> dict[str, Any]:
                 "title": grid.table.title,
                 "scale": grid.scale,
                 "players": grid.players(),
+                **({"judges": [judging.to_json() for judging in grid.judgings]} if grid.judgings else {}),
                 "cells": [
                     {"at": cell.address.at, "column": cell.address.column, **_numbers(cell)}
                     | {"keys": list(cell.address.keys)}

@@ -12,6 +12,7 @@ from kit.containers.client import end_leftover_containers
 from kit.errors import KitError
 from kit.machine.locks import check_installed
 from kit.run import events
+from kit.run.asking import check_servers
 from kit.run.batches import next_batch
 from kit.run.handover import Exchange
 from kit.run.launch import Options, Shape, check_folders
@@ -57,6 +58,7 @@ def execute(jobs: Mapping[str, Job], store: Store, options: Options, listen: Lis
     run.clear_leftovers()
     for key in jobs:
         run.add(key)
+    check_servers(run.pending.values())
     if options.containers is None:  # an image was built from its lock
         check_installed(run.pending.values())
     while batch := next_batch(run.pending, jobs, store):

@@ -240,6 +240,7 @@ def exchange(
     *,
     other_user: bool,
     copies: bool = True,
+    replies: bool = False,
     observed: Mapping[str, Any] | None = None,
 ) -> Iterator[Exchange]:
     """Hold the locks of a container's jobs and make its folders; release and remove them afterwards.
@@ -250,6 +251,7 @@ def exchange(
         other_user: whether the container's user is another than this process's: then it becomes the owner of the
             output folder, and everybody may read what the container reads.
         copies: whether its output is copied; else it is moved.
+        replies: whether it writes the store's replies too.
         observed: fields of the provenance that the host knows.
     """
     with ExitStack() as stack:
@@ -266,4 +268,6 @@ def exchange(
             for name in ("artifacts", "jobs"):
                 store.let_others_read(name)
             shutil.chown(folders.out, UID, UID)
+            if replies:
+                store.let_group_write("replies", UID)
         yield folders

@@ -5,6 +5,7 @@ from typing import Any
 from kit import registry
 from kit.catalogue import ROOT, lock_hash
 from kit.errors import RequestError, did_you_mean
+from kit.run.asking import check_stored_server
 from kit.scenarios import steps_of
 from kit.store import Job
 from kit.workers import kind_of
@@ -37,6 +38,7 @@ def check_fields(job: Job) -> None:
     source = job.resources.get("source", {})
     if type(source) is not dict or not all(type(value) in (str, bool, type(None)) for value in source.values()):
         raise RequestError(f"{where}: resources.source: wanted texts by name; {PLAN_AGAIN}")
+    check_stored_server(job)
 
 
 def check_versions(job: Job) -> None:

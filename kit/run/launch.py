@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kit.containers import MIRROR, PYTHON, Containers, Request
+from kit.containers import FETCH_VARIABLES, MIRROR, PROXY_VARIABLES, PYTHON, REPLIES, Containers, Request
 from kit.containers.client import KEY_LABEL, STORE_LABEL, store_id
 from kit.containers.command_line import command as container_command
 from kit.errors import RequestError
+from kit.run.asking import SERVER_VARIABLE, is_local, own_variables, passed_on, server_text
 from kit.run.handover import Exchange
 from kit.store import Job
 from kit.workers import Kind, kind_of
@@ -22,15 +23,24 @@ class Shape:
     kind: Kind
     environment: str
     world: int
+    server: str = ""
+    """The server that its jobs ask, as text; empty where they ask none."""
 
     @classmethod
     def of(cls, job: Job) -> "Shape":
         """Return the shape of the worker that one job needs.
 
         Raises:
-            RequestError: the job's stage names no kind of worker that is known.
+            RequestError: the job's stage names no kind of worker that is known, or the job no server.
         """
-        return cls(kind=kind_of(job), environment=job.environment, world=int(job.params.get("world", 1)))
+        world = int(job.params.get("world", 1))
+        return cls(kind=kind_of(job), environment=job.environment, world=world, server=server_text(job))
+
+    def variables(self) -> tuple[str, ...]:
+        """Return the variables that its container takes from this process, by name."""
+        if self.kind.asks:
+            return (*own_variables(self.server), *PROXY_VARIABLES)
+        return FETCH_VARIABLES if self.kind.fetches else ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +86,10 @@ def command_in_container(
     folders = ["--store", "/store", "--out", "/out", "--refusals", "/refusals"]
     readable = [(str(options.store / name), f"/store/{name}") for name in ("artifacts", "jobs")]
     readable += [(str(exchange.refusals), "/refusals")]
+    writable = [(str(exchange.out), "/out")]
+    if shape.kind.asks:
+        folders += ["--replies", REPLIES]
+        writable += [(str(options.store / "replies"), REPLIES)]
     if shape.kind.fetches:
         readable += containers.mounts
         if options.mirror:
@@ -86,7 +100,9 @@ def command_in_container(
         image=image,
         command=[PYTHON, *_python_arguments(shape, keys, options, folders, cpu=cpu)],
         readable=readable,
-        writable=[(str(exchange.out), "/out")],
+        writable=writable,
+        variables=shape.variables(),
+        host_network=is_local(shape.server),
         environment=settings(shape, cpu=cpu) | {"KIT_IMAGE_DIGEST": image.digest, "KIT_COMMIT": image.revision},
         gpu=not cpu and shape.kind.accelerated,
         memory_cap=containers.memory_cap,
@@ -144,8 +160,11 @@ def _accelerate_options(shape: Shape, *, cpu: bool) -> list[str]:
 
 
 def environment(shape: Shape, *, cpu: bool) -> dict[str, str]:
-    """Return the environment of a worker on the host: this process's, with the variables of :func:`settings`."""
-    return dict(os.environ) | settings(shape, cpu=cpu)
+    """Return the environment of a worker on the host: this process's without keys, and :func:`settings`.
+
+    A worker that asks a server gets the key of that one.
+    """
+    return passed_on(os.environ, shape.server) | settings(shape, cpu=cpu)
 
 
 def settings(shape: Shape, *, cpu: bool) -> dict[str, str]:
@@ -159,7 +178,9 @@ def settings(shape: Shape, *, cpu: bool) -> dict[str, str]:
         "VLLM_NO_USAGE_STATS": "1",
         "DO_NOT_TRACK": "1",
     }
-    if not shape.kind.network:
+    if shape.kind.asks:
+        found |= {SERVER_VARIABLE: shape.server}
+    if not shape.kind.fetches:
         found |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
     if cpu and shape.kind.accelerated:
         cores = len(os.sched_getaffinity(0))

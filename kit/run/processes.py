@@ -53,6 +53,7 @@ def open_exchange(
         keys,
         other_user=os.geteuid() == 0 and not containers.rootless,
         copies=shape.kind.untrusted,
+        replies=shape.kind.asks,
         observed={"image": image.digest, "commit": image.revision or None, "dirty": None},
     )
 
@@ -94,7 +95,7 @@ def start_process(shape: Shape, keys: list[str], options: Options, folders: Exch
     cpu = shape.environment != "cuda"
     if options.containers and folders:
         arguments = command_in_container(shape, keys, options, options.containers, folders, cpu=cpu)
-        variables = client_environment(options.containers.runtime, shape.kind)
+        variables = client_environment(options.containers.runtime, shape.variables())
     else:
         arguments, variables = command(shape, keys, options, cpu=cpu), environment(shape, cpu=cpu)
     return subprocess.Popen(

@@ -26,6 +26,7 @@ from kit.machine.ranks import spread
 from kit.prompts import Pack
 from kit.records import Completion
 from kit.run import events, provenance
+from kit.run.asking import SERVER_VARIABLE
 from kit.run.handover import Handover
 from kit.sandbox import Sandbox
 from kit.stages import Stage
@@ -46,6 +47,7 @@ class JobContext:
     emit: Emit
     source: Mapping[str, Any] = field(default_factory=dict)
     key: str = ""
+    replies: Path = Path("replies")
     unreachable: Unreachable = field(default_factory=Unreachable)
     _engine: tuple[Path, EngineSettings, Engine] | None = None
     _sandbox: Sandbox | None = None
@@ -61,6 +63,8 @@ class JobContext:
         kind = kind_of(job)
         self.key, self.source, self._report_next = job.key, job.resources.get("source", {}), True
         self._untrusted = kind.untrusted
+        if kind.asks:
+            self.source = {"server": os.environ.get(SERVER_VARIABLE, "")}
         if started := kind.starting:
             self.phase(f"starting {started}")
 
@@ -150,6 +154,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--mirror", type=Path)
     parser.add_argument("--unsafe-exec", action="store_true")
     parser.add_argument("--out", type=Path, help="compute into this folder; whoever started this worker commits")
+    parser.add_argument("--replies", type=Path, help="folder of servers' replies, by default the store's")
     parser.add_argument("--refusals", type=Path, help="folder in which it writes the reason, if it could not")
     parser.add_argument("--lifeline", action="store_true", help="end when standard input closes")
     options = parser.parse_args(arguments)
@@ -160,7 +165,14 @@ def main(arguments: list[str] | None = None) -> int:
     if world != options.world:
         emit("failed", key=options.keys[0], reason=f"the plan asks for {options.world} processes, {world} were started")
         return 1
-    context = JobContext(rank=rank, world=world, mirror=options.mirror, unsafe_exec=options.unsafe_exec, emit=emit)
+    context = JobContext(
+        rank=rank,
+        world=world,
+        mirror=options.mirror,
+        unsafe_exec=options.unsafe_exec,
+        emit=emit,
+        replies=options.replies or options.store / "replies",
+    )
     store = (
         Store(options.store) if options.out is None else Handover(options.store, options.out, options.refusals, emit)
     )

@@ -12,6 +12,7 @@ from kit.engines import Engine, EngineSettings, Request, Sampling
 from kit.errors import KitError
 from kit.files.network import Unreachable
 from kit.files.seeds import Reading, read_seeds, read_stored
+from kit.judges.settings import ServerSettings
 from kit.prompts import Pack
 from kit.records import Completion, Instruction
 from kit.sandbox import Sandbox
@@ -40,9 +41,12 @@ class Context(Protocol):
     world: int
     """Number of processes that share the job."""
     source: Mapping[str, Any]
-    """Places from which a fetching job may take its files: address, mirror path, folder; not in the key."""
+    """Places from which a fetching job may take its files: address, mirror path, folder; or the server that an asking
+    job asks (:class:`kit.judges.settings.ServerSettings`); not in the key."""
     mirror: Path | None
     """A folder with copies of pinned files."""
+    replies: Path
+    """Folder that outlives the jobs, in which servers' replies are kept."""
     unreachable: Unreachable
     """Hosts that fetching jobs of this worker could not reach; kept from job to job."""
 
@@ -200,6 +204,14 @@ class Planning(Protocol):
 
     def generation_cost(self, model: str, rows: int, max_tokens: int) -> dict[str, Any]:
         """Return the estimated cost of a job in which a model writes one text a row."""
+        ...
+
+    def server(self, name: str) -> ServerSettings | None:
+        """Return the server that answers for a model; None for a model with weights."""
+        ...
+
+    def asking_cost(self, server: ServerSettings, rows: int, max_tokens: int) -> dict[str, Any]:
+        """Return the estimated cost of a job that asks a server so many questions."""
         ...
 
     def tuning_cost(self, model: str, rows: int, params: Mapping[str, Any]) -> dict[str, Any]:

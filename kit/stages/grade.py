@@ -24,13 +24,17 @@ def plan(point: Point, planner: Planning) -> str:
     problems = planner.problems(point)
     params = {"benchmark": point.benchmark, "protocol": problems.protocol, "rows": problems.rows}
     answers = planner.need("answer", point)
-    verdicts = {"verdicts": planner.need("judge", point)} if planner.judge(point) else {}
+    if isinstance(benchmark := registry.load("benchmarks", point.benchmark), Judged):
+        verdicts = {"verdicts": planner.need("judge", point)}
+    else:
+        verdicts = {}
+        planner.judge(point)  # an error if the scale names one: it would have nothing to do
     return planner.job(
         "grade",
         planner.job_name(point, "benchmark", "seeds", "evolver", "base", "round"),
         params,
         {"completions": answers, "data": planner.data(problems.dataset), **verdicts},
-        plugins={point.benchmark: registry.load("benchmarks", point.benchmark).VERSION},
+        plugins={point.benchmark: benchmark.VERSION},
         rows=planner.expected_rows(answers),
     )
 

@@ -8,46 +8,62 @@ from kit import registry
 from kit.benchmarks import Estimated, judge_prompts
 from kit.catalogue.points import Point
 from kit.engines import EngineSettings, Sampling
-from kit.errors import KitError
+from kit.errors import KitError, shown
 from kit.files.texts import HALF
-from kit.judges import check_questions, counts, local, request, verdict
+from kit.judges import local
+from kit.judges.settings import ServerSettings
+from kit.judges.thoughts import RULE
+from kit.judges.verdicts import check_questions, counts, money, request, unanswered, verdict
 from kit.machine.ranks import spread
 from kit.records import Completion, Question, Verdict, read_rows, write_rows
 from kit.stages import VERDICTS, Context, Planning, Summary, data_path
 
 VERSION = 1
 WORKER = "text"
+LABEL_TOKENS = 3
+"""Tokens that count for a question by labels, for estimates: its prompt is read once for each label."""
+
+
+def worker(params: Mapping[str, Any]) -> str:
+    """Return the kind of worker that asks the judge: one that asks a server, or one that runs a model."""
+    return "ask" if "served" in params else WORKER
 
 
 def plan(point: Point, planner: Planning) -> str:
     """Plan the verdicts on the answers of the point's model."""
-    problems = planner.problems(point)
-    benchmark = registry.load("benchmarks", point.benchmark)
-    judge = planner.judge(point)
+    problems, judge = planner.problems(point), planner.judge(point)
     assert judge is not None, f"{point.benchmark} decides about its answers itself"
-    prompt_params, prompt_inputs = planner.prompts(problems.prompts, judge_prompts(benchmark, problems.prompts))
+    benchmark = registry.load("benchmarks", point.benchmark)
     answers = planner.need("answer", point)
-    params = {
-        "benchmark": point.benchmark,
-        "protocol": problems.protocol,
-        "rows": problems.rows,
-        "judge_by": problems.judge_by,
-        **prompt_params,
-        **planner.engine_params(judge),
-    }
-    if problems.judge_by == "text":
-        params["sampling"] = {"temperature": 0.0, "top_p": 1.0, "max_tokens": problems.judge_max_tokens}
-    inputs = {"completions": answers, "data": planner.data(problems.dataset), "model": planner.model(judge, chat=True)}
     rows = planner.expected_rows(answers)
     count = benchmark.question_count(rows, problems.protocol) if isinstance(benchmark, Estimated) else rows
-    written = problems.judge_max_tokens if problems.judge_by == "text" else len(("a", "label"))
+    params: dict[str, Any] = {"benchmark": point.benchmark, "protocol": problems.protocol, "rows": problems.rows}
+    params["judge_by"] = problems.judge_by
+    if problems.judge_by == "text":
+        params["sampling"] = {"temperature": 0.0, "top_p": 1.0, "max_tokens": problems.judge_max_tokens}
+        params["thoughts"] = RULE
+    else:
+        params["labels"] = local.RULE
+    inputs = {"completions": answers, "data": planner.data(problems.dataset)}
+    plugins = {point.benchmark: benchmark.JUDGE_ASKS}
+    resources: dict[str, Any] = {"judge": judge, "questions": count}
+    if server := planner.server(judge):
+        params["served"] = server.key_params()
+        resources |= {"source": server.to_source(), **planner.asking_cost(server, count, problems.judge_max_tokens)}
+    else:
+        params |= planner.engine_params(judge)
+        inputs["model"] = planner.model(judge, chat=True)
+        plugins |= planner.engine_version()
+        written = problems.judge_max_tokens if problems.judge_by == "text" else LABEL_TOKENS
+        resources |= {"shape": judge, **planner.generation_cost(judge, count, written)}
+    prompt_params, prompt_inputs = planner.prompts(problems.prompts, judge_prompts(benchmark, problems.prompts))
     return planner.job(
         "judge",
         planner.job_name(point, "benchmark", "seeds", "evolver", "base", "round"),
-        params,
+        params | prompt_params,
         inputs | prompt_inputs,
-        plugins={point.benchmark: benchmark.JUDGE_ASKS, **planner.engine_version()},
-        resources={**planner.generation_cost(judge, count, written), "shape": judge, "judge": judge},
+        plugins=plugins,
+        resources=resources,
         rows=count,
     )
 
@@ -56,10 +72,12 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, contex
     """Write ``verdicts.jsonl``: one :class:`~kit.records.Verdict` for each of the benchmark's questions, in order.
 
     Raises:
-        KitError: the completions are not those of the problems, or the benchmark's questions are not whole.
+        KitError: the completions are not those of the problems, the benchmark's questions are not whole, or a server
+            or its budget ends the job.
     """
     questions = _questions(params, inputs, context)
-    verdicts, facts = _ask(questions, params, inputs, context) if questions else ([], {})
+    ask = _ask_server if "served" in params else _ask_model
+    verdicts, facts = ask(questions, params, inputs, context) if questions else ([], {})
     if context.rank == 0:
         write_rows(out / VERDICTS, verdicts)
     return Summary(rows=len(verdicts), facts=counts(verdicts) | facts)
@@ -81,9 +99,13 @@ def _questions(params: Mapping[str, Any], inputs: Mapping[str, Path], context: C
     return check_questions(benchmark.questions(problems, texts, pack, params["protocol"]), params["benchmark"])
 
 
-def _ask(
+Asked = tuple[list[Verdict], dict[str, Any]]
+"""Verdicts in the order of the questions, and facts beside them."""
+
+
+def _ask_model(
     questions: Sequence[Question], params: Mapping[str, Any], inputs: Mapping[str, Path], context: Context
-) -> tuple[list[Verdict], dict[str, Any]]:
+) -> Asked:
     """Return a local judge's verdicts, with the engine's name and version."""
     settings = EngineSettings(**params["engine"])
     engine = context.engine(inputs["model"], settings)
@@ -91,10 +113,29 @@ def _ask(
     if params["judge_by"] == "labels":
         chat = local.open_chat(inputs["model"], settings)
 
-        def compute(part: Sequence[Question]) -> list[Verdict]:
-            return local.by_labels(part, engine, chat, context.progress)
+        def compute(part: Sequence[Question]) -> list[local.Scored]:
+            return local.score_labels(part, engine, chat, context.progress)
 
-        return spread(questions, context.world, compute), facts
+        return local.by_labels(questions, spread(questions, context.world, compute)), facts
     replies = context.generate([request(one) for one in questions], engine, Sampling(**params["sampling"]))
     read = registry.load("benchmarks", params["benchmark"]).label
     return [verdict(question, reply, read) for question, reply in zip(questions, replies, strict=True)], facts
+
+
+def _ask_server(
+    questions: Sequence[Question], params: Mapping[str, Any], inputs: Mapping[str, Path], context: Context
+) -> Asked:
+    """Return the verdicts of a judge that a server answers for, with what they cost and how many are unanswered."""
+    from kit.judges import server
+
+    settings = ServerSettings.from_source(context.source)
+    if settings.key_params() != params["served"]:
+        raise KitError(
+            f"served.{settings.name}: found the model {shown(settings.entry.model)}, the job wants "
+            f"{shown(params['served'].get('model'))}; plan it again"
+        )
+    sampling = Sampling(**params["sampling"])
+    replies = server.ask([request(one) for one in questions], sampling, settings, context.replies, context.progress)
+    read = registry.load("benchmarks", params["benchmark"]).label
+    verdicts = [verdict(question, reply, read, reply.model) for question, reply in zip(questions, replies, strict=True)]
+    return verdicts, {"server": settings.name, **unanswered(replies), **money(verdicts, settings.entry)}

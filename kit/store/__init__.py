@@ -6,6 +6,7 @@ store/
   tmp/<key>.<random>/    what a running job writes; renamed into artifacts/ as the last step
   locks/<key>            held (flock) while a process works on the job
   logs/<key>.log         what the job printed
+  replies/<sha256>.json  what a server replied, for as long as the store is there (:mod:`kit.judges.replies`)
   failed/<key>.json      why the last attempt failed; removed by the next success
   overlaps/<hash>.json   counts of training rows that repeat test items (kit.report.overlaps); made anew where missing
 
@@ -228,6 +229,12 @@ class Store(StoredFiles):
         """Let every user look into one of the store's folders, whatever the umask made of it; a container's does."""
         with self.inside(name) as folder:
             os.fchmod(folder.descriptor, os.fstat(folder.descriptor).st_mode & 0o7777 | 0o055)
+
+    def let_group_write(self, name: str, group: int) -> None:
+        """Let a group write one of the store's folders; what is made there is the group's too."""
+        with self.inside(name) as folder:
+            os.fchown(folder.descriptor, -1, group)
+            os.fchmod(folder.descriptor, os.fstat(folder.descriptor).st_mode & 0o5777 | 0o2775)
 
     # clearing away
 

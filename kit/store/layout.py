@@ -5,7 +5,7 @@ from kit.store.contents import reason
 from kit.store.job import FORMAT, KEY
 from kit.store.opening import Folder
 
-FOLDERS = ("artifacts", "jobs", "tmp", "locks", "logs", "failed")
+FOLDERS = ("artifacts", "jobs", "tmp", "locks", "logs", "failed", "replies")
 
 
 def check_folders(store: Folder) -> None:

@@ -99,6 +99,8 @@ def stage(name: str, real: ModuleType) -> ModuleType:
             shutil.copytree(STATE / "model", out, dirs_exist_ok=True)
         elif name == "fetch" and params["kind"] in ("package", "hub"):
             (out / "weights").write_text("of a model\n")
+        elif name == "fetch" and params["kind"] == "files" and "url" in context.source:
+            shutil.copytree(mini_set(context.source["url"]), out, dirs_exist_ok=True)
         elif name == "fetch" and "url" in context.source:
             shutil.copy(mini_set(context.source["url"]), out / params["name"])
         else:

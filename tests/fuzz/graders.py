@@ -6,18 +6,21 @@ a sandbox) must outlive every text in it. An empty text stands first and last in
 
 import functools
 import json
+import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from random import Random
 from types import ModuleType
 from typing import Any
 
 from kit import registry
-from kit.benchmarks import Grouped
+from kit.benchmarks import Grouped, Judged
 from kit.benchmarks._results import results
 from kit.catalogue import Catalogue, manifests_folder
-from kit.records import Grade, Problem, read_rows, write_rows
+from kit.files.texts import HALF, REPLACEMENT
+from kit.prompts import Pack, load
+from kit.records import Grade, Problem, Verdict, read_rows, write_rows
 from kit.sandbox import Sandbox, open_sandbox
 from tests.fuzz import outcomes, texts
 from tests.fuzz.outcomes import FaultError
@@ -136,6 +139,8 @@ def run(case: dict[str, Any], folder: Path) -> dict[str, Any]:
         FaultError: a traceback, a refusal, a text that is not a grade's fault, a grade that can't be.
     """
     known, grader = problems(case["benchmark"]), module(case["benchmark"])
+    if isinstance(grader, Judged):
+        return _run_judged(case, known, grader, folder)
     asked = [known[row] for row in case["rows"]]
     written = [texts.text(one, problem.data) for one, problem in zip(case["texts"], asked, strict=True)]
     asked, clocked = [known[0], *asked, known[0]], Clocked(["", *written, ""])
@@ -157,6 +162,45 @@ def run(case: dict[str, Any], folder: Path) -> dict[str, Any]:
     }
 
 
+def _run_judged(case: dict[str, Any], known: Sequence[Problem], grader: ModuleType, folder: Path) -> dict[str, Any]:
+    """Grade a batch of texts of a judged benchmark, all of whose problems are asked; the others' texts are empty.
+
+    The texts are the judge's replies too: each question gets the label that is read in the text that it is about.
+
+    Raises:
+        FaultError: as :func:`run`, or a label that the question does not have.
+    """
+    written = {row: texts.text(one, known[row].data) for row, one in zip(case["rows"], case["texts"], strict=True)}
+    answers = [written.get(row, "") for row in range(len(known))]
+
+    def decide() -> list[Grade]:
+        asked = grader.questions(known, [HALF.sub(REPLACEMENT, one) for one in answers], pack(), case["protocol"])
+        by_id = dict(zip((problem.id for problem in known), answers, strict=True))
+        labels = {one.id: grader.label(one, by_id[one.id.partition("#")[0]]) for one in asked}
+        if wrong := [one.id for one in asked if labels[one.id] not in ("", *one.labels)]:
+            raise FaultError("wrong label", f"{wrong[0]}: {labels[wrong[0]]!r}")
+        verdicts = {id: Verdict(id=id, label=label) for id, label in labels.items()}
+        graded: list[Grade] = grader.grade_judged(known, answers, verdicts, case["protocol"])
+        return graded
+
+    before = spent_s()
+    ended = outcomes.call(decide)
+    if ended.refused:
+        raise FaultError("a text ends the run", ended.output)
+    if ended.output:
+        raise FaultError("printed", ended.output[:500])
+    check_rows(ended.value, known, grader, folder)
+    seen = {"texts": len(written), "characters": sum(map(len, written.values())), **_unread(ended.value)}
+    slowest_ms = round(1_000 * (spent_s() - before))
+    return {"end": outcomes.ACCEPTED, "seen": seen, "slowest_ms": slowest_ms, "slowest": case["texts"][0]}
+
+
+@functools.cache
+def pack() -> Pack:
+    """Return the kit's own wording, which a judge is asked with."""
+    return load("kit")
+
+
 def _unread(grades: list[Grade]) -> dict[str, int]:
     """Count the texts that were given up: not read in their time, or too large to compare."""
     unread = sum("in time" in grade.reason or "could not be read" in grade.reason for grade in grades)
@@ -169,8 +213,7 @@ def check(grades: list[Grade], asked: list[Problem], grader: ModuleType, folder:
     Raises:
         FaultError: they are not.
     """
-    if [grade.id for grade in grades] != [problem.id for problem in asked]:
-        raise FaultError("wrong grade", f"{len(grades)} grades for {len(asked)} problems, or in another order")
+    check_rows(grades, asked, grader, folder)
     for grade in grades:
         sound = set(grade.scores) == set(grader.METRICS) and all(
             len(pair) == 2 and 0 <= pair[0] <= pair[1] and pair[1] > 0 and all(type(n) is int for n in pair)
@@ -181,6 +224,20 @@ def check(grades: list[Grade], asked: list[Problem], grader: ModuleType, folder:
     first, last = grades[0], grades[-1]
     if any(pair[0] for pair in first.scores.values()) or first.to_json() != last.to_json():
         raise FaultError("wrong grade", f"an empty text: {first.to_json()}, and after the others {last.to_json()}")
+
+
+def check_rows(grades: list[Grade], asked: Sequence[Problem], grader: ModuleType, folder: Path) -> None:
+    """Check that grades are those of the problems, in order, and that rows of them can be written and summed up.
+
+    Raises:
+        FaultError: they are not.
+    """
+    if [grade.id for grade in grades] != [problem.id for problem in asked]:
+        raise FaultError("wrong grade", f"{len(grades)} grades for {len(asked)} problems, or in another order")
+    for grade in grades:
+        for metric, (total, units) in grade.scores.items():
+            if metric not in grader.METRICS or not math.isfinite(total) or units < 1:
+                raise FaultError("wrong grade", f"{grade.id}: {grade.scores}")
     write_rows(folder / "grades.jsonl", grades)
     if [grade.to_json() for grade in read_rows(folder / "grades.jsonl", Grade)] != [
         json.loads(json.dumps(grade.to_json())) for grade in grades

@@ -1,0 +1,112 @@
+"""The judge of ``kit grade``: who decides about the answers to benchmarks that have no rule for all of them."""
+
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from kit.cli import model_option, path_option
+from kit.errors import RequestError, one_line
+from kit.reading.values import MOST_TOKENS
+
+if TYPE_CHECKING:
+    from kit.plan.adhoc import Workbench
+    from kit.records import Problem
+    from kit.store import Artifact, Store
+
+JudgeName = Annotated[
+    str,
+    model_option("--judge", "Who judges, where a benchmark needs it: a name of manifests/models.toml, or a folder"),
+]
+JudgeBy = Annotated[
+    str,
+    typer.Option("--judge-by", help="text: its reply is read; labels: its likeliest label is taken (small models)"),
+]
+JudgeMaxTokens = Annotated[int, typer.Option("--judge-max-tokens", help="A judge's reply is cut after so many tokens")]
+JudgePrompts = Annotated[str, typer.Option("--prompts", help="Whose words ask the judge: kit, paper or followbench")]
+Verdicts = Annotated[
+    Path | None,
+    path_option("--verdicts", "Verdicts that are there already, in place of a judge: alpaca_eval's annotations.json"),
+]
+WAYS = ("text", "labels")
+"""Ways of asking a judge."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgeOptions:
+    """The options of ``kit grade`` that say who judges, and how."""
+
+    judge: str
+    """Name or folder of the judge; empty without one."""
+    by: str
+    max_tokens: int
+    prompts: str
+    """The pack whose words ask the judge."""
+    verdicts: Path | None
+    """A file that holds the verdicts already."""
+
+    def check(self, benchmark: str, module: Any) -> None:
+        """Check that a benchmark gets a judge if, and only if, it needs one, before anything is fetched.
+
+        Raises:
+            RequestError: an option is missing, has nothing to do, or has a wrong value.
+        """
+        from kit.benchmarks import Annotated as TakesAnnotations
+        from kit.benchmarks import Judged
+        from kit.cli.files import BENCHMARK_PACKS
+        from kit.plan.options import check_choice, check_count
+
+        check_choice("--judge-by", self.by, WAYS)
+        check_choice("--prompts", self.prompts, BENCHMARK_PACKS)
+        check_count("--judge-max-tokens", self.max_tokens, MOST_TOKENS)
+        given = f"--judge {one_line(self.judge)}" if self.judge else f"--verdicts {one_line(str(self.verdicts))}"
+        if not isinstance(module, Judged):
+            if self.judge or self.verdicts:
+                raise RequestError(f"{given}: {benchmark} decides about its answers by rule; leave it out")
+            return
+        if self.judge and self.verdicts:
+            raise RequestError(f"{given}: --verdicts holds what a judge has said already; give one of the two")
+        if not self.judge and not self.verdicts:
+            raise RequestError(
+                f"{benchmark}: a judge decides about its answers; name one with --judge (a model of "
+                "manifests/models.toml, with weights or served, or a model folder)"
+            )
+        if self.verdicts and not isinstance(module, TakesAnnotations):
+            raise RequestError(f"{given}: {benchmark} reads no verdicts of other tools; name a --judge")
+
+    def fields(self) -> dict[str, Any]:
+        """Return the fields of a scale's entry for the benchmark."""
+        if not self.judge:
+            return {}
+        names = {"judge": self.judge, "judge_by": self.by, "judge_max_tokens": self.max_tokens}
+        return {**names, "prompts": self.prompts}
+
+    def plan(self, bench: "Workbench", module: Any, problems: "Sequence[Problem]", stack: ExitStack) -> None:
+        """Plan the judge, or the file of verdicts in its place.
+
+        Args:
+            bench: the workbench, whose plan gets it.
+            module: the benchmark.
+            problems: the problems that are graded.
+            stack: removes the file of verdicts afterwards.
+        """
+        from kit.records import write_rows
+
+        if self.judge:
+            bench.judge(self.judge)
+        if self.verdicts:
+            rows = module.read_annotations(self.verdicts, problems)
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kit-")))
+            write_rows(path := folder / "verdicts.jsonl", rows)
+            bench.verdicts(path, len(rows))
+
+
+def judged_lines(artifact: "Artifact", store: "Store", jobs: Any) -> list[str]:
+    """Return who judged the answers of a grading, and how many verdicts could not be read; nothing without a judge."""
+    from kit.report.judging import judgings
+
+    return [judging.line() for judging in judgings([artifact.key], jobs, store)]

@@ -1,0 +1,406 @@
+"""Asking a real server that misbehaves: nothing lost, nothing asked twice, the budget never passed, no key shown."""
+
+import json
+import re
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kit.errors import KitError, RequestError
+from kit.judges.server import Reply, ask, estimate
+from tests.judges import serving
+from tests.judges.conftest import GREEDY, KEY, requests, settings
+from tests.judges.serving import Misdeed, Server, answering, body, status, with_message
+
+Asking = Callable[..., list[Reply]]
+TEXTS = ("one", "two", "three")
+
+PASSING: dict[str, Sequence[Misdeed]] = {
+    "429": [status(429)],
+    "429 with seconds": [status(429, Retry_After="30")],
+    "429 with a date": [serving.later_by_date(30)],
+    "429 with a date that is past": [serving.later_by_date(-30)],
+    "429 with milliseconds": [status(429, retry_after_ms="1500")],
+    "429 with nonsense": [status(429, Retry_After="soon")],
+    "500": [status(500)],
+    "503, many times": [status(503)] * 5,
+    "408": [status(408)],
+    "a body that breaks off": [serving.drop],
+    "no answer": [serving.drop_at_once],
+    "an error that is no JSON": [body("<html>busy</html>", 502)],
+    "an error with nothing in it": [body("", 500)],
+    "an error in a packed body": [body(b"\x1f\x8b nonsense", 503, Content_Encoding="gzip")],
+    "malformed JSON": [body('{"choices": [')],
+    "HTML": [body("<html>welcome</html>")],
+    "nothing": [body("")],
+    "a packed body": [body(b"\x1f\x8b", 200, Content_Encoding="gzip")],
+    "bytes that are no text": [body(b"\xff\xfe\x00{")],
+    "nested too deep": [body("[" * 100_000 + "]" * 100_000)],
+    "a list": [body("[]")],
+    "a number": [body("7")],
+    "null": [body("null")],
+    "an error with status 200": [body('{"error": {"message": "overloaded"}}')],
+    "no choices": [answering(choices=None)],
+    "empty choices": [answering(choices=[])],
+    "choices of another type": [answering(choices={"0": "x"})],
+    "no message": [answering(choices=[{"index": 0}])],
+    "null content": [answering(**with_message(content=None))],
+    "content of another type": [answering(**with_message(content=[{"type": "text", "text": "x"}]))],
+    "a finish reason of another type": [answering(**with_message(content="x", finish_reason=3))],
+    "a model of another type": [answering(model=["m"])],
+    "one after the other": [status(500), serving.drop],
+}
+
+
+@pytest.mark.parametrize("deeds", PASSING.values(), ids=list(PASSING))
+def test_a_failure_that_passes_loses_nothing(deeds: Sequence[Misdeed], asking: Asking):
+    with Server({"two": deeds}) as server:
+        found = asking(server, TEXTS)
+    assert [(reply.id, reply.text, reply.reason) for reply in found] == [
+        (f"r{place}", f"re: {text}", "") for place, text in enumerate(TEXTS)
+    ]
+    assert server.record.asked == {"one": 1, "two": 1 + len(deeds), "three": 1}
+    assert server.record.answered == {text: 1 + (text == "two") * _answers(deeds) for text in TEXTS}
+
+
+def _answers(deeds: Sequence[Misdeed]) -> int:
+    """Return how many of the deeds are whole answers, though ones that can't be read."""
+    return sum(getattr(deed, "__qualname__", "").startswith("answering") for deed in deeds)
+
+
+def test_a_server_that_hangs_is_asked_again(asking: Asking):
+    with Server({"two": [serving.hang]}) as server:
+        found = asking(server, TEXTS, timeout_s=1.0)
+    assert [reply.text for reply in found] == [f"re: {text}" for text in TEXTS]
+    assert server.record.asked["two"] == 2
+
+
+def test_a_body_that_drips_without_end_is_given_up(asking: Asking):
+    # the connection is never silent for the timeout
+    with Server({"two": [serving.drip]}) as server:
+        found = asking(server, TEXTS, timeout_s=1.0)
+    assert [reply.text for reply in found] == [f"re: {text}" for text in TEXTS]
+
+
+def test_a_body_without_end_is_read_up_to_a_size(asking: Asking):
+    with Server({"two": [serving.huge]}) as server:
+        found = asking(server, TEXTS)
+    assert [reply.text for reply in found] == [f"re: {text}" for text in TEXTS]
+
+
+def test_a_slow_answer_is_waited_for(asking: Asking):
+    with Server(always=serving.slowly(0.3)) as server:
+        asking(server, TEXTS)
+    assert set(server.record.asked.values()) == {1}
+
+
+UNANSWERED: dict[str, tuple[Misdeed, int, str]] = {
+    "nonsense": (body("<html>"), 3, "no JSON: '<html>'"),
+    "null content": (
+        answering(**with_message(content=None)),
+        3,
+        "choices[0].message.content: found None, wanted a text",
+    ),
+    "no choices": (body("{}"), 3, "wanted choices[0].message, found {}"),
+    "an error with status 200": (
+        body('{"error": {"message": "overloaded"}}'),
+        3,
+        "wanted choices[0].message, found {'error': {'message': 'overloaded'}}",
+    ),
+    "a huge body": (serving.huge, 3, "a body of more than 8 MiB"),
+    "a filter": (
+        answering(**with_message(content=None, finish_reason="content_filter")),
+        1,
+        "the server's filter stopped the reply",
+    ),
+    "a refusal": (answering(**with_message(content=None, refusal="I can't")), 1, 'refused: "I can\'t"'),
+    "too long a question": (
+        status(400, "maximum context length\x1b is 8"),
+        1,
+        "status 400: maximum context length\\x1b is 8",
+    ),
+}
+
+
+@pytest.mark.parametrize("deed, times, reason", UNANSWERED.values(), ids=list(UNANSWERED))
+def test_a_question_without_a_readable_reply_is_unanswered_with_its_reason(
+    deed: Misdeed, times: int, reason: str, asking: Asking, replies: Path
+):
+    with Server({"two": [deed] * 9}) as server:
+        found = asking(server, TEXTS)
+        again = asking(server, TEXTS)
+    assert (
+        found[1]
+        == again[1]
+        == Reply(id="r1", text="", model="", prompt_tokens=0, tokens=0, finish_reason="", reason=reason)
+    )
+    assert [reply.reason for reply in found] == ["", reason, ""]
+    assert server.record.asked["two"] == times
+    assert len(list(replies.glob("*.unanswered.json"))) == 1
+
+
+def test_thoughts_that_the_server_keeps_back_leave_an_empty_text(asking: Asking):
+    with Server({"two": [answering(**with_message(content=None, finish_reason="length"))]}) as server:
+        found = asking(server, TEXTS)
+    assert (found[1].text, found[1].finish_reason, found[1].reason) == ("", "length", "")
+
+
+ENDING: dict[str, tuple[Misdeed, dict[str, Any], int, str]] = {
+    "a key that is refused": (
+        status(401, f"Incorrect API key: {KEY}"),
+        {},
+        1,
+        "served.mine: status 401: it refuses the key in TEST_KEY",
+    ),
+    "no key": (
+        status(403),
+        {"key_from": ""},
+        1,
+        "served.mine: status 403: it refuses a request without a key; give key_from",
+    ),
+    "an unknown model": (
+        status(404, "The model `m` does not exist"),
+        {},
+        1,
+        "served.mine: status 404: The model `m` does not exist; is base_url right (with /v1 at its end, but for "
+        "Azure), and 'm' known there?",
+    ),
+    "elsewhere": (
+        body("", 307, Location="http://127.0.0.1:9/x"),
+        {},
+        1,
+        "served.mine: status 307: it leads on to another address, to which no key is sent; give that as base_url",
+    ),
+    "always busy": (
+        status(429, f"slow down, {KEY}"),
+        {"retries": 2},
+        3,
+        "served.mine: 3 times in a row: status 429: slow down, [key]; what was answered is kept; run it again to go on",
+    ),
+    "busy for days": (
+        status(429, Retry_After="86400"),
+        {},
+        1,
+        "served.mine: status 429: no: it wants to be left alone for 86,400 s; what was answered is kept; run it again "
+        "to go on",
+    ),
+    "silent": (
+        serving.hang,
+        {"retries": 0, "timeout_s": 0.3},
+        1,
+        "served.mine: 1 times in a row: no answer within 0.3 s; what was answered is kept; run it again to go on",
+    ),
+}
+
+
+@pytest.mark.parametrize("deed, fields, times, message", ENDING.values(), ids=list(ENDING))
+def test_a_failure_that_stays_ends_the_job(
+    deed: Misdeed, fields: dict[str, Any], times: int, message: str, asking: Asking, replies: Path
+):
+    with Server(always=deed) as server:
+        with pytest.raises(KitError) as caught:
+            asking(server, ["one"], **{"key_from": "TEST_KEY"} | fields)
+        assert server.record.asked["one"] == times
+    assert str(caught.value) == message
+    assert caught.value.__cause__ is None and caught.value.__context__ is None
+    assert list(replies.glob("*.json")) == []
+
+
+def test_no_server_at_all_ends_the_job(asking: Asking):
+    with Server() as server:
+        pass
+    with pytest.raises(KitError) as caught:
+        asking(server, TEXTS, retries=1, in_flight=1)
+    assert str(caught.value) == (
+        "served.mine: 2 times in a row: ConnectError: [Errno 111] Connection refused; what was answered is kept; "
+        "run it again to go on"
+    )
+
+
+def test_what_was_answered_before_the_end_is_not_asked_again(asking: Asking):
+    with Server({"three": [status(401)]}) as server:
+        with pytest.raises(KitError):
+            asking(server, TEXTS, in_flight=1)
+        assert [reply.text for reply in asking(server, TEXTS)] == [f"re: {text}" for text in TEXTS]
+    assert server.record.asked == {"one": 1, "two": 1, "three": 2}
+
+
+def test_a_server_that_answers_nothing_is_at_fault_itself(asking: Asking, replies: Path):
+    # all would have been unanswered, and a table full of zeros
+    with Server(always=status(400, "unknown field")) as server:
+        with pytest.raises(KitError) as caught:
+            asking(server, [f"q{number}" for number in range(100)], in_flight=2)
+        asked = sum(server.record.asked.values())
+        assert 20 <= asked < 100
+        with pytest.raises(KitError) as again:
+            asking(server, [f"q{number}" for number in range(100)], in_flight=2)
+    assert re.sub(r"none of \d+ ", "none of 20 ", str(caught.value)) == (
+        f"served.mine: none of 20 questions was answered; the first: status 400: unknown field; mend the server's "
+        f"entry, then remove *.unanswered.json in {replies} to ask again"
+    )
+    assert str(again.value).startswith("served.mine: none of ")
+    assert sum(server.record.asked.values()) == asked
+
+
+def test_equal_questions_are_asked_once(asking: Asking):
+    with Server() as server:
+        found = asking(server, ["one", "two", "one", "one"])
+    assert server.record.asked == {"one": 1, "two": 1}
+    assert [(reply.id, reply.text) for reply in found] == [
+        ("r0", "re: one"),
+        ("r1", "re: two"),
+        ("r2", "re: one"),
+        ("r3", "re: one"),
+    ]
+
+
+def test_a_reply_is_kept_whichever_server_gave_it(asking: Asking, replies: Path):
+    with Server() as first:
+        before = asking(first, TEXTS)
+    with Server() as second:
+        assert asking(second, TEXTS, in_flight=1, retries=0) == before
+        assert second.record.asked == {}
+        asking(second, TEXTS, model="another")
+        assert second.record.asked == dict.fromkeys(TEXTS, 1)
+
+
+def test_what_a_reply_holds(asking: Asking):
+    with Server(
+        {"one": [answering(usage=None, model=None)], "two": [answering(usage={"prompt_tokens": -1})]}
+    ) as server:
+        found = asking(server, TEXTS)
+    assert [(reply.model, reply.prompt_tokens, reply.tokens, reply.finish_reason) for reply in found] == [
+        ("", 0, 0, "stop"),
+        ("served-2024", 0, 0, "stop"),
+        ("served-2024", 10, 5, "stop"),
+    ]
+
+
+def test_half_a_character_of_a_reply_is_kept_as_it_came(asking: Asking):
+    text = json.dumps(serving.reply("x", **with_message(content="a\ud83dz")))
+    with Server({"one": [body(text)]}) as server:
+        assert asking(server, ["one"])[0].text == asking(server, ["one"])[0].text == "a\ud83dz"
+    assert server.record.asked == {"one": 1}
+
+
+def test_what_is_sent(asking: Asking):
+    with Server() as server:
+        asking(server, ["one"], key_from="TEST_KEY", token_limit="max_completion_tokens")
+    (sent,) = server.record.bodies
+    assert sent == {
+        "model": "m",
+        "messages": [{"role": "user", "content": "one"}],
+        "temperature": 0.0,
+        "max_completion_tokens": 20,
+    }
+    (headers,) = server.record.headers
+    assert (headers["authorization"], headers["accept-encoding"]) == (f"Bearer {KEY}", "identity")
+    assert server.record.paths == ["/v1/chat/completions"]
+
+
+def test_a_deployment_of_azures(asking: Asking):
+    with Server() as server:
+        fields = {"base_url": server.url.removesuffix("/v1"), "azure_api_version": "2024-10-21", "deployment": "judge"}
+        asking(server, ["one"], key_from="TEST_KEY", **fields)
+        asking(server, ["one"], key_from="TEST_KEY")  # the same model elsewhere: nothing is asked
+    assert server.record.paths == ["/openai/deployments/judge/chat/completions?api-version=2024-10-21"]
+    (headers,) = server.record.headers
+    assert headers["api-key"] == KEY and "authorization" not in headers
+
+
+def test_no_more_requests_are_in_flight_than_allowed(asking: Asking):
+    with Server(always=serving.slowly(0.02)) as server:
+        asking(server, [f"q{number}" for number in range(12)], in_flight=3)
+    assert server.record.most_in_flight <= 3
+
+
+def test_the_key_is_in_no_file_and_no_reply(asking: Asking, replies: Path):
+    echo = answering(model=KEY, **with_message(content=f"you sent {KEY}"))
+    with Server({"one": [echo], "two": [body(f"{{ {KEY}")] * 3}) as server:
+        found = asking(server, TEXTS, key_from="TEST_KEY")
+    assert (found[0].text, found[0].model, found[1].reason) == ("you sent [key]", "[key]", "no JSON: '{ [key]'")
+    assert [path.name for path in replies.iterdir() if KEY.encode() in path.read_bytes()] == []
+
+
+# the budget
+
+
+def test_the_estimate_is_the_most_that_requests_can_cost():
+    server = settings("http://127.0.0.1:9/v1", price_in=10.0, price_out=30.0, budget_money=1.0)
+    found = estimate(requests("one", "two", "one"), GREEDY, server)
+    prompt = 128 + 16 + 3
+    assert (found.questions, found.tokens) == (2, 2 * (prompt + 20))
+    assert found.money is not None and float(found.money) == pytest.approx(2 * (prompt * 10 + 20 * 30) / 1e6)
+    assert estimate(requests("one"), GREEDY, settings("http://127.0.0.1:9/v1")).money is None
+
+
+@pytest.mark.parametrize("deed", [serving.answer, status(500), serving.drop, body("nonsense"), status(429)])
+@pytest.mark.parametrize("budget", [170, 270])
+def test_the_budget_is_never_passed(deed: Misdeed, budget: int, asking: Asking):
+    texts = [f"q{number}" for number in range(20)]
+    with Server({text: [deed] for text in texts}) as server:
+        for _ in range(3):  # and run again, which does not begin anew
+            with pytest.raises(KitError, match="budget"):
+                asking(server, texts, budget_tokens=budget, partial=True, in_flight=3)
+    assert server.record.charged <= budget
+    assert server.record.charged > budget - 170 - 15 or deed is not serving.answer
+    assert max(server.record.answered.values(), default=1) == 1
+
+
+def test_a_raised_budget_goes_on_where_it_ended(asking: Asking):
+    texts = [f"q{number}" for number in range(30)]
+    with Server() as server:
+        with pytest.raises(KitError) as caught:
+            asking(server, texts, budget_tokens=300, partial=True, in_flight=1)
+        assert len(server.record.asked) == 9  # of 15 tokens each
+        found = asking(server, texts, budget_tokens=30_000)
+    assert str(caught.value) == (
+        "served.mine: the budget is reached: one more question costs 166 tokens at most, and of budget_tokens = 300 "
+        "are 165 left"
+    )
+    assert [reply.text for reply in found] == [f"re: {text}" for text in texts]
+    assert set(server.record.asked.values()) == {1}
+
+
+def test_money_is_counted_by_the_prices(asking: Asking, replies: Path):
+    prices = {"price_in": 10.0, "price_out": 1000.0, "budget_money": 0.05, "partial": True, "in_flight": 1}
+    texts = [f"q{number}" for number in range(30)]
+    with Server() as server, pytest.raises(KitError) as caught:
+        asking(server, texts, **prices)
+    # 10 tokens at 10 and 5 at 1,000 a million are 0.0051 a question; 0.02146 is the most that one can cost
+    assert sum(server.record.asked.values()) == 6
+    assert str(caught.value) == (
+        "served.mine: the budget is reached: one more question costs 0.02 at most, and of budget_money = 0.05 are 0.02 "
+        "left"
+    )
+
+
+def test_two_processes_do_not_ask_at_a_time(asking: Asking, replies: Path):
+    with Server(always=serving.slowly(0.05)) as server:
+        threads = [threading.Thread(target=asking, args=(server, TEXTS)) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert server.record.asked == dict.fromkeys(TEXTS, 1)
+
+
+def test_progress_is_told(replies: Path):
+    told: list[tuple[int, int, int]] = []
+    with Server() as server:
+        for _ in range(2):
+            ask(requests(*TEXTS), GREEDY, settings(server.url), replies, lambda *counts: told.append(counts))
+    assert told == [(0, 3, 0), (1, 3, 5), (2, 3, 10), (3, 3, 15), (3, 3, 0)]
+
+
+def test_a_last_turn_of_the_assistants_is_refused(asking: Asking):
+    made = requests("x")[0]
+    turns = (*made.turns, made.turns[0].__class__(role="assistant", content="so"))
+    with pytest.raises(RequestError) as caught:
+        estimate([type(made)(id="r0", turns=turns, seed=0)], GREEDY, settings("http://127.0.0.1:9/v1"))
+    assert str(caught.value) == (
+        "request r0: last turn: found assistant, wanted user; a server begins a new reply and continues none"
+    )
