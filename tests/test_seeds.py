@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from kit.catalogue.entries import Dataset
 from kit.errors import RequestError
-from kit.files.seeds import read_instructions, read_pairs, read_seeds, read_stored, read_training, write_alpaca
+from kit.files.seeds import read_instructions, read_pairs, read_seeds, read_stored, read_training
 from kit.plan.sources import data_source
 from kit.records import Instruction, Pair, read_rows, write_rows
 

@@ -130,7 +130,8 @@ class Dataset(Strict):
     """A data file: the source of its bytes, and the hash by which they are checked."""
 
     format: str
-    """``alpaca`` or ``gsm8k`` for seeds, or the name of the benchmark that reads the file."""
+    """``auto``, ``alpaca``, ``sharegpt``, ``messages``, ``lines`` or ``gsm8k`` for seeds, or the name of the benchmark
+    that reads the file; ``auto`` lets the file's records tell."""
     bundled: InnerPath | None = None
     """Path of a file under ``kit/bundled``."""
     url: Address | None = None

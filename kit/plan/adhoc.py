@@ -74,17 +74,18 @@ class Workbench:
         params["name"] = stored_as or path.name
         return self.planner.job("fetch", path.name, params, {}, resources={"source": source}, rows=rows or 0)
 
-    def seeds(self, path: Path, rows: int | None, count: int | None) -> str:
+    def seeds(self, path: Path, rows: int | None, count: int | None, format: str = "alpaca") -> str:
         """Plan a file as a seed set, and return the seed set's name for a setting.
 
         Args:
             path: the file.
+            format: its format.
             rows: number of rows to use, counted from the first; all by default.
             count: number of these rows, if it is known.
         """
-        self.given.data[str(path)] = self.file(path, "alpaca")
+        self.given.data[str(path)] = self.file(path, format)
         self.catalogue.files[str(path)] = Dataset(
-            format="alpaca", file=str(path), licence="the user's own", rows=count or None
+            format=format, file=str(path), licence="the user's own", rows=count or None
         )
         rows_of = SeedRows.model_construct(dataset=str(path), rows=rows)
         self.planner.scale = self.scale.model_copy(update={"seeds": {**self.scale.seeds, path.stem: rows_of}})
@@ -154,6 +155,7 @@ class Workbench:
         *,
         rows: int | None = None,
         count: int | None = None,
+        format: str = "alpaca",
     ) -> list[str]:
         """Plan some rounds of evolution of a seed file; return a key for each step of each round, in order.
 
@@ -163,18 +165,26 @@ class Workbench:
             rounds: number of rounds.
             rows: number of rows to use, counted from the first; all by default.
             count: number of these rows, if it is known.
+            format: format of the file.
         """
         self.model(setting["evolver"], chat=True)
-        point = point_of_options(seeds=self.seeds(seeds, rows, count), **setting)
+        point = point_of_options(seeds=self.seeds(seeds, rows, count, format), **setting)
         self.planner.need("evolve", point.with_round(rounds))
         return [key for key, job in self.plan.jobs.items() if job.stage == "evolve"]
 
     def respond(
-        self, instructions: Path, setting: Mapping[str, Any], *, rows: int | None = None, count: int | None = None
+        self,
+        instructions: Path,
+        setting: Mapping[str, Any],
+        *,
+        rows: int | None = None,
+        count: int | None = None,
+        format: str = "alpaca",
     ) -> str:
         """Plan the responses to a file's instructions, and return their key; arguments as in :meth:`evolve`."""
         self.model(setting["responder"], chat=True)
-        return self.planner.need("respond", point_of_options(seeds=self.seeds(instructions, rows, count), **setting))
+        seeds = self.seeds(instructions, rows, count, format)
+        return self.planner.need("respond", point_of_options(seeds=seeds, **setting))
 
     def sft(
         self,
@@ -184,6 +194,7 @@ class Workbench:
         end_of_turn: str = "",
         *,
         count: int | None = None,
+        format: str = "alpaca",
     ) -> str:
         """Plan the tuning of a base model on a file's pairs, and return its key.
 
@@ -193,11 +204,13 @@ class Workbench:
             template: file with a chat template in Jinja; the scale's chat format by default.
             end_of_turn: token that ends a turn in the template; the base's end-of-text token by default.
             count: number of pairs, if it is known.
+            format: format of the file.
         """
         if chat := chat_format(template, end_of_turn):
             own = ChatFormat.model_construct(template=chat["chat_template"], end_of_turn=chat["end_of_turn"])
             self.planner.scale = self.scale.model_copy(update={"chat": own})
-        self.given.stages["respond"] = self.file(pairs, "alpaca", f"alpaca{pairs.suffix}", rows=count)
+        ending = pairs.suffix if format == "alpaca" else "".join(pairs.suffixes[-2:])
+        self.given.stages["respond"] = self.file(pairs, format, f"{format}{ending}", rows=count)
         self.model(setting["base"])
         return self.planner.need("sft", point_of_options(seeds=pairs.stem, round=1, **setting))
 
