@@ -9,7 +9,7 @@ import typer
 
 from kit.cli import DEFAULT_STORE, MirrorDir, StoreDir, app, check_mirror, model_option, path_option, say, store_to_plan
 from kit.cli.completing import complete_benchmark, complete_format, complete_scale, complete_scenario
-from kit.cli.outcomes import cut, trained, written
+from kit.cli.outcomes import as_records, cut, trained, written
 from kit.cli.placing import check_out, copy_tuned, place
 from kit.errors import RequestError, one_line
 from kit.reading.values import MOST_ROWS
@@ -94,7 +94,7 @@ def evolve(
     place(out, lambda path: write_back(rows_out, origin, path))
     after = f" after {rounds} rounds" if rounds > 1 else ""
     counts = cut(artifacts, max_tokens) + written(artifacts, len(rows_out), rows)
-    say(f"{len(rows_out):,} instructions{after}{counts}: {out}")
+    say(f"{len(rows_out):,} instructions{after}{counts}{as_records(origin.container)}: {out}")
 
 
 @app.command()
@@ -134,7 +134,7 @@ def respond(
     rows_out = read_rows(artifacts[-1].folder / "pairs.jsonl", Pair)
     place(out, lambda path: write_back(rows_out, origin, path))
     counts = cut(artifacts, max_tokens) + written(artifacts, len(rows_out), rows)
-    say(f"{len(rows_out):,} pairs{counts}: {out}")
+    say(f"{len(rows_out):,} pairs{counts}{as_records(origin.container)}: {out}")
 
 
 @app.command()

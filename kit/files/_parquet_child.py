@@ -11,16 +11,20 @@ import math
 import os
 import resource
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-BATCH_ROWS = 256
+BATCH_ROWS = 64
 DEEPEST = 100
 """Lists and structs in each other; as in :mod:`kit.reading.jsonfiles`, which this script does not import."""
 MOST_COLUMNS = 10_000
+
+READING = ("read", "is the file cut off?")
+"""What is done with a file where nothing is written, and the likely cure where it fails."""
 
 
 class RefusedError(Exception):
@@ -50,9 +54,8 @@ def opened(path: str) -> pq.ParquetFile:
     names = file.schema_arrow.names
     if len(names) > MOST_COLUMNS:
         raise RefusedError(f"{len(names):,} columns; wanted {MOST_COLUMNS:,} at most")
-    for name in names:
-        if names.count(name) > 1:
-            raise RefusedError(f"it has the column {name[:60]!r} twice; wanted each name once")
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise RefusedError(f"it has the column {twice[0][:60]!r} twice; wanted each name once")
     return file
 
 
@@ -112,7 +115,8 @@ def answers() -> Iterator[dict[str, Any]]:
             yield {"refused": "a text in it is not UTF-8; write its texts as UTF-8"}
         except (pa.ArrowException, OSError, ValueError, TypeError, OverflowError, KeyError) as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
-            yield {"refused": f"cannot be read as Parquet ({reason[:160]}); is the file cut off?"}
+            done, cure = ("written", "do its columns fit the new values?") if "out" in request else READING
+            yield {"refused": f"cannot be {done} as Parquet ({reason[:160]}); {cure}"}
 
 
 def main() -> None:

@@ -25,7 +25,7 @@ HEADER_CHARACTERS = 1 << 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableRow:
-    """One row of a table."""
+    """Row of a table, as cells and as fields."""
 
     where: str
     """File and line, for messages."""
@@ -42,7 +42,7 @@ class Table:
     columns: Sequence[str]
     delimiter: str
     line_end: str
-    """What ends a line: ``\\r\\n`` or ``\\n``."""
+    """End of each line: ``\\r\\n`` or ``\\n``."""
     quote_all: bool
     """Whether every cell is quoted."""
     marked: bool

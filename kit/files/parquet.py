@@ -46,7 +46,9 @@ def read(path: Path, size: int, name: str) -> tuple[list[str], list[dict[str, An
             columns = answer.get("columns", columns)
             batch = answer.get("rows", [])
             held += sum(_size(row) for row in batch)
-            if held > MAX_UNPACKED_BYTES or (held > BOMB_BYTES and held > BOMB_FOLD * size):
+            if held > MAX_UNPACKED_BYTES:
+                raise RequestError(f"{name}: unpacks to more than {MAX_UNPACKED_BYTES:,} bytes; split it")
+            if held > BOMB_BYTES and held > BOMB_FOLD * size:
                 raise RequestError(f"{name}: unpacks to more than {BOMB_FOLD} times its {size:,} bytes; no rows do")
             rows += batch
     if not rows:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from codecs import BOM_UTF8
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,8 +15,8 @@ from kit.reading.jsonfiles import BeyondError, load_json
 from kit.reading.jsonlines import BYTE_ORDER_MARK, beyond_json, objects_of
 from kit.reading.textfiles import GZIP, decode, read_bytes, read_text, unpack
 
-JSON_NAMES = (".json", ".jsonl", ".ndjson")
-"""Endings of names that say JSON; text under such a name that is no JSON is a damaged file, and no list of lines."""
+NO_LINES = (".json", ".jsonl", ".ndjson", ".parquet", ".toml", ".yaml", ".yml", ".xml", ".html", ".py")
+"""Endings of names that say something else than plain lines: JSON that is cut off, another file than was meant."""
 LINE_BREAK = re.compile("\r\n|\n|\r")
 HEADER = frozenset((*RECORD, *CHATS))
 """Fields of which a table's first line names at least one."""
@@ -32,7 +33,7 @@ class RowFile:
     container: str
     """``json``, ``jsonl``, ``csv``, ``parquet`` or ``lines``."""
     format: str = ""
-    """How its records say what was asked and answered, see :mod:`kit.files.formats`; empty while nobody asked."""
+    """Format of its records, see :mod:`kit.files.formats`; empty where it is not asked for."""
     packed: bool = False
     """Whether gzip packed it."""
     records: Sequence[tuple[str, dict[str, Any]]]
@@ -79,8 +80,9 @@ def open_container(path: Path, *, lines: bool | None = None) -> RowFile:
         return RowFile(
             name=name, stem=path.stem, container="parquet", records=records, data=data, columns=tuple(columns)
         )
-    text = decode(unpack(data, name), name)
-    container, records, table = _records(text, name, lines)
+    unpacked = unpack(data, name)
+    text = decode(unpacked, name)
+    container, records, table = _records(text, name, lines, marked=unpacked.startswith(BOM_UTF8))
     return RowFile(
         name=name,
         stem=path.stem,
@@ -94,7 +96,7 @@ def open_container(path: Path, *, lines: bool | None = None) -> RowFile:
 
 
 def _records(
-    text: str, name: str, lines: bool | None
+    text: str, name: str, lines: bool | None, *, marked: bool
 ) -> tuple[str, list[tuple[str, dict[str, Any]]], csvrows.Table | None]:
     """Return the container of a text, its records, and a table's cells."""
     bare = text.lstrip(BYTE_ORDER_MARK)
@@ -104,10 +106,10 @@ def _records(
         return "lines", _lines(bare, name), None
     first = bare.lstrip()[0]
     if first not in "[{" and (delimiter := csvrows.delimiter_of(bare, name, HEADER)):
-        table = csvrows.read(bare, name, delimiter, marked=text != bare)
+        table = csvrows.read(bare, name, delimiter, marked=marked)
         csvrows.check_header(table, name, HEADER)
         return "csv", [(row.where, _unmarked(row.fields)) for row in table.rows], table
-    if first in "[{" or lines is False or name.removesuffix(".gz").lower().endswith(JSON_NAMES):
+    if first in "[{" or lines is False or name.lower().removesuffix(".gz").endswith(NO_LINES):
         return ("json" if first == "[" else "jsonl"), _json(bare, name), None
     return "lines", _lines(bare, name), None
 
@@ -122,7 +124,8 @@ def _lines(text: str, name: str) -> list[tuple[str, dict[str, Any]]]:
     for number, line in enumerate(LINE_BREAK.split(text), 1):
         if "\0" in line:
             raise RequestError(f"{name}:{number}: a zero byte in it; wanted lines of text")
-        if bare := line.lstrip(BYTE_ORDER_MARK).strip():
+        bare = line.lstrip(BYTE_ORDER_MARK)
+        if bare.strip():
             found.append((f"{name}:{number}", {"instruction": bare}))
     return found
 

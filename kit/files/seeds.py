@@ -17,6 +17,8 @@ from kit.records import ChatRow, Instruction, Pair, parse_history, read_rows
 
 LAYOUT = ("id", "instruction", "input", "output")
 """Fields that each Alpaca record has which the kit writes: by these four it knows a file of its own."""
+NO_ID = (None, "")
+"""Values of ``id`` that are none."""
 OPTIONAL = ("input", "output", "system")
 """Texts that may be absent or null."""
 
@@ -163,14 +165,14 @@ def record_row(record: Mapping[str, Any], format: str, id: str, where: str, *, t
     own = record.get("id")
     if isinstance(own, list | dict):
         raise RequestError(f"{where}: 'id': found {type(own).__name__}, wanted text or a number")
-    return Instruction(id=id if own in (None, "") else str(own), **texts)
+    return Instruction(id=id if own in NO_ID else str(own), **texts)
 
 
 def _chat_texts(record: Mapping[str, Any], format: str, where: str, training: bool) -> dict[str, Any]:
     """Return the texts of a record that holds a chat."""
     texts = chats.read_chat(record, format, where, training=training)
     # An evolver may have said nothing; `kit evolve` then gives the record an id.
-    if _blank(texts["instruction"]) and (texts["output"] or not record.get("id")):
+    if _blank(texts["instruction"]) and (texts["output"] or record.get("id") in NO_ID):
         raise RequestError(
             f"{where}: {chats.chat_field(record)!r}: the user's last turn is empty; it is the instruction"
         )

@@ -10,18 +10,18 @@ from typing import Any
 from kit.files import chats, csvrows, parquet
 from kit.files.formats import CHAT_FIELDS, FIELDS
 from kit.files.rowfiles import RowFile
-from kit.files.seeds import LAYOUT, record_row
+from kit.files.seeds import LAYOUT, NO_ID, record_row
 from kit.files.texts import HALF, REPLACEMENT
 from kit.reading.jsonlines import BYTE_ORDER_MARK
 from kit.records import Instruction, Pair
 
-UNIT_BLANK = " "
-"""Indent of a JSON list that the kit writes."""
+INDENT = " "
+"""Blanks in front of each level of a JSON list that the kit writes."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Written:
-    """One record to write."""
+    """Record that is to be written, old or new."""
 
     position: int | None
     """Position of the record that it is made of, from 0; None for a new one."""
@@ -68,14 +68,14 @@ def _records(rows: Sequence[int | Instruction | Pair], origin: RowFile) -> list[
     if any(not isinstance(row, int) for row in rows):
         for position, (_, record) in enumerate(origin.records):
             own = record.get("id")
-            positions[f"{origin.stem}/{position}" if own in (None, "") else str(own)] = position
+            positions[f"{origin.stem}/{position}" if own in NO_ID else str(own)] = position
     made = []
     for row in rows:
         if isinstance(row, int):
             made.append(_Written(row, None))
             continue
         place = positions.get(row.id)
-        before = None if place is None else origin.records[place][1]
+        before = None if place is None or origin.format == "lines" else origin.records[place][1]
         made.append(_Written(place, record_of(row, origin.format, before)))
     return made
 
@@ -91,7 +91,7 @@ def record_of(row: Instruction | Pair, format: str, record: Mapping[str, Any] | 
     if format in chats.KEYS:
         start = record if record is not None else {"id": row.id, _chat_name(format): []}
         changed = chats.with_chat(start, format, row)
-        no_id = record is not None and not changed.get("id") and not row.instruction.strip()
+        no_id = record is not None and changed.get("id") in NO_ID and not row.instruction.strip()
         return {"id": row.id, **{name: value for name, value in changed.items() if name != "id"}} if no_id else changed
     format = "alpaca" if format == "lines" else format
     if record is None:
@@ -101,7 +101,7 @@ def record_of(row: Instruction | Pair, format: str, record: Mapping[str, Any] | 
     before = _texts(record_row(record, format, row.id, ""), format)
     changes = {name: value for name, value in _texts(row, format).items() if value != before[name]}
     fields = {**record, **changes}
-    if not fields.get("id"):
+    if fields.get("id") in NO_ID:
         fields = {"id": row.id, **{name: value for name, value in fields.items() if name != "id"}}
     # By these four fields the kit knows a file of its own.
     return fields if format != "alpaca" else fields | {name: "" for name in LAYOUT if name not in fields}
@@ -130,9 +130,9 @@ def _json_list(rows: Sequence[_Written], origin: RowFile) -> str:
             start, end = spans[row.position or 0]
             texts.append(origin.text[start:end])
         else:
-            text = json.dumps(row.fields, ensure_ascii=False, indent=len(UNIT_BLANK))
-            texts.append(text.replace("\n", f"\n{UNIT_BLANK}"))
-    return "[\n" + ",\n".join(UNIT_BLANK + text for text in texts) + "\n]\n" if texts else "[]\n"
+            text = json.dumps(row.fields, ensure_ascii=False, indent=len(INDENT))
+            texts.append(text.replace("\n", f"\n{INDENT}"))
+    return "[\n" + ",\n".join(INDENT + text for text in texts) + "\n]\n" if texts else "[]\n"
 
 
 def _spans(text: str) -> list[tuple[int, int]]:
