@@ -169,7 +169,7 @@ def test_a_file_is_read_and_written_back_as_it_came(format: str, kind: str, tmp_
     assert (again.format, again.container, again.packed) == (format, container, origin.packed)
     assert instructions_of(again, "out") == evolved
     assert [(row["source"], row["score"]) for row in records(out)] == [("web", "0.50"), ("", "1")]
-    assert [name for name in again.records[0][1]] == [name for name in origin.records[0][1]]
+    assert list(again.records[0][1]) == list(origin.records[0][1])
     # respond: the answer in its place
     names = ("id", "instruction", "input", "system", "history")
     answered = [Pair(**{name: getattr(row, name) for name in names}, output='A;\r\n"b"') for row in evolved]
@@ -389,8 +389,8 @@ REFUSED: dict[str, tuple[str | bytes, str]] = {
     ),
     "an image": (
         chat(say("user", [{"type": "image_url", "image_url": {}}])),
-        "[0]: 'messages'[0]: 'content'[0]: a part of the type 'image_url' would be lost, turns are text alone here; leave "
-        "such rows out",
+        "[0]: 'messages'[0]: 'content'[0]: a part of the type 'image_url' would be lost, turns are text alone here; "
+        "leave such rows out",
     ),
     "a part without text": (
         chat(say("user", [{"type": "text"}])),
@@ -398,8 +398,8 @@ REFUSED: dict[str, tuple[str | bytes, str]] = {
     ),
     "a weight": (
         chat(USER, say("assistant", "r", weight=0)),
-        "[0]: 'messages'[1]: 'weight' would be lost, every answer counts alike; leave out what is not to be learnt, then "
-        "the key",
+        "[0]: 'messages'[1]: 'weight' would be lost, every answer counts alike; leave out what is not to be learnt, "
+        "then the key",
     ),
     "the assistant first": (
         chat(ANSWER, USER, ANSWER),
@@ -423,8 +423,8 @@ REFUSED: dict[str, tuple[str | bytes, str]] = {
     ),
     "no answer to learn": (
         chat(USER, ANSWER, USER),
-        "[0]: 'messages'[2]: the chat ends with the user, so an answer is lacking; run `kit respond`, or leave that turn "
-        "out",
+        "[0]: 'messages'[2]: the chat ends with the user, so an answer is lacking; run `kit respond`, or leave that "
+        "turn out",
     ),
     "an empty question": (
         chat(say("user", " "), ANSWER, id="a"),
@@ -468,8 +468,8 @@ REFUSED: dict[str, tuple[str | bytes, str]] = {
     ),
     "a chat as pandas prints it": (
         "id,messages\n1,\"[{'role': 'user'}]\"\n",
-        ":2: 'messages': not JSON: Expecting property name enclosed in double quotes: column 3; wanted the list as JSON "
-        "(json.dumps), not as Python or pandas print it",
+        ":2: 'messages': not JSON: Expecting property name enclosed in double quotes: column 3; wanted the list as "
+        "JSON (json.dumps), not as Python or pandas print it",
     ),
     "a chat of a cell, too deep": (
         f"id,messages\n1,{101 * '['}{101 * ']'}\n",
@@ -531,6 +531,15 @@ def test_a_format_that_was_asked_for(name: str, format: str, text: str, message:
     with pytest.raises(RequestError) as error:
         read_instructions(path, format, "c")
     assert str(error.value) == f"{path}{message}"
+
+
+def test_a_long_cell_leaves_the_limit_of_other_readers_as_it_was(tmp_path: Path):
+    # the limit is one for the process: reading what is installed failed after a short table was read
+    before = csv.field_size_limit()
+    path = write(tmp_path / "c", f"instruction,output\na,{10**6 * 'x'}\n")
+    assert len(read_training(path).rows[0].output) == 10**6
+    read_instructions(write(tmp_path / "c", "instruction,output\na,b\n"), "auto", "c")
+    assert csv.field_size_limit() == before
 
 
 def test_one_column_is_a_table_by_its_name_alone(tmp_path: Path):

@@ -104,10 +104,11 @@ def read(text: str, name: str, delimiter: str, *, marked: bool) -> Table:
 
 def _rows(text: str, name: str, delimiter: str) -> list[tuple[int, list[str]]]:
     """Return the line and the cells of each row, blank lines left out."""
-    csv.field_size_limit(len(text) + 1)
+    longest = csv.field_size_limit()
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     found, line = [], 1
     try:
+        csv.field_size_limit(max(longest, len(text) + 1))  # for the whole process, and so it is put back
         for cells in reader:
             if cells:
                 found.append((line, cells))
@@ -115,6 +116,8 @@ def _rows(text: str, name: str, delimiter: str) -> list[tuple[int, list[str]]]:
     except csv.Error as error:
         fault = "a quote that is opened and not closed" if "end of data" in str(error) else str(error)
         raise RequestError(f"{name}:{line}: not CSV: {fault}; wanted quotes inside of quotes doubled") from error
+    finally:
+        csv.field_size_limit(longest)
     return found
 
 
