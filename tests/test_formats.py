@@ -477,6 +477,10 @@ REFUSED: dict[str, tuple[str | bytes, str]] = {
     ),
     "UTF-16 with a mark": ("instruction,output\na,b\n".encode("utf-16"), ": UTF-16 text; save the file as UTF-8"),
     "a table without texts": ("instruction,output\n", ": no record; the seed set is empty"),
+    "the delimiter as Excel notes it": (
+        "sep=;\ninstruction;output\na;b\n",
+        ": the first line is Excel's note of the delimiter ('sep=;'); leave it out, so that the header stands first",
+    ),
     "other columns": (
         "prompt,response\na,b\n",
         ":2: no 'instruction'; found prompt, response, wanted instruction, input, output",
@@ -583,6 +587,32 @@ def test_columns_that_nobody_reads_keep_their_types(tmp_path: Path):
         {"id": None, "instruction": "a", "output": "c", "input": None},
     ]
     assert pq.ParquetFile(tmp_path / "o").metadata.row_group(0).column(0).compression == "GZIP"
+
+
+def test_columns_of_one_name_and_no_row_are_refused(tmp_path: Path):
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    path = tmp_path / "p"
+    pq.write_table(pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"])], names=["instruction", "instruction"]), path)
+    with pytest.raises(RequestError) as error:
+        open_rows(path)
+    assert str(error.value) == f"{path}: it has the column 'instruction' twice; wanted each name once"
+    with pytest.raises(RequestError) as error:
+        open_rows(table(tmp_path, {"instruction": pa.array([], pa.string())}))
+    assert str(error.value) == f"{path}: no row; wanted a Parquet file of records"
+
+
+def test_lists_in_each_other_without_end_are_refused(tmp_path: Path):
+    pytest.importorskip("pyarrow")
+    deep: Any = "x"
+    for _ in range(60):
+        deep = {"a": [deep]}
+    path = table(tmp_path, {"instruction": ["a"], "deep": [deep]})
+    with pytest.raises(RequestError) as error:
+        open_rows(path)
+    assert str(error.value) == (
+        f"{path}: cannot be read as Parquet (Parquet schema too deeply nested, consider increasing schema depth limit "
+        "(current limit is 100)); is the file cut off?"
+    )
 
 
 def test_a_text_that_is_bytes_is_refused(tmp_path: Path):

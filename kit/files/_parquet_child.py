@@ -24,7 +24,7 @@ DEEPEST = 100
 MOST_COLUMNS = 10_000
 
 READING = ("read", "is the file cut off?")
-"""What is done with a file where nothing is written, and the likely cure where it fails."""
+"""Verb and likely cure of a message about a file that is read; one that is written has others."""
 
 
 class RefusedError(Exception):

@@ -50,6 +50,20 @@ class Table:
     rows: Sequence[TableRow] = field(repr=False)
 
 
+def check_no_note(text: str, name: str) -> None:
+    """Check that a text does not begin with a line that tells Excel the delimiter and is no header.
+
+    Raises:
+        RequestError: it does.
+    """
+    line = text[:8].partition("\n")[0].strip()
+    if line.lower().startswith("sep=") and len(line) <= len("sep=;"):
+        raise RequestError(
+            f"{name}: the first line is Excel's note of the delimiter ({shown(line)}); leave it out, so that the "
+            "header stands first"
+        )
+
+
 def delimiter_of(text: str, name: str, known: AbstractSet[str]) -> str:
     """Return what separates the cells of a table, or an empty text for what is no table.
 

@@ -104,6 +104,7 @@ def _records(
         raise RequestError(f"{name}: empty; wanted a JSON list or JSONL of records")
     if lines:
         return "lines", _lines(bare, name), None
+    csvrows.check_no_note(bare, name)
     first = bare.lstrip()[0]
     if first not in "[{" and (delimiter := csvrows.delimiter_of(bare, name, HEADER)):
         table = csvrows.read(bare, name, delimiter, marked=marked)
