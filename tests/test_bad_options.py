@@ -15,7 +15,11 @@ Kit = Callable[[str], tuple[int, str]]
 GIVEN_TWICE = {
     # the last was taken: a model was tuned on half of the data, and one of two evolvers was asked
     "files": ("sft", "--pairs more.json", "--pairs: given 2 times, and it takes one value; leave the others out"),
-    "models": ("evolve", "--evolver base", "--evolver: given 2 times, and it takes one value; leave the others out"),
+    "models": (
+        "evolve",
+        "--evolver base",
+        "--evolver is given 2 times and --out 1 time; wanted a file for each evolver, in the same order",
+    ),
     "with an equals sign": (
         "respond",
         "--out=o.json",

@@ -97,15 +97,12 @@ def test_lines_are_evolved_into_records(kit: Kit, tmp_path: Path):
     words = ("evolve", "--seeds", "tasks.txt", "--evolver", MODEL, "--out", "o.jsonl", "--rows", "1", *SHARED)
     assert kit(*words) == (
         0,
-        "1 instructions, as Alpaca JSONL (lines hold no line breaks and no answers): o.jsonl\n",
+        "1 instructions, as Alpaca JSON (lines hold no line breaks and no answers): o.jsonl\n",
         "",
     )
-    assert json.loads((tmp_path / "o.jsonl").read_text()) == {
-        "id": "tasks/0",
-        "instruction": "Go on: Name a colour.",
-        "input": "",
-        "output": "",
-    }
+    assert json.loads((tmp_path / "o.jsonl").read_text()) == [
+        {"id": "tasks/0", "instruction": "Go on: Name a colour.", "input": "", "output": ""}
+    ]
 
 
 ALL = "auto, alpaca, sharegpt, messages, lines, gsm8k"

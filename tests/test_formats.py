@@ -12,7 +12,7 @@ import pytest
 
 from kit.errors import KitError, RequestError
 from kit.files import parquet
-from kit.files.formats import FORMATS, open_rows
+from kit.files.formats import SEED_FORMATS, open_rows
 from kit.files.seeds import instructions_of, pairs_of, read_instructions, read_seeds, read_training
 from kit.files.writing import write_back
 from kit.records import Instruction, Pair
@@ -228,7 +228,7 @@ def test_lines(tmp_path: Path):
     rows = instructions_of(origin, "t")
     assert [(row.id, row.instruction) for row in rows] == [
         ("t/0", "Name a colour, please."),
-        ("t/1", "  Zähle bis drei. "),
+        ("t/1", "Zähle bis drei."),
         ("t/2", "[not JSON"),
     ]
     assert [row.instruction for row in read_instructions(write(tmp_path / "x", "[a\r{b\n"), "lines", "t")] == [
@@ -239,7 +239,7 @@ def test_lines(tmp_path: Path):
     assert out.read_text() == "[not JSON\n  Zähle bis drei. \n"
     # an evolved instruction has line breaks, a pair has an answer: no line holds them
     write_back([Pair(id="tasks/1", instruction="a\nb", output="c")], origin, out)
-    assert out.read_text() == '{"id": "tasks/1", "instruction": "a\\nb", "input": "", "output": "c"}\n'
+    assert json.loads(out.read_text()) == [{"id": "tasks/1", "instruction": "a\nb", "input": "", "output": "c"}]
 
 
 def write(path: Path, text: str | bytes) -> Path:
@@ -525,7 +525,7 @@ OVERRIDDEN: dict[str, tuple[str, str, str, str]] = {
         f": the first line names no field that is read; found a, b, wanted one of {NAMED}; does the file lack "
         "its header?",
     ),
-    "an unknown one": ("c", "openai", "[]", f": no seed format 'openai'; known: {', '.join(sorted(FORMATS))}"),
+    "an unknown one": ("c", "openai", "[]", f": no seed format 'openai'; known: {', '.join(sorted(SEED_FORMATS))}"),
 }
 
 

@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import json
+import re
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,12 @@ from typing import Any
 import pytest
 import yaml
 
+from kit import registry
 from kit.catalogue import Catalogue, manifests_folder, paper
 from kit.catalogue.entries import Dataset, Model
 from kit.plan.estimate import parameters
 from kit.plan.planning import plan_tables
+from kit.plan.sources import BUNDLED
 
 CATALOGUE = Catalogue(manifests_folder())
 ROOT = Path(__file__).resolve().parent.parent
@@ -22,6 +25,8 @@ SCALES = ["smoke", "mini", "one-gpu", "paper"]
 TABLES = CATALOGUE.names("tables")
 PINNED = {name: data for name, data in CATALOGUE.datasets.items() if data.url}
 REWARD = "internlm-2-7b-reward"
+UNCHECKED = "sharegpt-v3"
+"""The data set of which nothing but the address and the commit is known."""
 
 
 def is_hex(text: str, length: int) -> bool:
@@ -29,9 +34,11 @@ def is_hex(text: str, length: int) -> bool:
 
 
 def rows_in(path: Path, format: str) -> int:
+    if path.is_dir():
+        return len(registry.load("benchmarks", format).read(path))
     raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     text = raw.decode("utf-8")
-    return len(json.loads(text)) if format == "alpaca" else len(text.splitlines())
+    return len(json.loads(text)) if format in ("alpaca", "first-turns") else len(text.splitlines())
 
 
 # Models
@@ -117,14 +124,23 @@ def test_the_packaged_model_is_the_pinned_one():
 def test_addresses_hold_a_commit(name: str):
     data = PINNED[name]
     assert data.url is not None
-    _, _, rest = data.url.partition("https://raw.githubusercontent.com/")
-    owner, repo, commit, *path = rest.split("/")
+    place = re.fullmatch(
+        r"https://(?:raw\.githubusercontent\.com/([^/]+)/([^/]+)|huggingface\.co/datasets/([^/]+)/([^/]+)/resolve)/(.+)",
+        data.url,
+    )
+    assert place
+    owner, repo = place[1] or place[3], place[2] or place[4]
+    commit, *path = place[5].split("/")
     assert owner and repo and path and is_hex(commit, 40)
     assert data.sha256 is None or is_hex(data.sha256, 64)
-    assert data.rows is not None
+    assert (data.rows is None) == (name == UNCHECKED)
 
 
-@pytest.mark.parametrize("name", sorted(name for name, data in PINNED.items() if data.sha256))
+ABSENT = {"mmlu"}
+"""Sets with a pinned sha256 that the reference data lacks."""
+
+
+@pytest.mark.parametrize("name", sorted(name for name, data in PINNED.items() if data.sha256 and name not in ABSENT))
 def test_the_pinned_hash_is_the_sources(name: str):
     data = PINNED[name]
     named = [line for line in SOURCES.read_text(encoding="utf-8").splitlines() if f"`{data.mirror}`" in line]
@@ -132,7 +148,7 @@ def test_the_pinned_hash_is_the_sources(name: str):
 
 
 def test_the_pinned_bytes_are_the_reference_bytes(reference_data: Path):
-    pinned = {name: data for name, data in PINNED.items() if data.sha256}
+    pinned = {name: data for name, data in PINNED.items() if data.sha256 and name not in ABSENT}
     whole = {"shared": sorted(pinned), "sample": ["humaneval"]}[
         reference_data.name
     ]  # of the others, the sample has rows
@@ -142,13 +158,41 @@ def test_the_pinned_bytes_are_the_reference_bytes(reference_data: Path):
     assert [rows_in(paths[name], pinned[name].format) for name in whole] == [pinned[name].rows for name in whole]
 
 
-def test_unknown_hashes_are_two_and_git_knows_them():
+def test_unknown_hashes_are_four_and_git_knows_two_of_them():
     # the address alone held them: a damaged file in between was taken for the right one
-    found = {name: data.git_blob for name, data in PINNED.items() if data.sha256 is None}
+    found = {name: data.git_blob for name, data in PINNED.items() if data.sha256 is None and not data.files}
     assert found == {
         "alpaca-52k": "3779ddbc040543ab1834ef216c983d6fcc06cc9a",
         "code-alpaca-20k": "4599591b17572755907bd945e34d25a956dcab09",
+        UNCHECKED: None,
+        "ceval": None,
     }
+
+
+def test_the_pinned_hashes_of_several_files_are_the_sources():
+    data = CATALOGUE.datasets["followbench"]
+    lines = SOURCES.read_text(encoding="utf-8").splitlines()
+    named = {name: [line for line in lines if f"`{data.mirror}/{name}`" in line] for name in data.files}
+    assert {name: [data.files[name] in line for line in found] for name, found in named.items()} == {
+        name: [True] for name in data.files
+    }
+
+
+@pytest.mark.shared
+def test_the_pinned_bytes_of_several_files_are_the_reference_bytes(shared: Path):
+    data = CATALOGUE.datasets["followbench"]
+    folder = shared / "data" / str(data.mirror)
+    assert {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in data.files} == data.files
+    assert rows_in(folder, "followbench") == data.rows
+
+
+def test_the_bundled_files_have_the_hashes_that_the_manifest_pins():
+    several = {name: data for name, data in CATALOGUE.datasets.items() if data.bundled and data.files}
+    found = {
+        name: {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (BUNDLED / name).iterdir()}
+        for name in several
+    }
+    assert found == {name: data.files for name, data in several.items()}
 
 
 @pytest.mark.parametrize("name", sorted(name for name, data in CATALOGUE.datasets.items() if data.bundled))
@@ -178,7 +222,7 @@ def test_a_scale_names_what_exists(name: str):
     for table in TABLES:
         for group in CATALOGUE.table(table).columns:
             assert {measure.partition(".")[0] for measure in group.measures} <= set(scale.benchmarks)
-    assert {data[seeds.dataset].format for seeds in scale.seeds.values()} == {"alpaca", "gsm8k"}
+    assert {data[seeds.dataset].format for seeds in scale.seeds.values()} == {"alpaca", "gsm8k", "lines", "first-turns"}
     assert all(data[use.dataset].format == benchmark for benchmark, use in scale.benchmarks.items())
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from kit.errors import RequestError
 from kit.measures import CurveMeasure, Measure
 from kit.prompts import Pack
 from kit.records import Curve, Grade, Problem, Question, Turn, Verdict
@@ -77,14 +78,18 @@ class Curved(Protocol):
         ...
 
 
+UNREADABLE = "no verdict could be read"
+"""The ``reason`` of a grade that lacks a label because the judge's reply has none."""
+
+
 @runtime_checkable
 class Judged(Protocol):
     """Interface of a benchmark whose completions, or some of them, a judge decides; it has no ``grade`` of its own."""
 
     JUDGE_ASKS: int
-    """Raised when the same completion is judged by another question: what ``questions`` gives has changed."""
-    JUDGE_PROMPTS: Sequence[str]
-    """Ids of the templates that ``questions`` may use."""
+    """Raised when the same completion gets another verdict: what ``questions`` gives or ``label`` reads has changed."""
+    JUDGE_PROMPTS: Sequence[str] | Mapping[str, Sequence[str]]
+    """Ids of the templates that ``questions`` may use; where packs differ in them, pack -> its ids."""
 
     def questions(self, problems: Sequence[Problem], texts: Sequence[str], pack: Pack, protocol: str) -> list[Question]:
         """Return what the judge is asked: any number of questions a problem, none where a rule decides.
@@ -118,3 +123,26 @@ class Judged(Protocol):
             protocol: ``paper`` or ``default``.
         """
         ...
+
+
+@runtime_checkable
+class Estimated(Protocol):
+    """Interface of a judged benchmark that has not one question for each problem: what its judge will cost."""
+
+    def question_count(self, rows: int, protocol: str) -> int:
+        """Return about how many questions so many problems give."""
+        ...
+
+
+def judge_prompts(benchmark: Judged, pack: str) -> Sequence[str]:
+    """Return the ids of the templates of a pack that a benchmark's judge may be asked with.
+
+    Raises:
+        RequestError: the benchmark has no wording of this pack.
+    """
+    ids = benchmark.JUDGE_PROMPTS
+    if not isinstance(ids, Mapping):
+        return ids
+    if pack not in ids:
+        raise RequestError(f"prompt pack {pack!r} has no words for this benchmark's judge; known: {', '.join(ids)}")
+    return ids[pack]

@@ -127,11 +127,11 @@ class Model(Strict):
 
 
 class Dataset(Strict):
-    """A data file: the source of its bytes, and the hash by which they are checked."""
+    """A data file, or several that belong together: the source of the bytes, and the hashes that check them."""
 
     format: str
-    """``auto``, ``alpaca``, ``sharegpt``, ``messages``, ``lines`` or ``gsm8k`` for seeds, or the name of the benchmark
-    that reads the file; ``auto`` lets the file's records tell."""
+    """For seeds ``auto`` (its records tell), ``alpaca``, ``sharegpt``, ``messages``, ``gsm8k``, ``lines`` (a text on each
+    line) or ``first-turns`` (of ShareGPT's chats), or the name of the benchmark that reads the file."""
     bundled: InnerPath | None = None
     """Path of a file under ``kit/bundled``."""
     url: Address | None = None
@@ -146,6 +146,9 @@ class Dataset(Strict):
     """Id of the file in its git repository, which is a hash too; it is checked while the sha256 is not known."""
     rows: Rows | None = None
     """Number of rows in the file, for estimates; null where it is not known."""
+    files: dict[InnerPath, Sha256] = Field(default_factory=dict, max_length=1000)
+    """Name -> sha256, for a data set of several files: ``{file}`` stands for the name at the end of ``url``, and
+    ``bundled`` and ``mirror`` are the paths of folders."""
     licence: str
     note: str = ""
 
@@ -154,6 +157,18 @@ class Dataset(Strict):
         given = [name for name in ("bundled", "url", "file") if getattr(self, name) is not None]
         if len(given) != 1:
             raise ValueError(f"wanted one of bundled, url, file; found {' and '.join(given) or 'none'}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_files(self) -> Self:
+        if not self.files:
+            return self
+        if alone := [name for name in ("file", "sha256", "git_blob") if getattr(self, name) is not None]:
+            raise ValueError(
+                f"{alone[0]} is that of one file, and 'files' names {len(self.files)}; leave one of them out"
+            )
+        if self.url is not None and not self.url.endswith("/{file}"):
+            raise ValueError(f"'files' names {len(self.files)}, and url ends in none; wanted '/{{file}}' at its end")
         return self
 
 

@@ -22,6 +22,7 @@ from kit.catalogue.axes import (
     with_lists,
     with_optional_fields,
 )
+from kit.catalogue.options import ScenarioOptions
 from kit.errors import did_you_mean, one_line, shown
 from kit.reading.documents import Strict
 from kit.reading.values import (
@@ -93,6 +94,7 @@ class Setting(Strict):
     """Round of evolution whose instructions are answered and trained on; 0: the seed data with its own responses."""
     breadth: bool = False
     """Whether evolution uses the breadth operator beside the four depth operators."""
+    options: ScenarioOptions | None = None
     seed: int = Field(ge=0, le=LARGEST_SEED)
     evolve: SamplingSpec | None = None
     respond: SamplingSpec | None = None

@@ -24,6 +24,8 @@ class Point:
     """The value of every field: from the experiment, from the axes, and from ``by``."""
     benchmark: str = ""
     """Benchmark on which the point's model is tested; empty before one is chosen."""
+    evolvers: tuple[str, ...] = ()
+    """Evolvers that a command's options name, where there are several."""
 
     @property
     def name(self) -> str:
@@ -48,8 +50,14 @@ class Point:
             raise RequestError(f"{', '.join(changes)}: no axis; options decide one point alone")
         return make_point(self.experiment, {**self.at, **changes}).with_benchmark(self.benchmark)
 
+    def of_evolver(self, name: str) -> "Point":
+        """Return the point of one of the evolvers that options name."""
+        return replace(self, at={"evolver": name}, setting=self.setting.model_copy(update={"evolver": name}))
+
     def along(self, axis: str) -> "list[Point]":
         """Return a point for each value that the experiment has on an axis, also for values that no table shows."""
+        if self.experiment is None and axis == "evolver" and self.evolvers:
+            return [self.of_evolver(name) for name in self.evolvers]
         if self.experiment is None or axis not in self.at:
             return [self]
         return [self.replace(**{axis: value}) for value in self.experiment.values(axis)]

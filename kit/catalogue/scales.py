@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from kit.catalogue.options import ScaleOptions
 from kit.reading.documents import Strict
 from kit.reading.values import MOST_BATCH, MOST_EPOCHS, Devices, Gib, Name, Rows, Title, Tokens
 
@@ -22,8 +23,14 @@ class BenchmarkRows(Strict):
     dataset: str
     rows: Rows | None = None
     protocol: Literal["paper", "default"]
-    prompts: Literal["kit", "opencompass"]
+    prompts: Literal["kit", "opencompass", "paper", "followbench"]
     max_tokens: Tokens
+    judge: Name | None = None
+    """The paper's model that judges the answers, or the name of a model; the cast says who plays it."""
+    judge_by: Literal["text", "labels"] = "text"
+    """``text``: the judge writes a reply, which is read; ``labels``: the label that it finds likeliest is taken."""
+    judge_max_tokens: Tokens = 2048
+    """A judge's reply is cut after so many tokens; one that is asked for labels writes none."""
 
 
 class EngineSpec(Strict):
@@ -95,3 +102,5 @@ class Scale(Strict):
     tensor_parallel: dict[Name, Annotated[int, Field(gt=0, le=1024)]] = Field(default_factory=dict)
     """Model -> number of GPUs over which it is split; 1 by default."""
     limits: Limits = Limits()
+    scenarios: dict[Name, ScaleOptions] = Field(default_factory=dict)
+    """Scenario -> options that it has at this scale, whatever an experiment says."""

@@ -91,7 +91,20 @@ def pins(root: Path = ROOT) -> list[Pin]:
             git_blob=dataset.git_blob,
         )
         for name, dataset in catalogue.datasets.items()
+        if dataset.url and not dataset.files
+    ]
+    found += [
+        Pin(
+            kind="data set",
+            name=f"{name}/{file}",
+            source=dataset.url.replace("{file}", file),
+            file=manifests / "datasets.toml",
+            key=f"files.{file}",
+            found=sha256,
+        )
+        for name, dataset in catalogue.datasets.items()
         if dataset.url
+        for file, sha256 in dataset.files.items()
     ]
     images = root / "docker" / "images.toml"
     for name, base in _entries(images, "base").items():

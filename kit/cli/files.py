@@ -51,12 +51,20 @@ BENCHMARK_PACKS = ("kit", "opencompass")
 @app.command()
 def evolve(
     seeds: Annotated[Path, path_option("--seeds", "JSON, JSONL, CSV, Parquet or lines")],
-    evolver: Annotated[str, model_option("--evolver")],
-    out: RowsOut,
+    evolver: Annotated[list[str], model_option("--evolver")],
+    out: Annotated[
+        list[Path], path_option("--out", "File to write, in the format of the seeds, one for each --evolver")
+    ],
     scenario: Annotated[
         str,
         typer.Option("--scenario", help="How to evolve: a file of kit/scenarios", autocompletion=complete_scenario),
     ] = "evol_instruct",
+    queries: Annotated[
+        Path | None, path_option("--queries", "Questions of users that autoif joins with its constraints")
+    ] = None,
+    option: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Option of the scenario: samples=8")
+    ] = None,
     rounds: Annotated[int, typer.Option("--rounds", help="How often each instruction is rewritten")] = 1,
     breadth: Annotated[
         bool, typer.Option("--breadth/--no-breadth", help="The breadth operator beside the depth ones")
@@ -70,31 +78,24 @@ def evolve(
     scale: Hardware = "auto",
     store: StoreDir = DEFAULT_STORE,
 ) -> None:
-    """Seed instructions -> evolved instructions, any number of rounds."""
+    """Seed instructions -> evolved instructions, any number of rounds; several evolvers get sets of equal size."""
     from kit.catalogue.experiments import SamplingSpec
-    from kit.files.formats import FORMATS, open_rows
-    from kit.files.seeds import instructions_of
-    from kit.files.writing import write_back
-    from kit.plan.adhoc import Workbench
-    from kit.plan.options import check_choice, check_sampling, check_seed
-    from kit.records import Instruction, read_rows
+    from kit.cli.evolving import Given, evolve_files
+    from kit.files.formats import FORMATS
+    from kit.plan.options import check_choice, check_sampling, check_seed, scenario_options
 
     check_sampling(temperature, top_p, max_tokens, rounds)
     check_seed(seed)
     check_choice("--format", format, FORMATS)
-    check_out(out)
-    origin = open_rows(seeds, format)
-    count = len(instructions_of(origin, origin.stem, rows))
-    bench = Workbench(scale)
-    sampling = SamplingSpec(temperature=temperature, top_p=top_p, max_tokens=max_tokens)
-    setting = {"scenario": scenario, "evolver": evolver, "breadth": breadth, "seed": seed, "evolve": sampling}
-    keys = bench.evolve(seeds, setting, rounds, rows=rows, count=count, format=origin.format)
-    artifacts = run_bench(bench, keys, store)
-    rows_out = read_rows(artifacts[-1].folder / "instructions.jsonl", Instruction)
-    place(out, lambda path: write_back(rows_out, origin, path))
-    after = f" after {rounds} rounds" if rounds > 1 else ""
-    counts = cut(artifacts, max_tokens) + written(artifacts, len(rows_out), rows)
-    say(f"{len(rows_out):,} instructions{after}{counts}{as_records(origin.container)}: {out}")
+    setting = {
+        "scenario": scenario,
+        "breadth": breadth,
+        "seed": seed,
+        "evolve": SamplingSpec(temperature=temperature, top_p=top_p, max_tokens=max_tokens),
+        "options": scenario_options(option or [], scenario),
+    }
+    given = Given(seeds=seeds, queries=queries, evolvers=evolver, outs=out, rows=rows, format=format)
+    evolve_files(given, setting, rounds, scale, store)
 
 
 @app.command()
@@ -102,6 +103,14 @@ def respond(
     instructions: Annotated[Path, path_option("--instructions", "As `kit evolve` reads and writes them")],
     responder: Annotated[str, model_option("--responder")],
     out: RowsOut,
+    scenario: Annotated[
+        str,
+        typer.Option(
+            "--scenario",
+            help="The scenario that made them, if it asks in its own way: autoif",
+            autocompletion=complete_scenario,
+        ),
+    ] = "",
     format: Format = "auto",
     rows: Rows = None,
     seed: Seed = 42,
@@ -128,7 +137,7 @@ def respond(
     count = len(instructions_of(origin, origin.stem, rows))
     bench = Workbench(scale)
     sampling = SamplingSpec(temperature=temperature, top_p=top_p, max_tokens=max_tokens)
-    setting = {"responder": responder, "seed": seed, "respond": sampling}
+    setting = {"responder": responder, "scenario": scenario, "seed": seed, "respond": sampling}
     key = bench.respond(instructions, setting, rows=rows, count=count, format=origin.format)
     artifacts = run_bench(bench, [key], store)
     rows_out = read_rows(artifacts[-1].folder / "pairs.jsonl", Pair)

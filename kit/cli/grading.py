@@ -140,12 +140,12 @@ def all_problems(
         rows: number of problems that are graded, counted from the first; all by default.
         protocol: way of grading.
     """
-    from kit.stages import only_file
+    from kit.stages import data_path
 
     name = module.__name__.rpartition(".")[2]
     if data is None:
         key = bench.problems(name, None, rows=rows, protocol=protocol)
-        return list(module.read(only_file(run([key])[0].folder)))
+        return list(module.read(data_path(run([key])[0].folder)))
     found = list(module.read(data))
     bench.problems(name, data, len(found), rows=rows, protocol=protocol)
     return found

@@ -103,7 +103,7 @@ def trained(facts: Mapping[str, Any], max_length: int) -> str:
 
 def as_records(container: str) -> str:
     """Return a phrase on the format that was written, where it is not that of the input."""
-    return ", as Alpaca JSONL (lines hold no line breaks and no answers)" if container == "lines" else ""
+    return ", as Alpaca JSON (lines hold no line breaks and no answers)" if container == "lines" else ""
 
 
 def as_read(facts: Mapping[str, Any]) -> list[str]:

@@ -92,6 +92,17 @@ class Chat:
         return [self._prompt(request, max_tokens) for request in requests]
 
     def _prompt(self, request: Request, max_tokens: int) -> Prompt:
+        text = self.rendered(request)
+        ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        check_ids(ids, self.embedding_rows, self.tokenizer, f"{request.id}: prompt for {self.model}")
+        return Prompt(ids=ids, max_tokens=max(0, min(max_tokens, self.max_model_len - len(ids))))
+
+    def rendered(self, request: Request) -> str:
+        """Return a request's chat in the words of the folder's template, up to where the model goes on.
+
+        Raises:
+            RequestError: as :meth:`prompts`.
+        """
         if not request.turns:
             raise RequestError(f"{request.id}: the chat has no turn; wanted at least one by the user")
         goes_on = request.turns[-1].role == "assistant"
@@ -121,9 +132,7 @@ class Chat:
                 f"{request.id}: its prompt holds half a character ({half[0]!a}), which no tokenizer takes; write the "
                 "whole one, or U+FFFD in its place"
             )
-        ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
-        check_ids(ids, self.embedding_rows, self.tokenizer, f"{request.id}: prompt for {self.model}")
-        return Prompt(ids=ids, max_tokens=max(0, min(max_tokens, self.max_model_len - len(ids))))
+        return text
 
     def pair_ids(self, texts: Sequence[tuple[str, str]]) -> list[tuple[list[int], list[int]]]:
         """Token ids of each (context, continuation), split apart, so that the context's don't depend on what follows.

@@ -4,12 +4,14 @@ import gc
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from kit.engines import EngineSettings, Progress, Request, Sampling, adapter_room
 from kit.engines._adapters import AdaptedEngine, open_adapter
 from kit.engines._chat import Chat, Prompt, load_chat
+from kit.engines._whole_prompts import joining
 from kit.errors import KitError, RequestError
 from kit.models.adapters import adaptable_layers
 from kit.models.files import read_json
@@ -21,6 +23,9 @@ VERSION = 2
 
 CPU_CACHE_GIB = 4
 """Key-value cache on a CPU, at most. It decides how many requests run side by side: it is not read off the machine."""
+
+STEP_TOKENS = 4096
+"""Most tokens of one step on a CPU, vLLM's own number."""
 
 
 def open(model: Path, settings: EngineSettings) -> "VllmEngine":  # noqa: A001 - the verb that every engine has
@@ -242,12 +247,22 @@ class VllmEngine:
         engine = self._llm.llm_engine
         if adapter is not None:
             self._load(adapter)
-        for number, (ids, param) in enumerate(zip(prompts, params, strict=True)):
-            engine.add_request(str(number), TokensPrompt(prompt_token_ids=ids), param, lora_request=adapter)
+        splits = self.fingerprint["device"] != "cpu" or not any(param.temperature for param in params)
+        config = engine.vllm_config.scheduler_config
         outputs: list[Any] = [None] * len(prompts)
-        rows = tokens = 0
+        rows = tokens = joined = 0
         try:
-            while engine.has_unfinished_requests():
+            while rows < len(prompts):
+                lengths = map(len, islice(prompts, joined, None))
+                more = (
+                    len(prompts)
+                    if splits
+                    else joining(lengths, joined - rows, config.max_num_batched_tokens, config.max_num_seqs)
+                )
+                for number in range(joined, min(joined + more, len(prompts))):
+                    prompt = TokensPrompt(prompt_token_ids=prompts[number])
+                    engine.add_request(str(number), prompt, params[number], lora_request=adapter)
+                joined = min(joined + more, len(prompts))
                 finished = [output for output in engine.step() if output.finished]
                 for output in finished:
                     outputs[int(output.request_id)] = output
@@ -256,7 +271,7 @@ class VllmEngine:
                 if finished and progress:
                     progress(rows, tokens)
         except BaseException:
-            engine.abort_request([str(number) for number, output in enumerate(outputs) if output is None])
+            engine.abort_request([str(number) for number in range(joined) if outputs[number] is None])
             raise
         return outputs
 
@@ -289,7 +304,9 @@ def _cpu_options(model: Path, settings: EngineSettings, threads: int) -> dict[st
     os.environ["VLLM_CPU_KVCACHE_SPACE"] = str(_cache_gib(model, settings))  # read anew at every start
     if torch.get_num_threads() != threads:  # torch read OMP_NUM_THREADS when it was imported, which may be long ago
         torch.set_num_threads(threads)
-    return {"enforce_eager": True}
+    # A sampled prompt is not split (see _whole_prompts), so that a step holds the longest.
+    longest = {"max_num_batched_tokens": settings.max_model_len} if settings.max_model_len > STEP_TOKENS else {}
+    return {"enforce_eager": True, **longest}
 
 
 def _cache_gib(model: Path, settings: EngineSettings) -> int:

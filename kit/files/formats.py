@@ -10,6 +10,7 @@ from typing import Any
 
 from kit.errors import RequestError, did_you_mean, one_line, shown
 from kit.files import chats
+from kit.files.queries import FIRST_TURNS, LINES, first_turn
 from kit.files.rowfiles import RowFile, open_container
 
 AUTO = "auto"
@@ -17,17 +18,21 @@ AUTO = "auto"
 FIELDS: Mapping[str, Mapping[str, str]] = {
     "alpaca": {"instruction": "instruction", "input": "input", "output": "output"},
     "gsm8k": {"instruction": "question", "output": "answer"},
-    "lines": {"instruction": "instruction"},
+    LINES: {"instruction": "instruction"},
+    FIRST_TURNS: {"instruction": "instruction"},
 }
 """Format -> field of a row -> field of a record."""
 CHAT_FIELDS: Mapping[str, Mapping[str, str]] = {
     "alpaca": {"system": "system", "history": "history"},
     "gsm8k": {},
-    "lines": {},
+    LINES: {},
+    FIRST_TURNS: {},
 }
 """Fields that may hold what comes before the instruction, by format."""
-FORMATS = (AUTO, "alpaca", "sharegpt", "messages", "lines", "gsm8k")
-"""Names that ``--format`` and a seed set's ``format`` take."""
+FORMATS = (AUTO, "alpaca", "sharegpt", "messages", LINES, "gsm8k")
+"""Names that ``--format`` takes."""
+SEED_FORMATS = (*FORMATS, FIRST_TURNS)
+"""Names that a seed set's ``format`` takes."""
 
 
 def check_format(format: str, where: str) -> None:
@@ -36,8 +41,8 @@ def check_format(format: str, where: str) -> None:
     Raises:
         RequestError: it is not.
     """
-    if format not in FORMATS:
-        raise RequestError(f"{where}: no seed format {shown(format)}{did_you_mean(format, FORMATS)}")
+    if format not in SEED_FORMATS:
+        raise RequestError(f"{where}: no seed format {shown(format)}{did_you_mean(format, SEED_FORMATS)}")
 
 
 def open_rows(path: Path, format: str = AUTO) -> RowFile:
@@ -45,20 +50,23 @@ def open_rows(path: Path, format: str = AUTO) -> RowFile:
 
     Args:
         path: the file.
-        format: one of :data:`FORMATS`; ``auto`` tells it by the records.
+        format: one of :data:`SEED_FORMATS`; ``auto`` tells it by the records.
 
     Raises:
         RequestError: an unknown format, or a file that can't be read.
     """
     check_format(format, one_line(str(path)))
-    rows = open_container(path, lines=None if format == AUTO else format == "lines")
+    rows = open_container(path, lines=None if format == AUTO else format == LINES)
+    if format == FIRST_TURNS:
+        turns = [(where, first_turn(record, where)) for where, record in rows.records]
+        rows = replace(rows, records=[(where, turn) for where, turn in turns if turn is not None])
     return replace(rows, format=format_of(rows) if format == AUTO else format)
 
 
 def format_of(rows: RowFile) -> str:
     """Return the format that a file's records have; ``alpaca`` where nothing tells, which then says what is lacking."""
     if rows.container == "lines":
-        return "lines"
+        return LINES
     for _, record in rows.records:
         if record.get("instruction"):
             return "alpaca"

@@ -39,7 +39,7 @@ class RowFile:
     records: Sequence[tuple[str, dict[str, Any]]]
     """Place and fields of each record, in the file's order."""
     text: str = field(default="", repr=False)
-    """The text of a JSON list or of JSONL."""
+    """The text of a JSON list, of JSONL or of lines."""
     table: csvrows.Table | None = None
     """The cells of a CSV file."""
     data: bytes = field(default=b"", repr=False)
@@ -89,7 +89,7 @@ def open_container(path: Path, *, lines: bool | None = None) -> RowFile:
         container=container,
         packed=data.startswith(GZIP),
         records=records,
-        text=text if container in ("json", "jsonl") else "",
+        text=text if container in ("json", "jsonl", "lines") else "",
         table=table,
         columns=tuple(table.columns) if table else (),
     )
@@ -100,7 +100,7 @@ def _records(
 ) -> tuple[str, list[tuple[str, dict[str, Any]]], csvrows.Table | None]:
     """Return the container of a text, its records, and a table's cells."""
     bare = text.lstrip(BYTE_ORDER_MARK)
-    if not bare.strip():
+    if not bare.strip() and not lines:
         raise RequestError(f"{name}: empty; wanted a JSON list or JSONL of records")
     if lines:
         return "lines", _lines(bare, name), None
@@ -116,19 +116,30 @@ def _records(
 
 
 def _lines(text: str, name: str) -> list[tuple[str, dict[str, Any]]]:
-    """Return the lines of a text as records, blank ones left out.
+    """Return the lines of a text as records, without the blanks around them, and without empty ones.
 
     Raises:
-        RequestError: a zero byte stands in one.
+        RequestError: a zero byte stands in one, or they are JSON.
     """
     found = []
     for number, line in enumerate(LINE_BREAK.split(text), 1):
         if "\0" in line:
             raise RequestError(f"{name}:{number}: a zero byte in it; wanted lines of text")
-        bare = line.lstrip(BYTE_ORDER_MARK)
-        if bare.strip():
+        if bare := line.lstrip(BYTE_ORDER_MARK).strip():
             found.append((f"{name}:{number}", {"instruction": bare}))
+    if found and _is_json(found[0][1]["instruction"]):
+        raise RequestError(f"{found[0][0]}: found JSON, wanted a text on each line")
     return found
+
+
+def _is_json(text: str) -> bool:
+    """Return whether a line begins a JSON list, or is a JSON object."""
+    if text.startswith("["):
+        return text.rstrip() == "[" or text.startswith("[{")
+    try:
+        return isinstance(json.loads(text), dict)
+    except ValueError:
+        return False
 
 
 def _json(text: str, name: str) -> list[tuple[str, dict[str, Any]]]:

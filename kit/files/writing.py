@@ -33,7 +33,7 @@ def write_back(rows: Iterable[int | Instruction | Pair], origin: RowFile, out: P
     """Write rows into a file like the one that they came from: same format, same container, other fields in order.
 
     Plain lines have no place for line breaks and for answers: where a row is no line of the file as it stands, Alpaca
-    records are written, one a line as JSON.
+    records are written, as a JSON list.
 
     Args:
         rows: for each record to write its position in ``origin`` (from 0), which writes it as it stands, or the row
@@ -50,12 +50,14 @@ def write_back(rows: Iterable[int | Instruction | Pair], origin: RowFile, out: P
     if origin.container == "parquet":
         _write_parquet(written, origin, out)
         return
-    if origin.container == "csv":
+    if as_lines:
+        lines = [line.lstrip(BYTE_ORDER_MARK) for line in LINE_BREAK.split(origin.text)]
+        lines = [line for line in lines if line.strip()]
+        text = "".join(f"{lines[row]}\n" for row in found if isinstance(row, int))
+    elif origin.container == "csv":
         text = HALF.sub(REPLACEMENT, _csv(written, origin))
-    elif origin.container == "json":
+    elif origin.container in ("json", "lines"):
         text = _json_list(written, origin)
-    elif as_lines:
-        text = "".join(f"{origin.records[row][1]['instruction']}\n" for row in found if isinstance(row, int))
     else:
         text = _json_lines(written, origin)
     data = text.encode("utf-8", "backslashreplace")
@@ -72,7 +74,7 @@ def _records(rows: Sequence[int | Instruction | Pair], origin: RowFile) -> list[
     made = []
     for row in rows:
         if isinstance(row, int):
-            made.append(_Written(row, None))
+            made.append(_Written(row, origin.records[row][1] if origin.container == "lines" else None))
             continue
         place = positions.get(row.id)
         before = None if place is None or origin.format == "lines" else origin.records[place][1]
@@ -153,11 +155,8 @@ def _spans(text: str) -> list[tuple[int, int]]:
 def _json_lines(rows: Sequence[_Written], origin: RowFile) -> str:
     """Return JSONL; records that stay as they stand are copied."""
     kept = any(row.fields is None for row in rows)
-    if origin.container == "lines":
-        texts = [json.dumps({"instruction": record["instruction"]}, ensure_ascii=False) for _, record in origin.records]
-    else:
-        lines = (line.lstrip(BYTE_ORDER_MARK).rstrip("\r") for line in origin.text.split("\n")) if kept else ()
-        texts = [line for line in lines if line and not line.isspace()]
+    lines = (line.lstrip(BYTE_ORDER_MARK).rstrip("\r") for line in origin.text.split("\n")) if kept else ()
+    texts = [line for line in lines if line and not line.isspace()]
     return "".join(
         (texts[row.position or 0] if row.fields is None else json.dumps(row.fields, ensure_ascii=False)) + "\n"
         for row in rows

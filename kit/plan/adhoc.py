@@ -1,7 +1,8 @@
 """Plans of the commands on the user's own files: the same jobs as a manifest's, decided by the commands' options."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,12 @@ from kit.errors import RequestError, one_line, shown
 from kit.models.adapters import adapter_rank, adapter_settings, brings_tokenizer, is_adapter
 from kit.models.folder import check_chat_template
 from kit.plan import Plan
+from kit.plan.given import GivenArtifacts
 from kit.plan.options import UNUSED_SFT, chat_format, point_of_options
-from kit.plan.planner import GivenArtifacts, Planner
+from kit.plan.planner import Planner
 from kit.plan.planning import largest_scale, locks, this_machine
 from kit.plan.sources import adapter_source, check_file_name, data_source, folder_source
+from kit.scenarios import data_of
 
 COMPLETIONS = "completions.jsonl"
 """Name of the file that ``answer`` writes and ``grade`` reads."""
@@ -31,7 +34,7 @@ class Workbench:
     def __init__(self, scale: str = "auto") -> None:
         self.catalogue = Catalogue(manifests_folder())
         name = largest_scale(self.catalogue, this_machine()) if scale == "auto" else scale
-        own: dict[str, Any] = {"prompts": "kit", "cast": {}, "benchmarks": {}, "limits": Limits()}
+        own: dict[str, Any] = {"prompts": "kit", "cast": {}, "benchmarks": {}, "limits": Limits(), "scenarios": {}}
         self.given = GivenArtifacts()
         self.planner = FilesPlanner(
             self.catalogue, self.catalogue.scale(name).model_copy(update=own), name, locks(), self.given
@@ -71,25 +74,27 @@ class Workbench:
         for checked in (path, resolved):
             check_file_name(checked)
         params, source = data_source(Dataset(format=format, file=str(resolved), licence="the user's own"), None)
-        params["name"] = stored_as or path.name
+        if "name" in params:  # of several files each has its own
+            params["name"] = stored_as or path.name
         return self.planner.job("fetch", path.name, params, {}, resources={"source": source}, rows=rows or 0)
 
-    def seeds(self, path: Path, rows: int | None, count: int | None, format: str = "alpaca") -> str:
+    def seeds(self, path: Path, rows: int | None, count: int | None, *, format: str = "alpaca", name: str = "") -> str:
         """Plan a file as a seed set, and return the seed set's name for a setting.
 
         Args:
             path: the file.
-            format: its format.
             rows: number of rows to use, counted from the first; all by default.
             count: number of these rows, if it is known.
+            format: name of the file's format.
+            name: name of the seed set; the file's name without its ending by default.
         """
         self.given.data[str(path)] = self.file(path, format)
         self.catalogue.files[str(path)] = Dataset(
             format=format, file=str(path), licence="the user's own", rows=count or None
         )
-        rows_of = SeedRows.model_construct(dataset=str(path), rows=rows)
-        self.planner.scale = self.scale.model_copy(update={"seeds": {**self.scale.seeds, path.stem: rows_of}})
-        return path.stem
+        rows_of, name = SeedRows.model_construct(dataset=str(path), rows=rows), name or path.stem
+        self.planner.scale = self.scale.model_copy(update={"seeds": {**self.scale.seeds, name: rows_of}})
+        return name
 
     def problems(self, benchmark: str, data: Path | None, count: int | None = None, **fields: Any) -> str:
         """Plan the file of a benchmark's problems, and return its key.
@@ -165,12 +170,41 @@ class Workbench:
             rounds: number of rounds.
             rows: number of rows to use, counted from the first; all by default.
             count: number of these rows, if it is known.
-            format: format of the file.
+            format: name of the file's format.
         """
-        self.model(setting["evolver"], chat=True)
-        point = point_of_options(seeds=self.seeds(seeds, rows, count, format), **setting)
-        self.planner.need("evolve", point.with_round(rounds))
-        return [key for key, job in self.plan.jobs.items() if job.stage == "evolve"]
+        (keys,) = self.evolve_together(
+            seeds, setting, [setting["evolver"]], rounds, rows=rows, count=count, format=format
+        )
+        return keys
+
+    def evolve_together(
+        self,
+        seeds: Path,
+        setting: Mapping[str, Any],
+        evolvers: Sequence[str],
+        rounds: int,
+        *,
+        rows: int | None = None,
+        count: int | None = None,
+        format: str = "alpaca",
+    ) -> list[list[str]]:
+        """Plan evolution by several evolvers; return for each a key for each step of each round. See :meth:`evolve`."""
+        for evolver in evolvers:
+            self.model(evolver, chat=True)
+        taken = data_of(setting["scenario"])
+        seed_set = self.seeds(seeds, rows, count, format=format, name=seeds.name if seeds.stem in taken else "")
+        point = point_of_options(**{**setting, "seeds": seed_set, "evolver": evolvers[0]}).with_round(rounds)
+        points = replace(point, evolvers=tuple(evolvers)).along("evolver") if len(evolvers) > 1 else [point]
+        return [self.steps_to(self.planner.need("evolve", one)) for one in points]
+
+    def steps_to(self, key: str) -> list[str]:
+        """Return the keys of an evolver's own steps, of all rounds, that lead to one of its steps, in order."""
+        keys = list[str]()
+        while key in self.plan.jobs and self.plan.jobs[key].stage == "evolve":
+            keys.append(key)
+            job = self.plan.jobs[key]
+            key = job.inputs.get(f"side-{job.params.get('side', 0)}", job.inputs.get("instructions", ""))
+        return keys[::-1]
 
     def respond(
         self,
@@ -183,7 +217,7 @@ class Workbench:
     ) -> str:
         """Plan the responses to a file's instructions, and return their key; arguments as in :meth:`evolve`."""
         self.model(setting["responder"], chat=True)
-        seeds = self.seeds(instructions, rows, count, format)
+        seeds = self.seeds(instructions, rows, count, format=format)
         return self.planner.need("respond", point_of_options(seeds=seeds, **setting))
 
     def sft(

@@ -4,14 +4,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from kit import registry
 from kit.catalogue.experiments import Setting, Sft
+from kit.catalogue.options import ScenarioOptions
 from kit.catalogue.points import Point
-from kit.errors import RequestError, one_line, shown
+from kit.errors import RequestError, did_you_mean, one_line, shown
 from kit.files.texts import HALF
 from kit.reading.jsonlines import BYTE_ORDER_MARK
 from kit.reading.textfiles import decode, read_bytes
 from kit.reading.values import LARGEST_SEED, MOST_BATCH, MOST_EPOCHS, MOST_RANK, MOST_ROUNDS, MOST_TOKENS
+from kit.scenarios import options_of
 
 MAX_TEMPLATE_BYTES = 2**20
 """Most bytes of a chat template; the longest known have some 20 KB."""
@@ -23,6 +27,7 @@ UNUSED_FIELDS: Mapping[str, Any] = {
     **dict.fromkeys(("scenario", "seeds", "evolver", "responder", "base"), ""),
     "round": 0,
     "breadth": False,
+    "options": None,
     "seed": 0,
     "evolve": None,
     "respond": None,
@@ -65,6 +70,40 @@ def chat_format(template: Path | None, end_of_turn: str) -> dict[str, str | None
     if "\0" in text:
         raise RequestError(f"--chat-template {name}: a zero byte in it; wanted a Jinja template")
     return {"chat_template": text, "end_of_turn": end_of_turn or None}
+
+
+def scenario_options(texts: Sequence[str], scenario: str) -> ScenarioOptions | None:
+    """Return the options of a scenario that ``--set NAME=VALUE`` gives; None without any.
+
+    Raises:
+        RequestError: the scenario takes no such option, or not this value, or one is given twice.
+    """
+    known, found = options_of(scenario), dict[str, Any]()
+    for text in texts:
+        name, sign, value = text.partition("=")
+        if not sign:
+            raise RequestError(f"--set {one_line(text, 60)}: wanted NAME=VALUE, such as samples=8")
+        if name not in known:
+            close = did_you_mean(name, known) if known else "; it takes none"
+            raise RequestError(f"--set {one_line(text, 60)}: {scenario} takes no option {shown(name)}{close}")
+        if name in found:
+            raise RequestError(f"--set {name}: given twice, and it takes one value; leave the other out")
+        try:
+            found[name] = getattr(ScenarioOptions.model_validate({name: _number(value)}), name)
+        except ValidationError as error:
+            message = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
+            raise RequestError(f"--set {one_line(text, 60)}: {message[0].lower()}{message[1:]}") from error
+    return ScenarioOptions(**found) if found else None
+
+
+def _number(text: str) -> int | float | str:
+    """Return a value as a number, if it is one."""
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
 
 
 def benchmark_name(name: str) -> str:

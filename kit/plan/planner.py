@@ -3,7 +3,6 @@
 import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
 from kit import registry
@@ -15,26 +14,16 @@ from kit.catalogue.points import Point, product_of
 from kit.catalogue.scales import BenchmarkRows, Scale
 from kit.catalogue.views import CellFinder, Column, Table, blank_note
 from kit.errors import RequestError, did_you_mean, shown
-from kit.files.formats import FORMATS
+from kit.files.formats import SEED_FORMATS
 from kit.plan import CellAddress, Plan, costs, sources
+from kit.plan.given import GivenArtifacts
 from kit.plan.ids import JobIds
+from kit.plan.judging import find_judge
 from kit.stages import Origin, Stage
 from kit.store import Job
 from kit.workers import kind_for
 
 Found = TypeVar("Found")
-
-
-@dataclass(slots=True, kw_only=True)
-class GivenArtifacts:
-    """Artifacts that replace jobs of a plan: they are made from the user's own files and models."""
-
-    stages: dict[str, str] = field(default_factory=dict)
-    """stage -> key of the artifact that replaces the stage's output, at every point."""
-    models: dict[str, str] = field(default_factory=dict)
-    """Name of a model -> key of its folder; such a model plays itself."""
-    data: dict[str, str] = field(default_factory=dict)
-    """Name of a data set -> key of its file."""
 
 
 class Planner:
@@ -236,7 +225,7 @@ class Planner:
         if name in self.files:
             return self.files[name]
         dataset = self.catalogue.dataset(name, f"{self.where}: seeds or benchmarks")
-        if dataset.url and dataset.sha256 is None:
+        if dataset.url and dataset.sha256 is None and not dataset.files:
             self.note(f"{name}: the sha256 of {dataset.url} is not known; {sources.check_without_sha256(dataset)}")
         params, source = self.read("datasets", name, lambda: sources.data_source(dataset, self.catalogue.user_folder))
         self.files[name] = self.job("fetch", name, params, {}, resources={"source": source})
@@ -272,14 +261,13 @@ class Planner:
         return {self.scale.engine.name: registry.load("engines", self.scale.engine.name).VERSION}
 
     def prompts(self, pack: str, ids: Sequence[str]) -> tuple[dict[str, Any], dict[str, str]]:
-        """Return a job's parameters and inputs for its prompts: pack and hash, and the files of the paper's prompts."""
+        """Return a job's parameters and inputs for its prompts: pack and hash, and the files fetched for them."""
         from kit.prompts import fingerprint
 
         if (pack, *ids) not in self.packs:
             inputs = {}
-            if pack == "paper":
-                params, source = sources.paper_prompts_source()
-                inputs["prompts"] = self.job("fetch", "paper-prompts", params, {}, resources={"source": source})
+            if found := sources.prompts_source(pack):
+                inputs["prompts"] = self.job("fetch", f"{pack}-prompts", found[0], {}, resources={"source": found[1]})
             self.packs[pack, *ids] = {"prompts": pack, "prompts_hash": fingerprint(pack, ids)}, inputs
         return self.packs[pack, *ids]
 
@@ -314,7 +302,9 @@ class Planner:
         """Return the instructions of the seed set that has this name at the scale."""
         rows = look_up(self.scale.seeds, name, f"{self.where}: seeds", "seed set")
         dataset = self.catalogue.dataset(rows.dataset, f"{self.where}: seeds.{name}")
-        look_up(dict.fromkeys(FORMATS), dataset.format, f"{self.where}: datasets.{rows.dataset}.format", "seed format")
+        look_up(
+            dict.fromkeys(SEED_FORMATS), dataset.format, f"{self.where}: datasets.{rows.dataset}.format", "seed format"
+        )
         folder = self.catalogue.user_folder
         format = self.read("datasets", rows.dataset, lambda: sources.seed_format(dataset, folder))
         params = {"seeds": name, "format": format, "rows": rows.rows}
@@ -334,6 +324,10 @@ class Planner:
                 f"with the format {point.benchmark!r}"
             )
         return found
+
+    def judge(self, point: Point) -> str | None:
+        """Return the model that judges the answers to the point's benchmark; None where no model does."""
+        return find_judge(point.benchmark, self.problems(point), self.where, self.player)
 
     def row_count(self, dataset: str, rows: int | None) -> int:
         """Return how many rows are used: those asked for, or all of the file if there are fewer; 0 if not known."""

@@ -8,7 +8,7 @@ from kit.catalogue import ROOT
 from kit.catalogue.entries import Dataset, Model
 from kit.errors import RequestError, one_line
 from kit.files.checksums import difference
-from kit.files.formats import FORMATS, resolved
+from kit.files.formats import SEED_FORMATS, resolved
 from kit.files.seeds import has_chats, read_instructions
 from kit.files.texts import HALF
 from kit.reading.places import file_name_fault
@@ -23,11 +23,16 @@ Source = tuple[dict[str, Any], dict[str, Any]]
 def data_source(dataset: Dataset, user_folder: Path | None) -> Source:
     """Return the source of a data file; its sha256 is in the key, or else its git blob id, or else its address.
 
+    Of a data set of several files, and of a folder of the user's own, each file's name and sha256 is in the key.
+
     Raises:
         RequestError: a local file can't be read, or does not have the hash that its manifest pins.
     """
+    if dataset.files and dataset.url:
+        return {"kind": "files", "files": dataset.files}, {"url": dataset.url, "mirror": dataset.mirror}
     if dataset.url is None:
-        return _local_source(dataset, local_file(dataset, user_folder))
+        path = local_file(dataset, user_folder)
+        return _local_files(dataset, path) if dataset.files or path.is_dir() else _local_source(dataset, path)
     name = dataset.url.rpartition("/")[2]
     params = {"kind": "file", "name": name, "sha256": dataset.sha256}
     if dataset.sha256 is None and dataset.git_blob is not None:
@@ -63,9 +68,29 @@ def _local_source(dataset: Dataset, path: Path) -> Source:
         found = f"{wrong.name} is {wrong.found}, the manifest says {wrong.pinned}"
         raise RequestError(f"{one_line(str(path))}: {found}; another file?")
     # Earlier versions dropped system prompts and histories, so their artifacts of the same file are different.
-    alpaca = dataset.file and dataset.format in FORMATS and resolved(path, dataset.format) == "alpaca"
+    alpaca = dataset.file and dataset.format in SEED_FORMATS and resolved(path, dataset.format) == "alpaca"
     chats = {"chats": True} if alpaca and has_chats(path) else {}
     return {"kind": "file", "name": path.name, "sha256": sha256, **chats}, {"path": str(path.resolve())}
+
+
+def _local_files(dataset: Dataset, folder: Path) -> Source:
+    """Return the source of a folder of data files, after a check of each pinned hash.
+
+    Raises:
+        RequestError: the folder holds no file, or one that can't be read or has another hash than its manifest pins.
+    """
+    if not folder.exists():  # as in _local_source: an image has no data
+        return {"kind": "files", "files": dataset.files}, {"path": str(folder.resolve())}
+    names = sorted(dataset.files) or sorted(path.name for path in folder.iterdir() if path.is_file())
+    if not names:
+        raise RequestError(
+            f"{one_line(str(folder))}: a folder without files; wanted a data file, or the folder of some"
+        )
+    files = {}
+    for name in names:
+        one = dataset.model_copy(update={"files": {}, "sha256": dataset.files.get(name)})
+        files[name] = _local_source(one, folder / name)[0]["sha256"]
+    return {"kind": "files", "files": files}, {"path": str(folder.resolve())}
 
 
 def count_rows(dataset: Dataset, user_folder: Path | None, rows: int | None) -> int:
@@ -75,7 +100,7 @@ def count_rows(dataset: Dataset, user_folder: Path | None, rows: int | None) -> 
         RequestError: the reader refuses the file.
     """
     path = local_file(dataset, user_folder)
-    if dataset.format in FORMATS:
+    if dataset.format in SEED_FORMATS:
         return len(read_instructions(path, dataset.format, path.stem, rows))
     return len(registry.load("benchmarks", dataset.format).read(path)[:rows])
 
@@ -203,10 +228,18 @@ def _check_weights(folder: Path, engine: str) -> None:
         check_weights(folder, engine=engine)
 
 
-def paper_prompts_source() -> Source:
-    """Return the source of the files, at a pinned commit, in which the paper's authors published their prompts."""
-    from kit.prompts import pins
+def prompts_source(pack: str) -> Source | None:
+    """Return the source of the files, at a pinned commit, that a prompt pack is read from; None if none are fetched."""
+    from kit.prompts import FETCHED, pins
 
-    pinned = pins.read("paper")
+    if pack not in FETCHED:
+        return None
+    pinned = pins.read(pack)
     url = pinned.url.replace("{revision}", pinned.revision)
-    return {"kind": "prompts", "files": pinned.files}, {"url": url, "mirror": pinned.source}
+    params: dict[str, Any] = {
+        "kind": "prompts",
+        "files": {file: sha256 or None for file, sha256 in pinned.files.items()},
+    }
+    if not all(pinned.files.values()):
+        params["url"] = url
+    return params, {"url": url, "mirror": pinned.source}

@@ -1,4 +1,4 @@
-"""Prompt packs: the kit's own wording, the paper's, OpenCompass's.
+"""Prompt packs: the kit's own wording, the paper's, OpenCompass's, FollowBench's.
 
 The hash of the templates that a job may use is part of its key: a new word in one moves the jobs that say it, no other.
 """
@@ -15,8 +15,13 @@ from typing import Protocol
 from kit.errors import RequestError, did_you_mean
 from kit.records import Turn
 
-PACKS = ("kit", "opencompass", "paper")
-"""The packs there are; ``paper`` needs a fetched folder."""
+PACKS = ("kit", "opencompass", "paper", "followbench")
+"""The packs there are."""
+FETCHED = ("paper", "followbench")
+"""Packs whose files are fetched, and not shipped with the kit or a wheel."""
+
+OPENED = "\n--- assistant ---\n"
+"""Line of the kit's own templates after which the assistant's turn begins, which the model continues."""
 
 PLACEHOLDERS = frozenset(
     (
@@ -33,7 +38,7 @@ class Pack(Protocol):
 
     @property
     def name(self) -> str:
-        """Name of the pack: ``kit``, ``paper`` or ``opencompass``."""
+        """Name of the pack, one of :data:`PACKS`."""
         ...
 
     def chat(self, id: str) -> tuple[Turn, ...]:
@@ -50,7 +55,7 @@ class Templates:
     """A prompt pack that is in memory."""
 
     name: str
-    """``kit``, ``paper`` or ``opencompass``."""
+    """Name of the pack, one of :data:`PACKS`."""
     templates: Mapping[str, tuple[Turn, ...]]
     """Id of a template -> its turns."""
 
@@ -77,17 +82,17 @@ def hash_of(templates: Mapping[str, Sequence[Turn]]) -> str:
 def fingerprint(name: str, ids: Sequence[str]) -> str | None:
     """Return the hash of the templates that a job may use, which its key holds; None if it uses none.
 
-    The paper's templates need not be there: their pinned hashes stand for them.
+    Templates that are fetched need not be there: their pinned hashes stand for them.
 
     Raises:
         RequestError: no such pack, or it has no such template.
     """
     if not ids:
         return None
-    if name != "paper":
+    if name not in FETCHED:
         pack = load(name)
         return hash_of({id: pack.chat(id) for id in ids})
-    return import_module("kit.prompts.paper").fingerprint(ids)  # type: ignore[no-any-return]
+    return import_module("kit.prompts.pins").fingerprint(name, ids)  # type: ignore[no-any-return]
 
 
 def only(pack: Pack, ids: Sequence[str]) -> Pack:
@@ -103,8 +108,9 @@ def load(name: str, cache: Path | None = None) -> Pack:
     """Load the prompt pack that has this name.
 
     Args:
-        name: ``kit``, ``paper`` or ``opencompass``.
-        cache: the folder that holds the fetched files of the authors' repository, by their paths there; ``paper`` only.
+        name: one of :data:`PACKS`.
+        cache: the folder that holds the fetched files of the pack's repository, by their paths there; for those of
+            :data:`FETCHED`.
 
     Raises:
         RequestError: no such pack, or its source is missing or is not the pinned one.
@@ -114,22 +120,27 @@ def load(name: str, cache: Path | None = None) -> Pack:
     if name == "kit":
         folder = Path(__file__).resolve().parent
         return Templates(name=name, templates={path.stem: _own(path) for path in sorted(folder.glob("*.txt"))})
-    templates: Mapping[str, tuple[Turn, ...]]
-    if name == "paper":
-        if cache is None:
-            raise RequestError(
-                "prompt pack 'paper': its files are fetched, not shipped (the authors' repository has no licence);"
-                " fetch them first, or choose the pack 'kit'"
-            )
-        templates = import_module("kit.prompts.paper").read(cache)
-    else:
-        templates = import_module("kit.prompts.opencompass").read()
+    if name == "paper" and cache is None:
+        raise RequestError(
+            "prompt pack 'paper': its files are fetched, not shipped (the authors' repository has no licence);"
+            " fetch them first, or choose the pack 'kit'"
+        )
+    if name == "followbench" and cache is None:
+        raise RequestError(
+            "prompt pack 'followbench': its file is fetched, not shipped; fetch it first, or choose the pack 'kit'"
+        )
+    templates: Mapping[str, tuple[Turn, ...]] = import_module(f"kit.prompts.{name}").read(*([cache] if cache else []))
     return Templates(name=name, templates=templates)
 
 
 def _own(path: Path) -> tuple[Turn, ...]:
-    """Return one of the kit's own templates: a single user turn, the file's last line break left out."""
-    return (Turn(role="user", content=path.read_text(encoding="utf-8").removesuffix("\n")),)
+    """Return one of the kit's own templates: a user turn, and an opened turn of the assistant if the file has one.
+
+    The line :data:`OPENED` stands between the two. The file's last line break belongs to neither.
+    """
+    asked, line, opened = path.read_text(encoding="utf-8").removesuffix("\n").partition(OPENED)
+    turns = (Turn(role="user", content=asked),)
+    return (*turns, Turn(role="assistant", content=opened)) if line else turns
 
 
 def fill(turns: Sequence[Turn], values: Mapping[str, str]) -> tuple[Turn, ...]:

@@ -2,6 +2,7 @@
 
 import ast
 import warnings
+from collections import deque
 from collections.abc import Mapping, Sequence
 
 from kit.errors import RequestError
@@ -10,13 +11,19 @@ from kit.errors import RequestError
 class Source:
     """One parsed Python file, of which nothing is run."""
 
-    def __init__(self, text: str, where: str) -> None:
-        """Parse the text; ``where`` names the file in messages.
+    def __init__(self, text: str, where: str, loop: Mapping[str, str] | None = None) -> None:
+        """Parse the text of a Python file.
+
+        Args:
+            text: the Python source.
+            where: name of the file in messages.
+            loop: values for the variables of loops at module level, where prompts are built in one.
 
         Raises:
             RequestError: it is not Python.
         """
         self.where = where
+        self.loop = loop or {}
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # "\s" in a plain string warns; it is the source's business
@@ -31,14 +38,18 @@ class Source:
             raise RequestError(f"{where}: not Python that can be read ({error or 'nested too deep'})") from error
 
     def assigned(self, name: str) -> ast.expr:
-        """Return the value that a module-level ``name = ...`` assigns.
+        """Return the value that a module-level ``name = ...`` assigns, in the body of a loop too.
 
         Raises:
             RequestError: no such assignment.
         """
-        for node in self.tree.body:
+        statements = deque[ast.stmt](self.tree.body)
+        while statements:
+            node = statements.popleft()
             if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == name for t in node.targets):
                 return node.value
+            if isinstance(node, ast.For):
+                statements.extendleft(reversed(node.body))
         raise RequestError(f"{self.where}: no module-level assignment to {name!r}")
 
     def function(self, name: str) -> ast.FunctionDef:
@@ -51,6 +62,23 @@ class Source:
             if isinstance(node, ast.FunctionDef) and node.name == name:
                 return node
         raise RequestError(f"{self.where}: no module-level function {name!r}")
+
+    def strings_in(self, function: str, name: str, names: Mapping[str, str]) -> list[str]:
+        """Return the strings of a list that a function assigns to a name.
+
+        Args:
+            function: name of the function.
+            name: name of the list.
+            names: values of the function's arguments that its strings use.
+
+        Raises:
+            RequestError: the function assigns no such list, or its items are no strings.
+        """
+        for node in self.function(function).body:
+            match node:
+                case ast.Assign(targets=[ast.Name(id=target)], value=ast.List(elts=items)) if target == name:
+                    return [self.text(item, names) for item in items]
+        raise RequestError(f"{self.where}: {function} assigns no list to {name!r}")
 
     def string_at(self, line: int) -> ast.expr:
         """Return the string or f-string that begins on a line.
@@ -76,7 +104,7 @@ class Source:
     def text(self, node: ast.expr, names: Mapping[str, str]) -> str:
         """Return the value of a string expression.
 
-        Understands constants, f-strings, ``+``, names, ``.format`` and calls of the file's own functions.
+        Understands constants, f-strings, ``+``, names, ``.format``, ``.replace`` and calls of the file's own functions.
 
         Args:
             node: the expression.
@@ -95,7 +123,10 @@ class Source:
             case ast.BinOp(left=left, op=ast.Add(), right=right):
                 text = self.text(left, names) + self.text(right, names)
             case ast.Name(id=name):
-                text = names[name] if name in names else self.text(self.assigned(name), {})
+                known = {**self.loop, **names}
+                text = known[name] if name in known else self.text(self.assigned(name), {})
+            case ast.Call(func=ast.Attribute(value=inner, attr="replace"), args=[old, new], keywords=[]):
+                text = self.text(inner, names).replace(self.text(old, names), self.text(new, names))
             case ast.Call(func=ast.Attribute(value=template, attr="format"), args=args, keywords=keywords):
                 positional, named = self._arguments(args, keywords, names)
                 text = self.text(template, names).format(*positional, **named)

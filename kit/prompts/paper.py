@@ -2,11 +2,10 @@
 
 import ast
 import hashlib
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
-from kit.errors import RequestError, did_you_mean
+from kit.errors import RequestError
 from kit.prompts import pins
 from kit.prompts.literals import Source
 from kit.records import Turn
@@ -35,34 +34,28 @@ def read(folder: Path) -> Mapping[str, tuple[Turn, ...]]:
     return {pin.id: (Turn(role="user", content=template(sources[pin.file], pin)),) for pin in pinned.prompts}
 
 
-def fingerprint(ids: Sequence[str]) -> str:
-    """sha256 over what identifies some of the prompts, known before anything is fetched.
-
-    Raises:
-        RequestError: the paper has no such prompt.
-    """
-    known = {pin.id: pin for pin in pins.read("paper").prompts}
-    if unknown := [id for id in ids if id not in known]:
-        raise RequestError(f"prompt pack 'paper' has no template {unknown[0]!r}{did_you_mean(unknown[0], known)}")
-    rows = [[id, list(known[id].placeholders), known[id].rendered_sha256] for id in sorted(ids)]
-    return hashlib.sha256(json.dumps(rows, separators=(",", ":")).encode()).hexdigest()
-
-
 def template(source: Source, pin: pins.Pin) -> str:
     """Return one prompt with its ``{placeholders}``.
 
     Raises:
         RequestError: its text, with the markers filled in, does not have the pinned sha256.
     """
-    markers = [f"<<{name}>>" for name in pin.placeholders]
-    rendered = render(source, pin, markers)
+    return checked(source, pin, render(source, pin, pin.markers()))
+
+
+def checked(source: Source, pin: pins.Pin, rendered: str) -> str:
+    """Return a prompt with ``{placeholders}`` for the markers that were filled in.
+
+    Raises:
+        RequestError: the text does not have the pinned sha256.
+    """
     found = hashlib.sha256(rendered.encode()).hexdigest()
     if found != pin.rendered_sha256:
         raise RequestError(
             f"{source.where}: prompt {pin.id!r} reads as sha256 {found[:12]}…, {pins.MANIFEST.name} says"
             f" {pin.rendered_sha256[:12]}…; the reader and the file disagree"
         )
-    for name, marker in zip(pin.placeholders, markers, strict=True):
+    for name, marker in zip(pin.placeholders, pin.markers(), strict=True):
         rendered = rendered.replace(marker, f"{{{name}}}")
     return rendered
 

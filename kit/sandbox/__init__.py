@@ -76,6 +76,36 @@ class Reply:
     """Empty, or why there is no value: ``failed: ValueError``, ``cpu limit``, ``wall limit``, ``candidate died``."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Function:
+    """A model-written function with the inputs to call it on; it is never told what is expected of it."""
+
+    id: str
+    code: str
+    """Model-written source."""
+    name: str
+    """Name of the function to call."""
+    inputs: tuple[Any, ...]
+    """The only argument of each call: what JSON can hold."""
+    cpu_s: float = 5.0
+    """CPU seconds of one call; all of them together may take four times that."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Returned:
+    """Result of calling one function on each of its inputs."""
+
+    id: str
+    replies: tuple[Reply, ...]
+    """One an input, in order. A value is of exact built-in types (None, bool, int, float, str, list, dict, tuple,
+    bytes), or a :class:`kit.sandbox.plain.Opaque`, which equals nothing."""
+    error: str = ""
+    """Why the source could not be loaded (``failed: SyntaxError``), or all of the function counts for nothing (``forged
+    reply``); then each reply has it too."""
+    cpu_s: float = 0.0
+    """CPU seconds that it took."""
+
+
 class Sandbox(Protocol):
     """Runs model-written code in locked and limited processes."""
 
@@ -92,6 +122,15 @@ class Sandbox(Protocol):
 
     def replies(self, calls: Sequence[Calls], progress: Callable[[int], None] | None = None) -> list[list[Reply]]:
         """Return the replies of each function to each of its arguments, in order."""
+        ...
+
+    def call_functions(
+        self, functions: Sequence[Function], progress: Callable[[int], None] | None = None
+    ) -> list[Returned]:
+        """Call each function on its inputs, in one process a function; in order.
+
+        Those that do the same on the same inputs are called once, and ``progress`` counts them once.
+        """
         ...
 
     def call(self, source: str, name: str, arguments: Sequence[Any]) -> Any:

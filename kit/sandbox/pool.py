@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from kit.errors import KitError, RequestError
 from kit.machine.cgroups import free_memory, memory_for, memory_limit, programs_within
-from kit.sandbox import Calls, Program, Reply, Verdict, lock, packages, seccomp, selftest
+from kit.sandbox import Calls, Function, Program, Reply, Returned, Verdict, functions, lock, packages, seccomp, selftest
 from kit.sandbox.client import Server, ServerDiedError, replies_of, verdict_of
 
 
@@ -39,6 +39,12 @@ class Pool:
     def replies(self, calls: Sequence[Calls], progress: Callable[[int], None] | None = None) -> list[list[Reply]]:
         """Return the replies of each function to each of its arguments, in order."""
         return self._all(replies_of, calls, progress)
+
+    def call_functions(
+        self, wanted: Sequence[Function], progress: Callable[[int], None] | None = None
+    ) -> list[Returned]:
+        """Call each function on its inputs, in one process a function; in order."""
+        return functions.call_all(wanted, self.packages, lambda once: self._all(functions.returned_of, once, progress))
 
     def call(self, source: str, name: str, arguments: Sequence[Any]) -> Any:
         """Run one function of an untrusted file and return its value.

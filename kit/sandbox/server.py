@@ -18,7 +18,7 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from kit.sandbox import candidate, lock, packages, tester, watch, wire
+from kit.sandbox import caller, candidate, lock, packages, tester, watch, wire
 
 PRELOADED = (
     "__future__ abc array ast base64 binascii bisect calendar cmath collections collections.abc contextlib copy csv",
@@ -48,7 +48,8 @@ class Pipes(NamedTuple):
     results: int
     """To the kit: which processes run a program, and how they ended."""
     verdicts: int
-    """From testers to the kit; a candidate closes it before it runs anything."""
+    """From testers to the kit; a candidate closes it before it runs anything. A process that calls a function, and has
+    no tester, writes here itself."""
 
 
 def preload(names: Iterable[str]) -> None:
@@ -138,6 +139,29 @@ def serve_one(cpu_s: int, pipes: Pipes, child_filter: bytes, first_random: list[
     return {"candidate": end(candidate_pid), "tester": end(tester_pid)}
 
 
+def call_one(cpu_s: int, pipes: Pipes, child_filter: bytes) -> dict[str, Any]:
+    """Run one model-written function on its inputs, which needs no tester; returns how its process ended.
+
+    Raises:
+        EOFError: the kit is gone.
+    """
+    ended_read, ended_write = os.pipe()
+    pid = spawn(
+        {pipes.codes, pipes.verdicts, ended_write},
+        lambda: caller.run(pipes.codes, pipes.verdicts),
+        cpu_s=cpu_s, memory_bytes=lock.MEMORY_BYTES, child_filter=child_filter,
+    )  # fmt: skip
+    os.close(ended_write)
+    wire.send(pipes.results, {"candidate": pid})
+    while pipes.jobs not in select.select([ended_read, pipes.jobs], [], [])[0]:
+        if not os.read(ended_read, wire.AT_ONCE):  # else the function wrote into it, which says nothing
+            break
+    else:
+        wire.receive(pipes.jobs)  # stop
+    os.close(ended_read)
+    return {"candidate": end(pid)}
+
+
 def main(*inherited: int) -> None:
     """Lock, report, and serve until the kit closes the pipe.
 
@@ -172,5 +196,7 @@ def main(*inherited: int) -> None:
     with contextlib.suppress(EOFError):  # the kit is gone; what still runs dies with this process
         while True:
             job = wire.receive(pipes.jobs)
-            if "stop" not in job:  # else it came when its program had ended by itself
+            if "function" in job:
+                wire.send(pipes.results, call_one(job["cpu_s"], pipes, child_filter))
+            elif "stop" not in job:  # else it came when its program had ended by itself
                 wire.send(pipes.results, serve_one(job["cpu_s"], pipes, child_filter, first_random))

@@ -55,14 +55,14 @@ class Watch:
     Args:
         server: process id of the fork server; its children are below.
         candidate: process id.
-        tester: process id.
+        tester: process id; 0 where there is none.
         cpu_s: CPU seconds that each of the two may take.
         sleep_s: seconds that they may both sleep.
     """
 
-    def __init__(self, *, server: int, candidate: int, tester: int, cpu_s: float, sleep_s: float) -> None:
+    def __init__(self, *, server: int, candidate: int, tester: int = 0, cpu_s: float, sleep_s: float) -> None:
         self.server = server
-        self.pids = (candidate, tester)
+        self.pids = (candidate, tester) if tester else (candidate,)
         self.cpu_s = cpu_s
         self.sleep_s = sleep_s
         self.begun = time.monotonic()

@@ -24,7 +24,8 @@ class Work:
     rows: Sequence[Any]
     """Rows of its own evolver: what the step before it wrote, or the last round, or the seeds."""
     params: Mapping[str, Any]
-    """``round`` (1 for the first) and ``seed``; and ``breadth`` where a model writes."""
+    """``round`` (1 for the first) and ``seed``; ``breadth`` where a model writes; ``options`` where the step takes
+    some."""
     sides: Sequence[Sequence[Any]] = ()
     """The same rows of every evolver of the experiment, in its order; for a step with ``sides="all"``."""
     side: int = 0
@@ -61,6 +62,16 @@ class Made:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Amount:
+    """Numbers that a step is expected to write."""
+
+    texts: int
+    """Texts of the evolver; 0 for a step in which no model writes."""
+    rows: int
+    """Rows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """One step of a scenario: what it does, and what it needs for that."""
 
@@ -83,6 +94,12 @@ class Step:
     expects: Callable[[Sequence[int]], int] | None = None
     """Expected number of rows, by that of each side; None where every row of its own side is kept. For estimates; not
     asked where the number of a side is not known."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Options that it takes, each with its default: fields of :class:`~kit.catalogue.options.ScenarioOptions`. Only
+    these are in the key of its jobs, in ``params["options"]``."""
+    amount: Callable[[Sequence[int], int, Mapping[str, Any]], Amount] | None = None
+    """Expected numbers, by the rows of each side, the place of its own side and the options, with ``max_tokens`` where
+    a model writes; for a step that does not write one text a row. It stands in the place of ``expects``."""
 
 
 class Scenario(Protocol):
@@ -91,7 +108,12 @@ class Scenario(Protocol):
     VERSION: int
     """Raised when the same rows evolve differently; part of the key of every step."""
     STEPS: Mapping[str, Step]
-    """Name -> step, in order. A name is in the key where there are several."""
+    """Name -> step, in order. A name is in the key where there are several.
+
+    Three names more are optional. ``check_data(data, options)``: see :func:`check_data`. ``RESPONSE_PROMPT``: id of the
+    template by which its instructions are answered, where ``respond.with_input`` and ``respond.without_input`` do not.
+    ``ROUNDS``: the most rounds, if there is a limit.
+    """
 
 
 def steps_of(scenario: str) -> Mapping[str, Step]:
@@ -117,6 +139,47 @@ def steps_of(scenario: str) -> Mapping[str, Step]:
     if last.makes is not Instruction:
         raise RequestError(f"{where}: {name} is the last step and makes {last.makes.__name__}; wanted Instruction")
     return found
+
+
+def options_of(scenario: str) -> dict[str, Any]:
+    """Return the options that a scenario's steps take, each with its default."""
+    return {name: value for step in steps_of(scenario).values() for name, value in step.options.items()}
+
+
+def data_of(scenario: str) -> tuple[str, ...]:
+    """Return the names of the seed sets that a scenario's steps read beside their rows."""
+    return tuple(dict.fromkeys(name for step in steps_of(scenario).values() for name in step.data))
+
+
+def check_data(scenario: str, data: Mapping[str, Sequence[Instruction]], options: Mapping[str, Any]) -> None:
+    """Check the seed sets that a scenario reads beside its rows, before a model is asked; where its file can tell.
+
+    Args:
+        scenario: name of the scenario.
+        data: seed sets, by the names of :func:`data_of`.
+        options: options that were given; others have their defaults.
+
+    Raises:
+        RequestError: a seed set will not do.
+    """
+    if check := getattr(registry.load("scenarios", scenario), "check_data", None):
+        check(data, options_of(scenario) | dict(options))
+
+
+def check_round(scenario: str, round: int, where: str) -> None:
+    """Check that a scenario goes through so many rounds, which is as many as one likes unless its file has ``ROUNDS``.
+
+    Raises:
+        RequestError: it goes through fewer.
+    """
+    most = getattr(registry.load("scenarios", scenario), "ROUNDS", None)
+    if most is not None and round > most:
+        raise RequestError(f"{where}: {scenario} goes through {most} round; found round {round}, wanted {most} at most")
+
+
+def response_prompt(scenario: str) -> str:
+    """Return the id of the template by which a scenario's instructions are answered; empty for the general ones."""
+    return str(getattr(registry.load("scenarios", scenario), "RESPONSE_PROMPT", ""))
 
 
 def _check_step(name: object, step: Step, where: str) -> None:

@@ -18,6 +18,8 @@ from kit.sandbox import Sandbox
 
 INSTRUCTIONS = "instructions.jsonl"
 """Name of the main file of a round of evolution."""
+VERDICTS = "verdicts.jsonl"
+"""Name of the file of a judge's verdicts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,6 +169,10 @@ class Planning(Protocol):
         """Return the problems that the scale has for the point's benchmark, with their prompts and grading protocol."""
         ...
 
+    def judge(self, point: Point) -> str | None:
+        """Return the model that judges the answers to the point's benchmark; None where no model does."""
+        ...
+
     def prompts(self, pack: str, ids: Sequence[str]) -> tuple[dict[str, Any], dict[str, str]]:
         """Return the parameters and the inputs of a job that uses these templates of a prompt pack."""
         ...
@@ -271,3 +277,13 @@ def only_file(folder: Path) -> Path:
     if len(files) != 1:
         raise KitError(f"{folder.name[:12]}: wanted one file, found {', '.join(path.name for path in files) or 'none'}")
     return files[0]
+
+
+def data_path(folder: Path) -> Path:
+    """Return the only file of a fetched data set, or the folder itself where it has several.
+
+    Raises:
+        KitError: there is no file.
+    """
+    files = [path for path in folder.iterdir() if path.name != "artifact.json"]
+    return folder if len(files) > 1 else only_file(folder)

@@ -8,7 +8,7 @@ from kit import registry
 from kit.catalogue.points import Point
 from kit.engines import TOO_LONG, EngineSettings, Request, Sampling, adapter_room, request_seed
 from kit.records import write_rows
-from kit.stages import Context, Planning, Summary, only_file
+from kit.stages import Context, Planning, Summary, data_path
 
 VERSION = 1
 WORKER = "text"
@@ -47,7 +47,7 @@ def plan(point: Point, planner: Planning) -> str:
 def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, context: Context) -> Summary:
     """Write ``completions.jsonl``: one greedy completion (:class:`~kit.records.Completion`) for each problem."""
     benchmark = registry.load("benchmarks", params["benchmark"])
-    problems = benchmark.read(only_file(inputs["data"]))[: params["rows"]]
+    problems = benchmark.read(data_path(inputs["data"]))[: params["rows"]]
     pack = context.pack(params["prompts"], benchmark.PROMPTS, inputs.get("prompts"))
     requests = [
         Request(

@@ -15,8 +15,9 @@ from kit.prompts import Pack
 from kit.records import Completion, Instruction, write_rows
 from kit.registry import load
 from kit.sandbox import Sandbox
-from kit.scenarios import Made, Step, Work, step_name, steps_of
+from kit.scenarios import Amount, Made, Step, Work, check_round, step_name, steps_of
 from kit.stages import INSTRUCTIONS, Context, Origin, Planning, Summary, given_sampling, input_instructions
+from kit.stages._options import evolve_limit, step_options
 from kit.workers import KINDS
 
 VERSION = 1
@@ -37,6 +38,7 @@ def worker(params: Mapping[str, Any]) -> str:
 
 def plan(point: Point, planner: Planning) -> str:
     """Plan the steps of the point's round, each of which is a job, and return the key of the last."""
+    check_round(point.setting.scenario, point.setting.round, point.name)
     return plan_step(point, planner, len(steps_of(point.setting.scenario)) - 1)
 
 
@@ -58,6 +60,8 @@ def plan_step(point: Point, planner: Planning, number: int) -> str:
     own, counts = [side.at for side in sides].index(point.at), [origin.rows for origin in origins]
     params |= {"scenario": scenario, "round": point.setting.round, "seed": point.setting.seed, **origins[own].params}
     plugins |= {scenario: load("scenarios", scenario).VERSION}
+    if options := step_options(point, planner, step):
+        params["options"] = options
     if step.sides == "all":
         params["side"] = own
         inputs |= {f"side-{index}": origin.key for index, origin in enumerate(origins)}
@@ -70,14 +74,16 @@ def plan_step(point: Point, planner: Planning, number: int) -> str:
     if several := len(steps) > 1:
         params["step"] = name
         plugins[f"{scenario}/{name}"] = step.version
+    sizes = {"max_tokens": params["sampling"]["max_tokens"]} if generates else {}
+    amount = _amount(step, counts, own, options | sizes, where)
     return planner.job(
         "evolve",
         planner.job_name(point, "seeds", "evolver", "round") + (f"/{name}" if several else ""),
         params,
         inputs,
         plugins=plugins,
-        resources=_cost(point, planner, counts[own], params),
-        rows=_expected_rows(step, counts, own, where),
+        resources=_cost(point, planner, amount.texts, params),
+        rows=amount.rows,
     )
 
 
@@ -89,31 +95,36 @@ def _seed_set(name: str, planner: Planning, where: str) -> Origin:
         raise RequestError(f"{where}: data: {error}") from error
 
 
-def _expected_rows(step: Step, counts: Sequence[int], own: int, where: str) -> int:
-    """Return how many rows a step is expected to write; 0 where this is not known.
+def _amount(step: Step, counts: Sequence[int], own: int, options: Mapping[str, Any], where: str) -> Amount:
+    """Return how many texts and rows a step is expected to write; 0 where this is not known.
 
     Args:
         step: the step.
         counts: expected number of rows of each side; 0 where this is not known.
         own: place of the evolver's own side.
+        options: options of the step, and ``max_tokens`` of one where a model writes.
         where: place of the step, for messages.
 
     Raises:
         RequestError: the step expects something else than a number of rows.
     """
-    if step.expects is None or not all(counts):
-        return counts[own]
+    if not all(counts):
+        return Amount(texts=counts[own], rows=counts[own])
+    if step.amount is not None:
+        return step.amount(counts, own, options)
+    if step.expects is None:
+        return Amount(texts=counts[own], rows=counts[own])
     found = step.expects(counts)
     if type(found) is not int or found < 0:
         sides = ", ".join(map(str, counts))
         raise RequestError(f"{where}: expects: found {shown(found)} for {sides} rows, wanted a whole number from 0")
-    return found
+    return Amount(texts=counts[own], rows=found)
 
 
 def _generation(point: Point, planner: Planning, step: Step) -> tuple[dict[str, Any], dict[str, str], dict[str, int]]:
     """Return the parameters, inputs and plug-ins of a step in which the evolver generates text."""
     evolver, sampling = planner.player(point.setting.evolver), given_sampling(point.setting.evolve)
-    max_tokens = planner.capped("evolve.max_tokens", sampling.max_tokens, planner.scale.limits.evolve_max_tokens)
+    max_tokens = planner.capped("evolve.max_tokens", sampling.max_tokens, evolve_limit(point, planner))
     model = planner.model(evolver, chat=True)
     prompt_params, prompt_inputs = planner.prompts(planner.scale.prompts, step.prompts)
     params = {
@@ -125,11 +136,11 @@ def _generation(point: Point, planner: Planning, step: Step) -> tuple[dict[str, 
     return params, {"model": model, **prompt_inputs}, planner.engine_version()
 
 
-def _cost(point: Point, planner: Planning, rows: int, params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the estimated cost of a step: that of one text a row; empty if no model writes in it."""
+def _cost(point: Point, planner: Planning, texts: int, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the estimated cost of a step, by the number of its texts; empty if no model writes in it."""
     if "sampling" not in params:
         return {}
-    return planner.generation_cost(planner.player(point.setting.evolver), rows, params["sampling"]["max_tokens"])
+    return planner.generation_cost(planner.player(point.setting.evolver), texts, params["sampling"]["max_tokens"])
 
 
 def sides_of(point: Point, step: Step) -> list[Point]:
@@ -193,7 +204,7 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, contex
 def check_made(made: Made, read: int, step: Step, where: str) -> None:
     """Check that a step wrote rows of its type, and gave a reason for each row that it left out.
 
-    Rows of a step that says how many it expects may be other things than those that it read.
+    Rows of a step that says how many it expects (``expects``, ``amount``) may be other things than those that it read.
 
     Args:
         made: what the step returned.
@@ -211,7 +222,7 @@ def check_made(made: Made, read: int, step: Step, where: str) -> None:
         if not isinstance(reason, str) or type(count) is not int or count < 0:
             raise KitError(f"{where}: dropped: found {shown(reason)}: {shown(count)}, wanted a reason and a count")
     kept, left_out = len(made.rows), sum(made.dropped.values())
-    if step.expects is None and kept + left_out < read:
+    if step.expects is None and step.amount is None and kept + left_out < read:
         raise KitError(
             f"{where}: of {read:,} rows {kept:,} were written and {left_out:,} left out for a reason; "
             "count the others in Made.dropped"

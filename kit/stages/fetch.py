@@ -24,7 +24,7 @@ TIMEOUT_S = 60
 
 def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, context: Context) -> Summary:
     """Write the file, the files or the model folder that the parameters name, and check it by its pinned hash."""
-    kinds = {"file": _file, "package": _package, "hub": _hub, "folder": _folder, "prompts": _prompts}
+    kinds = {"file": _file, "package": _package, "hub": _hub, "folder": _folder, "files": _files, "prompts": _prompts}
     facts = kinds[params["kind"]](params, out, context)
     files = [path for path in out.rglob("*") if path.is_file()]
     context.progress(len(files), len(files))
@@ -59,15 +59,27 @@ def inside(folder: Path, name: str) -> Path:
     return folder / name
 
 
+def _files(params: Mapping[str, Any], out: Path, context: Context) -> dict[str, Any]:
+    """Fetch the files of a data set from a folder of this disk, a mirror folder or an address, and return the facts."""
+    return (_folder if "path" in context.source else _prompts)(params, out, context)
+
+
 def _prompts(params: Mapping[str, Any], out: Path, context: Context) -> dict[str, Any]:
-    """Fetch the files of a prompt pack, and return the facts."""
+    """Fetch the files of a prompt pack or a data set, and return the facts.
+
+    Raises:
+        KitError: no hash of a file is pinned, and its place is another address than its job names.
+    """
     address, folder = context.source["url"], context.source["mirror"]
-    places = [f"{folder}/{name}" for name in params["files"]]
+    if None in params["files"].values() and address != params.get("url"):
+        raise KitError(f"{shown(address)}: no hash is pinned, and its place is another address than its job names")
+    places = [f"{folder}/{name}" if folder else None for name in params["files"]]
     for place, (name, sha256) in zip(places, params["files"].items(), strict=True):
         target = inside(out, name)
         target.parent.mkdir(parents=True, exist_ok=True)
         url = address.replace("{file}", name)
-        check(target, sha256, _from_mirror_or_network(place, url, target, context, mirror_paths=places))
+        paths = [path for path in places if path]
+        check(target, sha256, _from_mirror_or_network(place, url, target, context, mirror_paths=paths))
     return {"from": address}
 
 
@@ -81,10 +93,11 @@ def _package(params: Mapping[str, Any], out: Path, context: Context) -> dict[str
 
 
 def _folder(params: Mapping[str, Any], out: Path, context: Context) -> dict[str, Any]:
-    """Copy the files of a model folder on this disk, and return the facts."""
+    """Copy the files of a folder on this disk, a model's or a data set's, and return the facts."""
     folder = Path(context.source["path"])
     for name, sha256 in params["files"].items():
         target = inside(out, name)
+        target.parent.mkdir(parents=True, exist_ok=True)
         check(target, sha256, _copy(folder / name, target))
     return {"from": str(folder)}
 

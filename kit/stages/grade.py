@@ -1,17 +1,17 @@
 """Stage ``grade``: completions to grades and results, without a GPU; model-written code runs in the sandbox only."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from kit import registry
-from kit.benchmarks import Curved, Grouped
+from kit.benchmarks import Curved, Grouped, Judged
 from kit.benchmarks._reading_time import not_read
 from kit.benchmarks._results import check_curves, results
 from kit.catalogue.points import Point
 from kit.errors import KitError
-from kit.records import Completion, read_rows, write_rows
-from kit.stages import Context, Planning, Summary, only_file
+from kit.records import Completion, Grade, Problem, Verdict, read_rows, write_rows
+from kit.stages import VERDICTS, Context, Planning, Summary, data_path
 
 VERSION = 2
 WORKER = "sandbox"
@@ -24,11 +24,12 @@ def plan(point: Point, planner: Planning) -> str:
     problems = planner.problems(point)
     params = {"benchmark": point.benchmark, "protocol": problems.protocol, "rows": problems.rows}
     answers = planner.need("answer", point)
+    verdicts = {"verdicts": planner.need("judge", point)} if planner.judge(point) else {}
     return planner.job(
         "grade",
         planner.job_name(point, "benchmark", "seeds", "evolver", "base", "round"),
         params,
-        {"completions": answers, "data": planner.data(problems.dataset)},
+        {"completions": answers, "data": planner.data(problems.dataset), **verdicts},
         plugins={point.benchmark: registry.load("benchmarks", point.benchmark).VERSION},
         rows=planner.expected_rows(answers),
     )
@@ -40,7 +41,7 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, contex
     For a benchmark with ``CURVES``, write ``curves.jsonl`` (:class:`~kit.records.Curve`) too.
     """
     benchmark = registry.load("benchmarks", params["benchmark"])
-    problems = benchmark.read(only_file(inputs["data"]))[: params["rows"]]
+    problems = benchmark.read(data_path(inputs["data"]))[: params["rows"]]
     completions = read_rows(inputs["completions"] / "completions.jsonl", Completion)
     if [problem.id for problem in problems] != [completion.id for completion in completions]:
         raise KitError(
@@ -48,7 +49,10 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, contex
         )
     sandbox = context.sandbox() if benchmark.RUNS_CODE else None
     texts = [completion.text for completion in completions]
-    grades = benchmark.grade(problems, texts, params["protocol"], sandbox)
+    if "verdicts" in inputs:
+        grades = _judged(benchmark, problems, texts, inputs["verdicts"], params["protocol"])
+    else:
+        grades = benchmark.grade(problems, texts, params["protocol"], sandbox)
     write_rows(out / "grades.jsonl", grades)
     groups = {one.id: benchmark.group(one) for one in problems} if isinstance(benchmark, Grouped) else {}
     write_rows(out / "results.jsonl", results(grades, benchmark.METRICS, groups))
@@ -67,3 +71,11 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, contex
         **unread,
     }
     return Summary(rows=len(grades), facts=facts)
+
+
+def _judged(
+    benchmark: Judged, problems: Sequence[Problem], texts: Sequence[str], verdicts: Path, protocol: str
+) -> list[Grade]:
+    """Return the grades that a judge's verdicts give."""
+    rows = read_rows(verdicts / VERDICTS, Verdict)
+    return benchmark.grade_judged(problems, texts, {verdict.id: verdict for verdict in rows}, protocol)

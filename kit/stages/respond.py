@@ -10,6 +10,7 @@ from kit.errors import KitError
 from kit.files.texts import broken
 from kit.prompts import Pack, fill
 from kit.records import Instruction, Pair, Turn, write_rows
+from kit.scenarios import response_prompt
 from kit.stages import Context, Planning, Summary, given_sampling, input_instructions
 
 VERSION = 1
@@ -24,12 +25,14 @@ def plan(point: Point, planner: Planning) -> str:
     max_tokens = planner.capped("respond.max_tokens", sampling.max_tokens, planner.scale.limits.respond_max_tokens)
     origin = planner.instructions(point)
     inputs = {origin.role: origin.key, "model": planner.model(responder, chat=True)}
-    prompt_params, prompt_inputs = planner.prompts(planner.scale.prompts, PROMPTS)
+    own = response_prompt(point.setting.scenario) if point.setting.scenario else ""
+    prompt_params, prompt_inputs = planner.prompts(planner.scale.prompts, [own] if own else PROMPTS)
     params = {
         "seed": point.setting.seed,
         "sampling": {**sampling.model_dump(), "max_tokens": max_tokens},
         **origin.params,
         **prompt_params,
+        **({"template": own} if own else {}),
         **planner.engine_params(responder),
     }
     return planner.job(
@@ -56,9 +59,10 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, contex
             "no instruction is left to respond to; how many were left out, and why: "
             f"kit store show {inputs['instructions'].name[:10]}"
         )
-    pack = context.pack(params["prompts"], PROMPTS, inputs.get("prompts"))
+    own = params.get("template", "")
+    pack = context.pack(params["prompts"], [own] if own else PROMPTS, inputs.get("prompts"))
     requests = [
-        Request(id=row.id, turns=chat_of(row, pack), seed=request_seed(params["seed"], "respond", row.id))
+        Request(id=row.id, turns=chat_of(row, pack, own), seed=request_seed(params["seed"], "respond", row.id))
         for row in rows
     ]
     engine = context.engine(inputs["model"], EngineSettings(**params["engine"]))
@@ -92,13 +96,22 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, contex
     )
 
 
-def chat_of(row: Instruction, pack: Pack) -> tuple[Turn, ...]:
+def chat_of(row: Instruction, pack: Pack, template: str = "") -> tuple[Turn, ...]:
     """Return the chat that asks for a response: system prompt and history unchanged, then the instruction.
 
     There are two templates, one for instructions with an input and one for those without. Only the instruction and its
     input go into the template.
+
+    Args:
+        row: the instruction.
+        pack: the templates.
+        template: id of a scenario's own template in the place of the two. It calls the instruction ``instruction`` or
+            ``constraint``, and its input ``input`` or ``query``.
     """
-    if row.input:
+    if template:
+        texts = {"instruction": row.instruction, "constraint": row.instruction, "input": row.input, "query": row.input}
+        prompt = fill(pack.chat(template), texts)
+    elif row.input:
         prompt = fill(pack.chat("respond.with_input"), {"instruction": row.instruction, "input": row.input})
     else:
         prompt = fill(pack.chat("respond.without_input"), {"instruction": row.instruction})

@@ -16,7 +16,7 @@ from typing import Any
 
 from kit.catalogue.points import Point
 from kit.errors import RequestError
-from kit.files.formats import AUTO, FORMATS
+from kit.files.formats import AUTO, SEED_FORMATS
 from kit.files.seeds import Reading, read_stored, read_training
 from kit.models import check_ids, embedding_rows
 from kit.records import Pair, dump_line
@@ -130,7 +130,7 @@ def _pairs(settings: SftParams, folder: Path) -> Reading[Pair]:
         reading = read_stored(path, Pair)
     else:
         named = path.name.partition(".")[0]  # `kit sft` names its copy by the format
-        reading = read_training(path, settings.format or (named if named in FORMATS else AUTO), settings.seeds)
+        reading = read_training(path, settings.format or (named if named in SEED_FORMATS else AUTO), settings.seeds)
     if settings.rows is not None and settings.rows > len(reading.rows):
         raise RequestError(
             f"sft.rows: {settings.rows:,} asked for, {path} has {len(reading.rows):,}; lower it or make more pairs"

@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from kit import registry
+from kit.benchmarks import Grouped
 from kit.benchmarks._results import results
 from kit.catalogue import Catalogue, manifests_folder
 from kit.records import Grade, Problem, read_rows, write_rows
@@ -185,4 +186,5 @@ def check(grades: list[Grade], asked: list[Problem], grader: ModuleType, folder:
         json.loads(json.dumps(grade.to_json())) for grade in grades
     ]:
         raise FaultError("wrong grade", "rows that were written come back as others")
-    results(grades, grader.METRICS)
+    groups = {one.id: grader.group(one) for one in asked} if isinstance(grader, Grouped) else {}
+    results(grades, grader.METRICS, groups)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from kit.sandbox import Program, Sandbox
+from kit.sandbox import Function, Program, Sandbox
 
 HARMLESS = {
     "read a private file": 'return open("<SECRET>").read() == "secret"',
@@ -193,6 +193,27 @@ def test_does_not_get_through(attack: str, sandbox: Sandbox, targets: Any) -> No
         "failed: ImportError",
     )
     assert still_works.passed
+    assert targets.grader.read_text() == "grader"
+    assert list(targets.folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("attack", [*HARMLESS, *DANGEROUS])
+def test_does_not_get_through_without_a_tester(attack: str, sandbox: Sandbox, targets: Any) -> None:
+    if attack in DANGEROUS and platform.machine() != "x86_64":
+        pytest.skip("the numbers of the calls are those of x86-64")
+    code = targets.place(program((HARMLESS | DANGEROUS)[attack])) + "def evaluate(x): return attack()\n"
+    got_through, still_works = sandbox.call_functions(
+        [
+            Function(id=attack, code=code, name="evaluate", inputs=("x",)),
+            Function(id="after", code="def evaluate(x): return x", name="evaluate", inputs=("x",)),
+        ]
+    )
+    (reply,) = got_through.replies
+    assert got_through.error == ""
+    assert reply.value in (None, False)
+    assert reply.value is False or reply.error.startswith("failed: ") or reply.error == "died"
+    assert reply.error not in ("failed: SyntaxError", "failed: NameError", "failed: TypeError", "failed: ImportError")
+    assert still_works.replies[0].value == "x"
     assert targets.grader.read_text() == "grader"
     assert list(targets.folder.iterdir()) == []
 

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from kit.sandbox import Program, Sandbox
+from kit.sandbox import Function, Program, Sandbox
 
 TESTS = "assert f(2) == [4]\nassert f(3) == [9]\n"
 
@@ -157,6 +157,19 @@ def test_fake_fails(fake: str, sandbox: Sandbox) -> None:
     assert named.reason
     assert not every_name.passed
     assert after.passed
+
+
+@pytest.mark.parametrize("fake", [*FOOLS_A_SIMPLE_GRADER, *OTHERS])
+def test_fake_gives_no_right_value_without_a_tester(fake: str, sandbox: Sandbox) -> None:
+    code = (FOOLS_A_SIMPLE_GRADER | OTHERS)[fake]
+    returned, after = sandbox.call_functions(
+        [
+            Function(id=name, code=text, name="f", inputs=(2, 3), cpu_s=0.25)
+            for name, text in ((fake, code), ("", RIGHT["plain"]))
+        ]
+    )
+    assert not any(reply.value == [x * x] for reply, x in zip(returned.replies, (2, 3), strict=True))
+    assert [reply.value for reply in after.replies] == [[4], [9]]
 
 
 @pytest.mark.parametrize("right", RIGHT)
