@@ -16,6 +16,7 @@ from kit import registry
 from kit.catalogue import Catalogue, manifests_folder, paper
 from kit.cli import completing, main
 from kit.containers import RUNTIMES
+from kit.files.formats import FORMATS
 from kit.plan import planning
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -83,6 +84,8 @@ LINES = {
     "responders": ("kit respond --responder qwen-2-", [name for name in MODELS if name.startswith("qwen-2-")]),
     "models that answer": ("kit answer gsm8k --model lla", [name for name in MODELS if name.startswith("lla")]),
     "scenarios": ("kit evolve --scenario ", registry.names("scenarios")),
+    "formats": ("kit evolve --format ", list(FORMATS)),
+    "a format": ("kit sft --format sh", ["sharegpt"]),
     "benchmarks": ("kit answer ", registry.names("benchmarks")),
     "a benchmark": ("kit grade hu", ["humaneval"]),
     "kinds of manifests": ("kit schema ex", ["experiments"]),

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from kit.catalogue.entries import Dataset
 from kit.errors import RequestError
-from kit.files.seeds import read_instructions, read_pairs, read_seeds, read_stored, read_training, write_alpaca
+from kit.files.formats import open_rows
+from kit.files.seeds import read_instructions, read_pairs, read_seeds, read_stored, read_training
+from kit.files.writing import write_back
 from kit.plan.sources import data_source
 from kit.records import Instruction, Pair, read_rows, write_rows
 
@@ -66,11 +68,18 @@ def test_messages(tmp_path: Path):
     path = tmp_path / "s.json"
     path.write_text('[{"instruction": "a"}]')
     with pytest.raises(RequestError) as error:
-        read_instructions(path, "sharegpt", "s")
-    assert str(error.value) == f"{path}: no seed format 'sharegpt'; known: alpaca, gsm8k, lines, first-turns"
+        read_instructions(path, "sharegtp", "s")
+    assert str(error.value) == f"{path}: no seed format 'sharegtp'; did you mean 'sharegpt'?"
     with pytest.raises(RequestError) as error:
         read_pairs(path)
     assert str(error.value) == f"{path}: every 'output' is empty; run `kit respond` first"
+
+
+def write_alpaca(path: Path, pairs: list[Pair]) -> None:
+    """Write pairs as `kit respond` does for a JSON list that has none of their ids."""
+    origin = path.with_name("origin.json")
+    origin.write_text('[{"instruction": "a"}]', encoding="utf-8")
+    write_back(pairs, open_rows(origin), path)
 
 
 ANY_TEXT = st.text(st.characters(codec=None), max_size=12)  # lone surrogates too: models emit them

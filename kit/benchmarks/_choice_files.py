@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import RequestError, did_you_mean, one_line, shown
-from kit.files.seeds import objects
+from kit.files.rowfiles import objects
 from kit.reading.archives import kind_of_archive, read_members
 from kit.reading.textfiles import decode, open_regular, read_bytes
 from kit.records import Problem

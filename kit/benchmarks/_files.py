@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from kit.errors import RequestError, did_you_mean
-from kit.files.seeds import objects
-from kit.reading.textfiles import read_text
+from kit.files.rowfiles import is_empty, objects
 from kit.records import Problem
 from kit.sandbox import Calls, Sandbox, packages
 
@@ -21,7 +20,7 @@ def problems(path: Path, fields: Mapping[str, type], id_field: str) -> list[Prob
     """Return the problems of a file, one a record.
 
     Args:
-        path: JSONL or a JSON list, plain or gzip.
+        path: JSONL, a JSON list or CSV, plain or gzip, or Parquet.
         fields: the fields that each line must have, with their types; others are kept as they are.
         id_field: the field that holds the id; where a line lacks it, the line's position (from 0) is the id.
 
@@ -29,7 +28,7 @@ def problems(path: Path, fields: Mapping[str, type], id_field: str) -> list[Prob
         RequestError: a field is missing or of another type, an id stands twice, or the file is empty.
     """
     rows: dict[str, Problem] = {}
-    for where, value in objects(path) if read_text(path).strip() else []:
+    for where, value in [] if is_empty(path) else objects(path):
         for name, kind in fields.items():
             if not isinstance(value.get(name), kind):
                 found = f"{type(value[name]).__name__}" if name in value else "nothing"

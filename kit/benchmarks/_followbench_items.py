@@ -15,7 +15,7 @@ from typing import Any
 
 from kit.benchmarks._followbench_rules import rule_of, target_fault
 from kit.errors import RequestError, one_line
-from kit.files.seeds import objects
+from kit.files.rowfiles import objects
 from kit.records import Problem
 
 KINDS = ("content", "situation", "style", "format", "example", "mixed")

@@ -20,7 +20,7 @@ from pathlib import Path
 from kit.benchmarks import UNREADABLE
 from kit.benchmarks._files import choose, problems
 from kit.errors import RequestError, shown
-from kit.files.seeds import objects
+from kit.files.rowfiles import objects
 from kit.measures import Measure
 from kit.prompts import Pack, fill
 from kit.reading.textfiles import read_text

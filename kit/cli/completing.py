@@ -99,6 +99,13 @@ def runtime_names() -> Iterable[str]:
     return RUNTIMES
 
 
+def format_names() -> Iterable[str]:
+    """Return the names of the formats of instructions and pairs."""
+    from kit.files.formats import FORMATS
+
+    return FORMATS
+
+
 def plugins(kind: str) -> Callable[[], list[str]]:
     """Return a function that lists the plug-ins of a kind."""
     return lambda: registry.names(kind)
@@ -109,5 +116,6 @@ complete_table = completer(table_names)
 complete_checkable = completer(checkable_names)
 complete_scale = completer(scale_names)
 complete_runtime = completer(runtime_names)
+complete_format = completer(format_names)
 complete_benchmark = completer(plugins("benchmarks"))
 complete_scenario = completer(plugins("scenarios"))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kit.cli import say
-from kit.cli.outcomes import cut, written
+from kit.cli.outcomes import as_records, cut, written
 from kit.cli.placing import check_out, place
 from kit.errors import RequestError, one_line
 
@@ -28,6 +28,8 @@ class Given:
     """Files to write, one for each evolver."""
     rows: int | None
     """Number of seeds to use, counted from the first; all if None."""
+    format: str = "auto"
+    """Format of the seeds, see :data:`kit.files.formats.FORMATS`."""
 
 
 def evolve_files(given: Given, setting: Mapping[str, Any], rounds: int, scale: str, store: Path) -> None:
@@ -44,30 +46,30 @@ def evolve_files(given: Given, setting: Mapping[str, Any], rounds: int, scale: s
         RequestError: files or models can't be used; told before a model is loaded.
     """
     from kit.cli.files import run_bench
-    from kit.files.queries import LINES, format_of
-    from kit.files.seeds import read_instructions, write_alpaca
+    from kit.files.formats import open_rows
+    from kit.files.seeds import instructions_of
+    from kit.files.writing import write_back
     from kit.plan.adhoc import Workbench
     from kit.records import Instruction, read_rows
     from kit.scenarios import check_round
 
     check_round(setting["scenario"], rounds, "--rounds")
     check_sides(given)
-    # The first turn of a chat is a query, and not all that there is to evolve; the reader of Alpaca files refuses it.
-    format = LINES if format_of(given.seeds) == LINES else "alpaca"
-    count = len(read_instructions(given.seeds, format, given.seeds.stem, given.rows))
+    origin = open_rows(given.seeds, given.format)
+    count = len(instructions_of(origin, origin.stem, given.rows))
     bench = Workbench(scale)
     plan_queries(bench, given.queries, setting)
     sides = bench.evolve_together(
-        given.seeds, setting, given.evolvers, rounds, rows=given.rows, count=count, format=format
+        given.seeds, setting, given.evolvers, rounds, rows=given.rows, count=count, format=origin.format
     )
     found = iter(run_bench(bench, [key for keys in sides for key in keys], store))
     for keys, out in zip(sides, given.outs, strict=True):
         artifacts = [next(found) for _ in keys]
         rows = read_rows(artifacts[-1].folder / "instructions.jsonl", Instruction)
-        place(out, partial(write_alpaca, rows=rows))
+        place(out, partial(write_back, rows, origin))
         after = f" after {rounds} rounds" if rounds > 1 else ""
         counts = cut(artifacts, setting["evolve"].max_tokens) + written(artifacts, count, given.rows)
-        say(f"{len(rows):,} instructions{after}{counts}: {out}")
+        say(f"{len(rows):,} instructions{after}{counts}{as_records(origin.container)}: {out}")
 
 
 def check_sides(given: Given) -> None:

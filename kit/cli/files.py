@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kit.cli import DEFAULT_STORE, MirrorDir, StoreDir, app, check_mirror, model_option, path_option, say, store_to_plan
-from kit.cli.completing import complete_benchmark, complete_scale, complete_scenario
-from kit.cli.outcomes import cut, trained, written
+from kit.cli.completing import complete_benchmark, complete_format, complete_scale, complete_scenario
+from kit.cli.outcomes import as_records, cut, trained, written
 from kit.cli.placing import check_out, copy_tuned, place
 from kit.errors import RequestError, one_line
 from kit.reading.values import MOST_ROWS
@@ -19,7 +19,17 @@ if TYPE_CHECKING:
     from kit.plan.adhoc import Workbench
     from kit.store import Artifact
 
-AlpacaOut = Annotated[Path, path_option("--out", "Alpaca JSON to write; it must not be there yet")]
+RowsOut = Annotated[
+    Path, path_option("--out", "File to write, in the format and container of the input; it must not be there yet")
+]
+Format = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        help="Format of the rows: alpaca, sharegpt, messages, lines, gsm8k; auto lets them tell",
+        autocompletion=complete_format,
+    ),
+]
 Rows = Annotated[int | None, typer.Option("--rows", min=1, max=MOST_ROWS, help="The first so many rows")]
 Seed = Annotated[int, typer.Option("--seed", help="Of every random draw; the same seed, the same output")]
 Temperature = Annotated[float, typer.Option("--temperature", help="0 is greedy")]
@@ -40,9 +50,11 @@ BENCHMARK_PACKS = ("kit", "opencompass", "paper", "followbench")
 
 @app.command()
 def evolve(
-    seeds: Annotated[Path, path_option("--seeds", "Alpaca JSON or JSONL, or a text on each line (.txt)")],
+    seeds: Annotated[Path, path_option("--seeds", "JSON, JSONL, CSV, Parquet or lines")],
     evolver: Annotated[list[str], model_option("--evolver")],
-    out: Annotated[list[Path], path_option("--out", "Alpaca JSON to write, one for each --evolver")],
+    out: Annotated[
+        list[Path], path_option("--out", "File to write, in the format of the seeds, one for each --evolver")
+    ],
     scenario: Annotated[
         str,
         typer.Option("--scenario", help="How to evolve: a file of kit/scenarios", autocompletion=complete_scenario),
@@ -57,6 +69,7 @@ def evolve(
     breadth: Annotated[
         bool, typer.Option("--breadth/--no-breadth", help="The breadth operator beside the depth ones")
     ] = True,
+    format: Format = "auto",
     rows: Rows = None,
     seed: Seed = 42,
     temperature: Temperature = 0.7,
@@ -68,10 +81,12 @@ def evolve(
     """Seed instructions -> evolved instructions, any number of rounds; several evolvers get sets of equal size."""
     from kit.catalogue.experiments import SamplingSpec
     from kit.cli.evolving import Given, evolve_files
-    from kit.plan.options import check_sampling, check_seed, scenario_options
+    from kit.files.formats import FORMATS
+    from kit.plan.options import check_choice, check_sampling, check_seed, scenario_options
 
     check_sampling(temperature, top_p, max_tokens, rounds)
     check_seed(seed)
+    check_choice("--format", format, FORMATS)
     setting = {
         "scenario": scenario,
         "breadth": breadth,
@@ -79,16 +94,15 @@ def evolve(
         "evolve": SamplingSpec(temperature=temperature, top_p=top_p, max_tokens=max_tokens),
         "options": scenario_options(option or [], scenario),
     }
-    evolve_files(
-        Given(seeds=seeds, queries=queries, evolvers=evolver, outs=out, rows=rows), setting, rounds, scale, store
-    )
+    given = Given(seeds=seeds, queries=queries, evolvers=evolver, outs=out, rows=rows, format=format)
+    evolve_files(given, setting, rounds, scale, store)
 
 
 @app.command()
 def respond(
-    instructions: Annotated[Path, path_option("--instructions", "Alpaca JSON or JSONL, as `kit evolve` writes it")],
+    instructions: Annotated[Path, path_option("--instructions", "As `kit evolve` reads and writes them")],
     responder: Annotated[str, model_option("--responder")],
-    out: AlpacaOut,
+    out: RowsOut,
     scenario: Annotated[
         str,
         typer.Option(
@@ -97,6 +111,7 @@ def respond(
             autocompletion=complete_scenario,
         ),
     ] = "",
+    format: Format = "auto",
     rows: Rows = None,
     seed: Seed = 42,
     temperature: Temperature = 0.0,
@@ -105,33 +120,38 @@ def respond(
     scale: Hardware = "auto",
     store: StoreDir = DEFAULT_STORE,
 ) -> None:
-    """Instructions -> pairs, in the Alpaca layout that trainers read."""
+    """Instructions -> pairs, in the format of the instructions, which trainers read."""
     from kit.catalogue.experiments import SamplingSpec
-    from kit.files.seeds import read_instructions, write_alpaca
+    from kit.files.formats import FORMATS, open_rows
+    from kit.files.seeds import instructions_of
+    from kit.files.writing import write_back
     from kit.plan.adhoc import Workbench
-    from kit.plan.options import check_sampling, check_seed
+    from kit.plan.options import check_choice, check_sampling, check_seed
     from kit.records import Pair, read_rows
 
     check_sampling(temperature, top_p, max_tokens)
     check_seed(seed)
+    check_choice("--format", format, FORMATS)
     check_out(out)
-    count = len(read_instructions(instructions, "alpaca", instructions.stem, rows))
+    origin = open_rows(instructions, format)
+    count = len(instructions_of(origin, origin.stem, rows))
     bench = Workbench(scale)
     sampling = SamplingSpec(temperature=temperature, top_p=top_p, max_tokens=max_tokens)
     setting = {"responder": responder, "scenario": scenario, "seed": seed, "respond": sampling}
-    key = bench.respond(instructions, setting, rows=rows, count=count)
+    key = bench.respond(instructions, setting, rows=rows, count=count, format=origin.format)
     artifacts = run_bench(bench, [key], store)
     rows_out = read_rows(artifacts[-1].folder / "pairs.jsonl", Pair)
-    place(out, lambda path: write_alpaca(path, rows_out))
+    place(out, lambda path: write_back(rows_out, origin, path))
     counts = cut(artifacts, max_tokens) + written(artifacts, len(rows_out), rows)
-    say(f"{len(rows_out):,} pairs{counts}: {out}")
+    say(f"{len(rows_out):,} pairs{counts}{as_records(origin.container)}: {out}")
 
 
 @app.command()
 def sft(
-    pairs: Annotated[Path, path_option("--pairs", "Alpaca JSON or JSONL with outputs")],
+    pairs: Annotated[Path, path_option("--pairs", "JSON, JSONL, CSV or Parquet, with answers")],
     base: Annotated[str, model_option("--base")],
     out: Annotated[Path, path_option("--out", "Folder to make for the tuned model; it must not be there yet")],
+    format: Format = "auto",
     learning_rate: Annotated[float, typer.Option("--learning-rate", help="The highest; a cosine leads to 0")] = 2e-5,
     epochs: Annotated[int, typer.Option("--epochs", help="How often each pair is seen")] = 3,
     global_batch_size: Annotated[int, typer.Option("--global-batch-size", help="Pairs a step, on all devices")] = 64,
@@ -151,9 +171,10 @@ def sft(
 ) -> None:
     """Pairs + base model -> tuned model folder, or an adapter's folder."""
     from kit.catalogue.experiments import Lora, Sft
-    from kit.files.seeds import read_pairs
+    from kit.files.formats import FORMATS, open_rows
+    from kit.files.seeds import pairs_of
     from kit.plan.adhoc import Workbench
-    from kit.plan.options import check_seed, check_tuning
+    from kit.plan.options import check_choice, check_seed, check_tuning
 
     check_tuning(
         learning_rate,
@@ -166,8 +187,10 @@ def sft(
     if merge and not lora_rank:
         raise RequestError("--merge: without --lora-rank the tuned model is whole already; leave it out")
     check_seed(seed)
+    check_choice("--format", format, FORMATS)
     check_out(out)
-    count = len(read_pairs(pairs))
+    rows = open_rows(pairs, format)
+    count = len(pairs_of(rows))
     bench = Workbench(scale)
     spec = Sft(
         tuning="lora" if lora_rank else "full",
@@ -179,7 +202,8 @@ def sft(
         warmup_ratio=warmup_ratio,
         max_length_tokens=max_length,
     )
-    key = bench.sft(pairs, {"base": base, "seed": seed, "sft": spec}, chat_template, end_of_turn, count=count)
+    setting = {"base": base, "seed": seed, "sft": spec}
+    key = bench.sft(pairs, setting, chat_template, end_of_turn, count=count, format=rows.format)
     if chat_template is not None:
         check_template(chat_template, bench.plan.jobs[key].params["chat_template"])
     bench.check_end_of_turn(base, key)

@@ -101,6 +101,11 @@ def trained(facts: Mapping[str, Any], max_length: int) -> str:
     return ", ".join([*parts, *as_read(facts)])
 
 
+def as_records(container: str) -> str:
+    """Return a phrase on the format that was written, where it is not that of the input."""
+    return ", as Alpaca JSON (lines hold no line breaks and no answers)" if container == "lines" else ""
+
+
 def as_read(facts: Mapping[str, Any]) -> list[str]:
     """Return phrases on a file: fields beside instruction, input and output, texts that were mended, unread fields."""
     sentences = (

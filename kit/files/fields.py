@@ -23,8 +23,12 @@ OTHER_NAMES: Mapping[str, str] = {
     "conversation_history": "history",
 }
 """Other tools' names for fields that are read here."""
+RECORD = ("instruction", "prompt", "question", "problem", "text")
+"""A text under one of these makes an object on one line a record, and not something around a list of records."""
 CHATS = ("conversations", "conversation", "messages")
 """Fields that hold whole chats, ShareGPT's and OpenAI's."""
+IN_TURNS = ("weight", "train", "loss", "loss_mask")
+"""Keys of a chat's turn by which other trainers learn it or not; 1 and true say what is done here."""
 MORE_THAN_TEXT = ("image", "images", "video", "videos", "audio", "audios", "tools", "functions")
 """Fields that belong to a row's meaning: without them it is another row."""
 OF_ALPACA = ("instruction", "input", "system", "history")
@@ -47,14 +51,14 @@ def unread(row: Mapping[str, Any], read: Mapping[str, str], where: str, *, train
         RequestError: one of them means something that would be lost, or is the misspelt name of one that is read.
     """
     known = {*read.values(), "id"}
-    found = [name for name, value in row.items() if name not in known and not _nothing(value)]
+    found = [name for name, value in row.items() if name not in known and not is_nothing(value)]
     for name in found:
         _check_meaning(name, row[name], where, training)
         _check_name(name, row, read, where, training)
     return found
 
 
-def _nothing(value: Any) -> bool:
+def is_nothing(value: Any) -> bool:
     """Return whether a field is as good as absent."""
     return value is None or value in ([], {}) or (isinstance(value, str) and not value.strip())
 
@@ -83,7 +87,7 @@ def _check_meaning(name: str, value: Any, where: str, training: bool) -> None:
 
 def _check_name(name: str, row: Mapping[str, Any], read: Mapping[str, str], where: str, training: bool) -> None:
     """Refuse another name of a field that is read, where the row lacks that one."""
-    empty = {column: field for column, field in read.items() if _nothing(row.get(field))}
+    empty = {column: field for column, field in read.items() if is_nothing(row.get(field))}
     wanted = {column: field for column, field in empty.items() if training or column != "output"}
     field = _meant(name, tuple(wanted.items()))
     if field is not None:

@@ -1,11 +1,10 @@
-"""Files of plain texts: one on each line, or the first turn of each conversation that ShareGPT holds."""
+"""Files of queries: a text on each line, or the first turn of each conversation that ShareGPT holds."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kit.errors import RequestError, one_line, shown
+from kit.errors import RequestError, shown
 from kit.reading.textfiles import read_text
 
 LINES, FIRST_TURNS = "lines", "first-turns"
@@ -16,33 +15,6 @@ USERS = ("human", "user")
 """Names that ShareGPT's files have for the one who asks."""
 MOST_PEEKED = 1 << 16
 """Most characters that are looked at to tell a file's format."""
-
-
-def lines(path: Path) -> list[tuple[str, dict[str, Any]]]:
-    """Return the lines of a text file as records, each with its place; blanks around a line and empty lines go.
-
-    Raises:
-        RequestError: it can't be read, or is JSON.
-    """
-    name = one_line(str(path))
-    found = [
-        (f"{name}:{number}", {"instruction": line.strip()})
-        for number, line in enumerate(read_text(path).split("\n"), 1)
-        if line.strip()
-    ]
-    if found and _is_json(found[0][1]["instruction"]):
-        raise RequestError(f"{found[0][0]}: found JSON, wanted a text on each line")
-    return found
-
-
-def _is_json(text: str) -> bool:
-    """Return whether a line begins a JSON list, or is a JSON object."""
-    if text.startswith("["):
-        return text.rstrip() == "[" or text.startswith("[{")
-    try:
-        return isinstance(json.loads(text), dict)
-    except ValueError:
-        return False
 
 
 def first_turn(row: Mapping[str, Any], where: str) -> dict[str, Any] | None:

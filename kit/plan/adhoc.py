@@ -208,11 +208,18 @@ class Workbench:
         return keys[::-1]
 
     def respond(
-        self, instructions: Path, setting: Mapping[str, Any], *, rows: int | None = None, count: int | None = None
+        self,
+        instructions: Path,
+        setting: Mapping[str, Any],
+        *,
+        rows: int | None = None,
+        count: int | None = None,
+        format: str = "alpaca",
     ) -> str:
         """Plan the responses to a file's instructions, and return their key; arguments as in :meth:`evolve`."""
         self.model(setting["responder"], chat=True)
-        return self.planner.need("respond", point_of_options(seeds=self.seeds(instructions, rows, count), **setting))
+        seeds = self.seeds(instructions, rows, count, format=format)
+        return self.planner.need("respond", point_of_options(seeds=seeds, **setting))
 
     def sft(
         self,
@@ -222,6 +229,7 @@ class Workbench:
         end_of_turn: str = "",
         *,
         count: int | None = None,
+        format: str = "alpaca",
     ) -> str:
         """Plan the tuning of a base model on a file's pairs, and return its key.
 
@@ -231,11 +239,13 @@ class Workbench:
             template: file with a chat template in Jinja; the scale's chat format by default.
             end_of_turn: token that ends a turn in the template; the base's end-of-text token by default.
             count: number of pairs, if it is known.
+            format: format of the file.
         """
         if chat := chat_format(template, end_of_turn):
             own = ChatFormat.model_construct(template=chat["chat_template"], end_of_turn=chat["end_of_turn"])
             self.planner.scale = self.scale.model_copy(update={"chat": own})
-        self.given.stages["respond"] = self.file(pairs, "alpaca", f"alpaca{pairs.suffix}", rows=count)
+        ending = pairs.suffix if format == "alpaca" else "".join(pairs.suffixes[-2:])
+        self.given.stages["respond"] = self.file(pairs, format, f"{format}{ending}", rows=count)
         self.model(setting["base"])
         return self.planner.need("sft", point_of_options(seeds=pairs.stem, round=1, **setting))
 

@@ -14,7 +14,7 @@ from kit.catalogue.points import Point, product_of
 from kit.catalogue.scales import BenchmarkRows, Scale
 from kit.catalogue.views import CellFinder, Column, Table, blank_note
 from kit.errors import RequestError, did_you_mean, shown
-from kit.files.seeds import FIELDS
+from kit.files.formats import SEED_FORMATS
 from kit.judges.settings import ServerSettings
 from kit.plan import CellAddress, Plan, costs, sources
 from kit.plan.given import GivenArtifacts
@@ -304,8 +304,12 @@ class Planner:
         """Return the instructions of the seed set that has this name at the scale."""
         rows = look_up(self.scale.seeds, name, f"{self.where}: seeds", "seed set")
         dataset = self.catalogue.dataset(rows.dataset, f"{self.where}: seeds.{name}")
-        look_up(dict.fromkeys(FIELDS), dataset.format, f"{self.where}: datasets.{rows.dataset}.format", "seed format")
-        params = {"seeds": name, "format": dataset.format, "rows": rows.rows}
+        look_up(
+            dict.fromkeys(SEED_FORMATS), dataset.format, f"{self.where}: datasets.{rows.dataset}.format", "seed format"
+        )
+        folder = self.catalogue.user_folder
+        format = self.read("datasets", rows.dataset, lambda: sources.seed_format(dataset, folder))
+        params = {"seeds": name, "format": format, "rows": rows.rows}
         return Origin(key=self.data(rows.dataset), params=params, rows=self.row_count(rows.dataset, rows.rows))
 
     def problems(self, point: Point) -> BenchmarkRows:

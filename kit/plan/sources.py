@@ -8,7 +8,8 @@ from kit.catalogue import ROOT
 from kit.catalogue.entries import Dataset, Model
 from kit.errors import RequestError, one_line
 from kit.files.checksums import difference
-from kit.files.seeds import FIELDS, has_chats, read_instructions
+from kit.files.formats import SEED_FORMATS, resolved
+from kit.files.seeds import has_chats, read_instructions
 from kit.files.texts import HALF
 from kit.reading.places import file_name_fault
 from kit.reading.textfiles import open_regular
@@ -67,7 +68,8 @@ def _local_source(dataset: Dataset, path: Path) -> Source:
         found = f"{wrong.name} is {wrong.found}, the manifest says {wrong.pinned}"
         raise RequestError(f"{one_line(str(path))}: {found}; another file?")
     # Earlier versions dropped system prompts and histories, so their artifacts of the same file are different.
-    chats = {"chats": True} if dataset.file and dataset.format == "alpaca" and has_chats(path) else {}
+    alpaca = dataset.file and dataset.format in SEED_FORMATS and resolved(path, dataset.format) == "alpaca"
+    chats = {"chats": True} if alpaca and has_chats(path) else {}
     return {"kind": "file", "name": path.name, "sha256": sha256, **chats}, {"path": str(path.resolve())}
 
 
@@ -98,9 +100,18 @@ def count_rows(dataset: Dataset, user_folder: Path | None, rows: int | None) -> 
         RequestError: the reader refuses the file.
     """
     path = local_file(dataset, user_folder)
-    if dataset.format in FIELDS:
+    if dataset.format in SEED_FORMATS:
         return len(read_instructions(path, dataset.format, path.stem, rows))
     return len(registry.load("benchmarks", dataset.format).read(path)[:rows])
+
+
+def seed_format(dataset: Dataset, user_folder: Path | None) -> str:
+    """Return the format of a seed set; what ``auto`` means is told by the records, of a file that is here already now.
+
+    Raises:
+        RequestError: the file can't be read.
+    """
+    return dataset.format if dataset.url else resolved(local_file(dataset, user_folder), dataset.format)
 
 
 def check_file_name(path: Path) -> None:

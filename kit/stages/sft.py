@@ -16,6 +16,7 @@ from typing import Any
 
 from kit.catalogue.points import Point
 from kit.errors import RequestError
+from kit.files.formats import AUTO, SEED_FORMATS
 from kit.files.seeds import Reading, read_stored, read_training
 from kit.models import check_ids, embedding_rows
 from kit.records import Pair, dump_line
@@ -117,7 +118,7 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, contex
 
 
 def _pairs(settings: SftParams, folder: Path) -> Reading[Pair]:
-    """Return the pairs to train on, from ``respond``, from a seed file or from the user's own Alpaca file.
+    """Return the pairs to train on, from ``respond``, from a seed file or from the user's own file.
 
     Raises:
         RequestError: the settings ask for more pairs than there are.
@@ -128,7 +129,8 @@ def _pairs(settings: SftParams, folder: Path) -> Reading[Pair]:
     if path.name == PAIRS:
         reading = read_stored(path, Pair)
     else:
-        reading = read_training(path, settings.format or "alpaca", settings.seeds)
+        named = path.name.partition(".")[0]  # `kit sft` names its copy by the format
+        reading = read_training(path, settings.format or (named if named in SEED_FORMATS else AUTO), settings.seeds)
     if settings.rows is not None and settings.rows > len(reading.rows):
         raise RequestError(
             f"sft.rows: {settings.rows:,} asked for, {path} has {len(reading.rows):,}; lower it or make more pairs"

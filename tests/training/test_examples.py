@@ -2,12 +2,14 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kit.errors import RequestError
+from kit.files.seeds import read_training
 from kit.plan.adhoc import Workbench
 from kit.records import Pair
 from kit.training.examples import chat_tokenizer, encode, kept_lengths, user_turn
@@ -150,6 +152,37 @@ def test_system_and_history_are_turns_and_the_loss_is_on_every_answer(tokenizer:
     # opens the answer: 3 + 2 + 2. Each later prompt begins with the line break that closes the turn before.
     assert (example.prompt_tokens, example.response_tokens) == (14 + 7, 2 + 1 + 2)
     assert example.later_prompts == ((23, 31), (32, 47))
+
+
+CHATS = {
+    "sharegpt": (("from", "value"), ("system", "human", "gpt"), "conversations"),
+    "messages": (("role", "content"), ("system", "user", "assistant"), "messages"),
+}
+
+
+@pytest.mark.parametrize("keys, roles, field", CHATS.values(), ids=list(CHATS))
+def test_a_whole_conversation_is_one_example_with_the_loss_on_each_turn_of_the_assistants(
+    tokenizer: Any, keys: tuple[str, str], roles: tuple[str, ...], field: str, tmp_path: Path
+) -> None:
+    system, user, assistant = roles
+    said = [
+        (system, "S"),
+        (user, "A"),
+        (assistant, "B"),
+        (user, "C"),
+        (assistant, ""),
+        (user, "Add.\n1 2"),
+        (assistant, "3"),
+    ]
+    turns = [dict(zip(keys, turn, strict=True)) for turn in said]
+    (tmp_path / "chats.json").write_text(json.dumps([{"id": "s/7", field: turns}]))
+    (pair,) = read_training(tmp_path / "chats.json").rows
+    assert pair == replace(CHAT, instruction="Add.\n1 2", input="")
+    wanted = encode([CHAT], tokenizer, end_of_turn="<|end|>", max_length_tokens=200).examples
+    (example,) = encode([pair], tokenizer, end_of_turn="<|end|>", max_length_tokens=200).examples
+    assert (example,) == wanted
+    answers = tokenizer.decode([example.tokens[place] for place in example.response_positions])
+    assert answers == "B<|end|><|end|>3<|end|>"
 
 
 def test_a_system_prompt_alone(tokenizer: Any) -> None:
