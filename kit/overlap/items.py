@@ -6,7 +6,7 @@ from typing import Any
 
 from kit.errors import RequestError, listed, one_line
 from kit.files.completions.names import ID_FIELDS, PROMPT_FIELDS
-from kit.files.seeds import objects
+from kit.files.rowfiles import objects
 from kit.overlap import Item
 from kit.records import Problem
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import one_line
-from kit.files.seeds import objects
+from kit.files.rowfiles import objects
 from kit.reading.jsonlines import BYTE_ORDER_MARK
 from kit.reading.textfiles import GZIP, decode, read_bytes, unpack
 
@@ -29,7 +29,7 @@ def open_rows(path: Path) -> RowFile:
     """Return the records of a JSON list or a JSONL file.
 
     Raises:
-        RequestError: as :func:`kit.files.seeds.objects`.
+        RequestError: as :func:`kit.files.rowfiles.objects`.
     """
     data, where = read_bytes(path), one_line(str(path))
     text = decode(unpack(data, where), where)
