@@ -47,9 +47,16 @@ COUNTS = {
     "12": (12, 12, 12, 24, 24),  # 2 evolvers x 6 temperatures, one seed set of 2 benchmarks, one base
     "figure-1": (18, 18, 21, 35, 35),  # and round 0 of each seed set, which both evolvers share
     "11": (6, 6, 42, 70, 70),  # 2 evolvers x 3 seed sets x 7 bases
+    "4": (2 * 3 * 3, 6, 2 * 3 * 3, 2 * 3 * 5, 30),  # 2 evolvers x 3 seed sets, 3 steps; x 3 bases
     "3": (2 * 5, 2, 12, 6 * 12, 6 * 12),  # 2 evolvers x 5 steps of AutoIF, 6 bases, 6 benchmarks
     # Table 1 has round 1 of 10's 3 (6 evolve, 6 sft, 10 answers), 0.7 of 12's 6 temperatures (2, 2, 4), 11's evolution
-    "all": (6 + 6 + 10 + 12 + 10, 42, 36 + 36 + 12 + 18 + 12 + 10 + 42, 60 + 60 + 72 + 30 + 20 + 20 + 70, 332),
+    "all": (
+        6 + 6 + 10 + 18 + 12 + 10,
+        42 + 6,
+        36 + 36 + 12 + 18 + 18 + 12 + 10 + 42,
+        60 + 60 + 72 + 30 + 30 + 20 + 20 + 70,
+        332 + 30,
+    ),
 }
 
 
@@ -60,7 +67,18 @@ def test_jobs_of_each_table_and_of_all(table: str, counts: tuple[int, ...]):
 
 
 def test_all_is_every_table_in_order():
-    names = ["table-1", "table-2", "table-3", "table-9", "table-10", "table-11", "table-12", "figure-1", "figure-3"]
+    names = [
+        "table-1",
+        "table-2",
+        "table-3",
+        "table-4",
+        "table-9",
+        "table-10",
+        "table-11",
+        "table-12",
+        "figure-1",
+        "figure-3",
+    ]
     assert list(planned("all", "smoke").tables) == names
     for name in names:
         alone = planned(name, "smoke")

@@ -333,11 +333,13 @@ class Workbench:
 
 
 class FilesPlanner(Planner):
-    """Plans jobs on files: ids of jobs name the file or the benchmark, and no model, since that may be a folder."""
+    """Plans jobs on files: ids of jobs name the file or the benchmark, and a model where several evolve one file."""
 
     def job_name(self, point: Point, *fields: str) -> str:
         """Return the name of the benchmark or of the seed set; for evolution with the round."""
         parts = [point.benchmark or point.setting.seeds]
+        if point.evolvers and "evolver" in fields and point.setting.round:
+            parts.append(Path(point.setting.evolver).name)
         if point.setting.round and "base" not in fields:  # a file that is trained on has gone through no round
             parts.append(f"round-{point.setting.round}")
         return "/".join(parts)

@@ -15,6 +15,7 @@ from kit.measures import Measure
 from kit.plan import CellAddress, Plan
 from kit.records import Result, read_rows
 from kit.report.curves import CurveCell, CurveRun, make_curve_cell
+from kit.report.drops import Drops, drops_behind
 from kit.store import Store
 
 PLAYED = ("evolver", "responder", "base")
@@ -80,6 +81,8 @@ class Grid:
     lines: tuple[Line, ...]
     curves: tuple[CurveCell, ...] = ()
     """Cells whose value is a curve, row by row; they stand in no line."""
+    drops: tuple[Drops, ...] = ()
+    """Rows that the steps of evolution behind the table left out."""
 
     @property
     def columns(self) -> Sequence[Column]:
@@ -153,7 +156,16 @@ def make_grid(name: str, plan: Plan, store: Store) -> Grid:
     lines = tuple(
         Line(at=row, cells=tuple(cells[index * width : (index + 1) * width])) for index, row in enumerate(table.rows)
     )
-    return Grid(name=name, table=table, scale=plan.scale, cast=plan.cast, lines=lines, curves=tuple(curves))
+    keys = [key for address in plan.cells[name] for key in address.keys]
+    return Grid(
+        name=name,
+        table=table,
+        scale=plan.scale,
+        cast=plan.cast,
+        lines=lines,
+        curves=tuple(curves),
+        drops=drops_behind(keys, plan, store),
+    )
 
 
 def mean_of(runs: Sequence[Result]) -> tuple[Result, float | None]:

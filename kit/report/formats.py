@@ -32,6 +32,7 @@ def markdown(grid: Grid) -> str:
         played = ", ".join(f"{one_line(name)} = {one_line(player)}" for name, player in players.items())
         lines += ["", f"Played by: {played}."]
     lines += ["", f"Units behind a cell: {sizes}."] if (sizes := grid.sizes()) else []
+    lines += ["", *(f"- {one_line(drops.text())}" for drops in grid.drops)] if grid.drops else []
     lines += [""]
     return "\n".join(lines)
 
@@ -125,6 +126,7 @@ def as_json(grids: Sequence[Grid]) -> dict[str, Any]:
                     for cell in line.cells
                 ],
                 **({"curves": list(map(_curve, grid.curves))} if grid.curves else {}),
+                **({"left_out": [drops.to_json() for drops in grid.drops]} if grid.drops else {}),
             }
             for grid in grids
         ],

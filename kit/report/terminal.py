@@ -16,7 +16,7 @@ __all__ = ["Live", "console", "grid_table", "summary"]
 def grid_table(grid: Grid, width: int) -> Group:
     """Return a table for a terminal of ``width`` columns: one column a metric, or one line a value."""
     notes = [f"{how_to_read(grid)} over so many units: {sizes}."] if (sizes := grid.sizes()) else []
-    notes += [*curve_lines(grid), disclaimer(grid)]
+    notes += [*curve_lines(grid), disclaimer(grid), *(f"{drops.text()}." for drops in grid.drops)]
     if grid.table.draw:
         notes.append("`kit report` with --format svg draws it as a figure.")
     if players := grid.players():
