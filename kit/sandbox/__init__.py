@@ -8,6 +8,9 @@ interpreter counts as a pass.
     kit (pool) ── code ──> server ──fork──> candidate
          └────── tests ───────└───fork──> tester ── verdict ──> server ──> kit
 
+A check function of AutoIF needs no tester (:class:`Function`): it is told its inputs, never what is expected, and the
+kit compares the plain values that come back.
+
 What crosses behaves as it was written: sets iterate in their order, an object that is passed twice is one object. What
 a completion can still tell from inside the official grader and not here: its changes to the arguments it was given do
 not reach the tests, and it cannot start threads, write files or open sockets.
@@ -100,8 +103,8 @@ class Returned:
     """One an input, in order. A value is of exact built-in types (None, bool, int, float, str, list, dict, tuple,
     bytes), or a :class:`kit.sandbox.plain.Opaque`, which equals nothing."""
     error: str = ""
-    """Why the source could not be loaded (``failed: SyntaxError``), or all of the function counts for nothing (``forged
-    reply``); then each reply has it too."""
+    """Reason for which the source could not be loaded (``failed: SyntaxError``), or all of the function counts for
+    nothing (``forged reply``); then each reply has it too. Empty otherwise."""
     cpu_s: float = 0.0
     """CPU seconds that it took."""
 

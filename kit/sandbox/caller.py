@@ -62,7 +62,7 @@ class Lines:
         self.count = 0
 
     def write(self, text: str) -> None:
-        """Write one line."""
+        """Write one line, all of it, with its number."""
         data = memoryview(f"{self.token} {self.count} {time.process_time_ns()} {text}\n".encode())
         self.count += 1
         while data:

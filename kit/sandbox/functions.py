@@ -9,12 +9,13 @@ import ast
 import hashlib
 import json
 import math
+import os
 import secrets
 import select
 import signal
 import sys
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,13 +27,13 @@ from kit.sandbox.watch import Watch
 
 TOTAL_FACTOR = 4
 """A function may take this many times the CPU seconds of one call, for loading and for all of its calls."""
-QUIET_S = 0.02
-"""Seconds for which the kit waits for a function's end alone: most end sooner, and are read in one go."""
 MOST_BYTES = 4 << 20
 """Bytes that a function may write in all."""
 CPU_LIMIT, WALL_LIMIT, DIED, FORGED = "cpu limit", "wall limit", "died", "forged reply"
 TOO_LONG = f"longer than {MOST_BYTES >> 20} MiB"
 DIFFERS = "answers differ"
+KNOWN = {"true": Reply(value=True), "false": Reply(value=False), "null": Reply(value=None)}
+"""Replies of the texts that nearly all check functions give."""
 
 
 class WantsPackageError(Exception):
@@ -41,14 +42,14 @@ class WantsPackageError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
-    """What one process of a function wrote, and why it wrote no more."""
+    """Output of one process of a function, and why there is no more of it."""
 
     error: str = ""
-    """Why the function has no answers at all; empty if its source was loaded."""
+    """Reason for which the function has no answers at all; empty if its source was loaded."""
     answers: Sequence[str] = ()
     """Texts of the calls that were made, in order: a value, or ``{"error": ...}``."""
     reason: str = ""
-    """Why the next call has no answer; empty where all have one, or where the next is to be made again."""
+    """Reason for which the next call has no answer; empty where all have one, or it is to be made again."""
     cpu_s: float = 0.0
 
 
@@ -67,13 +68,13 @@ def call_all(
     Raises:
         RequestError: an input is nothing that JSON can hold.
     """
-    keys: list[Any] = []
-    first: dict[Any, Function] = {}
-    told: dict[Any, Returned] = {}
+    keys: list[bytes] = []
+    first: dict[bytes, Function] = {}
+    told: dict[bytes, Returned] = {}
     for function in functions:
         shape, error = look(function.code, known)
-        key = (shape, function.name, "\n".join(_texts_of(function)), function.cpu_s)
-        keys.append(key)
+        parts = json.dumps((shape, function.name, _texts_of(function), function.cpu_s))
+        keys.append(key := hashlib.sha256(parts.encode()).digest())
         if error and key not in told:
             told[key] = _without(function, error)
         elif not error:
@@ -98,7 +99,7 @@ def _texts_of(function: Function) -> list[str]:
 
 
 def look(code: str, known: Collection[str]) -> tuple[str, str]:
-    """Look at a source without running it.
+    """Look at a source without running it; nothing that a model can write makes this fail.
 
     Returns:
         What is the same for sources that do the same, whatever their comments and blanks; and why it can't be loaded,
@@ -115,7 +116,10 @@ def look(code: str, known: Collection[str]) -> tuple[str, str]:
             names = [node.module or ""]
         if not {name.partition(".")[0] for name in names} <= {*sys.stdlib_module_names, *known}:
             return code, "failed: ModuleNotFoundError"
-    return ast.dump(ast.Module(parsed.nodes, [])), ""
+    try:
+        return ast.dump(ast.Module(parsed.nodes, [])), ""
+    except (RecursionError, ValueError):  # nested too deep, or a number too long to be printed
+        return code, ""
 
 
 def returned_of(function: Function, server: Server) -> Returned:
@@ -151,20 +155,27 @@ def _called(function: Function, server: Server) -> Returned:
             failed |= dict.fromkeys(todo, said.reason or CPU_LIMIT)
         todo = [number for number in todo if number not in failed]
         if not todo:
-            differ = any(len({*texts}) > 1 for texts in answers)
-            replies = [
-                Reply(error=DIFFERS)
-                if differ
-                else Reply(error=failed[number])
-                if number in failed
-                else _reply(texts[0])
-                for number, texts in enumerate(answers)
-            ]
-            return Returned(id=function.id, replies=tuple(replies), cpu_s=round(spent_s, 3))
+            return Returned(id=function.id, replies=_replies(answers, failed), cpu_s=round(spent_s, 3))
+
+
+def _replies(answers: Sequence[Sequence[str]], failed: Mapping[int, str]) -> tuple[Reply, ...]:
+    """Return the replies of a function, one an input.
+
+    Args:
+        answers: texts of both calls, one pair an input; fewer where a call has none.
+        failed: place of an input -> why a call has none.
+    """
+    if any(len({*texts}) > 1 for texts in answers):
+        return (Reply(error=DIFFERS),) * len(answers)
+    return tuple(
+        Reply(error=failed[number]) if number in failed else _reply(texts[0]) for number, texts in enumerate(answers)
+    )
 
 
 def _reply(text: str) -> Reply:
     """Return the reply of a text: a value, or an error."""
+    if text in KNOWN:
+        return KNOWN[text]
     if text.startswith('{"error": '):
         return Reply(error=_error_in(text))
     try:
@@ -227,7 +238,7 @@ def _said(server: Server, function: Function, inputs: Sequence[str], todo: Seque
 
 
 class Talk:
-    """What comes from one process of a function, and when it is stopped.
+    """Conversation with one process of a function, which is stopped at a limit.
 
     Args:
         server: the fork server that runs it.
@@ -249,38 +260,38 @@ class Talk:
         """Write the job, stop the process at a limit, and read what it writes; returns the server's report."""
         server, self.unsent = self.server, unsent
         watch: Watch | None = None
-        listening, look_at = False, math.inf
+        look_at = 0.0
         while True:
             left_s = max(0.0, look_at - time.monotonic()) if watch and not self.stopped else None
-            reading = [server.results, server.verdicts] if listening else [server.results]
+            reading = [server.results, server.verdicts] if watch else [server.results]
             ready = select.select(reading, [server.codes] if self.unsent else [], [], left_s)
             if ready[1]:
                 self.unsent = pipes.written(server.codes, self.unsent)
-            if listening:
-                self._read()
-            if server.results in ready[0] and watch:
-                report: dict[str, Any] = wire.receive(server.results)
-                self._read()
-                return report
             if server.results in ready[0]:
-                watch = self._watch()
-                look_at = time.monotonic() + QUIET_S
-            elif watch and not self.stopped and (time.monotonic() >= look_at or len(self.written) > MOST_BYTES):
-                listening = True
-                self._read()
+                message: dict[str, Any] = wire.receive(server.results)
+                if "watch" not in message:
+                    self.written += pipes.all_of(server.verdicts)  # of a process that is gone: it has an end
+                    return message
+                watch = self._watch(message["watch"])
+            if not watch:
+                continue
+            self._read()
+            too_long = len(self.written) > MOST_BYTES
+            if not self.stopped and (too_long or time.monotonic() >= look_at):
                 watch.cpu_s = min(self.left_s, self.call_s + self._last_cpu_s())
-                self.stopped = TOO_LONG if len(self.written) > MOST_BYTES else watch.exceeded()
+                self.stopped = TOO_LONG if too_long else watch.exceeded()
                 look_at = time.monotonic() + watch.wait_s
                 if self.stopped:
                     wire.send(server.jobs, {"stop": self.stopped})
 
-    def _watch(self) -> Watch:
-        pids = wire.receive(self.server.results)
+    def _watch(self, pid: int) -> Watch:
         sleep_s = client.SLEEP_FACTOR * self.call_s
-        return Watch(server=self.server.process.pid, cpu_s=self.call_s, sleep_s=sleep_s, **pids)
+        return Watch(server=self.server.process.pid, candidate=pid, cpu_s=self.call_s, sleep_s=sleep_s)
 
     def _read(self) -> None:
-        self.written += pipes.all_of(self.server.verdicts)
+        """Read what is in the pipe now, once: who writes without end must not be read without end."""
+        if size := pipes.size_of(self.server.verdicts):
+            self.written += os.read(self.server.verdicts, size)
         del self.written[MOST_BYTES + 1 :]
 
     def _last_cpu_s(self) -> float:
@@ -298,7 +309,8 @@ class Talk:
         Raises:
             WantsPackageError: the function needs a server with packages.
         """
-        if end["exit"] == wire.EXIT_WANTS_PACKAGE:
+        plan = self.server.plan
+        if end["exit"] == wire.EXIT_WANTS_PACKAGE and plan["packages"] and not plan["preload_packages"]:
             raise WantsPackageError
         lines = lines_of(bytes(self.written), self.token)
         cpu_s = float(end["cpu_s"])

@@ -77,12 +77,12 @@ class Case:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """What one text holds: a function, cleaned up, and its cases; or why it holds none."""
+    """Content of one text: a function, cleaned up, and its cases; or why it holds none."""
 
     function: str = ""
     cases: Sequence[Case] = ()
     reason: str = ""
-    """Why the text is of no use; empty if it is."""
+    """Reason for which the text is of no use; empty if it is of use."""
     left_out: int = 0
     """Number of cases without an input or an output."""
 
@@ -98,7 +98,7 @@ class Checked:
     scores: Mapping[str, float] = field(default_factory=dict)
     """Source of each function that loads -> share of the kept cases that it gets right."""
     reason: str = ""
-    """Why the constraint is dropped; empty if it is kept."""
+    """Reason for which the constraint is dropped; empty if it is kept."""
     left_out: Mapping[str, int] = field(default_factory=dict)
     """Reason -> how many texts, functions and cases were left out for it."""
 
@@ -169,7 +169,7 @@ def parse(text: object, at: tuple[int, int] = (0, 0)) -> Sample:
 
 
 class Pool:
-    """What the texts of one constraint hold together, equal functions and equal cases once.
+    """Content of the texts of one constraint together, equal functions and equal cases once.
 
     Args:
         samples: what each text holds.
@@ -185,7 +185,7 @@ class Pool:
             self.left_out["case without input or output"] = without
 
     def judge(self, returned: Mapping[str, Returned], rule: Rule) -> Checked:
-        """Return what is kept.
+        """Return what is kept of the functions and cases.
 
         Args:
             returned: source of a function -> what it gave for each input.
@@ -197,7 +197,11 @@ class Pool:
         cases = self._cases(given)
         if reason := _too_few(given, cases, rule):
             return Checked(reason=reason, left_out=left_out)
-        right = {code: [_agrees(values, case, rule) for case in cases] for code, values in given.items()}
+        texts = [json.dumps(case.input) for case in cases]
+        right = {
+            code: [_agrees(values.get(text), case.output, rule) for text, case in zip(texts, cases, strict=True)]
+            for code, values in given.items()
+        }
         kept = [place for place in range(len(cases)) if any(verdicts[place] for verdicts in right.values())]
         scores = {code: sum(verdicts[place] for place in kept) / max(1, len(kept)) for code, verdicts in right.items()}
         functions = [code for code, score in scores.items() if score >= rule.threshold]
@@ -231,12 +235,11 @@ def _too_few(functions: Mapping[str, Any], cases: Sequence[Case], rule: Rule) ->
     return FEW_CASES if len(cases) < rule.minimum_cases else ""
 
 
-def _agrees(values: Mapping[str, Any], case: Case, rule: Rule) -> bool:
-    """Return whether a function gave what the case expects."""
-    text = json.dumps(case.input)
-    if text not in values:
+def _agrees(value: Any, expected: Any, rule: Rule) -> bool:
+    """Return whether a function gave what a case expects; None is what it gives where it fails."""
+    if value is None:
         return False
-    return bool(values[text] == case.output) and (not rule.by_type or _same_types(values[text], case.output))
+    return bool(value == expected) and (not rule.by_type or _same_types(value, expected))
 
 
 def _same_types(one: Any, other: Any) -> bool:

@@ -47,6 +47,7 @@ ERRORS = {
     "sys.exit": ("import sys; sys.exit(0)", "failed: SystemExit"),
     "exit": ("exit(0)", "failed: NameError"),
     "os._exit": ("import os; os._exit(0)", "died"),
+    "exits as who wants a package": ("import os; os._exit(114)", "died"),
     "segfault": ("import ctypes; ctypes.string_at(0)", "died"),
     "abort": ("import os; os.abort()", "died"),
     "fork": ("import os; os.fork(); return True", "failed: PermissionError"),
@@ -143,6 +144,24 @@ LOADING = {
     "package that is not there": ("import nltk.corpus\ndef evaluate(x): return True", "failed: ModuleNotFoundError"),
     "package asked for late": ("if True:\n    import nltk", "failed: ModuleNotFoundError"),
 }
+ODD = {
+    "number too long to be printed": f"x = 0x{'f' * 5000}",
+    "sum of many": f"x = {'1 + ' * 3000}1",
+    "many calls in a row": f"x = (lambda: 1){''.join(['.__class__'] * 3000)}",
+    "brackets": f"x = {'[' * 150}{']' * 150}",
+    "half a pair": "x = '\ud800'",
+    "carriage returns": "x = 1\r\ry = 2\r",
+    "form feed": "\fx = 1",
+    "byte order mark": "\ufeffx = 1",
+    "null": "x = '\0'",
+    "coding": "# -*- coding: latin-1 -*-\nx = 'ä'",
+    "unknown coding": "# -*- coding: nonsense -*-\nx = 1",
+    "long": "#" * 100_000,
+    "relative import": "from . import x",
+    "dots": f"import {'a.' * 500}b",
+    "nothing": "",
+}
+"""Sources that a look, or the way to the process, could trip over."""
 AFTER = "def evaluate(x): return x == 'b'"
 
 
@@ -207,6 +226,12 @@ def test_what_does_not_load_has_no_replies(name: str, sandbox: Sandbox) -> None:
     assert (returned.error, {reply.error for reply in returned.replies}) == (error, {error})
 
 
+@pytest.mark.parametrize("name", ODD)
+def test_no_source_stops_the_others(name: str, sandbox: Sandbox) -> None:
+    returned = call(sandbox, f"{ODD[name]}\ndef evaluate(x): return 1")
+    assert returned.error.startswith("failed: ") or {reply.value for reply in returned.replies} == {1}
+
+
 def test_a_function_that_hangs_on_one_input_answers_the_others(sandbox: Sandbox) -> None:
     returned = call(sandbox, body("while x == 'c': pass\n    return x"))
     assert [(reply.value, reply.error) for reply in returned.replies] == [
@@ -259,7 +284,8 @@ def test_random_numbers_start_alike(sandbox: Sandbox) -> None:
 
 def test_what_a_function_does_to_the_pipe_is_gone(sandbox: Sandbox) -> None:
     # The pipe is shared by all functions of a server; where it did not block, long values of a later one were cut.
-    flags = "import fcntl, os\n    for fd in range(3, 64):\n        try: fcntl.fcntl(fd, fcntl.F_SETFL, os.O_NONBLOCK)"
+    flags = "import fcntl, os\n    for fd in range(3, 64):\n"
+    flags += "        try: fcntl.fcntl(fd, fcntl.F_SETFL, os.O_NONBLOCK | os.O_DIRECT)"
     wanted = [
         Function(
             id=str(n), code=body(f"{flags}\n        except OSError: pass\n    return {n}"), name="evaluate", inputs=(1,)

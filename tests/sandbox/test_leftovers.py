@@ -2,7 +2,7 @@
 
 import pytest
 
-from kit.sandbox import Calls, Program, Sandbox, open_sandbox
+from kit.sandbox import Calls, Function, Program, Sandbox, open_sandbox
 
 SCAN = '''
 import ctypes, os, re
@@ -99,6 +99,8 @@ def fill(sandbox: Sandbox) -> None:
     code = "def f(x, n): return x * n"
     arguments = tuple((mark(8), n) for n in (1, 20, 500, 10_000, 200_000))
     sandbox.replies([Calls(id="calls", code=code, name="f", arguments=arguments)] * 2)
+    inputs = tuple(mark(9) * n for n in (1, 20, 500, 10_000))
+    sandbox.call_functions([Function(id="f", code=f"# {mark(3)}\ndef f(x): return x", name="f", inputs=inputs)])
 
 
 @pytest.fixture(scope="module", params=[1, 2], ids=["tier1", "tier2"])
