@@ -117,9 +117,13 @@ REFUSED = {
         "'content' (format messages)",
     ),
     "sft": ("sft --pairs s.json --base smollm2-29l --out o --format json", f"--format json: known: {ALL}"),
+    "JSON as lines": (
+        f"evolve --seeds s.json --evolver {MODEL} --out o --format lines",
+        "s.json:1: found JSON, wanted a text on each line",
+    ),
     "pairs without answers": (
-        "sft --pairs s.json --base smollm2-29l --out o --format lines",
-        "s.json: every 'output' is empty; run `kit respond` first",
+        "sft --pairs tasks.txt --base smollm2-29l --out o",
+        "tasks.txt: every 'output' is empty; run `kit respond` first",
     ),
 }
 
@@ -127,6 +131,7 @@ REFUSED = {
 @pytest.mark.parametrize("words, message", REFUSED.values(), ids=list(REFUSED))
 def test_refused(words: str, message: str, kit: Kit, tmp_path: Path):
     (tmp_path / "s.json").write_text('[{"instruction": "a"}]')
+    (tmp_path / "tasks.txt").write_text("Count.")
     assert kit(*words.split()) == (2, "", f"error: {message}\n")
 
 

@@ -131,8 +131,8 @@ class Dataset(Strict):
     """A data file, or several that belong together: the source of the bytes, and the hashes that check them."""
 
     format: str
-    """For seeds ``auto`` (its records tell), ``alpaca``, ``sharegpt``, ``messages``, ``gsm8k``, ``lines`` (a text on each
-    line) or ``first-turns`` (of ShareGPT's chats), or the name of the benchmark that reads the file."""
+    """For seeds ``auto`` (its records tell), ``alpaca``, ``sharegpt``, ``messages``, ``gsm8k``, ``lines`` (a text on
+    each line) or ``first-turns`` (of ShareGPT's chats), or the name of the benchmark that reads the file."""
     bundled: InnerPath | None = None
     """Path of a file under ``kit/bundled``."""
     url: Address | None = None

@@ -9,7 +9,7 @@ from typing import Any
 
 from kit.files import chats, csvrows, parquet
 from kit.files.formats import CHAT_FIELDS, FIELDS
-from kit.files.rowfiles import RowFile
+from kit.files.rowfiles import LINE_BREAK, RowFile
 from kit.files.seeds import LAYOUT, NO_ID, record_row
 from kit.files.texts import HALF, REPLACEMENT
 from kit.reading.jsonlines import BYTE_ORDER_MARK

@@ -185,7 +185,7 @@ class Pool:
             self.left_out["case without input or output"] = without
 
     def judge(self, returned: Mapping[str, Returned], rule: Rule) -> Checked:
-        """Return what is kept.
+        """Return what is kept of the functions and cases.
 
         Args:
             returned: source of a function -> what it gave for each input.
