@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from kit.benchmarks import gsm8k, hendrycks_math, ifeval
-from kit.records import results
+from kit.benchmarks import alpacafarm, gsm8k, hendrycks_math, ifeval
+from kit.benchmarks._results import results
 
 BUNDLED = Path(__file__).resolve().parent.parent / "kit/bundled"
 FOLLOWS = {
@@ -99,6 +99,14 @@ def test_mbpp() -> None:
         assert set(row) == {"text", "code", "task_id", "test_list", "test_setup_code", "challenge_test_list"}
         scope: dict[str, Any] = {}
         exec("\n".join([row["code"], row["test_setup_code"], *row["test_list"]]), scope)
+
+
+def test_alpacafarm() -> None:
+    problems = alpacafarm.read(BUNDLED / "mini-alpacafarm.json")
+    assert [row.id for row in problems] == [str(number) for number in range(16)]
+    assert len({row.data["instruction"] for row in problems}) == 16
+    assert all(set(row.data) == {"dataset", "instruction", "output", "generator"} for row in problems)
+    assert all(row.data["output"].strip() for row in problems)
 
 
 def test_the_licence_is_stated() -> None:

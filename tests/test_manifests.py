@@ -35,7 +35,7 @@ def rows_in(path: Path, format: str) -> int:
         return len(registry.load("benchmarks", format).read(path))
     raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     text = raw.decode("utf-8")
-    return len(json.loads(text)) if format == "alpaca" else len(text.splitlines())
+    return len(json.loads(text)) if format in ("alpaca", "alpacafarm") else len(text.splitlines())
 
 
 # Models
@@ -198,8 +198,8 @@ def test_bundled_sets_hold_what_smoke_takes(name: str):
 def test_a_scale_names_what_exists(name: str):
     scale = CATALOGUE.scale(name)
     models, data = CATALOGUE.models, CATALOGUE.datasets
-    assert set(scale.cast) <= set(models)
-    assert set(scale.cast.values()) <= set(models)
+    assert set(scale.cast) <= {*models, *CATALOGUE.served}
+    assert set(scale.cast.values()) <= {*models, *CATALOGUE.served}
     assert set(scale.tensor_parallel) <= set(scale.cast.values())
     for experiment in CATALOGUE.experiments.values():
         assert {*experiment.values("evolver"), *experiment.values("responder")} - {""} <= set(scale.cast)
@@ -218,7 +218,8 @@ def test_a_scale_stays_within_files_and_windows(name: str):
     for use in (*scale.seeds.values(), *scale.benchmarks.values()):
         held = CATALOGUE.datasets[use.dataset].rows
         assert use.rows is None or held is None or use.rows <= held
-    assert all(CATALOGUE.models[model].context >= scale.engine.max_model_len for model in scale.cast.values())
+    players = set(scale.cast.values()) - set(CATALOGUE.served)
+    assert all(CATALOGUE.models[model].context >= scale.engine.max_model_len for model in players)
     assert all(use.max_tokens < scale.engine.max_model_len for use in scale.benchmarks.values())
 
 

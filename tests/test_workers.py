@@ -105,6 +105,7 @@ def test_every_stage_of_the_kit_has_a_kind():
         "evolve": "text",
         "fetch": "fetch",
         "grade": "sandbox",
+        "judge": "text",
         "respond": "text",
         "sft": "train",
     }

@@ -185,9 +185,7 @@ def read_annotations(path: Path, problems: Sequence[Problem]) -> list[Verdict]:
     found: dict[str, Verdict] = {}
     for where, row in objects(path) if read_text(path).strip() else []:
         if not isinstance(row.get("instruction"), str) or "preference" not in row:
-            raise RequestError(
-                f"{where}: wanted the fields 'instruction' and 'preference' of alpaca_eval's annotations"
-            )
+            raise RequestError(f"{where}: wanted the fields 'instruction' and 'preference', as alpaca_eval writes them")
         said = row["preference"]
         if said is not None and (type(said) not in (int, float) or said not in PREFERENCES):
             raise RequestError(f"{where}: 'preference': found {shown(said)}, wanted 1, 2, or 0 or 1.5 for a tie")

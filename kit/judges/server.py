@@ -278,14 +278,14 @@ def _ask_all(
     tokens = 0
     unanswered = sum(bool(kept.reason) for kept in found.values())
     answered = len(found) - unanswered
+    if unanswered >= UNANSWERED_AT_FIRST and not answered:
+        return
     with ThreadPoolExecutor(asker.server.entry.in_flight, thread_name_prefix="ask") as pool:
         try:
             for begin in range(0, len(missing), AT_ONCE):
                 part = missing[begin : begin + AT_ONCE]
                 asked = {pool.submit(asker.answer, question): question.sha256 for question in part}
                 for future in as_completed(asked):
-                    if unanswered >= UNANSWERED_AT_FIRST and not answered:
-                        asker.ended.set()
                     try:
                         kept = future.result()
                     except EndedError:  # another one's error says why
@@ -294,6 +294,8 @@ def _ask_all(
                     tokens += kept.tokens
                     answered, unanswered = answered + (not kept.reason), unanswered + bool(kept.reason)
                     progress(len(found), total, tokens)
+                    if unanswered >= UNANSWERED_AT_FIRST and not answered:
+                        asker.ended.set()
         except BaseException:
             asker.ended.set()
             raise

@@ -1,8 +1,11 @@
 """The part of a reply that thinks aloud, which is taken off before a label is looked for."""
 
+import re
+
 RULE = "think-tags-1"
 """Name of the rule of :func:`without_thoughts`, for a job's parameters."""
 OPENED, CLOSED = "<think>", "</think>"
+_MARKS = re.compile(f"({OPENED}|{CLOSED})")
 
 
 def without_thoughts(text: str) -> tuple[str, int]:
@@ -13,17 +16,16 @@ def without_thoughts(text: str) -> tuple[str, int]:
     it is one. Where nothing is taken off the text stays as it is; else blanks around the rest are taken off too.
     """
     kept: list[str] = []
-    parts = position = 0
-    while True:
-        opens, closes = text.find(OPENED, position), text.find(CLOSED, position)
-        if opens < 0 and closes < 0:
-            kept.append(text[position:])
-            return ("".join(kept).strip() if parts else text), parts
-        parts += 1
-        if closes >= 0 and (opens < 0 or closes < opens):
-            kept, position = [], closes + len(CLOSED)
-            continue
-        kept.append(text[position:opens])
-        if closes < 0:
-            return "".join(kept).strip(), parts
-        position = closes + len(CLOSED)
+    parts, thinking = 0, False
+    for piece in _MARKS.split(text):
+        if piece == OPENED:
+            parts += not thinking
+            thinking = True
+        elif piece == CLOSED:
+            if not thinking:
+                parts += 1
+                kept.clear()
+            thinking = False
+        elif not thinking:
+            kept.append(piece)
+    return ("".join(kept).strip() if parts else text), parts

@@ -16,26 +16,26 @@ ReadLabel: TypeAlias = Callable[[Question, str], str]
 
 
 class Reply(Protocol):
-    """What a judge said to one question, wherever it was asked: :class:`kit.records.Completion` is one."""
+    """Reply of a judge to one question, wherever it was asked: :class:`kit.records.Completion` is one."""
 
     @property
     def text(self) -> str:
-        """The whole reply, thoughts and all."""
+        """Return the whole reply, thoughts and all."""
         ...
 
     @property
     def prompt_tokens(self) -> int:
-        """Length of the question, tokens."""
+        """Return the length of the question in tokens."""
         ...
 
     @property
     def tokens(self) -> int:
-        """Length of the whole reply, tokens."""
+        """Return the length of the whole reply in tokens."""
         ...
 
     @property
     def finish_reason(self) -> str:
-        """Reason why the reply ended, as in :class:`kit.records.Completion`."""
+        """Return the reason why the reply ended, as in :class:`kit.records.Completion`."""
         ...
 
 
@@ -44,7 +44,7 @@ class Unanswered(Protocol):
 
     @property
     def reason(self) -> str:
-        """Reason why the question is unanswered; empty where it is answered."""
+        """Return the reason why the question is unanswered; empty where it is answered."""
         ...
 
 
@@ -65,8 +65,8 @@ def check_questions(questions: Sequence[Question], benchmark: str) -> list[Quest
         labels = question.labels
         if len(labels) < 2 or not all(labels):
             raise KitError(f"{where}: found the labels {list(labels)}, wanted two or more, none of them empty")
-        for one in labels:
-            if any(other is not one and other.startswith(one) for other in labels):
+        for place, one in enumerate(labels):
+            if any(other.startswith(one) for other in (*labels[:place], *labels[place + 1 :])):
                 raise KitError(f"{where}: the label {one!r} is the start of another; no reply could tell them apart")
     return list(questions)
 
@@ -91,7 +91,8 @@ def verdict(question: Question, reply: Reply, read_label: ReadLabel, model: str 
     text, thoughts = without_thoughts(reply.text)
     label = read_label(question, text) if text.strip() else ""
     if label and label not in question.labels:
-        raise KitError(f"question {shown(question.id)}: label: found {shown(label)}, wanted one of {question.labels}")
+        wanted = ", ".join(question.labels)
+        raise KitError(f"question {shown(question.id)}: label: found {shown(label)}, wanted one of {wanted}")
     return Verdict(
         id=question.id,
         label=label,
@@ -111,7 +112,6 @@ def counts(verdicts: Sequence[Verdict]) -> dict[str, Any]:
         "labels": dict(sorted(Counter(one.label for one in verdicts if one.label).items())),
         "unreadable": sum(not one.label for one in verdicts),
         "thoughts": sum(one.thoughts for one in verdicts),
-        "thought": sum(bool(one.thoughts) for one in verdicts),
         "models": dict(sorted(models.items())),
         "tokens": sum(one.tokens for one in verdicts),
         "prompt_tokens": sum(one.prompt_tokens for one in verdicts),

@@ -1,4 +1,4 @@
-"""What stands in the place of jobs where a command plans on the user's own files."""
+"""Artifacts that stand in the place of jobs where a command plans on the user's own files."""
 
 from dataclasses import dataclass, field
 

@@ -82,7 +82,7 @@ class Grid:
     curves: tuple[CurveCell, ...] = ()
     """Cells whose value is a curve, row by row; they stand in no line."""
     judgings: tuple[Judging, ...] = ()
-    """Who judged the answers behind the cells."""
+    """Judges of the answers behind the cells."""
 
     @property
     def columns(self) -> Sequence[Column]:

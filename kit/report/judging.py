@@ -1,4 +1,4 @@
-"""Who judged a table's answers, and how much of what was said could be read: facts of the verdicts behind its cells."""
+"""Sums up who judged a table's answers, and how much of what was said could be read, from the verdicts' facts."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence

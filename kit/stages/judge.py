@@ -8,7 +8,7 @@ from kit import registry
 from kit.benchmarks import Estimated, judge_prompts
 from kit.catalogue.points import Point
 from kit.engines import EngineSettings, Sampling
-from kit.errors import KitError
+from kit.errors import KitError, shown
 from kit.files.texts import HALF
 from kit.judges import local
 from kit.judges.settings import ServerSettings
@@ -42,6 +42,8 @@ def plan(point: Point, planner: Planning) -> str:
     if problems.judge_by == "text":
         params["sampling"] = {"temperature": 0.0, "top_p": 1.0, "max_tokens": problems.judge_max_tokens}
         params["thoughts"] = RULE
+    else:
+        params["labels"] = local.RULE
     inputs = {"completions": answers, "data": planner.data(problems.dataset)}
     plugins = {point.benchmark: benchmark.JUDGE_ASKS}
     resources: dict[str, Any] = {"judge": judge}
@@ -111,10 +113,10 @@ def _ask_model(
     if params["judge_by"] == "labels":
         chat = local.open_chat(inputs["model"], settings)
 
-        def compute(part: Sequence[Question]) -> list[Verdict]:
-            return local.by_labels(part, engine, chat, context.progress)
+        def compute(part: Sequence[Question]) -> list[local.Scored]:
+            return local.score_labels(part, engine, chat, context.progress)
 
-        return spread(questions, context.world, compute), facts
+        return local.by_labels(questions, spread(questions, context.world, compute)), facts
     replies = context.generate([request(one) for one in questions], engine, Sampling(**params["sampling"]))
     read = registry.load("benchmarks", params["benchmark"]).label
     return [verdict(question, reply, read) for question, reply in zip(questions, replies, strict=True)], facts
@@ -128,7 +130,10 @@ def _ask_server(
 
     settings = ServerSettings.from_source(context.source)
     if settings.key_params() != params["served"]:
-        raise KitError(f"served.{settings.name}: found the model {settings.entry.model}, the job wants another")
+        raise KitError(
+            f"served.{settings.name}: found the model {shown(settings.entry.model)}, the job wants "
+            f"{shown(params['served'].get('model'))}; plan it again"
+        )
     sampling = Sampling(**params["sampling"])
     replies = server.ask([request(one) for one in questions], sampling, settings, context.replies, context.progress)
     read = registry.load("benchmarks", params["benchmark"]).label

@@ -71,22 +71,22 @@ class Server(ThreadingHTTPServer):
 
 
 class Handler(BaseHTTPRequestHandler):
-    """One connection of a client."""
+    """One connection of a client, which may ask several questions."""
 
     protocol_version = "HTTP/1.1"
     server: Server
 
     def log_message(self, format: str, *args: object) -> None:
-        """Print nothing on standard error."""
+        """Print nothing about requests on standard error."""
 
-    def do_POST(self) -> None:  # noqa: N802  # http.server's own
+    def do_POST(self) -> None:
         record = self.server.record
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         question = body["messages"][-1]["content"]
         with record.lock:
             times = record.asked[question]
             record.asked[question] += 1
-            record.headers.append(dict(self.headers))
+            record.headers.append({name.lower(): value for name, value in self.headers.items()})
             record.paths.append(self.path)
             record.bodies.append(body)
             record.times.append(time.monotonic())
@@ -101,7 +101,7 @@ class Handler(BaseHTTPRequestHandler):
                 record.in_flight -= 1
 
     def send(self, status: int, body: bytes, **headers: str) -> None:
-        """Send a whole answer."""
+        """Send a whole answer with its length."""
         self.send_response(status)
         for name, value in {"Content-Type": "application/json", **headers}.items():
             self.send_header(name.replace("_", "-"), value)
@@ -136,7 +136,7 @@ def with_message(**message: Any) -> dict[str, Any]:
 
 
 def answer(handler: Handler, question: str, **changes: Any) -> None:
-    """Answer as a server should."""
+    """Answer a question as a server should."""
     value = reply(question, **changes)
     handler.charge(15)
     with handler.server.record.lock:
@@ -168,9 +168,11 @@ def status(number: int, message: str = "no", **headers: str) -> Misdeed:
 
 def later_by_date(seconds: float) -> Misdeed:
     """Return the deed that answers 429 with a Retry-After that is a date."""
-    return lambda handler, question: status(429, Retry_After=formatdate(time.time() + seconds, usegmt=True))(
-        handler, question
-    )
+
+    def refuse(handler: Handler, question: str) -> None:
+        status(429, Retry_After=formatdate(time.time() + seconds, usegmt=True))(handler, question)
+
+    return refuse
 
 
 def hang(handler: Handler, question: str) -> None:

@@ -1,0 +1,134 @@
+"""A local judge is asked for the likelihood of labels: what it finds likelier whatever is asked decides nothing."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from kit import registry
+from kit.engines import EngineSettings
+from kit.judges import local
+from kit.models import packaged_model
+from kit.records import Question, Turn
+
+
+class Judge:
+    """Gives labels the likelihoods that a test wants; a token is a word."""
+
+    max_model_len = 8
+
+    def __init__(self, likelihoods: dict[str, list[float]]) -> None:
+        self.likelihoods = likelihoods
+        self.asked: list[tuple[str, str]] = []
+        self.calls = 0
+
+    def tokenizer(self, text: str, add_special_tokens: bool) -> dict[str, list[str]]:
+        assert not add_special_tokens
+        return {"input_ids": text.split()}
+
+    def rendered(self, request: Any) -> str:
+        return " ".join(turn.content for turn in request.turns)
+
+    def loglikelihood(self, texts: Sequence[tuple[str, str]]) -> list[list[float]]:
+        self.calls += 1
+        self.asked += texts
+        return [self.likelihoods[label] for _, label in texts]
+
+
+def question(text: str = "Is it?", id: str = "1", labels: tuple[str, ...] = ("YES", "NO")) -> Question:
+    return Question(id=id, turns=(Turn(role="user", content=text),), labels=labels)
+
+
+def judged(found: Judge, questions: Sequence[Question]) -> list[Any]:
+    scored = local.score_labels(questions, found, found, lambda *_: None)  # type: ignore[arg-type]
+    return local.by_labels(questions, scored)
+
+
+LIKELIEST = {
+    "the second": ({"YES": [-2.0], "NO": [-1.0]}, "NO"),
+    "of equals the first": ({"YES": [-1.0], "NO": [-1.0]}, "YES"),
+    "the whole label counts": ({"YES": [-0.1, -3.0], "NO": [-3.0]}, "NO"),
+    "not the mean of its tokens": ({"YES": [-1.0, -1.0, -1.0], "NO": [-2.0]}, "NO"),
+    "one that can't be": ({"YES": [-math.inf], "NO": [-99.0]}, "NO"),
+}
+
+
+@pytest.mark.parametrize(("likelihoods", "label"), LIKELIEST.values(), ids=list(LIKELIEST))
+def test_the_likeliest_label(likelihoods: dict[str, list[float]], label: str):
+    found = Judge(likelihoods)
+    (verdict,) = judged(found, [question()])
+    assert (verdict.label, verdict.text, verdict.tokens, verdict.prompt_tokens) == (label, "", 0, 2)
+    assert found.asked == [("Is it?", "YES"), ("Is it?", "NO")]
+
+
+def scores(*rows: tuple[float, ...]) -> list[local.Scored]:
+    return [local.Scored(likelihoods=row, prompt_tokens=1) for row in rows]
+
+
+ABOVE = {
+    # the judge finds YES likelier whatever it is asked: above the mean of both it is only in the first
+    "above the mean": (scores((-1.0, -3.0), (-1.5, -2.0)), ["YES", "NO"]),
+    "all alike": (scores((-1.0, -3.0), (-1.0, -3.0)), ["YES", "YES"]),
+    "one alone": (scores((-3.0, -1.0)), ["NO"]),
+    "too long ones are in no mean": (scores((-3.0, -1.0), ()), ["NO", ""]),
+    "an impossible label in both": (scores((-1e4, -1.0), (-1e4, -2.0)), ["NO", "YES"]),
+}
+
+
+@pytest.mark.parametrize(("scored", "labels"), ABOVE.values(), ids=list(ABOVE))
+def test_a_label_that_the_judge_always_finds_likelier_has_no_start(scored: list[local.Scored], labels: list[str]):
+    questions = [question(id=str(number)) for number in range(len(scored))]
+    assert [row.label for row in local.by_labels(questions, scored)] == labels
+
+
+def test_the_mean_is_of_questions_with_the_same_labels():
+    questions = [question(id="a"), question(id="b"), question(id="c", labels=("NO", "YES"))]
+    rows = local.by_labels(questions, scores((-1.0, -3.0), (-1.5, -2.0), (-5.0, -1.0)))
+    assert [row.label for row in rows] == ["YES", "NO", "YES"]
+
+
+def test_a_question_that_is_too_long_stops_no_other():
+    # 8 tokens are all that the engine takes, and it wants room for one more than it scores
+    found = Judge({"YES": [-1.0], "NO": [-2.0]})
+    questions = [question("w " * 6, "a"), question("w " * 7, "b"), question("w", "c")]
+    rows = judged(found, questions)
+    assert [(row.id, row.label, row.finish_reason) for row in rows] == [
+        ("a", "YES", ""),
+        ("b", "", "too_long"),
+        ("c", "YES", ""),
+    ]
+    assert judged(Judge({}), [question("w " * 9)])[0].label == ""  # nothing is left to ask
+
+
+def test_the_progress_is_told_and_each_question_is_asked_once():
+    found, told = Judge({"YES": [-1.0], "NO": [-2.0]}), []
+    questions = [question(id=str(number)) for number in range(local.AT_ONCE + 1)]
+    local.score_labels(questions, found, found, lambda *done: told.append(done))  # type: ignore[arg-type]
+    assert told == [(local.AT_ONCE, local.AT_ONCE + 1), (local.AT_ONCE + 1, local.AT_ONCE + 1)]
+    assert (found.calls, len(found.asked)) == (2, 2 * len(questions))
+
+
+@pytest.mark.real
+def test_a_model_of_135_million_parameters_answers_by_labels(request: pytest.FixtureRequest):
+    """It reads the question: the right label of three is the likeliest, wherever in the list it stands."""
+    model: Path = packaged_model("smollm2-135m-instruct", request.config.rootpath / ".cache")
+    settings = EngineSettings(name="transformers", dtype="float32", max_model_len=256)
+    engine = registry.load("engines", "transformers").open(model, settings)
+    chat = local.open_chat(model, settings)
+    asked = {"What is the capital of France?": "Paris", "What is the capital of Italy?": "Rome"}
+    questions = [
+        question(text, f"{text}{turn}", labels[turn:] + labels[:turn])
+        for labels in [("Paris", "Rome", "Madrid")]
+        for text in asked
+        for turn in range(3)
+    ]
+    progress = SimpleNamespace(told=0)
+    rows = local.by_labels(
+        questions, local.score_labels(questions, engine, chat, lambda done, _: setattr(progress, "told", done))
+    )
+    assert [row.label for row in rows] == ["Paris"] * 3 + ["Rome"] * 3
+    assert progress.told == 6 and all(row.prompt_tokens > 10 for row in rows)
+    engine.close()
