@@ -390,17 +390,17 @@ def test_a_reply_on_a_whole_level_is_read_as_the_official_code_reads_it(level: i
 @pytest.mark.parametrize(
     ("reply", "label"),
     [
-        ("YES", "YES"),
-        ("no.", "NO"),
-        ("It names no bird.\nAnswer: **Yes**", "YES"),
+        ("YES", "Yes"),
+        ("no.", "No"),
+        ("It names no bird.\nAnswer: **Yes**", "Yes"),
         ("Yes and no.", ""),
-        ("YES\n\nI hope that helps!", "YES"),
+        ("Yes\n\nI hope that helps!", "Yes"),
         ("Nobody knows.", ""),
         ("", ""),
     ],
 )
 def test_a_reply_on_one_constraint_is_its_last_line_with_a_label(reply: str, label: str) -> None:
-    asked = Question(id="style/1/1#1", turns=(), labels=("YES", "NO"))
+    asked = Question(id="style/1/1#1", turns=(), labels=("Yes", "No"))
     assert followbench.label(asked, reply) == label
 
 
@@ -417,7 +417,7 @@ def test_default_asks_about_each_constraint_with_the_instruction_before_and_afte
     ]
     text = asked[2].turns[0].content
     assert [text.count(part) for part in ("step 0", "step 1", "step 2", "step 3", "third {before}")] == [0, 1, 1, 0, 1]
-    assert {one.labels for one in asked} == {("YES", "NO")}
+    assert {one.labels for one in asked} == {("Yes", "No")}
 
 
 def test_paper_asks_once_a_problem_and_shows_the_whole_path() -> None:
@@ -515,7 +515,7 @@ def test_kinds_weigh_alike_and_levels_too() -> None:
 
 def test_default_counts_the_words_for_each_constraint() -> None:
     problems = [one("style", "kit", level) for level in LEVELS]
-    labels = {"style/1/1#1": "YES", "style/1/2#2": "YES", "style/1/3#1": ""}
+    labels = {"style/1/1#1": "Yes", "style/1/2#2": "Yes", "style/1/3#1": ""}
     grades = graded(problems, ["Text", "Text", "Text", " \n", "Text"], labels, "default")
     soft = [grades[f"style/1/{level}"].scores[f"followbench_ssr_l{level}"] for level in LEVELS]
     assert soft == [[1, 1], [1, 2], [0, 3], [0, 4], [0, 5]]
