@@ -26,7 +26,9 @@ JudgeBy = Annotated[
     typer.Option("--judge-by", help="text: its reply is read; labels: its likeliest label is taken (small models)"),
 ]
 JudgeMaxTokens = Annotated[int, typer.Option("--judge-max-tokens", help="A judge's reply is cut after so many tokens")]
-JudgePrompts = Annotated[str, typer.Option("--prompts", help="Whose words ask the judge: kit, or paper")]
+JudgePrompts = Annotated[
+    str, typer.Option("--prompts", help="Whose words ask the judge: kit, paper, or followbench (its own)")
+]
 Verdicts = Annotated[
     Path | None,
     path_option("--verdicts", "Verdicts that are there already, in place of a judge: alpaca_eval's annotations.json"),
@@ -55,12 +57,12 @@ class JudgeOptions:
             RequestError: an option is missing, has nothing to do, or has a wrong value.
         """
         from kit.benchmarks import Annotated as TakesAnnotations
-        from kit.benchmarks import Judged
-        from kit.cli.files import BENCHMARK_PACKS
+        from kit.benchmarks import Judged, judge_prompts
         from kit.plan.options import check_choice, check_sampling
+        from kit.prompts import PACKS
 
         check_choice("--judge-by", self.by, WAYS)
-        check_choice("--prompts", self.prompts, BENCHMARK_PACKS)
+        check_choice("--prompts", self.prompts, PACKS)
         check_sampling(0.0, 1.0, self.max_tokens)
         given = f"--judge {one_line(self.judge)}" if self.judge else f"--verdicts {one_line(str(self.verdicts))}"
         if not isinstance(module, Judged):
@@ -76,6 +78,7 @@ class JudgeOptions:
             )
         if self.verdicts and not isinstance(module, TakesAnnotations):
             raise RequestError(f"{given}: {benchmark} reads no verdicts of other tools; name a --judge")
+        judge_prompts(module, self.prompts)
 
     def fields(self) -> dict[str, Any]:
         """Return the fields of a scale's entry for the benchmark."""
