@@ -66,6 +66,30 @@ def test_one_of_the_files_alone_can_be_read() -> None:
     assert [problem.id for problem in found] == [f"mixed/{item}/{level}" for item in (1, 2) for level in LEVELS]
 
 
+MINI_ANSWERS = {
+    "content/2": ["Ida", "Bern", "Lyon", "Lyon", "Oslo"],
+    "situation/1": ["$2 a cup: $6", "$10", "$6 + $4 + $1 = $11", "$15", "$15 - $5 is $10."],
+    "example/1": ["The capital of Spain is Madrid."] * 5,
+    "example/2": ["{'word': 'small'}"] * 5,
+    "mixed/1": ["the cat sat.", "the cat sat!", "THE CAT SAT!", "THE DOG SAT!", "THE DOG SAT!!"],
+}
+
+
+def test_every_item_of_the_mini_set_with_a_rule_can_be_right_and_wrong() -> None:
+    problems = followbench.read(MINI)
+    ruled = [problem for problem in problems if followbench.has_rule(problem)]
+    assert [problem.id for problem in ruled] == [
+        f"{item}/{level}"
+        for item in ("situation/1", "example/1", "mixed/1", "content/2", "example/2")
+        for level in LEVELS
+    ]
+    answers = {f"{item}/{level}": texts[level - 1] for item, texts in MINI_ANSWERS.items() for level in LEVELS}
+    for texts, met in ((answers, 1), ({}, 0)):
+        grades = graded(problems, [texts.get(problem.id, "Something else.") for problem in problems], {}, "default")
+        hard = {problem.id: grades[problem.id].scores[f"followbench_hsr_l{problem.data['level']}"] for problem in ruled}
+        assert hard == {problem.id: [met, 1] for problem in ruled}
+
+
 def remove(index: int) -> Callable[[list[Row]], object]:
     return lambda rows: rows.pop(index)
 
