@@ -34,7 +34,7 @@ Hardware = Annotated[
     ),
 ]
 BENCHMARKS = ", ".join(names("benchmarks"))
-BENCHMARK_PACKS = ("kit", "opencompass", "paper")
+BENCHMARK_PACKS = ("kit", "opencompass", "paper", "followbench")
 """Prompt packs that ask a benchmark's problems."""
 
 
@@ -188,7 +188,7 @@ def answer(
     out: Annotated[Path, path_option("--out", "JSONL file of completions to write; it must not be there yet")],
     data: Annotated[Path | None, path_option("--data", "The benchmark's file; the pinned one by default")] = None,
     base: Annotated[str, model_option("--base", "An adapter's base; by default the one that its folder names")] = "",
-    prompts: Annotated[str, typer.Option("--prompts", help="kit, opencompass, or paper (AlpacaFarm)")] = "kit",
+    prompts: Annotated[str, typer.Option("--prompts", help="kit, opencompass, paper or followbench")] = "kit",
     rows: Rows = None,
     max_tokens: MaxTokens = 512,
     seed: Seed = 42,

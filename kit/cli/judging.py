@@ -11,6 +11,7 @@ import typer
 
 from kit.cli import model_option, path_option
 from kit.errors import RequestError, one_line
+from kit.reading.values import MOST_TOKENS
 
 if TYPE_CHECKING:
     from kit.plan.adhoc import Workbench
@@ -26,9 +27,7 @@ JudgeBy = Annotated[
     typer.Option("--judge-by", help="text: its reply is read; labels: its likeliest label is taken (small models)"),
 ]
 JudgeMaxTokens = Annotated[int, typer.Option("--judge-max-tokens", help="A judge's reply is cut after so many tokens")]
-JudgePrompts = Annotated[
-    str, typer.Option("--prompts", help="Whose words ask the judge: kit, paper, or followbench (its own)")
-]
+JudgePrompts = Annotated[str, typer.Option("--prompts", help="Whose words ask the judge: kit, paper or followbench")]
 Verdicts = Annotated[
     Path | None,
     path_option("--verdicts", "Verdicts that are there already, in place of a judge: alpaca_eval's annotations.json"),
@@ -58,12 +57,12 @@ class JudgeOptions:
         """
         from kit.benchmarks import Annotated as TakesAnnotations
         from kit.benchmarks import Judged, judge_prompts
-        from kit.plan.options import check_choice, check_sampling
-        from kit.prompts import PACKS
+        from kit.cli.files import BENCHMARK_PACKS
+        from kit.plan.options import check_choice, check_count
 
         check_choice("--judge-by", self.by, WAYS)
-        check_choice("--prompts", self.prompts, PACKS)
-        check_sampling(0.0, 1.0, self.max_tokens)
+        check_choice("--prompts", self.prompts, BENCHMARK_PACKS)
+        check_count("--judge-max-tokens", self.max_tokens, MOST_TOKENS)
         given = f"--judge {one_line(self.judge)}" if self.judge else f"--verdicts {one_line(str(self.verdicts))}"
         if not isinstance(module, Judged):
             if self.judge or self.verdicts:

@@ -34,9 +34,9 @@ def estimated(jobs: "Iterable[Job]", name: str) -> float:
 
 
 def price(jobs: "Iterable[Job]") -> str:
-    """Return jobs' GPU-hours where GPUs are used, else their time where it is three seconds or more; what servers take.
+    """Return jobs' GPU-hours where GPUs are used, else their time from three seconds on; then what judges are asked.
 
-    Questions to servers are counted with the tokens, and the money where there are prices, that are expected of them.
+    That is the number of their questions, and for judges on servers the tokens, and the money where there are prices.
     """
     jobs = list(jobs)
     parts = []
@@ -45,7 +45,9 @@ def price(jobs: "Iterable[Job]") -> str:
     elif (seconds := estimated(jobs, "wall_s")) >= 3:
         parts.append(f"{seconds / 60:,.1f} min")
     if questions := estimated(jobs, "questions"):
-        parts.append(f"{questions:,.0f} questions to a server of {estimated(jobs, 'asked_tokens'):,.0f} tokens")
+        parts.append(f"{questions:,.0f} questions to judges")
+    if tokens := estimated(jobs, "asked_tokens"):
+        parts.append(f"{tokens:,.0f} tokens at servers")
     if money := estimated(jobs, "money"):
         parts.append(f"{money:,.2f} of money")
     return ", ".join(parts)

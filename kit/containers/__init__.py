@@ -99,7 +99,7 @@ class Request:
     """Mounts that the container may write to."""
     environment: Mapping[str, str] = field(default_factory=dict)
     variables: tuple[str, ...] = ()
-    """Variables that it takes from this process, by name: no value stands on a command line."""
+    """Variables that it takes from this process by name, in addition to those of a fetching container."""
     host_network: bool = False
     """Whether it is in this machine's network, to ask a server there."""
     gpu: bool = False

@@ -2,7 +2,7 @@
 
 import os
 
-from kit.containers import UID, Request, processes_cap
+from kit.containers import FETCH_VARIABLES, UID, Request, processes_cap
 from kit.containers.client import outside_hybrid_cgroups
 
 
@@ -37,7 +37,8 @@ def command(runtime: str, request: Request) -> list[str]:
     line += [f"--volume={host}:{inside}:ro" for host, inside in request.readable]
     line += [f"--volume={host}:{inside}:rw" for host, inside in request.writable]
     line += [f"--env={name}={value}" for name, value in sorted(request.environment.items())]
-    line += [f"--env={name}" for name in request.variables if name in os.environ]
+    variables = FETCH_VARIABLES if request.kind.fetches else request.variables
+    line += [f"--env={name}" for name in variables if name in os.environ]
     line += [*request.extra, f"--entrypoint={request.command[0]}"]
     line += [request.image.id or request.image.name, *request.command[1:]]
     return outside_hybrid_cgroups(line) if runtime == "podman" else line

@@ -61,7 +61,7 @@ def tuning(catalogue: Catalogue, scale: Scale, name: str, rows: int, params: Map
 def asking(server: Served, rows: int, max_tokens: int) -> dict[str, Any]:
     """Return the cost of a job that asks a server so many questions: tokens, and money where the server has prices."""
     read, written = rows * QUESTION_TOKENS, rows * min(TEXT_TOKENS, max_tokens)
-    found: dict[str, Any] = {"questions": rows, "asked_tokens": read + written}
+    found: dict[str, Any] = {"asked_tokens": read + written}
     if server.price_in is not None and server.price_out is not None:
         found["money"] = round((read * server.price_in + written * server.price_out) / 1e6, 4)
     return found

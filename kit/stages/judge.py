@@ -46,7 +46,7 @@ def plan(point: Point, planner: Planning) -> str:
         params["labels"] = local.RULE
     inputs = {"completions": answers, "data": planner.data(problems.dataset)}
     plugins = {point.benchmark: benchmark.JUDGE_ASKS}
-    resources: dict[str, Any] = {"judge": judge}
+    resources: dict[str, Any] = {"judge": judge, "questions": count}
     if server := planner.server(judge):
         params["served"] = server.key_params()
         resources |= {"source": server.to_source(), **planner.asking_cost(server, count, problems.judge_max_tokens)}

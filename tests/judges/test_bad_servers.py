@@ -10,6 +10,7 @@ import pytest
 from kit.catalogue import Catalogue, manifests_folder
 from kit.catalogue.entries import ModelsFile
 from kit.catalogue.manifest import UserManifest
+from kit.catalogue.served import Served
 from kit.errors import KitError, RequestError
 from kit.judges.environment import read_access
 from kit.judges.replies import Question
@@ -166,6 +167,14 @@ def test_partial_without_a_budget_is_refused():
 )
 def test_a_right_entry_is_taken(changes: dict[str, Any]):
     assert settings("http://127.0.0.1:1/v1", **changes).entry.model == "m"
+
+
+def test_the_page_on_judging_shows_entries_that_are_taken_and_names_every_field():
+    page = (Path(__file__).parents[2] / "docs" / "judging.md").read_text(encoding="utf-8")
+    example = page.partition("```toml\n")[2].partition("```")[0]
+    found = parse(ModelsFile, f"schema = 1\n[models]\n{example}", "docs/judging.md").served
+    assert list(found) == ["gpt-4", "gpt-4-azure", "qwen-judge"]
+    assert [name for name in Served.model_fields if name != "note" and f"`{name}`" not in page] == []
 
 
 def test_the_kits_own_server_and_the_users():

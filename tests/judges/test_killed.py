@@ -1,5 +1,7 @@
 """A process that is killed while it asks, and run again: no kept reply is asked again, no token over the budget."""
 
+import contextlib
+import io
 import json
 import os
 import signal
@@ -37,8 +39,11 @@ def kill_after(server: Server, answers: int, process: "subprocess.Popen[str]") -
     server.on_answer = lambda question: None
 
 
-def finish(process: "subprocess.Popen[str]") -> Any:
-    return json.loads(process.communicate()[0])
+def finish(server: Server, replies: Path, budget: int) -> Any:
+    """Ask the same questions in this process, and return what the other one would print."""
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        asking_process.main(server.url, str(replies), str(COUNT), str(budget))
+    return json.loads(out.getvalue())
 
 
 def kept(replies: Path) -> set[str]:
@@ -64,13 +69,13 @@ def test_a_killed_process_asks_nothing_twice_and_passes_no_budget(tmp_path: Path
         assert len(known) >= 15 - 2 * IN_FLIGHT
         assert server.record.charged <= budget
         less = server.record.charged + 200  # for 25 questions of 15 tokens each
-        stopped = finish(start(server, replies, less))
+        stopped = finish(server, replies, less)
         assert "the budget is reached" in stopped or "the budget does not suffice" in stopped
         assert server.record.charged <= less
-        assert finish(start(server, replies, 100 * budget)) == [f"re: q{number}" for number in range(COUNT)]
+        assert finish(server, replies, 100 * budget) == [f"re: q{number}" for number in range(COUNT)]
         assert not known & set(server.record.asked - asked)
         final = server.record.asked.copy()
-        assert finish(start(server, replies, 100 * budget)) == [f"re: q{number}" for number in range(COUNT)]
+        assert finish(server, replies, 100 * budget) == [f"re: q{number}" for number in range(COUNT)]
         assert server.record.asked == final
     # only what was in flight at a kill was computed twice
     assert sum(server.record.answered.values()) <= COUNT + 2 * IN_FLIGHT

@@ -12,6 +12,7 @@ from kit.benchmarks import alpacafarm
 from kit.catalogue import Catalogue, manifests_folder
 from kit.catalogue.scales import Scale
 from kit.catalogue.served import Served
+from kit.cli import listing
 from kit.engines import fake, vllm
 from kit.errors import KitError, RequestError
 from kit.judges import local, server
@@ -99,6 +100,14 @@ def test_a_served_judge_is_asked_by_a_worker_of_its_own():
         "money": 0.0512,
     }
     assert ServerSettings.from_source(job.resources["source"]).name == "mine"
+
+
+def test_a_plan_shows_what_judges_are_asked():
+    local_judge = planned()["judge"]
+    assert listing.price([local_judge]).endswith(" min, 32 questions to judges")
+    priced = planned(served, lambda s: s.serve(price_in=10.0, price_out=30.0, budget_money=5.0))["judge"]
+    assert listing.price([priced]) == "32 questions to judges, 40,000 tokens at servers, 0.62 of money"
+    assert listing.price([planned()["grade"]]) == ""
 
 
 def by_text(setting: Setting) -> None:

@@ -1,0 +1,154 @@
+"""Gradings of ``kit grade`` that a judge decides: a served one in a worker of its own, or verdicts that are there."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from kit.catalogue import Catalogue
+from kit.catalogue.served import Served
+from kit.cli import main
+from kit.run import processes
+from kit.store import Store
+from tests.judges.serving import Handler, Server, answer, with_message
+
+Kit = Callable[[str], tuple[int, str, str]]
+PROBLEMS = [{"instruction": f"Name river {n}.", "output": f"No {n}."} for n in range(4)]
+TEXTS = [{"instruction": f"Name river {n}.", "output": text} for n, text in enumerate(["Rhine", "Po", "Don", "Ob"])]
+ANNOTATIONS = [{"instruction": f"Name river {n}.", "preference": said} for n, said in enumerate([2, 0, 2, None])]
+GSM8K = [{"question": "1 + 1?", "answer": "#### 2"}]
+GRADE = "grade alpacafarm --completions texts.json --data problems.json --store store"
+
+
+@pytest.fixture
+def kit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Kit:
+    """Run the command line in a folder with problems and completions: exit code, output, errors."""
+    monkeypatch.chdir(tmp_path)
+    files = {"problems": PROBLEMS, "texts": TEXTS, "annotations": ANNOTATIONS, "gsm8k": GSM8K}
+    for name, rows in files.items():
+        Path(f"{name}.json").write_text(json.dumps(rows), encoding="utf-8")
+
+    def call(words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["kit", *words.split()])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return int(ended.value.code or 0), *capsys.readouterr()
+
+    return call
+
+
+def values(printed: str) -> dict[str, float]:
+    return {result["metric"]: result["value"] for result in json.loads(printed)["results"]}
+
+
+def test_verdicts_that_are_there(kit: Kit):
+    code, printed, errors = kit(f"{GRADE} --verdicts annotations.json --json")
+    assert (code, errors) == (0, "")
+    assert values(printed) == {
+        "alpacafarm_win": 2.0,
+        "alpacafarm_tie": 2.0,
+        "alpacafarm_lose": 0.0,
+        "alpacafarm_win_rate": 0.75,
+    }
+    failures = json.loads(printed)["results"][0]["failures"]
+    assert failures == {"neither is better": 1, "no verdict could be read": 1}
+
+
+def judge_of_rivers(handler: Handler, question: str) -> None:
+    """Prefer the Rhine wherever it stands, think about it aloud, and say nothing that can be read of the Ob."""
+    first, second = (part.split("\n\n")[1] for part in question.split("Reply ")[1:3])
+    said = "Reply 1 is better" if first == "Rhine" else "Reply 1 is worse" if second == "Rhine" else "They are equal."
+    if "Ob" not in (first, second) and said == "They are equal.":
+        said = "'Both replies are equal'"
+    answer(handler, question, **with_message(content=f"<think>Reply 1 is worse?</think>Well.\n{said}"))
+
+
+def test_a_server_judges_and_its_replies_are_kept(kit: Kit, monkeypatch: pytest.MonkeyPatch):
+    with Server(always=judge_of_rivers) as server:
+        entry = Served(model="m", base_url=server.url, price_in=1000.0, price_out=2000.0, budget_money=1e6)
+        monkeypatch.setattr(Catalogue, "served", {"mine": entry})
+        code, printed, errors = kit(f"{GRADE} --judge mine --judge-max-tokens 50")
+        asked = sum(server.record.asked.values())
+        again = kit(f"{GRADE} --judge mine --judge-max-tokens 50 --json")
+        assert (asked, sum(server.record.asked.values())) == (8, 8)
+    assert code == again[0] == 0
+    lines = printed.splitlines()
+    assert [line.split()[:2] for line in lines[:3]] == [
+        ["alpacafarm_win", "over"],
+        ["alpacafarm_tie", "over"],
+        ["alpacafarm_lose", "over"],
+    ]
+    assert values(again[1])["alpacafarm_win_rate"] == 0.625
+    line = (
+        "alpacafarm: judged by mine (the server reports served-2024): 8 questions, 2 without a verdict that could be "
+        "read, 8 thoughts taken off, 120 tokens, 0.16 of money."
+    )
+    assert line in errors.splitlines() and line in again[2].splitlines()
+    (artifact,) = [one for one in Store(Path("store")).artifacts() if one.job.stage == "judge"]
+    assert (artifact.job.worker, artifact.job.params["served"]) == ("ask", {"model": "m"})
+
+
+REFUSED = {
+    "no judge": (
+        GRADE,
+        "alpacafarm: a judge decides about its answers; name one with --judge (a model of manifests/models.toml, with "
+        "weights or served, or a model folder)",
+    ),
+    "a judge and verdicts": (
+        f"{GRADE} --judge gpt-4 --verdicts annotations.json",
+        "--judge gpt-4: --verdicts holds what a judge has said already; give one of the two",
+    ),
+    "a judge of what a rule decides": (
+        "grade gsm8k --completions texts.json --data gsm8k.json --judge gpt-4",
+        "--judge gpt-4: gsm8k decides about its answers by rule; leave it out",
+    ),
+    "verdicts on what a rule decides": (
+        "grade gsm8k --completions texts.json --data gsm8k.json --verdicts annotations.json",
+        "--verdicts annotations.json: gsm8k decides about its answers by rule; leave it out",
+    ),
+    "another way": (f"{GRADE} --judge gpt-4 --judge-by label", "--judge-by label: known: text, labels"),
+    "another pack": (
+        f"{GRADE} --judge gpt-4 --prompts papers",
+        "--prompts papers: known: kit, opencompass, paper, followbench",
+    ),
+    "no token for a reply": (
+        f"{GRADE} --judge gpt-4 --judge-max-tokens 0",
+        "--judge-max-tokens 0: wanted 1 to 100,000,000",
+    ),
+    "no such judge": (
+        f"{GRADE} --judge gpt-5 --scale smoke",
+        "--judge: no model or folder named 'gpt-5'; did you mean 'gpt-4'?",
+    ),
+    "labels of a server": (
+        f"{GRADE} --judge gpt-4 --judge-by labels --scale smoke",
+        "smoke.toml: benchmarks.alpacafarm.judge_by: found 'labels', and gpt-4 is asked at a server, which gives no "
+        "likelihoods of labels; wanted 'text'",
+    ),
+    "a base model": (
+        f"{GRADE} --judge llama-3.2-3b --scale smoke",
+        "llama-3.2-3b is a base model, without a chat template of its own; what evolves, responds or answers needs "
+        "one; did you mean 'llama-3.1-8b-instruct'?",
+    ),
+    "verdicts of another set": (
+        f"{GRADE} --verdicts gsm8k.json",
+        "gsm8k.json[0]: wanted the fields 'instruction' and 'preference', as alpaca_eval writes them",
+    ),
+}
+
+
+@pytest.mark.parametrize(("words", "message"), REFUSED.values(), ids=list(REFUSED))
+def test_a_judging_that_is_refused(words: str, message: str, kit: Kit, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(processes, "command", lambda *_, **__: pytest.fail("a worker was started"))
+    assert kit(words) == (2, "", f"error: {message}\n")
+
+
+def test_a_served_judge_without_its_key_is_refused_before_anything_runs(kit: Kit, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.setattr(processes, "command", lambda *_, **__: pytest.fail("a worker was started"))
+    assert kit(f"{GRADE} --judge gpt-4 --scale smoke")[::2] == (
+        2,
+        "error: served.gpt-4: key_from: the environment has no OPENAI_API_KEY; set it to the server's key, or leave "
+        "key_from out where the server wants none\n",
+    )
