@@ -19,6 +19,9 @@ from kit.prompts import Pack, fill
 from kit.records import Problem, Question, Turn
 
 YES, NO = "YES", "NO"
+"""Words of a list for a whole level, as FollowBench asks for them."""
+MET, UNMET = "Yes", "No"
+"""Labels of one constraint. SmolLM2-135M finds these likelier than the same in capitals, and tells more by them."""
 NOT_MET = frozenset(("NO", "PARTIAL", "MAYBE", "UNKNOWN", "N/A"))
 """Words in a list that say that a constraint is not met."""
 MOST_CHARACTERS = 1_000
@@ -51,7 +54,9 @@ def constraint_questions(problem: Problem, text: str, pack: Pack) -> list[Questi
         return []
     template, path = pack.chat(CONSTRAINT), problem.data["path"]
     return [
-        Question(id=part_id(problem, step), turns=_filled(template, path[step - 1], path[step], text), labels=(YES, NO))
+        Question(
+            id=part_id(problem, step), turns=_filled(template, path[step - 1], path[step], text), labels=(MET, UNMET)
+        )
         for step in range(1, len(path))
     ]
 
@@ -102,8 +107,8 @@ def words_of(text: str) -> list[str]:
 
 
 def word_label(reply: str) -> str:
-    """Return YES or NO where a reply's last line with one of them has no other; in any case of letters."""
+    """Return the label where a reply's last line with one has no other; in any case of letters."""
     for line in reversed(reply.splitlines()):
-        if found := {word.upper() for word in re.findall(r"\b(?:yes|no)\b", line, re.IGNORECASE)}:
+        if found := {word.capitalize() for word in re.findall(r"\b(?:yes|no)\b", line, re.IGNORECASE)}:
             return found.pop() if len(found) == 1 else ""
     return ""

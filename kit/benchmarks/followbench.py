@@ -105,7 +105,7 @@ def questions(problems: Sequence[Problem], texts: Sequence[str], pack: Pack, pro
 
 
 def label(question: Question, reply: str) -> str:
-    """Return the label that a reply gives: a list of YES and NO for a whole level, YES or NO for one constraint."""
+    """Return the label that a reply gives: a list of YES and NO for a whole level, Yes or No for one constraint."""
     return judge.list_label(question, reply) if question.labels[0].startswith("[") else judge.word_label(reply)
 
 
@@ -115,7 +115,7 @@ class Met:
 
     count: int
     words: str = ""
-    """YES or NO for each constraint, as the judge has it; empty where a rule decided."""
+    """The judge's word for each constraint; empty where a rule decided."""
     reason: str = ""
     """Reason why they are not all."""
 
@@ -210,10 +210,10 @@ def _met_by_words(problem: Problem, text: str, verdicts: Mapping[str, Verdict]) 
 
 def _met(words: Sequence[str]) -> Met:
     """Return what the words for the constraints say; an empty one could not be read, and its constraint is not met."""
-    count = words.count(judge.YES)
-    unmet = [step for step, word in enumerate(words, start=1) if word != judge.YES]
+    met = [word in (judge.YES, judge.MET) for word in words]
+    unmet = [step for step, one in enumerate(met, start=1) if not one]
     reason = f"constraint {unmet[0]} of {len(words)}" if unmet else ""
-    return Met(count=count, words=", ".join(words), reason=UNREADABLE if "" in words else reason)
+    return Met(count=sum(met), words=", ".join(words), reason=UNREADABLE if "" in words else reason)
 
 
 def _level_scores(problem: Problem, count: int) -> dict[str, list[float]]:

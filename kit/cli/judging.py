@@ -56,7 +56,7 @@ class JudgeOptions:
             RequestError: an option is missing, has nothing to do, or has a wrong value.
         """
         from kit.benchmarks import Annotated as TakesAnnotations
-        from kit.benchmarks import Judged
+        from kit.benchmarks import Judged, judge_prompts
         from kit.cli.files import BENCHMARK_PACKS
         from kit.plan.options import check_choice, check_count
 
@@ -77,6 +77,7 @@ class JudgeOptions:
             )
         if self.verdicts and not isinstance(module, TakesAnnotations):
             raise RequestError(f"{given}: {benchmark} reads no verdicts of other tools; name a --judge")
+        judge_prompts(module, self.prompts)
 
     def fields(self) -> dict[str, Any]:
         """Return the fields of a scale's entry for the benchmark."""

@@ -66,6 +66,30 @@ def test_one_of_the_files_alone_can_be_read() -> None:
     assert [problem.id for problem in found] == [f"mixed/{item}/{level}" for item in (1, 2) for level in LEVELS]
 
 
+MINI_ANSWERS = {
+    "content/2": ["Ida", "Bern", "Lyon", "Lyon", "Oslo"],
+    "situation/1": ["$2 a cup: $6", "$10", "$6 + $4 + $1 = $11", "$15", "$15 - $5 is $10."],
+    "example/1": ["The capital of Spain is Madrid."] * 5,
+    "example/2": ["{'word': 'small'}"] * 5,
+    "mixed/1": ["the cat sat.", "the cat sat!", "THE CAT SAT!", "THE DOG SAT!", "THE DOG SAT!!"],
+}
+
+
+def test_every_item_of_the_mini_set_with_a_rule_can_be_right_and_wrong() -> None:
+    problems = followbench.read(MINI)
+    ruled = [problem for problem in problems if followbench.has_rule(problem)]
+    assert [problem.id for problem in ruled] == [
+        f"{item}/{level}"
+        for item in ("situation/1", "example/1", "mixed/1", "content/2", "example/2")
+        for level in LEVELS
+    ]
+    answers = {f"{item}/{level}": texts[level - 1] for item, texts in MINI_ANSWERS.items() for level in LEVELS}
+    for texts, met in ((answers, 1), ({}, 0)):
+        grades = graded(problems, [texts.get(problem.id, "Something else.") for problem in problems], {}, "default")
+        hard = {problem.id: grades[problem.id].scores[f"followbench_hsr_l{problem.data['level']}"] for problem in ruled}
+        assert hard == {problem.id: [met, 1] for problem in ruled}
+
+
 def remove(index: int) -> Callable[[list[Row]], object]:
     return lambda rows: rows.pop(index)
 
@@ -390,17 +414,17 @@ def test_a_reply_on_a_whole_level_is_read_as_the_official_code_reads_it(level: i
 @pytest.mark.parametrize(
     ("reply", "label"),
     [
-        ("YES", "YES"),
-        ("no.", "NO"),
-        ("It names no bird.\nAnswer: **Yes**", "YES"),
+        ("YES", "Yes"),
+        ("no.", "No"),
+        ("It names no bird.\nAnswer: **Yes**", "Yes"),
         ("Yes and no.", ""),
-        ("YES\n\nI hope that helps!", "YES"),
+        ("Yes\n\nI hope that helps!", "Yes"),
         ("Nobody knows.", ""),
         ("", ""),
     ],
 )
 def test_a_reply_on_one_constraint_is_its_last_line_with_a_label(reply: str, label: str) -> None:
-    asked = Question(id="style/1/1#1", turns=(), labels=("YES", "NO"))
+    asked = Question(id="style/1/1#1", turns=(), labels=("Yes", "No"))
     assert followbench.label(asked, reply) == label
 
 
@@ -417,7 +441,7 @@ def test_default_asks_about_each_constraint_with_the_instruction_before_and_afte
     ]
     text = asked[2].turns[0].content
     assert [text.count(part) for part in ("step 0", "step 1", "step 2", "step 3", "third {before}")] == [0, 1, 1, 0, 1]
-    assert {one.labels for one in asked} == {("YES", "NO")}
+    assert {one.labels for one in asked} == {("Yes", "No")}
 
 
 def test_paper_asks_once_a_problem_and_shows_the_whole_path() -> None:
@@ -515,7 +539,7 @@ def test_kinds_weigh_alike_and_levels_too() -> None:
 
 def test_default_counts_the_words_for_each_constraint() -> None:
     problems = [one("style", "kit", level) for level in LEVELS]
-    labels = {"style/1/1#1": "YES", "style/1/2#2": "YES", "style/1/3#1": ""}
+    labels = {"style/1/1#1": "Yes", "style/1/2#2": "Yes", "style/1/3#1": ""}
     grades = graded(problems, ["Text", "Text", "Text", " \n", "Text"], labels, "default")
     soft = [grades[f"style/1/{level}"].scores[f"followbench_ssr_l{level}"] for level in LEVELS]
     assert soft == [[1, 1], [1, 2], [0, 3], [0, 4], [0, 5]]
