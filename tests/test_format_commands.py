@@ -13,7 +13,7 @@ import pytest
 from kit import registry
 from kit.catalogue.entries import Dataset
 from kit.catalogue.experiments import SamplingSpec, Sft
-from kit.cli import main
+from kit.cli import grading, main
 from kit.errors import RequestError
 from kit.plan.adhoc import Workbench
 from kit.plan.planning import plan_manifest
@@ -56,6 +56,7 @@ def kit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
                 store.commit(bench.plan.jobs[key], out, rows=len(rows), facts={}, provenance={})
         return [store.get(key) for key in keys]
 
+    assert grading.run_bench  # it takes the function from there as it is imported first, and would keep this one
     monkeypatch.setattr("kit.cli.files.run_bench", run)
 
     def call(*words: str) -> tuple[int, str, str]:
