@@ -5,9 +5,10 @@ import math
 
 import pytest
 
+from kit.benchmarks._results import check_curves, results
 from kit.measures import CurveMeasure, Measure
 from kit.measures.estimates import ESTIMATES, Estimate, Item, cluster_stderr
-from kit.records import Curve, Grade, check_curves, results
+from kit.records import Curve, Grade
 
 SHARES = {
     # p = 3/5; 2 - 1.2, 0 - 0.6, 1 - 1.2: squares 0.64 + 0.36 + 0.04

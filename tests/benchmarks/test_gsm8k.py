@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from kit.benchmarks import gsm8k
+from kit.benchmarks._results import results
 from kit.errors import RequestError
 from kit.prompts import load
-from kit.records import Problem, results
+from kit.records import Problem
 
 
 def problem(answer: str) -> Problem:

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from kit.benchmarks import ifeval
+from kit.benchmarks._results import results
 from kit.errors import RequestError
 from kit.prompts import load
-from kit.records import Problem, Turn, results
+from kit.records import Problem, Turn
 
 
 def problem(*instructions: tuple[str, dict[str, Any]]) -> Problem:
