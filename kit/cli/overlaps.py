@@ -10,12 +10,13 @@ import typer
 
 from kit.cli import DEFAULT_STORE, AsJson, MirrorDir, StoreDir, app, check_mirror, path_option, say, say_json
 from kit.cli.completing import complete_scale
+from kit.cli.files import Format
 from kit.cli.placing import check_out, place
 from kit.errors import KitError, RequestError, did_you_mean, listed, one_line
 
 if TYPE_CHECKING:
+    from kit.files.rowfiles import RowFile
     from kit.overlap import Item, Match
-    from kit.overlap.rowfiles import RowFile
     from kit.plan.adhoc import Workbench
 
 ALL = "default"
@@ -106,7 +107,7 @@ class Compared:
 
 @app.command()
 def decontaminate(
-    data: Annotated[Path, path_option("--data", "Training rows, JSON or JSONL, plain or gzip; any fields")],
+    data: Annotated[Path, path_option("--data", "Training rows: JSON, JSONL, CSV, Parquet or lines; any fields")],
     against: Annotated[
         str,
         typer.Option(
@@ -116,6 +117,7 @@ def decontaminate(
     out: Annotated[
         Path | None, path_option("--out", "File to write without the rows that repeat test items, like --data")
     ] = None,
+    format: Format = "auto",
     scale: Annotated[
         str,
         typer.Option("--scale", help="Whose benchmark files to compare with", autocompletion=complete_scale),
@@ -125,16 +127,19 @@ def decontaminate(
     json: AsJson = False,
 ) -> None:
     """Training rows that hold more than half of a test item's 8-grams: named, and left out on request."""
+    from kit.files.formats import FORMATS, open_rows
+    from kit.files.writing import write_back
     from kit.overlap.index import Index
-    from kit.overlap.rowfiles import open_rows, write_back
     from kit.overlap.words import texts_of
+    from kit.plan.options import check_choice
 
     check_numpy()
+    check_choice("--format", format, FORMATS)
     if out is not None:
         check_out(out)
     check_mirror(mirror)
     names = named_tests(against, data)
-    origin = open_rows(data)
+    origin = open_rows(data, format)
     if not origin.records:
         raise RequestError(f"{one_line(str(data))}: no record; wanted training rows")
     items, absent = test_items(names, scale, store, mirror, quiet=json)
@@ -248,7 +253,7 @@ def fetched_problems(
     from kit.report import terminal
     from kit.run.execute import execute
     from kit.run.launch import Options
-    from kit.stages import only_file
+    from kit.stages import data_path
     from kit.store import Store
 
     if not keys:
@@ -259,7 +264,7 @@ def fetched_problems(
         outcome = execute(jobs, opened, Options(store=opened.root, mirror=mirror), live)
     absent = {name: outcome.failed[key] for name, key in keys.items() if key in outcome.failed}
     return {
-        name: registry.load("benchmarks", name).read(only_file(opened.get(key).folder))
+        name: registry.load("benchmarks", name).read(data_path(opened.get(key).folder))
         for name, key in keys.items()
         if name not in absent
     }, absent

@@ -23,7 +23,7 @@ from kit.overlap import VERSION
 from kit.plan import Plan
 from kit.records import Pair
 from kit.report import Grid, Overlap
-from kit.stages import only_file
+from kit.stages import data_path, only_file
 from kit.store import Job, Store
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def _index(store: Store, tests: Sequence[_Test]) -> _Items:
         raise KitError("numpy is not installed, with which rows are compared")
     items = []
     for test in tests:
-        problems = registry.load("benchmarks", test.benchmark).read(only_file(store.get(test.key).folder))
+        problems = registry.load("benchmarks", test.benchmark).read(data_path(store.get(test.key).folder))
         items += items_of(test.benchmark, problems[: test.rows])
     return Index([item.text for item in items]), [item.test for item in items]
 
