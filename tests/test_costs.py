@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from kit.catalogue.entries import Model
+from kit.catalogue.served import Served
 from kit.plan import costs
 from kit.plan.estimate import Machine
 
@@ -17,7 +18,7 @@ MACHINE = Machine(
     flops=1e6, bandwidth=1e5, memory_bytes=100_000, dtype="bfloat16", training_utilisation=0.5, prefill_utilisation=0.5,
     decode_utilisation=0.5, batch=4, source="made up",
 )  # fmt: skip
-CATALOGUE: Any = SimpleNamespace(model=lambda name, where: {"tiny": TINY}[name])
+CATALOGUE: Any = SimpleNamespace(models={"tiny": TINY}, model=lambda name, where: {"tiny": TINY}[name])
 
 
 @pytest.fixture(autouse=True)
@@ -93,3 +94,19 @@ def test_a_model_takes_its_weights_in_the_engines_type() -> None:
 def test_every_formula_and_assumption_is_printed() -> None:
     for words in ("prompt of 200 tokens", "ceil(rows / B)", "layers * T * hidden"):
         assert words in costs.FORMULA
+
+
+def test_questions_to_a_server_cost_tokens_and_money_where_it_has_prices() -> None:
+    free = Served(model="m", base_url="http://127.0.0.1:1/v1")
+    priced = free.model_copy(update={"price_in": 10.0, "price_out": 30.0})
+    assert costs.asking(free, 100, 2048) == {"asked_tokens": 100 * (900 + 350)}
+    # 100 replies of 50 tokens: 90,000 x 10 + 5,000 x 30 millionths
+    assert costs.asking(priced, 100, 50) == {"asked_tokens": 95_000, "money": 1.05}
+
+
+def test_a_model_whose_sizes_are_not_known_has_no_cost() -> None:
+    params = {"max_length_tokens": 9}
+    assert costs.generation(CATALOGUE, scale(1), "my-folder", 1, 9) == costs.tuning(
+        CATALOGUE, scale(1), "my-folder", 1, params
+    )
+    assert costs.tuning(CATALOGUE, scale(1), "my-folder", 1, params) == {}

@@ -228,16 +228,17 @@ def test_a_job_uses_only_templates_that_are_in_its_key():
 
 
 def packs_of(name: str) -> set[str]:
-    """Return the packs by which the kit's scales ask a benchmark, without the paper's, which is fetched."""
+    """Return the packs by which the kit's scales ask a benchmark, without those that are fetched."""
     scales = [Catalogue(FOLDER).scale(scale) for scale in Catalogue(FOLDER).names("scales")]
-    return {scale.benchmarks[name].prompts for scale in scales} - {"paper"}
+    return {scale.benchmarks[name].prompts for scale in scales} - {"paper", "followbench"}
 
 
 @pytest.mark.parametrize("name", registry.names("benchmarks"))
 def test_every_benchmark_uses_the_templates_that_it_names(name: str):
     module = registry.load("benchmarks", name)
     data = planning.manifests_folder().parent / "kit" / "bundled"
-    path = next(path for path in data.iterdir() if path.name.startswith(f"mini-{name.removeprefix('hendrycks_')}."))
+    stem = f"mini-{name.removeprefix('hendrycks_')}"
+    path = next(path for path in data.iterdir() if path.name.partition(".")[0] == stem)
     for pack in packs_of(name):
         assert module.turns(module.read(path)[0], prompts.only(prompts.load(pack), module.PROMPTS))
 
