@@ -43,3 +43,5 @@ class ScaleOptions(ScenarioOptions):
 
     evolve_max_tokens: Tokens | None = None
     """Upper limit on the length of a text that the evolver writes, in the place of the scale's limit."""
+    evolve_temperature: float | None = Field(default=None, ge=0, le=2)
+    """Temperature of the evolver, in the place of the experiment's: a small model keeps to a form when it is low."""

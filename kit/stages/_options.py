@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from kit.catalogue.options import ScaleOptions
+from kit.catalogue.options import ScaleOptions, ScenarioOptions
 from kit.catalogue.points import Point
 from kit.errors import RequestError, did_you_mean
 from kit.scenarios import Step, options_of
-from kit.stages import Planning
+from kit.stages import Planning, given_sampling
 
 
 def step_options(point: Point, planner: Planning, step: Step) -> dict[str, Any]:
@@ -21,7 +21,7 @@ def step_options(point: Point, planner: Planning, step: Step) -> dict[str, Any]:
         options_of(name)  # which finds that there is none of this name
     given = setting.options.given() if setting.options else {}
     at_scale = scale_options(point, planner).given()
-    at_scale.pop("evolve_max_tokens", None)
+    at_scale = {name: value for name, value in at_scale.items() if name in ScenarioOptions.model_fields}
     known = options_of(setting.scenario)
     for where, names in ((point.name, given), (f"scenarios.{setting.scenario} of the scale", at_scale)):
         if unknown := [name for name in names if name not in known]:
@@ -34,6 +34,12 @@ def evolve_limit(point: Point, planner: Planning) -> int | None:
     """Return the upper limit on the length of an evolver's text: the scale's for the scenario, or its general one."""
     own = scale_options(point, planner).evolve_max_tokens
     return planner.scale.limits.evolve_max_tokens if own is None else own
+
+
+def evolve_sampling(point: Point, planner: Planning) -> dict[str, Any]:
+    """Return the evolver's sampling as parameters of a job, but for its greatest length."""
+    own, sampling = scale_options(point, planner).evolve_temperature, given_sampling(point.setting.evolve).model_dump()
+    return sampling if own is None else sampling | {"temperature": own}
 
 
 def scale_options(point: Point, planner: Planning) -> ScaleOptions:

@@ -17,7 +17,7 @@ from kit.registry import load
 from kit.sandbox import Sandbox
 from kit.scenarios import Amount, Made, Step, Work, check_round, step_name, steps_of
 from kit.stages import INSTRUCTIONS, Context, Origin, Planning, Summary, given_sampling, input_instructions
-from kit.stages._options import evolve_limit, step_options
+from kit.stages._options import evolve_limit, evolve_sampling, step_options
 from kit.workers import KINDS
 
 VERSION = 1
@@ -129,7 +129,7 @@ def _generation(point: Point, planner: Planning, step: Step) -> tuple[dict[str, 
     prompt_params, prompt_inputs = planner.prompts(planner.scale.prompts, step.prompts)
     params = {
         "breadth": point.setting.breadth,
-        "sampling": {**sampling.model_dump(), "max_tokens": max_tokens},
+        "sampling": {**evolve_sampling(point, planner), "max_tokens": max_tokens},
         **prompt_params,
         **planner.engine_params(evolver),
     }

@@ -103,10 +103,10 @@ def test_other_queries_ask_no_model_again(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_the_scale_has_the_last_word() -> None:
-    plan = planned({"samples": 5, "threshold": 0.9}, {"samples": 2, "evolve_max_tokens": 77})
+    plan = planned({"samples": 5, "threshold": 0.9}, {"samples": 2, "evolve_max_tokens": 77, "evolve_temperature": 0.1})
     assert jobs_of(plan, "checks")[0].params["options"] == {"samples": 2}
     assert jobs_of(plan, "cross_check")[0].params["options"]["threshold"] == 0.9
-    assert jobs_of(plan, "checks")[0].params["sampling"]["max_tokens"] == 77
+    assert jobs_of(plan, "checks")[0].params["sampling"] == {"temperature": 0.1, "top_p": 0.95, "max_tokens": 77}
     assert jobs_of(planned({}, {}), "checks")[0].params["sampling"]["max_tokens"] == 64  # the scale's general limit
 
 
