@@ -118,7 +118,7 @@ NAMES = {
     ),
     "prompts": (
         "answer gsm8k --model smollm2-135m-instruct --prompts opencompas --out o.jsonl",
-        "--prompts opencompas: known: kit, opencompass",
+        "--prompts opencompas: known: kit, opencompass, paper, followbench",
     ),
     # IFEval's prompts need no pack: any name was taken, and `paper` waited for a network
     "prompts of a benchmark that needs none": (

@@ -195,8 +195,8 @@ def test_a_sha256_that_is_not_pinned_is_printed_after_the_fetch(tmp_path: Path):
 def test_files_without_a_pin_and_files_pinned_by_a_blob_are_counted_apart(kit: Kit):
     code, out, _ = kit("doctor", "--pins")
     lines = out.splitlines()
-    assert (code, len(lines)) == (0, 5)
-    assert lines[-1].partition(" of ")[0] == "2"
+    assert (code, len(lines)) == (0, 6)
+    assert lines[-1].partition(" of ")[0] == "3"
     assert lines[-1].endswith(" are not pinned, 2 by a git blob id alone; a networked machine finds them: kit pin")
 
 

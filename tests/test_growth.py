@@ -10,6 +10,7 @@ def test_a_linear_reading_passes_and_a_quadratic_one_fails(monkeypatch: pytest.M
     """A slow linear reading is no fault; a quadratic one is named with its four times."""
     monkeypatch.setattr(growth, "TRIES", 2)
     assert_linear(lambda text: list(text * 20), lambda n: "a" * n)
+    monkeypatch.setattr(growth, "FAST_S", 0.001)  # a fast machine reads the short texts below in 0.05 s
     with pytest.raises(AssertionError, match=r"2, 4, 16 times: .* that is no linear growth"):
         assert_linear(lambda text: [sum(map(ord, text[at:])) for at in range(len(text))], lambda n: "a" * n, size=800)
 

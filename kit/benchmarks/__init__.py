@@ -83,6 +83,14 @@ UNREADABLE = "no verdict could be read"
 
 
 @runtime_checkable
+class ReadsFolder(Protocol):
+    """Interface of a benchmark whose problems stand in several files of one folder, which ``read`` takes."""
+
+    FILES: Sequence[str]
+    """Names of the files."""
+
+
+@runtime_checkable
 class Judged(Protocol):
     """Interface of a benchmark whose completions, or some of them, a judge decides; it has no ``grade`` of its own."""
 

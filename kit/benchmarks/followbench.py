@@ -42,6 +42,7 @@ VERSION = 1
 ASKS = 1
 JUDGE_ASKS = 1
 DATASET = "followbench"
+FILES = tuple(map(items.file_name, KINDS))
 PROMPTS: tuple[str, ...] = ()
 JUDGE_PROMPTS: Mapping[str, Sequence[str]] = {
     "kit": (judge.CONSTRAINT, judge.LIST),

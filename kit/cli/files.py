@@ -44,7 +44,8 @@ Hardware = Annotated[
     ),
 ]
 BENCHMARKS = ", ".join(names("benchmarks"))
-BENCHMARK_PACKS = ("kit", "opencompass", "paper", "followbench")
+OWN_PACKS = ("kit", "opencompass")
+BENCHMARK_PACKS = (*OWN_PACKS, "paper", "followbench")
 """Prompt packs that ask a benchmark's problems."""
 
 
@@ -236,12 +237,14 @@ def answer(
     from kit.plan.options import benchmark_name, check_choice, check_sampling, check_seed
 
     check_sampling(0.0, 1.0, max_tokens)
-    check_choice("--prompts", prompts, BENCHMARK_PACKS)
+    name = benchmark_name(benchmark)
+    module = registry.load("benchmarks", name)
+    # Where no template is used, the pack does not matter, and must not be one that has to be fetched.
+    check_choice("--prompts", prompts, BENCHMARK_PACKS if module.PROMPTS else OWN_PACKS)
     check_seed(seed)
     check_out(out)
     check_mirror(mirror)
-    name = benchmark_name(benchmark)
-    count = len(registry.load("benchmarks", name).read(data)) if data is not None else None
+    count = len(module.read(data)) if data is not None else None
     bench = Workbench(scale)
     bench.problems(name, data, count, rows=rows, prompts=prompts, max_tokens=max_tokens)
     artifacts = run_bench(bench, [bench.answer(name, model, base, seed)], store, mirror)

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from kit import registry
+from kit.benchmarks import ReadsFolder
 from kit.catalogue import ROOT
 from kit.catalogue.entries import Dataset, Model
 from kit.errors import RequestError, one_line
@@ -32,7 +33,7 @@ def data_source(dataset: Dataset, user_folder: Path | None) -> Source:
         return {"kind": "files", "files": dataset.files}, {"url": dataset.url, "mirror": dataset.mirror}
     if dataset.url is None:
         path = local_file(dataset, user_folder)
-        return _local_files(dataset, path) if dataset.files or path.is_dir() else _local_source(dataset, path)
+        return _local_files(dataset, path) if _is_folder(dataset, path) else _local_source(dataset, path)
     name = dataset.url.rpartition("/")[2]
     params = {"kind": "file", "name": name, "sha256": dataset.sha256}
     if dataset.sha256 is None and dataset.git_blob is not None:
@@ -40,6 +41,14 @@ def data_source(dataset: Dataset, user_folder: Path | None) -> Source:
     elif dataset.sha256 is None:
         params["url"] = dataset.url
     return params, {"url": dataset.url, "mirror": dataset.mirror}
+
+
+def _is_folder(dataset: Dataset, path: Path) -> bool:
+    """Return whether a data set is a folder of files: its manifest says so, or its benchmark reads such a folder."""
+    if dataset.files or dataset.format not in registry.names("benchmarks"):
+        return bool(dataset.files)
+    check_file_name(path)
+    return isinstance(registry.load("benchmarks", dataset.format), ReadsFolder) and path.is_dir()
 
 
 def check_without_sha256(dataset: Dataset) -> str:

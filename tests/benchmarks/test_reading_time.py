@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kit import registry
-from kit.benchmarks import _reading_time
+from kit.benchmarks import Judged, _reading_time, followbench
 from kit.benchmarks._reading_time import NotRead, graded, not_in_time, read_each
 from kit.cli import main
 from kit.errors import KitError, RequestError
@@ -230,7 +230,7 @@ def test_limits_hold_where_the_signal_was_blocked_or_ignored(short: None) -> Non
 SCRIPT = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # the shell that started the tests may ignore it
-from kit.benchmarks import _reading_time
+from kit.benchmarks import Judged, _reading_time, followbench
 from kit.records import Problem
 from tests.benchmarks import hostile_readers
 _reading_time.CPU_S = float(sys.argv[2])
@@ -295,8 +295,12 @@ DATA: dict[str, Any] = {
 """One problem that every benchmark can read."""
 
 
+GRADED = [name for name in registry.names("benchmarks") if not isinstance(registry.load("benchmarks", name), Judged)]
+"""Benchmarks that read the texts themselves; of those that a judge decides, FollowBench has rules (see below)."""
+
+
 @pytest.mark.parametrize("protocol", ["paper", "default"])
-@pytest.mark.parametrize("name", registry.names("benchmarks"))
+@pytest.mark.parametrize("name", GRADED)
 def test_every_benchmark_reads_within_the_limit(
     name: str, protocol: str, short: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -320,11 +324,29 @@ def test_every_benchmark_reads_within_the_limit(
         assert [text in code for text, code in zip(("fine", "fine too"), machine.codes, strict=True)] == [True, True]
 
 
+@pytest.mark.parametrize("protocol", ["paper", "default"])
+def test_followbench_reads_what_its_rules_decide_within_the_limit(
+    protocol: str, short: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(followbench, "rule_reader", hostile_readers.grades)
+    problems = followbench.read(Path(__file__).parents[2] / "kit" / "bundled" / "mini-followbench")
+    item = next(rows for rows in followbench.by_item(problems).values() if all(map(followbench.has_rule, rows)))
+    item = [Problem(id=problem.id, data=problem.data | {"metric": ""}) for problem in item]
+    texts = ["fine", "!loop_in_c", "!stack", "fine too", "fine"]
+    found = followbench.grade_judged(item, texts, {}, protocol)
+    assert [grade.reason for grade in found] == ["r", LATE, ENDS["stack"], "r", "r"]
+    hard = [next(value for name, value in grade.scores.items() if "_hsr_l" in name) for grade in found]
+    assert hard == [[1, 1], [0, 1], [0, 1], [1, 1], [1, 1]]
+
+
 @pytest.mark.parametrize("name", registry.names("benchmarks"))
 def test_an_unknown_protocol_is_refused(name: str) -> None:
-    module = registry.load("benchmarks", name)
+    module, asked = registry.load("benchmarks", name), [Problem(id="0", data=DATA)]
     with pytest.raises(RequestError, match=r"^no protocol named 'papre'; did you mean 'paper'\?$"):
-        module.grade([Problem(id="0", data=DATA)], [""], "papre", Machine())
+        if isinstance(module, Judged):
+            module.grade_judged(asked, [""], {}, "papre")
+        else:
+            module.grade(asked, [""], "papre", Machine())
 
 
 HOSTILE_WORKER = f"""

@@ -302,7 +302,10 @@ FOLDERS = {
     "by options, another command": ("fetch 2 --store=docs/../results --mirror='~/copies'", "results"),
 }
 """Variables of the Makefile, or words of the command line, and where the store is then."""
-MINI_SETS = {f"fetch/{path.stem}" for path in (ROOT / "kit" / "bundled").glob("mini-*")}
+MINI_SETS = {
+    f"fetch/mini-{name}"
+    for name in ("alpaca", "code-alpaca", "gsm8k-train", "gsm8k", "humaneval", "ifeval", "math", "mbpp")
+}
 """Names of the files that Table 2 reads."""
 
 

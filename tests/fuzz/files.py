@@ -12,6 +12,7 @@ from random import Random
 from typing import Any
 
 from kit import registry
+from kit.benchmarks import Judged
 from kit.files.completions import read_completions
 from kit.files.formats import open_rows
 from kit.files.seeds import instructions_of, read_instructions, read_pairs, read_training
@@ -203,6 +204,8 @@ def _graded(benchmark: str, path: Path) -> Any:
     """The problems of a file, after texts were graded by them."""
     module = registry.load("benchmarks", benchmark)
     found = module.read(path)
+    if isinstance(module, Judged):
+        return found  # what a judge decides is made up in graders.py
     sandbox = graders.sandbox() if module.RUNS_CODE else None
     module.grade(found, ["", *["def f(x):\n    return 42"] * (len(found) - 1)], "default", sandbox)
     return found

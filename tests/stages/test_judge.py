@@ -183,8 +183,8 @@ REFUSED: dict[str, tuple[Change, str]] = {
     ),
     "a pack without the words": (
         lambda s: s.edit(prompts="opencompass"),
-        "prompt pack 'opencompass' has no template 'respond.with_input'; known: gsm8k, humaneval, math, mbpp; a "
-        "manifest may name another pack for this job",
+        "prompt pack 'opencompass' has no template 'respond.with_input'; known: ceval, ceval.example, "
+        "gsm8k, humaneval, math, mbpp, mmlu, mmlu.example; a manifest may name another pack for this job",
     ),
 }
 
