@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from kit.errors import RequestError
+from kit.records import read_rows, write_rows
 from kit.sandbox import Function, Sandbox, open_sandbox
+from kit.scenarios._autoif_rows import WithFunctions
 from kit.scenarios._cross_check import Case, Rule, cross_check, parse
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -161,6 +163,36 @@ def test_a_constraint_is_kept(name: str, sandbox: Sandbox) -> None:
     texts, rule = KEPT[name]
     checked = check(texts, sandbox, **rule)
     assert (checked.functions, checked.reason) == ([parse(text).function for text in texts], "")
+
+
+BEYOND_ROWS = {
+    "infinity": ("Infinity", 1),
+    "minus infinity inside": ('{"a": [-Infinity]}', 1),
+    "no number": ("NaN", 1),
+    "a number too large": ("1e999", 1),
+    "nested too deep": ("[" * 98 + "]" * 98, 1),
+    "nested deeper than Python goes": ("[" * 900 + "]" * 900, 1),
+    "nested as deep as rows are read": ("[" * 97 + "]" * 97, 0),
+    "a large number": ("1e308", 0),
+}
+"""Input of a case as JSON, and how many of the two cases are left out for it."""
+
+
+@pytest.mark.parametrize("name", BEYOND_ROWS)
+def test_what_is_kept_can_be_written_and_read(name: str, sandbox: Sandbox, tmp_path: Path) -> None:
+    # such a case was kept, and then no row could be written, or the next step could not read it: the error had no
+    # word about a case, and all constraints were lost for it
+    given, left_out = BEYOND_ROWS[name]
+    case = f'{{"input": {given}, "output": true}}, {{"input": 1, "output": 1}}'
+    text = f'```json\n{{"func": {json.dumps(YES)}, "cases": [{case}]}}\n```'
+    checked = check([text], sandbox)
+    assert len(checked.cases) == 2 - left_out
+    reason = "case with an infinite number, or nested too deep"
+    assert checked.left_out == ({reason: 1} if left_out else {})
+    cases = [{"input": case.input, "output": case.output} for case in checked.cases]
+    row = WithFunctions(id="a", instruction="b", functions=list(checked.functions), cases=cases)
+    write_rows(tmp_path / "rows.jsonl", [row])
+    assert read_rows(tmp_path / "rows.jsonl", WithFunctions) == [row]
 
 
 def test_only_what_was_kept_counts(sandbox: Sandbox) -> None:
