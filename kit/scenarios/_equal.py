@@ -25,6 +25,6 @@ def equal_draw(sides: Sequence[Sequence[Row]], side: int, seed: int) -> list[Row
         Paper A.1; HypherX/Evolution-Analysis @7595feb, Auto_Evol_Instruct/filter_data.py, which draws without a seed.
     """
     rows = sides[side]
-    places = [request_seed(seed, "equal_draw", row.id) for row in rows]
+    places = [(request_seed(seed, "equal_draw", row.id), row.id) for row in rows]  # two seeds of 31 bits may be equal
     drawn = sorted(range(len(rows)), key=places.__getitem__)[: min(map(len, sides))]
     return [rows[index] for index in sorted(drawn)]

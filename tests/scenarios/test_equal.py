@@ -67,3 +67,15 @@ def test_every_row_is_drawn_as_often_as_every_other():
         for number in numbers(equal_draw([rows(*range(9)), rows(1, 2, 3)], 0, seed)):
             counts[number] += 1
     assert all(40 <= count <= 93 for count in counts.values()), counts
+
+
+def test_rows_of_one_place_are_drawn_by_their_ids():
+    # a place has 31 bits, so that two of many rows share one; the row that stood first was drawn
+    seen = dict[int, int]()
+    pair = next(
+        (seen[place], number)
+        for number in range(1_000_000)
+        if seen.setdefault(place := request_seed(42, "equal_draw", f"s/{number}"), number) != number
+    )
+    drawn = [equal_draw([rows(*order), rows(1)], 0, 42) for order in (pair, pair[::-1])]
+    assert drawn[0] == drawn[1]
