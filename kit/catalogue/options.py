@@ -24,9 +24,9 @@ class ScenarioOptions(Strict):
     threshold: Share | None = None
     """Share of the cases that a check function has to get right."""
     minimum_functions: Texts | None = None
-    """Fewest check functions of a constraint that can be called."""
+    """Fewest different check functions of a constraint, of those whose source runs without an error."""
     minimum_cases: Texts | None = None
-    """Fewest cases of a constraint that a function agrees with."""
+    """Fewest different cases of a constraint, whether a function agrees with them or not."""
     equal_size: Literal["constraints", "records"] | None = None
     """Rows of which every evolver keeps as many as the one with the fewest: constraints before they are joined with
     queries (the paper's rule), or the joined records (its repository's)."""

@@ -23,7 +23,7 @@ VERSION = 1
 PROMPT = "auto_evol_instruct.evolve"
 OPERATOR = "planned"
 """Operator of every row: the method is the evolver's own."""
-# https://github.com/HypherX/Evolution-Analysis/blob/7ea4ec5e581f681429a62e9715fba986408299b2/Auto_Evol_Instruct/auto_evol_instruct.py
+# https://github.com/HypherX/Evolution-Analysis/blob/7595feb5155caf3da63f982a1f507304a60415a1/Auto_Evol_Instruct/auto_evol_instruct.py
 HEADINGS = {"kit": "### Final task", "paper": "#Finally Rewritten Instruction#:"}
 """Prompt pack -> the heading of the fourth part, in the words in which its template asks for it."""
 SHARE_KEPT = 0.78
