@@ -52,6 +52,16 @@ DIFFERENT = {
         ],
         "respond/a/round-1~evolve.temperature=0.9",
     ),
+    # it was called by the last step: respond.instructions=draw
+    "another scenario": (
+        [
+            one := job("evolve/a/round-1", scenario="evol_instruct"),
+            drawn := job("evolve/a/round-1/draw", scenario="auto_evol_instruct", step="draw"),
+            job("respond/a/round-1", {"instructions": one.key}),
+            job("respond/a/round-1", {"instructions": drawn.key}),
+        ],
+        "respond/a/round-1~respond.instructions=auto_evol_instruct",
+    ),
     "another model": (
         [
             small := job("fetch/small", repo="small"),

@@ -24,7 +24,8 @@ class JobIds:
         self.counts: Counter[str] = Counter()
         """Id -> number of jobs that asked for it."""
         self.names: dict[str, str] = {}
-        """Key of a job -> last part of its id: of a model's folder this is the model's name."""
+        """Key of a job -> what an id calls it: the scenario that a step belongs to, else the last part of its own id; of
+        a model's folder this is the model's name."""
         self.suffixes: dict[str, tuple[str, ...]] = {}
         """Key of a job -> what sets it and its inputs apart: ``evolve.temperature=0.7``."""
 
@@ -35,7 +36,8 @@ class JobIds:
         if first is not job:
             found = (f"{job.stage}.{part}" for part in differences(self.told(first), self.told(job)))
             suffix += tuple(part for part in found if part not in suffix)
-        self.suffixes[key], self.names[key] = suffix, job.id.rpartition("/")[2]
+        self.suffixes[key] = suffix
+        self.names[key] = str(job.params.get("scenario") or job.id.rpartition("/")[2])
         id = named(job.id, suffix)
         self.first.setdefault(id, job)
         self.counts[id] += 1
