@@ -24,8 +24,8 @@ class JobIds:
         self.counts: Counter[str] = Counter()
         """Id -> number of jobs that asked for it."""
         self.names: dict[str, str] = {}
-        """Key of a job -> what an id calls it: the scenario that a step belongs to, else the last part of its own id; of
-        a model's folder this is the model's name."""
+        """Key of a job -> name in the ids of jobs that read it: a step's scenario, else the last part of its own id,
+        which is a model's name where it is a model's folder."""
         self.suffixes: dict[str, tuple[str, ...]] = {}
         """Key of a job -> what sets it and its inputs apart: ``evolve.temperature=0.7``."""
 
