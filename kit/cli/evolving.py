@@ -103,7 +103,7 @@ def plan_queries(bench: "Workbench", queries: Path | None, setting: Mapping[str,
     Raises:
         RequestError: the scenario needs one and none is given, or the other way round; or it holds too few.
     """
-    from kit.files.queries import format_of
+    from kit.files.formats import query_format
     from kit.files.seeds import read_instructions
     from kit.scenarios import check_data, data_of
 
@@ -113,12 +113,12 @@ def plan_queries(bench: "Workbench", queries: Path | None, setting: Mapping[str,
         if name:
             raise RequestError(
                 f"--queries: missing, and {scenario} joins what it writes with them; name a file of questions: a text "
-                "on each line (.txt), ShareGPT's JSON or Alpaca's"
+                "on each line, ShareGPT's conversations, or records as --seeds reads them without --format"
             )
         return
     if not name:
         raise RequestError(f"--queries {one_line(str(queries))}: {scenario} reads none; leave it out")
-    format = format_of(queries)
+    format = query_format(queries)
     found = read_instructions(queries, format, name)
     check_data(scenario, {name: found}, options.given() if options else {})
     bench.seeds(queries, None, len(found), format=format, name=name)

@@ -10,6 +10,7 @@ from typing import Any
 
 from kit.errors import RequestError, did_you_mean, one_line, shown
 from kit.files import chats
+from kit.files.queries import CHAT_FIELDS as CONVERSATIONS
 from kit.files.queries import FIRST_TURNS, LINES, first_turn
 from kit.files.rowfiles import RowFile, open_container
 
@@ -59,7 +60,10 @@ def open_rows(path: Path, format: str = AUTO) -> RowFile:
     rows = open_container(path, lines=None if format == AUTO else format == LINES)
     if format == FIRST_TURNS:
         turns = [(where, first_turn(record, where)) for where, record in rows.records]
-        rows = replace(rows, records=[(where, turn) for where, turn in turns if turn is not None])
+        kept = [(where, turn) for where, turn in turns if turn is not None]
+        if turns and not kept:
+            raise RequestError(f"{one_line(str(path))}: none of {len(turns):,} conversations begins with a user's text")
+        rows = replace(rows, records=kept)
     return replace(rows, format=format_of(rows) if format == AUTO else format)
 
 
@@ -78,6 +82,18 @@ def format_of(rows: RowFile) -> str:
 def resolved(path: Path, format: str) -> str:
     """Return a format's own name: what ``auto`` means for a file, so that a job's key says it."""
     return open_rows(path, format).format if format == AUTO else format
+
+
+def query_format(path: Path) -> str:
+    """Return the format of a file of queries; as others, but of ShareGPT's conversations the first turn alone is read.
+
+    Raises:
+        RequestError: it can't be read.
+    """
+    rows = open_container(path, lines=True if path.name.removesuffix(".gz").endswith(".txt") else None)
+    first = next((record for _, record in rows.records if {*CONVERSATIONS, "instruction"} & {*record}), {})
+    has_turns = any(isinstance(first.get(name), list) for name in CONVERSATIONS)
+    return FIRST_TURNS if has_turns and not first.get("instruction") else format_of(rows)
 
 
 def columns_read(record: Mapping[str, Any], format: str) -> Mapping[str, str]:

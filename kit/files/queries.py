@@ -1,11 +1,9 @@
-"""Files of queries: a text on each line, or the first turn of each conversation that ShareGPT holds."""
+"""Queries out of ShareGPT's conversations: the first turn of each."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from kit.errors import RequestError, shown
-from kit.reading.textfiles import read_text
 
 LINES, FIRST_TURNS = "lines", "first-turns"
 """Formats of such files."""
@@ -13,8 +11,6 @@ CHAT_FIELDS = ("conversations", "conversation")
 """Fields that hold a conversation, as ShareGPT's files have it."""
 USERS = ("human", "user")
 """Names that ShareGPT's files have for the one who asks."""
-MOST_PEEKED = 1 << 16
-"""Most characters that are looked at to tell a file's format."""
 
 
 def first_turn(row: Mapping[str, Any], where: str) -> dict[str, Any] | None:
@@ -50,17 +46,3 @@ def _turn(turn: Any, where: str) -> tuple[str, str]:
         if isinstance(speaker, str) and isinstance(text, str):
             return speaker, text
     raise RequestError(f"{where}: found {shown(turn)}, wanted an object with the texts 'from' and 'value'")
-
-
-def format_of(path: Path) -> str:
-    """Return the format of a file of instructions or queries: its name tells texts on lines, its content the others.
-
-    Raises:
-        RequestError: it can't be read.
-    """
-    if path.name.removesuffix(".gz").endswith(".txt"):
-        return LINES
-    text = read_text(path)[:MOST_PEEKED]
-    places = {name: text.find(f'"{name}"') for name in (*CHAT_FIELDS, "instruction")}
-    known = {name: place for name, place in places.items() if place >= 0}
-    return FIRST_TURNS if known and min(known, key=known.__getitem__) in CHAT_FIELDS else "alpaca"

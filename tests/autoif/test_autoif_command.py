@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from kit.errors import RequestError
-from kit.files.queries import format_of
+from kit.files.formats import query_format
 from kit.files.seeds import read_instructions
 from kit.plan.adhoc import Workbench
 from kit.records import Instruction, write_rows
@@ -113,8 +113,8 @@ def test_responses_are_asked_for_as_the_scenario_does(files: Path, kit: Kit, mon
 REFUSED: dict[str, tuple[str, str]] = {
     "no queries": (
         START,
-        "--queries: missing, and autoif joins what it writes with them; name a file of questions: a text on each line "
-        "(.txt), ShareGPT's JSON or Alpaca's",
+        "--queries: missing, and autoif joins what it writes with them; name a file of questions: a text on each line, "
+        "ShareGPT's conversations, or records as --seeds reads them without --format",
     ),
     "queries for nothing": (
         f"evolve --seeds rules.txt --queries chats.json --evolver {ONE} --out one.json",
@@ -181,6 +181,18 @@ FORMATS: dict[str, tuple[str, str, list[str]]] = {
         "alpaca",
         ['say "conversations"'],
     ),
+    # these three were refused: no 'instruction', no 'conversations', or not JSON
+    "OpenAI's messages": (
+        '[{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}]',
+        "messages",
+        ["a"],
+    ),
+    "a table that speaks of conversations": (
+        'instruction,input\n"say ""conversations""",\n',
+        "alpaca",
+        ['say "conversations"'],
+    ),
+    "lines in a file without .txt": ("What is a?\nWhat is b?\n", "lines", ["What is a?", "What is b?"]),
     "ShareGPT": (json.dumps([{"id": "a", "conversations": [CHAT, CHAT]}]), "first-turns", ["And you?"]),
     "ShareGPT in lines": ('{"conversations": [{"from": "user", "value": "a"}]}\n' * 2, "first-turns", ["a", "a"]),
     "both texts in a turn": ('[{"conversation": [{"human": "a", "assistant": "b"}]}]', "first-turns", ["a"]),
@@ -198,7 +210,7 @@ FORMATS: dict[str, tuple[str, str, list[str]]] = {
 @pytest.mark.parametrize(("text", "format", "texts"), FORMATS.values(), ids=list(FORMATS))
 def test_files_are_told_apart_by_content(text: str, format: str, texts: list[str], tmp_path: Path) -> None:
     (path := tmp_path / ("f.txt" if format == "lines" else "f")).write_text(text, encoding="utf-8", newline="")
-    assert format_of(path) == format
+    assert query_format(path) == format
     assert [row.instruction for row in read_instructions(path, format, "q")] == texts
 
 
@@ -223,7 +235,7 @@ UNREADABLE: dict[str, tuple[str, str, str]] = {
     "nothing by a user": (
         '[{"conversations": []}]',
         "first-turns",
-        "{path}: no record; the seed set is empty",
+        "{path}: none of 1 conversations begins with a user's text",
     ),
 }
 
