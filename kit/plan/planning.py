@@ -15,6 +15,7 @@ from kit.catalogue.views import default_view, each_cell_has_one_experiment
 from kit.errors import RequestError, did_you_mean, one_line, shown
 from kit.plan import Plan
 from kit.plan.planner import make_plan
+from kit.plan.seed_sets import check_seed_sets
 from kit.reading.documents import read
 from kit.reading.places import LONGEST_NAME
 
@@ -150,6 +151,7 @@ def plan_manifest(path: Path) -> Plan:
     scale: Scale = base.model_copy(update=update)
     check_names(catalogue, scale, user)
     plan = make_plan(catalogue, views_of(user, path.stem), scale, scale_name, locks())
+    check_seed_sets(plan, catalogue, scale)
     for role, player in sorted(plan.cast.items()):
         if role != player:
             plan.notes.append(f"{role} is played by {player}, as scale {scale_name} casts it")

@@ -170,6 +170,55 @@ def test_what_is_refused_before_a_model_is_loaded(words: str, message: str, file
     assert refused(kit, words) == message.format(folder=files.resolve())
 
 
+MANIFEST = """schema = 1
+title = "mine"
+scale = "smoke"
+datasets.rules = { file = "rules.txt", format = "lines", licence = "mine" }
+datasets.asked = { file = "FILE", format = "auto", licence = "mine" }
+seeds = { rules = { dataset = "rules" }, queries = { dataset = "asked"ROWS } }
+
+[[experiment]]
+id = "one"
+scenario = "autoif"
+seeds = "rules"
+evolver = ["smollm2-135m-instruct", "smollm2-36l"]
+responder = "smollm2-135m-instruct"
+base = "smollm2-29l"
+seed = 42
+evolve = { temperature = 0.7, max_tokens = 8 }
+respond = { temperature = 0.0, max_tokens = 8 }
+sft = { learning_rate = 1e-5, epochs = 1, global_batch_size = 4, warmup_ratio = 0.0, max_length_tokens = 64 }
+benchmarks = ["gsm8k"]
+"""
+TOO_FEW = (
+    "my.toml: seeds.queries: {found} have 21 to 299 characters, and each constraint takes 2; give more queries, or "
+    "lower the option queries"
+)
+"""The smoke scale takes two queries a constraint."""
+SHORT = {
+    "one line": ("lines.txt", "", "1 of 1"),
+    "the first row of many": ("rules.txt", ", rows = 1", "0 of 1"),
+    "all too short": ("seeds.json", "", "0 of 2"),
+}
+
+
+@pytest.mark.parametrize(("file", "rows", "found"), SHORT.values(), ids=list(SHORT))
+def test_a_manifest_with_too_few_queries_is_refused_before_a_model_is_loaded(
+    file: str, rows: str, found: str, files: Path, kit: Kit
+) -> None:
+    # the step that joins found it, after both evolvers had written all constraints and checks
+    text = MANIFEST.replace("FILE", file).replace("ROWS", rows)
+    (files / "my.toml").write_text(text, encoding="utf-8")
+    assert refused(kit, "run my.toml") == TOO_FEW.format(found=found)
+
+
+def test_a_manifest_with_enough_queries_is_planned(files: Path, kit: Kit) -> None:
+    with (files / "lines.txt").open("a", encoding="utf-8") as file:
+        file.write("Which of the two roads is the longer one?\n")
+    (files / "my.toml").write_text(MANIFEST.replace("FILE", "lines.txt").replace("ROWS", ""), encoding="utf-8")
+    assert kit("plan my.toml") == (0, "")
+
+
 CHAT = {"from": "human", "value": "And you?"}
 FORMATS: dict[str, tuple[str, str, list[str]]] = {
     "lines": ("a\r\n\n b \n", "lines", ["a", "b"]),
