@@ -129,13 +129,16 @@ def respond(
     from kit.plan.adhoc import Workbench
     from kit.plan.options import check_choice, check_sampling, check_seed
     from kit.records import Pair, read_rows
+    from kit.scenarios import check_inputs
 
     check_sampling(temperature, top_p, max_tokens)
     check_seed(seed)
     check_choice("--format", format, FORMATS)
     check_out(out)
     origin = open_rows(instructions, format)
-    count = len(instructions_of(origin, origin.stem, rows))
+    found = instructions_of(origin, origin.stem, rows)
+    check_inputs(scenario, found, origin.name)
+    count = len(found)
     bench = Workbench(scale)
     sampling = SamplingSpec(temperature=temperature, top_p=top_p, max_tokens=max_tokens)
     setting = {"responder": responder, "scenario": scenario, "seed": seed, "respond": sampling}

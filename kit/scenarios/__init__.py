@@ -111,7 +111,8 @@ class Scenario(Protocol):
     """Name -> step, in order. A name is in the key where there are several.
 
     Three names more are optional. ``check_data(data, options)``: see :func:`check_data`. ``RESPONSE_PROMPT``: id of the
-    template by which its instructions are answered, where ``respond.with_input`` and ``respond.without_input`` do not.
+    template by which its instructions are answered, where ``respond.with_input`` and ``respond.without_input`` do not;
+    each of them has an input then.
     ``ROUNDS``: the most rounds, if there is a limit.
     """
 
@@ -180,6 +181,26 @@ def check_round(scenario: str, round: int, where: str) -> None:
 def response_prompt(scenario: str) -> str:
     """Return the id of the template by which a scenario's instructions are answered; empty for the general ones."""
     return str(getattr(registry.load("scenarios", scenario), "RESPONSE_PROMPT", ""))
+
+
+def check_inputs(scenario: str, rows: Sequence[Instruction], where: str) -> None:
+    """Check that each row has the input that a scenario's own template for responses shows, where it has a template.
+
+    Args:
+        scenario: name of the scenario; empty for none.
+        rows: instructions to respond to.
+        where: their file, for the message.
+
+    Raises:
+        RequestError: a row has none.
+    """
+    without = [row.id for row in rows if not row.input.strip()]
+    if without and scenario and response_prompt(scenario):
+        raise RequestError(
+            f"{where}: {len(without):,} of {len(rows):,} rows have no input, first {shown(without[0])}; {scenario} "
+            "shows instruction and input apart, a chat holds both in one turn: evolve from a file of lines or Alpaca's "
+            "records, or leave --scenario out"
+        )
 
 
 def _check_step(name: object, step: Step, where: str) -> None:

@@ -12,7 +12,7 @@ from random import Random
 from typing import Any
 
 from kit.engines import Request, request_seed
-from kit.errors import KitError, RequestError
+from kit.errors import KitError, RequestError, shown
 from kit.prompts import fill
 from kit.records import Instruction, Turn
 from kit.scenarios import Amount, Made, Step, Tools, Work
@@ -39,7 +39,15 @@ def write_constraints(work: Work, tools: Tools) -> Made:
     """Send one prompt with all seed constraints several times; every line of a reply is a constraint, the seeds follow.
 
     No line is left out, not an empty one either, and none is compared with another.
+
+    Raises:
+        RequestError: a seed constraint has more than its text.
     """
+    if more := [row.id for row in work.rows if row.input or row.system or row.history]:
+        raise RequestError(
+            f"{len(more):,} of {len(work.rows):,} seed constraints have an input, a system prompt or a history, first "
+            f"{shown(more[0])}; autoif reads the instruction alone, wanted constraints without the others"
+        )
     seed, times = work.params["seed"], work.params["options"]["times"]
     turns = fill(
         tools.pack.chat(WRITE_CONSTRAINTS), {"seed_instructions": "\n".join(row.instruction for row in work.rows)}

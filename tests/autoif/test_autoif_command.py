@@ -103,11 +103,24 @@ def test_responses_are_asked_for_as_the_scenario_does(files: Path, kit: Kit, mon
         raise RequestError("enough")
 
     monkeypatch.setattr("kit.cli.files.run_bench", stop)
-    words = f"respond --instructions seeds.json --responder {ONE} --out pairs.json --scale smoke"
+    rows = [{"instruction": "Use no digits.", "input": "What is a stone?"}]
+    (files / "joined.json").write_text(json.dumps(rows), encoding="utf-8")
+    words = f"respond --instructions joined.json --responder {ONE} --out pairs.json --scale smoke"
     assert refused(kit, f"{words} --scenario autoif") == "enough"
     assert refused(kit, words) == "enough"
     assert refused(kit, f"{words} --scenario autoiff") == "no scenario named 'autoiff'; did you mean 'autoif'?"
     assert [job.params.get("template") for job in found] == ["autoif.respond", None]
+
+
+def test_constraint_and_query_in_one_turn_are_not_asked_for_apart(files: Path, kit: Kit) -> None:
+    # a chat that kit evolve wrote holds both in one turn: they were shown as the constraint, beside an empty query
+    chat = {"messages": [{"role": "user", "content": "Use no digits.\nWhat is a stone?"}]}
+    (files / "joined.jsonl").write_text(json.dumps(chat) + "\n", encoding="utf-8")
+    words = f"respond --instructions joined.jsonl --responder {ONE} --out pairs.jsonl --scale smoke --scenario autoif"
+    assert refused(kit, words) == (
+        "joined.jsonl: 1 of 1 rows have no input, first 'joined/0'; autoif shows instruction and input apart, a chat "
+        "holds both in one turn: evolve from a file of lines or Alpaca's records, or leave --scenario out"
+    )
 
 
 REFUSED: dict[str, tuple[str, str]] = {

@@ -73,6 +73,26 @@ def test_one_prompt_is_sent_several_times_and_the_seeds_follow() -> None:
     assert len({row.id for row in made.rows}) == len(made.rows)
 
 
+MORE: dict[str, dict[str, Any]] = {
+    "an input": {"input": "x"},
+    "a system prompt": {"system": "x"},
+    "a history": {"history": (("a", "b"),)},
+}
+
+
+@pytest.mark.parametrize("more", MORE.values(), ids=list(MORE))
+def test_a_constraint_is_its_text_alone(more: dict[str, Any]) -> None:
+    # what else a row held was lost without a word
+    rows, model = [*SEEDS, replace(SEEDS[0], id="constraints/2", **more)], Model()
+    with pytest.raises(RequestError) as caught:
+        autoif.write_constraints(work(rows, times=1), model)
+    assert str(caught.value) == (
+        "1 of 3 seed constraints have an input, a system prompt or a history, first 'constraints/2'; autoif reads the "
+        "instruction alone, wanted constraints without the others"
+    )
+    assert model.asked == []
+
+
 def test_a_row_brings_its_own_request_seed() -> None:
     model = Model()
     made = autoif.write_checks(work(SEEDS, samples=8), model)
