@@ -10,6 +10,7 @@ from kit import registry
 from kit.catalogue import Catalogue, lock_hash, look_up, manifests_folder
 from kit.catalogue.experiments import Experiment
 from kit.catalogue.manifest import UserManifest, View, ViewFields
+from kit.catalogue.options import ScaleOptions, ScenarioOptions
 from kit.catalogue.scales import Scale
 from kit.catalogue.views import default_view, each_cell_has_one_experiment
 from kit.errors import RequestError, did_you_mean, one_line, shown
@@ -152,10 +153,31 @@ def plan_manifest(path: Path) -> Plan:
     check_names(catalogue, scale, user)
     plan = make_plan(catalogue, views_of(user, path.stem), scale, scale_name, locks())
     check_seed_sets(plan, catalogue, scale)
+    plan.notes += replaced_options(user, scale, scale_name)
     for role, player in sorted(plan.cast.items()):
         if role != player:
             plan.notes.append(f"{role} is played by {player}, as scale {scale_name} casts it")
     return plan
+
+
+def replaced_options(user: UserManifest, scale: Scale, scale_name: str) -> list[str]:
+    """Return a sentence for each value of the user's experiments in whose place the scale has an option of its own."""
+    found = list[str]()
+    for index, experiment in enumerate(user.experiment):
+        for scenario in experiment.all_values("scenario"):
+            own = scale.scenarios.get(scenario, ScaleOptions())
+            options = {name: own.given()[name] for name in ScenarioOptions.model_fields if name in own.given()}
+            fields = {name: (f"options.{name}", value) for name, value in options.items()}
+            if own.evolve_temperature is not None:
+                fields["temperature"] = "evolve.temperature", own.evolve_temperature
+            for axis, (field, value) in fields.items():
+                replaced = [asked for asked in experiment.all_values(axis) if asked not in (None, value)]
+                if replaced:
+                    found.append(
+                        f"experiment[{index}].{field}: {', '.join(map(str, replaced))} asked for, scale {scale_name} "
+                        f"takes {value} for {scenario}"
+                    )
+    return found
 
 
 def find_scale(catalogue: Catalogue, name: str) -> Scale:

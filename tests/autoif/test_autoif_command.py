@@ -11,6 +11,7 @@ from kit.errors import RequestError
 from kit.files.formats import query_format
 from kit.files.seeds import read_instructions
 from kit.plan.adhoc import Workbench
+from kit.plan.planning import plan_manifest
 from kit.records import Instruction, write_rows
 from kit.store import Job, Store
 from tests.test_bad_inputs import folder, kit, refused
@@ -230,6 +231,29 @@ def test_a_manifest_with_enough_queries_is_planned(files: Path, kit: Kit) -> Non
         file.write("Which of the two roads is the longer one?\n")
     (files / "my.toml").write_text(MANIFEST.replace("FILE", "lines.txt").replace("ROWS", ""), encoding="utf-8")
     assert kit("plan my.toml") == (0, "")
+
+
+REPLACED = {
+    "none given": ("", []),
+    "as the scale has them": ("options = { times = 1, queries = 2 }", []),
+    "one of them": ("options = { times = 1, queries = 16 }", ["options.queries: 16 asked for, scale smoke takes 2"]),
+    # an axis of two values, of which both rows were the same job's
+    "an axis": ("options = { queries = [1, 2, 3] }", ["options.queries: 1, 3 asked for, scale smoke takes 2"]),
+    "of one evolver": (
+        "by.evolver.smollm2-36l.options.samples = 8",
+        ["options.samples: 8 asked for, scale smoke takes 3"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("line", "notes"), REPLACED.values(), ids=list(REPLACED))
+def test_options_that_the_scale_replaces_are_noted(line: str, notes: list[str], files: Path) -> None:
+    text = MANIFEST.replace("FILE", "chats.json").replace("ROWS", "").replace('"auto"', '"first-turns"')
+    (files / "my.toml").write_text(text.replace("benchmarks =", f"{line}\nbenchmarks ="), encoding="utf-8")
+    temperature = "evolve.temperature: 0.7 asked for, scale smoke takes 0.2"
+    assert plan_manifest(files / "my.toml").notes == [
+        f"experiment[0].{note} for autoif" for note in [*notes, temperature]
+    ]
 
 
 CHAT = {"from": "human", "value": "And you?"}
