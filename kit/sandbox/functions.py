@@ -6,6 +6,7 @@ that, can only cost it answers. See docs/decisions/0007-cross-check.md.
 """
 
 import ast
+import contextlib
 import hashlib
 import json
 import math
@@ -134,16 +135,20 @@ def returned_of(function: Function, server: Server) -> Returned:
 
 
 def _called(function: Function, server: Server) -> Returned:
-    """Call one function; one that meets a limit in a call goes on behind it, in a new process."""
-    inputs = _texts_of(function)
-    order = sorted(range(len(inputs)), key=lambda number: hashlib.sha256(inputs[number].encode()).digest())
-    todo = order + order[::-1]
+    """Call one function; one that meets a limit in a call goes on behind it, in a new process.
+
+    It is handed the inputs in the order of their hashes, each once: the order of the cases would tell it something.
+    """
+    given = _texts_of(function)
+    inputs = sorted({*given}, key=lambda text: hashlib.sha256(text.encode()).digest())
+    todo = [*range(len(inputs)), *reversed(range(len(inputs)))]
     answers: list[list[str]] = [[] for _ in inputs]
     failed: dict[int, str] = {}
-    spent_s = 0.0
+    spent_s = charged_s = 0.0
     while True:
-        said = _said_safely(server, function, inputs, todo, TOTAL_FACTOR * function.cpu_s - spent_s)
+        said = _said_safely(server, function, inputs, todo, TOTAL_FACTOR * function.cpu_s - charged_s)
         spent_s += said.cpu_s
+        charged_s += max(said.cpu_s, function.cpu_s) if said.reason == NO_MEMORY else said.cpu_s  # so that they end
         if said.error:
             return _without(function, said.error, spent_s)
         for number, text in zip(todo, said.answers, strict=False):
@@ -151,11 +156,12 @@ def _called(function: Function, server: Server) -> Returned:
         todo = todo[len(said.answers) :]
         if said.reason and todo:
             failed[todo[0]] = said.reason
-        if said.reason not in ("", CPU_LIMIT, NO_MEMORY) or spent_s >= TOTAL_FACTOR * function.cpu_s:
+        if said.reason not in ("", CPU_LIMIT, NO_MEMORY) or charged_s >= TOTAL_FACTOR * function.cpu_s:
             failed |= dict.fromkeys(todo, said.reason or CPU_LIMIT)
         todo = [number for number in todo if number not in failed]
         if not todo:
-            return Returned(id=function.id, replies=_replies(answers, failed), cpu_s=round(spent_s, 3))
+            replies = dict(zip(inputs, _replies(answers, failed), strict=True))
+            return Returned(id=function.id, replies=tuple(replies[text] for text in given), cpu_s=round(spent_s, 3))
 
 
 def _replies(answers: Sequence[Sequence[str]], failed: Mapping[int, str]) -> tuple[Reply, ...]:
@@ -291,7 +297,8 @@ class Talk:
     def _read(self) -> None:
         """Read what is in the pipe now, once: who writes without end must not be read without end."""
         if size := pipes.size_of(self.server.verdicts):
-            self.written += os.read(self.server.verdicts, size)
+            with contextlib.suppress(BlockingIOError):  # the function itself read it away
+                self.written += os.read(self.server.verdicts, size)
         del self.written[MOST_BYTES + 1 :]
 
     def _last_cpu_s(self) -> float:

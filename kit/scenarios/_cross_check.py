@@ -14,10 +14,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kit.errors import RequestError, shown
+from kit.reading.jsonfiles import load_json
 from kit.sandbox import Function, Returned, Sandbox
 
 NAME = "evaluate"
 """Name of the function that a text is asked for."""
+DEEPEST = 50
+"""Lists within lists of a case's input or output; a check function has no use for more."""
 FENCE, OPENING = "```", "```json"
 REMOVED = ("download", "requests")
 """A line of a function that has one of these words is removed."""
@@ -85,6 +88,8 @@ class Sample:
     """Reason for which the text is of no use; empty if it is of use."""
     left_out: int = 0
     """Number of cases without an input or an output."""
+    beyond: int = 0
+    """Number of cases with a value that no row can hold: NaN, a number too large, lists nested too deep."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,12 +165,24 @@ def parse(text: object, at: tuple[int, int] = (0, 0)) -> Sample:
     lines = held["func"].strip().split("\n")
     function = "\n".join(line for line in lines if not any(word in line for word in REMOVED))
     found = held.get("cases", ())
-    cases = [
+    found = found if isinstance(found, list) else ()
+    whole = [
         Case(input=case["input"], output=case["output"])
-        for case in (found if isinstance(found, list) else ())
+        for case in found
         if isinstance(case, dict) and "input" in case and "output" in case
     ]
-    return Sample(function=function, cases=cases, left_out=len(found) - len(cases) if isinstance(found, list) else 0)
+    cases = [case for case in whole if _fits_a_row((case.input, case.output))]
+    left_out, beyond = len(found) - len(whole), len(whole) - len(cases)
+    return Sample(function=function, cases=cases, left_out=left_out, beyond=beyond)
+
+
+def _fits_a_row(value: object) -> bool:
+    """Return whether a value that Python read as JSON can be written into a row, and read back."""
+    try:
+        load_json(json.dumps(value), deepest=DEEPEST)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 class Pool:
@@ -183,6 +200,8 @@ class Pool:
         """Text of each input -> input; those of functions that do not load too, which is known when they ran."""
         if without := sum(sample.left_out for sample in self.samples):
             self.left_out["case without input or output"] = without
+        if beyond := sum(sample.beyond for sample in self.samples):
+            self.left_out["case with a value that no row can hold"] = beyond
 
     def judge(self, returned: Mapping[str, Returned], rule: Rule) -> Checked:
         """Return what is kept of the functions and cases.
