@@ -6,11 +6,13 @@ that, can only cost it answers. See docs/decisions/0007-cross-check.md.
 """
 
 import ast
+import builtins
 import contextlib
 import hashlib
 import json
 import math
 import os
+import re
 import secrets
 import select
 import signal
@@ -35,6 +37,9 @@ TOO_LONG = f"longer than {MOST_BYTES >> 20} MiB"
 DIFFERS = "answers differ"
 KNOWN = {"true": Reply(value=True), "false": Reply(value=False), "null": Reply(value=None)}
 """Replies of the texts that nearly all check functions give."""
+
+ERROR = re.compile(r'\{"error": "([A-Za-z]+)"\}')
+"""Text of a call that raised."""
 
 
 class WantsPackageError(Exception):
@@ -74,7 +79,7 @@ def call_all(
     told: dict[bytes, Returned] = {}
     for function in functions:
         shape, error = look(function.code, known)
-        parts = json.dumps((shape, function.name, _texts_of(function), function.cpu_s))
+        parts = json.dumps((shape, function.name, _texts_of(function), function.cpu_s, function.longest))
         keys.append(key := hashlib.sha256(parts.encode()).digest())
         if error and key not in told:
             told[key] = _without(function, error)
@@ -160,30 +165,34 @@ def _called(function: Function, server: Server) -> Returned:
             failed |= dict.fromkeys(todo, said.reason or CPU_LIMIT)
         todo = [number for number in todo if number not in failed]
         if not todo:
-            replies = dict(zip(inputs, _replies(answers, failed), strict=True))
+            replies = dict(zip(inputs, _replies(answers, failed, function.longest), strict=True))
             return Returned(id=function.id, replies=tuple(replies[text] for text in given), cpu_s=round(spent_s, 3))
 
 
-def _replies(answers: Sequence[Sequence[str]], failed: Mapping[int, str]) -> tuple[Reply, ...]:
+def _replies(answers: Sequence[Sequence[str]], failed: Mapping[int, str], longest: int) -> tuple[Reply, ...]:
     """Return the replies of a function, one an input.
 
     Args:
         answers: texts of both calls, one pair an input; fewer where a call has none.
         failed: place of an input -> why a call has none.
+        longest: characters of the longest text that is read.
     """
     if any(len({*texts}) > 1 for texts in answers):
         return (Reply(error=DIFFERS),) * len(answers)
     return tuple(
-        Reply(error=failed[number]) if number in failed else _reply(texts[0]) for number, texts in enumerate(answers)
+        Reply(error=failed[number]) if number in failed else _reply(texts[0], longest)
+        for number, texts in enumerate(answers)
     )
 
 
-def _reply(text: str) -> Reply:
+def _reply(text: str, longest: int) -> Reply:
     """Return the reply of a text: a value, or an error."""
     if text in KNOWN:
         return KNOWN[text]
     if text.startswith('{"error": '):
         return Reply(error=_error_in(text))
+    if len(text) > longest:
+        return Reply(value=plain.Opaque("long value"))
     try:
         return Reply(value=plain.value_of(text))
     except ValueError:
@@ -191,11 +200,10 @@ def _reply(text: str) -> Reply:
 
 
 def _error_in(text: str) -> str:
-    try:
-        name = json.loads(text)["error"]
-    except (ValueError, RecursionError):
-        return FORGED
-    return f"failed: {name}" if isinstance(name, str) and name.isidentifier() and len(name) < 100 else FORGED
+    """Return the error of a text: it has the name of one of Python's own exceptions, or is forged."""
+    match = ERROR.fullmatch(text)
+    kind = getattr(builtins, match[1], None) if match else None
+    return f"failed: {kind.__name__}" if isinstance(kind, type) and issubclass(kind, BaseException) else FORGED
 
 
 def _without(function: Function, error: str, cpu_s: float = 0.0) -> Returned:

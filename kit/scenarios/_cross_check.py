@@ -15,12 +15,14 @@ from typing import Any
 
 from kit.errors import RequestError, shown
 from kit.reading.jsonfiles import load_json
-from kit.sandbox import Function, Returned, Sandbox
+from kit.sandbox import Function, Returned, Sandbox, plain
 
 NAME = "evaluate"
 """Name of the function that a text is asked for."""
 DEEPEST = 50
 """Lists within lists of a case's input or output; a check function has no use for more."""
+NUMBER_DIGITS = 320
+"""Characters of the longest number that equals a shorter one: a float as large as floats get, as a whole number."""
 FENCE, OPENING = "```", "```json"
 REMOVED = ("download", "requests")
 """A line of a function that has one of these words is removed."""
@@ -129,7 +131,14 @@ def cross_check(
         Pool([parse(text, (place, number)) for number, text in enumerate(texts)]) for place, texts in enumerate(samples)
     ]
     functions = [
-        Function(id=f"{place}/{number}", code=code, name=NAME, inputs=tuple(pool.inputs.values()), cpu_s=rule.cpu_s)
+        Function(
+            id=f"{place}/{number}",
+            code=code,
+            name=NAME,
+            inputs=tuple(pool.inputs.values()),
+            cpu_s=rule.cpu_s,
+            longest=pool.longest(),
+        )
         for place, pool in enumerate(pools)
         for number, code in enumerate(pool.functions)
     ]
@@ -202,6 +211,11 @@ class Pool:
             self.left_out["case without input or output"] = without
         if beyond := sum(sample.beyond for sample in self.samples):
             self.left_out["case with a value that no row can hold"] = beyond
+
+    def longest(self) -> int:
+        """Return how many characters the text of a value can have that equals what one of the cases expects."""
+        texts = [plain.text_of(case.output) for sample in self.samples for case in sample.cases]
+        return max((len(text) + NUMBER_DIGITS * (1 + text.count(",")) for text in texts), default=0)
 
     def judge(self, returned: Mapping[str, Returned], rule: Rule) -> Checked:
         """Return what is kept of the functions and cases.

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from kit.errors import RequestError
+from kit.records import read_rows, write_rows
 from kit.sandbox import Function, Sandbox, open_sandbox
+from kit.scenarios._autoif_rows import WithFunctions
 from kit.scenarios._cross_check import Case, Rule, cross_check, parse
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -58,6 +60,12 @@ PARSED = {
     "case without an output": (
         '```json\n{"func": "x", "cases": [{"input": 1}, 2, {"input": [3], "output": null}]}\n```',
         ("x", [([3], None)], "", 2),
+    ),
+    "case that no row can hold": (
+        '```json\n{"func": "x", "cases": [{"input": 1e999, "output": 1}, {"input": [NaN], "output": 1}, '
+        f'{{"input": {"[" * 51}{"]" * 51}, "output": 1}}, {{"input": 1, "output": -Infinity}}, '
+        f'{{"input": {"[" * 500}{"]" * 500}, "output": 1}}, {{"input": {"[" * 9}{"]" * 9}, "output": 1e308}}]}}\n```',
+        ("x", [([[[[[[[[[]]]]]]]]], 1e308)], "", 0),
     ),
     "lines removed": (text_of("\nimport requests\nx\nnltk.download('y')\nz\n", {}), ("x\nz", [], "", 0)),
 }
@@ -161,6 +169,50 @@ def test_a_constraint_is_kept(name: str, sandbox: Sandbox) -> None:
     texts, rule = KEPT[name]
     checked = check(texts, sandbox, **rule)
     assert (checked.functions, checked.reason) == ([parse(text).function for text in texts], "")
+
+
+ODD_CASES = {
+    "too large": "1e999",
+    "NaN in a list": "[NaN]",
+    "nested deep": "[" * 300 + "]" * 300,
+    "nested deeper": "[" * 500 + "]" * 500,
+    "half a pair": r'"\ud800"',
+    "4,000 digits": "9" * 4000,
+    "text of 70,000": f'"{"x" * 70_000}"',
+}
+
+
+@pytest.mark.parametrize("name", ODD_CASES)
+def test_a_case_that_is_kept_can_be_written_and_read(name: str, sandbox: Sandbox, tmp_path: Path) -> None:
+    # Infinity stopped the step where its rows are written, and 300 lists within each other the step after it.
+    case = f'{{"input": {ODD_CASES[name]}, "output": true}}'
+    checked = check(
+        [f'```json\n{{"func": {json.dumps(YES)}, "cases": [{case}, {{"input": 1, "output": true}}]}}\n```'], sandbox
+    )
+    held = [{"input": case.input, "output": case.output} for case in checked.cases]
+    row = WithFunctions(id="1", instruction="Be short.", functions=list(checked.functions), cases=held)
+    write_rows(tmp_path / "rows.jsonl", [row])
+    assert read_rows(tmp_path / "rows.jsonl", WithFunctions) == [row]
+    assert checked.functions == [YES]
+    assert len(held) + checked.left_out.get("case with a value that no row can hold", 0) == 2
+
+
+EQUAL_BUT_LONGER = {
+    "float for a number": ("float(x)", "10000000000000000000000", "10000000000000000000000"),
+    "number for a float": ("int(x)", "1e308", "1e308"),
+    "numbers for floats": ("[int(n) for n in x]", "[1e308, 1e307]", "[1e308, 1e307]"),
+    "spaces and escapes": ("x", r'{"\u00e4": ["\u00e4", {}]}', r'{"ä":["ä",{}]}'),
+    "longer than most": ("x", json.dumps(["x" * 3000] * 9), json.dumps(["x" * 3000] * 9)),
+}
+"""What a function returns, for an input, and what is expected: equal, whatever the lengths of their texts."""
+
+
+@pytest.mark.parametrize("name", EQUAL_BUT_LONGER)
+def test_an_equal_value_counts_whatever_its_length(name: str, sandbox: Sandbox) -> None:
+    value, given, wanted = EQUAL_BUT_LONGER[name]
+    code = f"def evaluate(x): return {value}"
+    text = f'```json\n{{"func": {json.dumps(code)}, "cases": [{{"input": {given}, "output": {wanted}}}]}}\n```'
+    assert check([text], sandbox).scores == {code: 1.0}
 
 
 def test_only_what_was_kept_counts(sandbox: Sandbox) -> None:
