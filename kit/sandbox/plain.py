@@ -68,7 +68,7 @@ def _rare(value: Any) -> Any:
     return {"bytes": value.hex()} if kind is bytes else {"opaque": kind.__name__[:100]}
 
 
-def value_of(text: str | bytes) -> Any:
+def value_of(text: str) -> Any:
     """Return the value of a text, whoever wrote it.
 
     Raises:

@@ -394,6 +394,30 @@ def test_what_is_kept_of_autoifs_own_texts(rule: Rule, shared: Path, sandbox: Sa
     assert [checked.reason for checked in found] == ["", "", "no function that reaches the threshold", "", ""]
 
 
+MEASURED = {
+    "no record": ("", [], "error: {records}: found no text with a function, wanted replies as AutoIF's file has them"),
+    "no function": (
+        '{"gpt-answer": ["x"]}\n',
+        [],
+        "error: {records}: found no text with a function, wanted replies as AutoIF's file has them",
+    ),
+    "no copy": ("", ["--copies", "0"], "cross_check.py: error: argument --copies: invalid times value: '0'"),
+    "no repeat": ("", ["--repeats", "-1"], "cross_check.py: error: argument --repeats: invalid times value: '-1'"),
+}
+
+
+@pytest.mark.parametrize("name", MEASURED)
+def test_nothing_to_measure(name: str, tmp_path: Path) -> None:
+    # A traceback: division by zero.
+    text, options, message = MEASURED[name]
+    records = tmp_path / "records.jsonl"
+    records.write_text(text)
+    command = [sys.executable, "perf/cross_check.py", "--records", str(records), *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert done.stderr.splitlines()[-1] == message.format(records=records)
+
+
 @pytest.mark.shared
 def test_a_bare_loop_keeps_the_same(shared: Path) -> None:
     command = [sys.executable, "perf/cross_check.py", "--copies", "1", "--repeats", "1"]
