@@ -333,7 +333,7 @@ class Talk:
             return Said(error=FORGED, cpu_s=cpu_s)
         if lines and lines[0][1].startswith('{"error": '):
             return Said(error=_error_in(lines[0][1]), cpu_s=cpu_s)
-        within = _within(lines, self.call_s)
+        within = _within(lines, self.call_s, self.left_s)
         complete = len(within) == wanted + 2 and within[-1][1] == "end"
         reason = "" if complete else self._reason(end, cpu_s - (within[-1][0] if within else 0.0))
         if reason is None:
@@ -375,11 +375,11 @@ def lines_of(data: bytes, token: str) -> list[tuple[float, str]] | None:
     return lines
 
 
-def _within(lines: Sequence[tuple[float, str]], call_s: float) -> Sequence[tuple[float, str]]:
-    """Return the lines up to the first that took too long, which makes no difference to one that never came."""
+def _within(lines: Sequence[tuple[float, str]], call_s: float, left_s: float) -> Sequence[tuple[float, str]]:
+    """Return the lines up to the first that came beyond a limit, which makes no difference to one that never came."""
     before = 0.0
     for count, (cpu_s, _) in enumerate(lines):
-        if cpu_s - before >= call_s:
+        if cpu_s - before >= call_s or cpu_s >= left_s:
             return lines[:count]
         before = cpu_s
     return lines

@@ -403,6 +403,30 @@ def test_what_a_function_reads_away_is_no_error_of_the_kit(monkeypatch: pytest.M
     os.close(verdicts)
 
 
+ENDS = {
+    "within both limits": ([100, 900, 1700, 1750], ["0", "1"], ""),
+    "second call beyond its limit": ([100, 900, 1950, 1960], ["0"], "cpu limit"),
+    "second call beyond the limit of all": ([600, 1500, 2000, 2001], ["0"], "cpu limit"),
+    "nothing but the end beyond it": ([600, 1400, 1999, 2000], ["0", "1"], "cpu limit"),
+    "nothing within": ([1000, 1001, 1002, 1003], [], "cpu limit"),
+}
+"""CPU milliseconds of the lines of two calls, with limits of 1 second and 2: the answers that count."""
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_what_came_beyond_a_limit_does_not_count(name: str) -> None:
+    # On a busy machine the kit may look at a function when it has ended: all of its answers counted then, and on a
+    # quiet one those that it gave until it was stopped.
+    times, answers, reason = ENDS[name]
+    server: Any = SimpleNamespace(plan={"packages": {}, "preload_packages": False})
+    talk = functions.Talk(server, "token", 1.0, 2.0)
+    for count, (time_ms, text) in enumerate(zip(times, ("true", "0", "1", "end"), strict=True)):
+        talk.written += f"token {count} {time_ms * 10**6} {text}\n".encode()
+    said = talk.said({"exit": 0, "cpu_s": times[-1] / 1000}, 2)
+    assert said is not None
+    assert (list(said.answers), said.error or said.reason) == (answers, reason)
+
+
 def test_a_pipe_is_at_its_end_when_nobody_can_write() -> None:
     # The fork server waited in its reading for ever, if the function had read away what the server was told of.
     read, write = os.pipe()
