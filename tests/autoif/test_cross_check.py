@@ -204,7 +204,7 @@ EQUAL_BUT_LONGER = {
     "spaces and escapes": ("x", r'{"\u00e4": ["\u00e4", {}]}', r'{"ä":["ä",{}]}'),
     "longer than most": ("x", json.dumps(["x" * 3000] * 9), json.dumps(["x" * 3000] * 9)),
 }
-"""What a function returns, for an input, and what is expected: equal, whatever the lengths of their texts."""
+"""Expression that a function returns, an input, and the expected output: equal, whatever the lengths of their texts."""
 
 
 @pytest.mark.parametrize("name", EQUAL_BUT_LONGER)
