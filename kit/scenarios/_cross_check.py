@@ -19,8 +19,6 @@ from kit.sandbox import Function, Returned, Sandbox, plain
 
 NAME = "evaluate"
 """Name of the function that a text is asked for."""
-DEEPEST = 50
-"""Lists within lists of a case's input or output; a check function has no use for more."""
 NUMBER_DIGITS = 320
 """Characters of the longest number that equals a shorter one: a float as large as floats get, as a whole number."""
 FENCE, OPENING = "```", "```json"
@@ -188,7 +186,7 @@ def parse(text: object, at: tuple[int, int] = (0, 0)) -> Sample:
 def _fits_a_row(value: object) -> bool:
     """Return whether a value that Python read as JSON can be written into a row, and read back."""
     try:
-        load_json(json.dumps(value), deepest=DEEPEST)
+        load_json(json.dumps(value), deepest=plain.DEEPEST)
     except (ValueError, RecursionError):
         return False
     return True
