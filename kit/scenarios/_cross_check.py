@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kit.errors import RequestError, shown
-from kit.reading.jsonfiles import load_json
+from kit.reading.jsonfiles import DEEPEST, BeyondError, load_json
 from kit.sandbox import Function, Returned, Sandbox, plain
 
 NAME = "evaluate"
@@ -88,8 +88,8 @@ class Sample:
     """Reason for which the text is of no use; empty if it is of use."""
     left_out: int = 0
     """Number of cases without an input or an output."""
-    beyond: int = 0
-    """Number of cases with a value that no row can hold: NaN, a number too large, lists nested too deep."""
+    beyond_rows: int = 0
+    """Number of cases that no file of rows can hold: with an infinite number or NaN, or nested too deep."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,23 +171,23 @@ def parse(text: object, at: tuple[int, int] = (0, 0)) -> Sample:
         return Sample(reason="text without a function")
     lines = held["func"].strip().split("\n")
     function = "\n".join(line for line in lines if not any(word in line for word in REMOVED))
-    found = held.get("cases", ())
-    found = found if isinstance(found, list) else ()
+    found = held.get("cases")
+    found = found if isinstance(found, list) else []
     whole = [
         Case(input=case["input"], output=case["output"])
         for case in found
         if isinstance(case, dict) and "input" in case and "output" in case
     ]
-    cases = [case for case in whole if _fits_a_row((case.input, case.output))]
-    left_out, beyond = len(found) - len(whole), len(whole) - len(cases)
-    return Sample(function=function, cases=cases, left_out=left_out, beyond=beyond)
+    cases = [case for case in whole if _fits_in_a_row(case)]
+    return Sample(function=function, cases=cases, left_out=len(found) - len(whole), beyond_rows=len(whole) - len(cases))
 
 
-def _fits_a_row(value: object) -> bool:
-    """Return whether a value that Python read as JSON can be written into a row, and read back."""
+def _fits_in_a_row(case: Case) -> bool:
+    """Return whether a row of JSONL can hold a case; Python's JSON has infinite numbers and is read deeper."""
     try:
-        load_json(json.dumps(value), deepest=plain.DEEPEST)
-    except (ValueError, RecursionError):
+        # a row has two more brackets around a value than this list
+        load_json(json.dumps([case.input, case.output]), deepest=DEEPEST - 2)
+    except (BeyondError, RecursionError):
         return False
     return True
 
@@ -207,8 +207,8 @@ class Pool:
         """Text of each input -> input; those of functions that do not load too, which is known when they ran."""
         if without := sum(sample.left_out for sample in self.samples):
             self.left_out["case without input or output"] = without
-        if beyond := sum(sample.beyond for sample in self.samples):
-            self.left_out["case with a value that no row can hold"] = beyond
+        if beyond := sum(sample.beyond_rows for sample in self.samples):
+            self.left_out["case with an infinite number, or nested too deep"] = beyond
 
     def longest(self) -> int:
         """Return how many characters the text of a value can have that equals what one of the cases expects."""
