@@ -15,7 +15,8 @@ from typing import Any
 
 from kit.errors import RequestError, shown
 from kit.reading.jsonfiles import DEEPEST, BeyondError, load_json
-from kit.sandbox import Function, Returned, Sandbox, plain
+from kit.sandbox import Function, Returned, Sandbox
+from kit.sandbox.plain import text_of
 
 NAME = "evaluate"
 """Name of the function that a text is asked for."""
@@ -212,7 +213,7 @@ class Pool:
 
     def longest(self) -> int:
         """Return how many characters the text of a value can have that equals what one of the cases expects."""
-        texts = [plain.text_of(case.output) for sample in self.samples for case in sample.cases]
+        texts = [text_of(case.output) for sample in self.samples for case in sample.cases]
         return max((len(text) + NUMBER_DIGITS * (1 + text.count(",")) for text in texts), default=0)
 
     def judge(self, returned: Mapping[str, Returned], rule: Rule) -> Checked:
