@@ -211,11 +211,6 @@ class Pool:
         if beyond := sum(sample.beyond_rows for sample in self.samples):
             self.left_out["case with an infinite number, or nested too deep"] = beyond
 
-    def longest(self) -> int:
-        """Return how many characters the text of a value can have that equals what one of the cases expects."""
-        texts = [text_of(case.output) for sample in self.samples for case in sample.cases]
-        return max((len(text) + NUMBER_DIGITS * (1 + text.count(",")) for text in texts), default=0)
-
     def judge(self, returned: Mapping[str, Returned], rule: Rule) -> Checked:
         """Return what is kept of the functions and cases.
 
@@ -246,6 +241,11 @@ class Pool:
             reason="" if functions else NO_AGREEMENT if kept else NO_CASE,
             left_out=+left_out,
         )
+
+    def longest(self) -> int:
+        """Return how many characters the text of a value can have that equals what one of the cases expects."""
+        texts = [text_of(case.output) for sample in self.samples for case in sample.cases]
+        return max((len(text) + NUMBER_DIGITS * (1 + text.count(",")) for text in texts), default=0)
 
     def _by_input(self, returned: Returned) -> dict[str, Any]:
         """Return the values that a function gave, by the text of the input; those without a value are not in it."""
