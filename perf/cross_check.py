@@ -179,17 +179,36 @@ def compare(records: list[list[str]], functions: int, workers: int) -> list[tupl
     return [kit, loop]
 
 
+def times(text: str) -> int:
+    """Return how often something is done, as an option gives it: once or more.
+
+    Raises:
+        ValueError: it is no whole number, or below 1.
+    """
+    if int(text) < 1:
+        raise ValueError
+    return int(text)
+
+
 def main() -> None:
-    """Print one line for each number of workers."""
+    """Print one line for each number of workers.
+
+    Raises:
+        RequestError: no text holds a function.
+    """
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--records", type=Path, default=RECORDS, help="another JSONL file with lists of texts, gpt-answer"
     )
-    parser.add_argument("--copies", type=int, default=40, help="how often the records are taken")
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--copies", type=times, default=40, help="how often the records are taken")
+    parser.add_argument("--repeats", type=times, default=3)
     options = parser.parse_args()
     records = copies_of(texts_of(options.records), options.copies)
     functions = sum(len({sample.function for sample in map(parse, texts) if not sample.reason}) for texts in records)
+    if not functions:
+        raise RequestError(
+            f"{options.records}: found no text with a function, wanted replies as AutoIF's file has them"
+        )
     cores = len(os.sched_getaffinity(0))
     print(f"{len(records)} records, {functions} functions, {options.repeats} repeats in turns; functions a second")
     for workers in sorted({1, cores}):

@@ -24,6 +24,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+from kit.sandbox.plain import LONGEST
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
@@ -92,6 +94,9 @@ class Function:
     """The only argument of each call: what JSON can hold."""
     cpu_s: float = 5.0
     """CPU seconds of one call; all of them together may take four times that."""
+    longest: int = LONGEST
+    """Characters of a value's text beyond which the value is of no use: it arrives as a
+    :class:`kit.sandbox.plain.Opaque`, so that what many functions return fits into the memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,6 @@ Each call is made as the first one. The source is executed anew in an empty name
 text, and random numbers start alike, so that what one call left behind in the function's own names is gone in the next.
 """
 
-import fcntl
 import json
 import os
 import sys
@@ -22,7 +21,6 @@ def run(codes: int, replies: int) -> None:
         codes: where the job comes from.
         replies: where the lines go. The function inherits it: a line is what a function says, never a verdict.
     """
-    fcntl.fcntl(replies, fcntl.F_SETFL, 0)  # an earlier function may have changed how the shared pipe behaves
     job = wire.receive(codes)
     os.close(codes)
     lines = Lines(replies, job["token"])

@@ -6,10 +6,13 @@ that, can only cost it answers. See docs/decisions/0007-cross-check.md.
 """
 
 import ast
+import builtins
+import contextlib
 import hashlib
 import json
 import math
 import os
+import re
 import secrets
 import select
 import signal
@@ -34,6 +37,9 @@ TOO_LONG = f"longer than {MOST_BYTES >> 20} MiB"
 DIFFERS = "answers differ"
 KNOWN = {"true": Reply(value=True), "false": Reply(value=False), "null": Reply(value=None)}
 """Replies of the texts that nearly all check functions give."""
+
+ERROR = re.compile(r'\{"error": "([A-Za-z]+)"\}')
+"""Text of a call that raised."""
 
 
 class WantsPackageError(Exception):
@@ -73,7 +79,7 @@ def call_all(
     told: dict[bytes, Returned] = {}
     for function in functions:
         shape, error = look(function.code, known)
-        parts = json.dumps((shape, function.name, _texts_of(function), function.cpu_s))
+        parts = json.dumps((shape, function.name, _texts_of(function), function.cpu_s, function.longest))
         keys.append(key := hashlib.sha256(parts.encode()).digest())
         if error and key not in told:
             told[key] = _without(function, error)
@@ -134,16 +140,20 @@ def returned_of(function: Function, server: Server) -> Returned:
 
 
 def _called(function: Function, server: Server) -> Returned:
-    """Call one function; one that meets a limit in a call goes on behind it, in a new process."""
-    inputs = _texts_of(function)
-    order = sorted(range(len(inputs)), key=lambda number: hashlib.sha256(inputs[number].encode()).digest())
-    todo = order + order[::-1]
+    """Call one function; one that meets a limit in a call goes on behind it, in a new process.
+
+    It is handed the inputs in the order of their hashes, each once: the order of the cases would tell it something.
+    """
+    given = _texts_of(function)
+    inputs = sorted({*given}, key=lambda text: hashlib.sha256(text.encode()).digest())
+    todo = [*range(len(inputs)), *reversed(range(len(inputs)))]
     answers: list[list[str]] = [[] for _ in inputs]
     failed: dict[int, str] = {}
-    spent_s = 0.0
+    spent_s = charged_s = 0.0
     while True:
-        said = _said_safely(server, function, inputs, todo, TOTAL_FACTOR * function.cpu_s - spent_s)
+        said = _said_safely(server, function, inputs, todo, TOTAL_FACTOR * function.cpu_s - charged_s)
         spent_s += said.cpu_s
+        charged_s += max(said.cpu_s, function.cpu_s) if said.reason == NO_MEMORY else said.cpu_s  # so that they end
         if said.error:
             return _without(function, said.error, spent_s)
         for number, text in zip(todo, said.answers, strict=False):
@@ -151,33 +161,38 @@ def _called(function: Function, server: Server) -> Returned:
         todo = todo[len(said.answers) :]
         if said.reason and todo:
             failed[todo[0]] = said.reason
-        if said.reason not in ("", CPU_LIMIT, NO_MEMORY) or spent_s >= TOTAL_FACTOR * function.cpu_s:
+        if said.reason not in ("", CPU_LIMIT, NO_MEMORY) or charged_s >= TOTAL_FACTOR * function.cpu_s:
             failed |= dict.fromkeys(todo, said.reason or CPU_LIMIT)
         todo = [number for number in todo if number not in failed]
         if not todo:
-            return Returned(id=function.id, replies=_replies(answers, failed), cpu_s=round(spent_s, 3))
+            replies = dict(zip(inputs, _replies(answers, failed, function.longest), strict=True))
+            return Returned(id=function.id, replies=tuple(replies[text] for text in given), cpu_s=round(spent_s, 3))
 
 
-def _replies(answers: Sequence[Sequence[str]], failed: Mapping[int, str]) -> tuple[Reply, ...]:
+def _replies(answers: Sequence[Sequence[str]], failed: Mapping[int, str], longest: int) -> tuple[Reply, ...]:
     """Return the replies of a function, one an input.
 
     Args:
         answers: texts of both calls, one pair an input; fewer where a call has none.
         failed: place of an input -> why a call has none.
+        longest: characters of the longest text that is read.
     """
     if any(len({*texts}) > 1 for texts in answers):
         return (Reply(error=DIFFERS),) * len(answers)
     return tuple(
-        Reply(error=failed[number]) if number in failed else _reply(texts[0]) for number, texts in enumerate(answers)
+        Reply(error=failed[number]) if number in failed else _reply(texts[0], longest)
+        for number, texts in enumerate(answers)
     )
 
 
-def _reply(text: str) -> Reply:
+def _reply(text: str, longest: int) -> Reply:
     """Return the reply of a text: a value, or an error."""
     if text in KNOWN:
         return KNOWN[text]
     if text.startswith('{"error": '):
         return Reply(error=_error_in(text))
+    if len(text) > longest:
+        return Reply(value=plain.Opaque("long value"))
     try:
         return Reply(value=plain.value_of(text))
     except ValueError:
@@ -185,11 +200,10 @@ def _reply(text: str) -> Reply:
 
 
 def _error_in(text: str) -> str:
-    try:
-        name = json.loads(text)["error"]
-    except (ValueError, RecursionError):
-        return FORGED
-    return f"failed: {name}" if isinstance(name, str) and name.isidentifier() and len(name) < 100 else FORGED
+    """Return the error of a text: it has the name of one of Python's own exceptions, or is forged."""
+    match = ERROR.fullmatch(text)
+    kind = getattr(builtins, match[1], None) if match else None
+    return f"failed: {kind.__name__}" if isinstance(kind, type) and issubclass(kind, BaseException) else FORGED
 
 
 def _without(function: Function, error: str, cpu_s: float = 0.0) -> Returned:
@@ -291,7 +305,8 @@ class Talk:
     def _read(self) -> None:
         """Read what is in the pipe now, once: who writes without end must not be read without end."""
         if size := pipes.size_of(self.server.verdicts):
-            self.written += os.read(self.server.verdicts, size)
+            with contextlib.suppress(BlockingIOError):  # the function itself read it away
+                self.written += os.read(self.server.verdicts, size)
         del self.written[MOST_BYTES + 1 :]
 
     def _last_cpu_s(self) -> float:
@@ -318,7 +333,7 @@ class Talk:
             return Said(error=FORGED, cpu_s=cpu_s)
         if lines and lines[0][1].startswith('{"error": '):
             return Said(error=_error_in(lines[0][1]), cpu_s=cpu_s)
-        within = _within(lines, self.call_s)
+        within = _within(lines, self.call_s, self.left_s)
         complete = len(within) == wanted + 2 and within[-1][1] == "end"
         reason = "" if complete else self._reason(end, cpu_s - (within[-1][0] if within else 0.0))
         if reason is None:
@@ -360,11 +375,11 @@ def lines_of(data: bytes, token: str) -> list[tuple[float, str]] | None:
     return lines
 
 
-def _within(lines: Sequence[tuple[float, str]], call_s: float) -> Sequence[tuple[float, str]]:
-    """Return the lines up to the first that took too long, which makes no difference to one that never came."""
+def _within(lines: Sequence[tuple[float, str]], call_s: float, left_s: float) -> Sequence[tuple[float, str]]:
+    """Return the lines up to the first that came beyond a limit, which makes no difference to one that never came."""
     before = 0.0
     for count, (cpu_s, _) in enumerate(lines):
-        if cpu_s - before >= call_s:
+        if cpu_s - before >= call_s or cpu_s >= left_s:
             return lines[:count]
         before = cpu_s
     return lines

@@ -15,6 +15,8 @@ LONGEST = 1 << 16
 LONGEST_INT_BITS = 4096
 DEEPEST = 50
 """Lists within lists; deeper, a value crosses as the name of its type."""
+FROM_JSON = json.JSONDecoder(parse_constant=float).decode
+"""Reads JSON; each NaN is an object of its own, since in two equal lists one and the same NaN equals itself."""
 
 
 class Opaque:
@@ -66,7 +68,7 @@ def _rare(value: Any) -> Any:
     return {"bytes": value.hex()} if kind is bytes else {"opaque": kind.__name__[:100]}
 
 
-def value_of(text: str | bytes) -> Any:
+def value_of(text: str) -> Any:
     """Return the value of a text, whoever wrote it.
 
     Raises:
@@ -75,23 +77,25 @@ def value_of(text: str | bytes) -> Any:
     if len(text) > LONGEST:
         raise ValueError("the text of a value is too long")
     try:
-        return _untagged(json.loads(text))
+        return _untagged(FROM_JSON(text), 0)
     except RecursionError as error:
         raise ValueError("the text of a value is nested too deeply") from error
 
 
-def _untagged(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_untagged(item) for item in value]
-    if not isinstance(value, dict):
+def _untagged(value: Any, depth: int) -> Any:
+    if not isinstance(value, list | dict):
         return value
+    if depth > DEEPEST:
+        raise ValueError("the text of a value is nested too deeply")
+    if isinstance(value, list):
+        return [_untagged(item, depth + 1) for item in value]
     if len(value) != 1:
         raise ValueError("not a value under one tag")
     ((tag, inner),) = value.items()
     if tag == "dict" and isinstance(inner, dict):
-        return {key: _untagged(item) for key, item in inner.items()}
+        return {key: _untagged(item, depth + 1) for key, item in inner.items()}
     if tag == "tuple" and isinstance(inner, list):
-        return tuple(map(_untagged, inner))
+        return tuple(_untagged(item, depth + 1) for item in inner)
     if tag == "bytes" and isinstance(inner, str):
         return bytes.fromhex(inner)
     if tag == "opaque" and isinstance(inner, str):

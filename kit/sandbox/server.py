@@ -8,6 +8,7 @@ pipe of its own. So no memory that a program inherits ever held anything of an e
 """
 
 import contextlib
+import fcntl
 import gc
 import importlib
 import os
@@ -20,6 +21,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from kit.sandbox import caller, candidate, lock, packages, tester, watch, wire
+from kit.sandbox.pipes import at_end
 
 PRELOADED = (
     "__future__ abc array ast base64 binascii bisect calendar cmath collections collections.abc contextlib copy csv",
@@ -157,6 +159,7 @@ def call_one(cpu_s: int, pipes: Pipes, child_filter: bytes) -> dict[str, Any]:
         cpu_s=cpu_s, memory_bytes=lock.MEMORY_BYTES, child_filter=child_filter,
     )  # fmt: skip
     os.close(ended_write)
+    os.set_blocking(ended_read, False)
     tell_at = time.monotonic() + QUIET_S
     while True:
         if tell_at and time.monotonic() >= tell_at:
@@ -166,10 +169,12 @@ def call_one(cpu_s: int, pipes: Pipes, child_filter: bytes) -> dict[str, Any]:
         if pipes.jobs in ready:
             wire.receive(pipes.jobs)  # stop
             break
-        if ended_read in ready and not os.read(ended_read, wire.AT_ONCE):
+        if ended_read in ready and at_end(ended_read):
             break  # else the function wrote into it, which says nothing
     os.close(ended_read)
-    return {"candidate": end(pid)}
+    report = end(pid)
+    fcntl.fcntl(pipes.verdicts, fcntl.F_SETFL, 0)  # the function may have changed how the shared pipe behaves
+    return {"candidate": report}
 
 
 def main(*inherited: int) -> None:

@@ -16,9 +16,12 @@ from typing import Any
 from kit.errors import RequestError, shown
 from kit.reading.jsonfiles import DEEPEST, BeyondError, load_json
 from kit.sandbox import Function, Returned, Sandbox
+from kit.sandbox.plain import text_of
 
 NAME = "evaluate"
 """Name of the function that a text is asked for."""
+NUMBER_DIGITS = 320
+"""Characters of the longest number that equals a shorter one: a float as large as floats get, as a whole number."""
 FENCE, OPENING = "```", "```json"
 REMOVED = ("download", "requests")
 """A line of a function that has one of these words is removed."""
@@ -127,7 +130,14 @@ def cross_check(
         Pool([parse(text, (place, number)) for number, text in enumerate(texts)]) for place, texts in enumerate(samples)
     ]
     functions = [
-        Function(id=f"{place}/{number}", code=code, name=NAME, inputs=tuple(pool.inputs.values()), cpu_s=rule.cpu_s)
+        Function(
+            id=f"{place}/{number}",
+            code=code,
+            name=NAME,
+            inputs=tuple(pool.inputs.values()),
+            cpu_s=rule.cpu_s,
+            longest=pool.longest(),
+        )
         for place, pool in enumerate(pools)
         for number, code in enumerate(pool.functions)
     ]
@@ -231,6 +241,11 @@ class Pool:
             reason="" if functions else NO_AGREEMENT if kept else NO_CASE,
             left_out=+left_out,
         )
+
+    def longest(self) -> int:
+        """Return how many characters the text of a value can have that equals what one of the cases expects."""
+        texts = [text_of(case.output) for sample in self.samples for case in sample.cases]
+        return max((len(text) + NUMBER_DIGITS * (1 + text.count(",")) for text in texts), default=0)
 
     def _by_input(self, returned: Returned) -> dict[str, Any]:
         """Return the values that a function gave, by the text of the input; those without a value are not in it."""

@@ -203,6 +203,24 @@ def test_only_what_was_kept_counts(sandbox: Sandbox) -> None:
     assert (len(other.cases), other.left_out) == (5, {})
 
 
+EQUAL_BUT_LONGER = {
+    "float for a number": ("float(x)", "10000000000000000000000", "10000000000000000000000"),
+    "number for a float": ("int(x)", "1e308", "1e308"),
+    "numbers for floats": ("[int(n) for n in x]", "[1e308, 1e307]", "[1e308, 1e307]"),
+    "spaces and escapes": ("x", r'{"\u00e4": ["\u00e4", {}]}', r'{"ä":["ä",{}]}'),
+    "longer than most": ("x", json.dumps(["x" * 3000] * 9), json.dumps(["x" * 3000] * 9)),
+}
+"""Expression that a function returns, an input, and the expected output: equal, whatever the lengths of their texts."""
+
+
+@pytest.mark.parametrize("name", EQUAL_BUT_LONGER)
+def test_an_equal_value_counts_whatever_its_length(name: str, sandbox: Sandbox) -> None:
+    value, given, wanted = EQUAL_BUT_LONGER[name]
+    code = f"def evaluate(x): return {value}"
+    text = f'```json\n{{"func": {json.dumps(code)}, "cases": [{{"input": {given}, "output": {wanted}}}]}}\n```'
+    assert check([text], sandbox).scores == {code: 1.0}
+
+
 HOSTILE = {
     "always equal": "class A:\n    def __eq__(self, other): return True\ndef evaluate(x): return A()",
     "always equal int": "class A(int):\n    def __eq__(self, other): return True\ndef evaluate(x): return A(1)",
@@ -372,6 +390,30 @@ def test_what_is_kept_of_autoifs_own_texts(rule: Rule, shared: Path, sandbox: Sa
         (7, 10),
     ]
     assert [checked.reason for checked in found] == ["", "", "no function that reaches the threshold", "", ""]
+
+
+MEASURED = {
+    "no record": ("", [], "error: {records}: found no text with a function, wanted replies as AutoIF's file has them"),
+    "no function": (
+        '{"gpt-answer": ["x"]}\n',
+        [],
+        "error: {records}: found no text with a function, wanted replies as AutoIF's file has them",
+    ),
+    "no copy": ("", ["--copies", "0"], "cross_check.py: error: argument --copies: invalid times value: '0'"),
+    "no repeat": ("", ["--repeats", "-1"], "cross_check.py: error: argument --repeats: invalid times value: '-1'"),
+}
+
+
+@pytest.mark.parametrize("name", MEASURED)
+def test_nothing_to_measure(name: str, tmp_path: Path) -> None:
+    # A traceback: division by zero.
+    text, options, message = MEASURED[name]
+    records = tmp_path / "records.jsonl"
+    records.write_text(text)
+    command = [sys.executable, "perf/cross_check.py", "--records", str(records), *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert done.stderr.splitlines()[-1] == message.format(records=records)
 
 
 @pytest.mark.shared
