@@ -146,11 +146,11 @@ class Estimated(Protocol):
 class Annotated(Protocol):
     """Interface of a judged benchmark that can take over verdicts which its own tool has written."""
 
-    def read_annotations(self, path: Path, problems: Sequence[Problem]) -> list[Verdict]:
+    def read_annotations(self, path: Path, problems: Sequence[Problem], texts: Sequence[str]) -> list[Verdict]:
         """Return the verdicts of a file, for :meth:`Judged.grade_judged`.
 
         Raises:
-            RequestError: not the tool's format, or a problem has no verdict.
+            RequestError: not the tool's format, a problem has no verdict, or the verdict is on another text.
         """
         ...
 

@@ -224,8 +224,8 @@ def test_rows_that_are_no_questions_are_refused(rows: list[Mapping[str, Any]], m
         ),
         pytest.param(
             {"anatomy/test-00000-of-00001.parquet": b"PAR1 and no more PAR1"},
-            "/anatomy/test-00000-of-00001.parquet: cannot be read as Parquet (Parquet file size is 21 bytes, smaller than "
-            "the size reported by footer's (543519343bytes)); is the file cut off?",
+            "/anatomy/test-00000-of-00001.parquet: cannot be read as Parquet (Parquet file size is 21 bytes, smaller "
+            "than the size reported by footer's (543519343bytes)); is the file cut off?",
             id="parquet",
         ),
     ],

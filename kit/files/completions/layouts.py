@@ -2,8 +2,8 @@
 
 - lm-eval ``samples_*.jsonl``: ``doc``, ``doc_id``, ``resps`` ``[[text]]``; a row once more for each filter.
   https://github.com/EleutherAI/lm-evaluation-harness (0.4.13: ``evaluator.py``, ``evaluation_tracker.py``)
-- OpenCompass ``predictions/<model>/<set>.json``, also in parts ``<set>_0.json``: ``{"0": {origin_prompt, ...}}``; of MMLU
-  and C-Eval a set for each subject.
+- OpenCompass ``predictions/<model>/<set>.json``, also in parts ``<set>_0.json``: ``{"0": {origin_prompt, ...}}``;
+  of MMLU and C-Eval a set for each subject.
   https://github.com/open-compass/opencompass/blob/0.3.3/opencompass/openicl/icl_inferencer/icl_base_inferencer.py
 - bigcode-evaluation-harness ``generations*.json``: a list of lists of texts, in the order of the problems.
   https://github.com/bigcode-project/bigcode-evaluation-harness/blob/0754793a4ba22eaaeff2c5381a480dfc36700cbe/bigcode_eval/evaluator.py
