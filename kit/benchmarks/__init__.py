@@ -143,6 +143,14 @@ class Estimated(Protocol):
 
 
 @runtime_checkable
+class HasItems(Protocol):
+    """Interface of a benchmark that scores several problems together, so that a part of its rows ends with an item."""
+
+    ITEM_ROWS: int
+    """Problems of one item, which stand together."""
+
+
+@runtime_checkable
 class Annotated(Protocol):
     """Interface of a judged benchmark that can take over verdicts which its own tool has written."""
 
