@@ -108,7 +108,7 @@ _MORE = re.compile(
     rf"(?:[ \t]{{1,5}}(?:option|choice))?{_MARKS}{{0,5}}[ABCD]{_ENDS}"
     r"(?![)\]】*_`\"'”’]{0,4}[ \t]{0,5}(?:is\b|are\b|was\b|were\b|错|不|项错))"
 )
-"""What stands behind a letter that is one of several: "A or C", A和C; not so "A and C is wrong"."""
+"""A second letter behind one, as in "A or C" and A和C; not so "A and C is wrong"."""
 _BOXED_LETTER = re.compile(rf"{_LETTER}|{_MARKS}*(?:\\?(?:text|mathrm|textbf)\{{)?\(?(?P<small>[a-d])[\s).}}]*$")
 """A letter that a box begins with, or a small one that it holds alone."""
 _WHOLE = re.compile(rf"{_MARKS}*(?P<letter>[A-Da-d])[\s*_`\"'“”‘’)\]】」》>.。,、:;!]*")

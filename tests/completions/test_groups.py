@@ -39,7 +39,7 @@ def of_subject(subject: str) -> list[Problem]:
 
 
 def predictions(problems: Sequence[Problem]) -> dict[str, Any]:
-    """What OpenCompass writes of a subject."""
+    """A subject's predictions as OpenCompass writes them."""
     return {
         str(place): {"origin_prompt": [{"role": "HUMAN", "prompt": f"Question: {one.data['question']}"}]}
         | {"prediction": f"said of {one.id}", "gold": one.data["answer"]}
@@ -127,7 +127,7 @@ def test_files_of_something_else(files: Mapping[str, Any], message: str, tmp_pat
 
 
 def lm_eval(problems: Sequence[Problem]) -> list[dict[str, Any]]:
-    """The rows of lm-eval's ``mmlu_<subject>_generative``."""
+    """A subject's rows as lm-eval writes them for its task ``mmlu_<subject>_generative``."""
     return [
         {
             "doc_id": place,
