@@ -1,6 +1,7 @@
 import gzip
 import io
 import tarfile
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -62,12 +63,37 @@ def test_reads_what_is_wanted_and_nothing_else(tmp_path: Path) -> None:
         (b'{"a": 1}', ""),
         (b"", ""),
         (gzip.compress(b""), ""),
+        (gzip.compress(b'{"a": 1}')[:9], ""),
     ],
-    ids=["tar", "zip", "json", "empty", "gzip"],
+    ids=["tar", "zip", "json", "empty", "gzip", "gzip-cut-off"],
 )
 def test_kinds(data: bytes, kind: str, tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(data)
     assert kind_of_archive(tmp_path / "x") == kind
+
+
+def test_a_packed_tar_is_named(tmp_path: Path) -> None:
+    # was told to unpack it and to name the folder, which no benchmark of an archive reads
+    (tmp_path / "x").write_bytes(gzip.compress(tar(plain("a", b"x"))))
+    with pytest.raises(RequestError) as error:
+        kind_of_archive(tmp_path / "x")
+    message = "a tar archive packed by gzip; unpack it with gunzip, and name the .tar file"
+    assert str(error.value) == f"{tmp_path / 'x'}: {message}"
+
+
+def test_a_zip_that_states_less_than_it_holds_is_read_no_further(tmp_path: Path) -> None:
+    # its files were unpacked whole, 1,000 times the archive's size, before the check sum told
+    data = bytearray(zipped(("a", b"\0" * (32 << 20))))
+    for place in (22, data.rfind(b"PK\x01\x02") + 24):
+        data[place : place + 4] = (100).to_bytes(4, "little")
+    (tmp_path / "x").write_bytes(data)
+    tracemalloc.start()
+    try:
+        with pytest.raises(RequestError, match="cannot be unpacked"):
+            read_members(tmp_path / "x", lambda _: True)
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
 
 
 BIG = b"\x80" + b"\0" * 3 + b"\x7f" * 8
@@ -86,7 +112,7 @@ BACK = b"\xff" * 10 + b"\xfc\x00"
         ),
         pytest.param(
             lambda: zipped(("a", b"\0" * (archives.MOST_BYTES + 1))),
-            "/a: 67,108,865 bytes; no set of questions has so many, is it another set?",
+            "/a: 16,777,217 bytes; no set of questions has so many, is it another set?",
             id="bomb",
         ),
         pytest.param(
@@ -125,6 +151,18 @@ def test_archives_made_to_mislead_are_refused(
     with pytest.raises(RequestError) as error:
         read_members(path, lambda _: True)
     assert str(error.value) == f"{path}{message}"
+
+
+def test_a_huge_archive_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    # one header of it could take four times as much memory
+    path = tmp_path / "x"
+    path.write_bytes(tar(plain("a", b"x")))
+    with path.open("r+b") as file:
+        file.truncate(archives.MOST_PACKED + 1)
+    with pytest.raises(RequestError) as error:
+        read_members(path, lambda _: True)
+    message = "536,870,913 bytes; no set of questions has so many, is it another archive?"
+    assert str(error.value) == f"{path}: {message}"
 
 
 def test_a_size_below_zero_ends(tmp_path: Path) -> None:

@@ -152,3 +152,18 @@ def test_a_served_judge_without_its_key_is_refused_before_anything_runs(kit: Kit
         "error: served.gpt-4: key_from: the environment has no OPENAI_API_KEY; set it to the server's key, or leave "
         "key_from out where the server wants none\n",
     )
+
+
+def test_rows_that_cut_an_item_are_refused_before_anything_is_judged(kit: Kit):
+    # the judge's job failed on them, after the model's answers, and at a scale after its training
+    data = Path(__file__).resolve().parents[1] / "kit/bundled/mini-followbench"
+    rows = [row for path in sorted(data.iterdir()) for row in json.loads(path.read_text(encoding="utf-8"))]
+    asked = [{"prompt": row["instruction"], "response": "No."} for row in rows if row["level"]]
+    Path("answers.json").write_text(json.dumps(asked), encoding="utf-8")
+    grade = f"grade followbench --completions answers.json --data {data} --store store --rows 7"
+    assert kit(f"{grade} --judge smollm2-135m-instruct") == (
+        2,
+        "",
+        "error: followbench: rows: found 7, wanted a multiple of 5, so that the last item is whole\n",
+    )
+    assert not list(Path("store").rglob("artifact.json"))

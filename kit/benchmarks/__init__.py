@@ -143,14 +143,22 @@ class Estimated(Protocol):
 
 
 @runtime_checkable
+class HasItems(Protocol):
+    """Interface of a benchmark that scores several problems together, so that a part of its rows ends with an item."""
+
+    ITEM_ROWS: int
+    """Problems of one item, which stand together."""
+
+
+@runtime_checkable
 class Annotated(Protocol):
     """Interface of a judged benchmark that can take over verdicts which its own tool has written."""
 
-    def read_annotations(self, path: Path, problems: Sequence[Problem]) -> list[Verdict]:
+    def read_annotations(self, path: Path, problems: Sequence[Problem], texts: Sequence[str]) -> list[Verdict]:
         """Return the verdicts of a file, for :meth:`Judged.grade_judged`.
 
         Raises:
-            RequestError: not the tool's format, or a problem has no verdict.
+            RequestError: not the tool's format, a problem has no verdict, or the verdict is on another text.
         """
         ...
 

@@ -11,6 +11,7 @@ A file that has no example at all is asked without any; one that has some has fi
 import csv
 import io
 import re
+import tempfile
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -18,9 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import RequestError, did_you_mean, one_line, shown
+from kit.files import parquet
 from kit.files.rowfiles import objects
 from kit.reading.archives import kind_of_archive, read_members
-from kit.reading.textfiles import decode, open_regular, read_bytes
+from kit.reading.textfiles import decode
 from kit.records import Problem
 
 LETTERS = "ABCD"
@@ -28,7 +30,10 @@ SHOTS = 5
 """Worked examples before a question, as both benchmarks are asked by their authors and by OpenCompass."""
 EXAMPLES = "dev"
 """Name of the split whose rows are worked examples."""
-PARQUET = b"PAR1"
+SPLITS = (EXAMPLES, "val", "test", "train", "auxiliary_train")
+"""Names that a split may have; ``validation`` is ``val``."""
+MOST_ROWS = 500_000
+"""Rows that are read of a file; MMLU has 14,327 of the two splits that are read."""
 _CSV = re.compile(r"(?:.*/)?(?P<split>dev|val|test)/(?P<subject>[^/]+)_(?P=split)\.csv")
 _PARQUET = re.compile(r"(?:.*/)?(?P<subject>[^/]+)/(?P<split>dev|val|validation|test)-\d+-of-\d+\.parquet")
 _COLUMNS = ("question", *LETTERS, "answer")
@@ -57,12 +62,14 @@ def read_choices(path: Path, subjects: Collection[str], asked: str) -> list[Prob
         asked: name of the split that is asked: ``test`` or ``val``.
 
     Raises:
-        RequestError: not one of the formats, an unknown subject, a row that is no question with four choices, too few
-            examples, or no question at all.
+        RequestError: not one of the formats, an unknown subject or split, a row that is no question with four choices,
+            too few examples, too many rows, or no question at all.
     """
     questions: dict[str, list[dict[str, Any]]] = defaultdict(list)
     examples: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for row in _rows(path, asked):
+    for count, row in enumerate(_rows(path, asked), 1):
+        if count > MOST_ROWS:
+            raise RequestError(f"{row.where}: more than {MOST_ROWS:,} rows, which no such set has; is it another one?")
         if not isinstance(row.subject, str) or row.subject not in subjects:
             near = did_you_mean(row.subject, subjects) if isinstance(row.subject, str) else ""
             raise RequestError(f"{row.where}: subject: found {shown(row.subject)}, which the benchmark lacks{near}")
@@ -123,12 +130,11 @@ def _rows(path: Path, asked: str) -> Iterator[_Row]:
     if kind_of_archive(path):
         yield from _packed(path, asked)
         return
-    with open_regular(path) as file:
-        parquet = file.read(4) == PARQUET
-    name = one_line(str(path))
-    found = _parquet(read_bytes(path), name) if parquet else objects(path)
-    for where, fields in found:
+    for where, fields in objects(path):
         split = fields.get("split", asked)
+        split = "val" if split == "validation" else split
+        if split not in SPLITS:
+            raise RequestError(f"{where}: 'split': found {shown(split)}, wanted one of {', '.join(SPLITS)}")
         if split in (EXAMPLES, asked):
             subject = fields.get("subject", fields.get("type"))
             yield _Row(where=where, subject=subject, split=split, fields=fields)
@@ -153,18 +159,23 @@ def _packed(path: Path, asked: str) -> Iterator[_Row]:
         found = place(member.name)
         assert found
         split = found["split"].replace("validation", "val")
-        table = _csv if member.name.endswith(".csv") else _parquet
+        table, rows = _csv if member.name.endswith(".csv") else _parquet, 0
         for where, fields in table(member.data, member.where):
+            rows += 1
             yield _Row(where=where, subject=found["subject"], split=split, fields=fields)
+        if not rows:
+            raise RequestError(f"{member.where}: no row in it; is the archive whole?")
 
 
 def _csv(data: bytes, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the rows of a CSV file by column, each with its place; names of columns stand first, or are MMLU's.
 
+    Quotes are read as OpenCompass reads them, with no error where one ends inside a field.
+
     Raises:
         RequestError: it is no CSV, or a row has more or fewer fields than columns.
     """
-    reader = csv.reader(io.StringIO(decode(data, name), newline=None), strict=True)
+    reader = csv.reader(io.StringIO(decode(data, name), newline=None))
     columns: tuple[str, ...] = ()
     try:
         for row in reader:
@@ -174,26 +185,24 @@ def _csv(data: bytes, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
                 continue
             where = f"{name}:{reader.line_num}"
             if len(row) != len(columns):
-                raise RequestError(f"{where}: {len(row)} fields, wanted {len(columns)} ({', '.join(columns)})")
+                fields = f"{len(row)} field{'s' * (len(row) != 1)}"
+                raise RequestError(
+                    f"{where}: {fields}, wanted {len(columns)} ({', '.join(columns)}); is the file cut off?"
+                )
             yield where, dict(zip(columns, row, strict=True))
     except csv.Error as error:
-        raise RequestError(f"{name}:{reader.line_num}: not CSV: {error}; is the file cut off?") from error
+        raise RequestError(f"{name}:{reader.line_num}: not CSV: {error}; is it another set?") from error
 
 
 def _parquet(data: bytes, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the rows of a Parquet file, each with its place.
+    """Yield the rows of a Parquet file, each with its place; a process of its own reads it, within limits.
 
     Raises:
-        RequestError: pyarrow is not installed, or the file is damaged.
+        RequestError: pyarrow is not installed, the file is damaged, or it unpacks to more than rows do.
     """
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise RequestError(f"{name}: a Parquet file, and pyarrow is not installed; write its rows as JSONL") from error
-    try:
-        rows = pyarrow.parquet.read_table(io.BytesIO(data)).to_pylist()
-    except (pyarrow.ArrowException, OSError, ValueError) as error:
-        raise RequestError(f"{name}: no Parquet that can be read; is the file cut off?") from error
+    with tempfile.TemporaryDirectory(prefix="kit-parquet-") as folder:
+        path = Path(folder) / "rows.parquet"
+        path.write_bytes(data)
+        _, rows = parquet.read(path, len(data), name)
     for index, row in enumerate(rows):
         yield f"{name}[{index}]", row

@@ -22,7 +22,7 @@ def problems(path: Path, fields: Mapping[str, type], id_field: str) -> list[Prob
     Args:
         path: JSONL, a JSON list or CSV, plain or gzip, or Parquet.
         fields: the fields that each line must have, with their types; others are kept as they are.
-        id_field: the field that holds the id; where a line lacks it, the line's position (from 0) is the id.
+        id_field: the field that holds the id; where a line lacks it, or has null, its position (from 0) is the id.
 
     Raises:
         RequestError: a field is missing or of another type, an id stands twice, or the file is empty.
@@ -35,7 +35,7 @@ def problems(path: Path, fields: Mapping[str, type], id_field: str) -> list[Prob
                 raise RequestError(
                     f"{where}: field {name!r}: found {found}, wanted {kind.__name__}; is it another set?"
                 )
-        key = str(value.get(id_field, len(rows)))
+        key = str(len(rows) if (id := value.get(id_field)) is None else id)
         if key in rows:
             raise RequestError(f"{where}: the id {key!r} stands twice; is the file two files joined?")
         rows[key] = Problem(id=key, data=value)

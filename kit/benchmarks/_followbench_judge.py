@@ -86,8 +86,8 @@ def list_label(question: Question, reply: str) -> str:
     level = len(question.labels).bit_length() - 1
     if level == 1:
         return next((str([word]) for word in (YES, NO) if word in line), "")
-    found = re.search(r"\[.*\]", line)
-    words = words_of(found.group()) if found else []
+    # as the pattern \[.*\] finds it, which would take a time that grows with the square of a line of brackets
+    words = words_of(line[line.find("[") : line.rfind("]") + 1]) if "[" in line else []
     if len(words) != level or not all(word == YES or word in NOT_MET for word in words):
         return ""
     return str([YES if word == YES else NO for word in words])

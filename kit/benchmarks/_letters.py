@@ -95,12 +95,22 @@ def first_capital(text: str) -> str:
     return next((character for character in text if character.isupper()), "")
 
 
-_APART = r"(?<![^\W\u3400-\u9fff])(?<!['’])"
-_ENDS = r"(?![^\W\u3400-\u9fff]|['’])"
+_APART = r"(?<![^\W\u3400-\u9fff])(?<!\w['’])"
+_ENDS = r"(?![^\W\u3400-\u9fff]|['’]\w)"
 """Before and behind a letter that is no part of a word; Chinese characters stand beside it without a blank."""
 _MARKS = r"[\s*_`\"'“”‘’(\[【「《<:$]"
-_LETTER = rf"{_MARKS}{{0,20}}(?:\\?(?:text|mathrm|textbf)\{{)?(?P<letter>[ABCD]){_ENDS}"
+_SMALL = r"(?:(?<=\()[a-d](?=\))|[b-d](?=[)\]】*_`\"'”’.。]{0,6}[ \t]{0,20}$))"
+"""A small letter in brackets, or at the end of its line, where it is no article."""
+_LETTER = rf"{_MARKS}{{0,20}}(?:\\?(?:text|mathrm|textbf)\{{)?(?P<letter>(?:[ABCD]|{_SMALL}){_ENDS})"
 """A letter with the marks that may stand before it."""
+_MORE = re.compile(
+    r"[)\]】*_`\"'”’]{0,4}[ \t]{0,5}(?:、|/|&|\b(?:and|or)\b|和|或|与)"
+    rf"(?:[ \t]{{1,5}}(?:option|choice))?{_MARKS}{{0,5}}[ABCD]{_ENDS}"
+    r"(?![)\]】*_`\"'”’]{0,4}[ \t]{0,5}(?:is\b|are\b|was\b|were\b|错|不|项错))"
+)
+"""A second letter behind one, as in "A or C" and A和C; not so "A and C is wrong"."""
+_BOXED_LETTER = re.compile(rf"{_LETTER}|{_MARKS}*(?:\\?(?:text|mathrm|textbf)\{{)?\(?(?P<small>[a-d])[\s).}}]*$")
+"""A letter that a box begins with, or a small one that it holds alone."""
 _WHOLE = re.compile(rf"{_MARKS}*(?P<letter>[A-Da-d])[\s*_`\"'“”‘’)\]】」》>.。,、:;!]*")
 """A text that is a letter and marks alone."""
 _LISTED = re.compile(
@@ -112,17 +122,18 @@ _TOLD = re.compile(
     r"(?i:\banswers?(?:[ \t]{1,5}(?:is|are|(?:would|will|should|must)[ \t]{1,5}be))?"
     r"|\b(?:correct|right|best)[ \t]{1,5}(?:option|choice|one)(?:[ \t]{1,5}is)?"
     r"|\b(?:choose|chose|pick|select)"
-    r"|答案(?:应该|应当|应)?(?:是|为|选择|选)?|正确(?:选项|的)(?:是|为)|选择|选(?!项)|(?:所以|因此|故|即)(?:是|为)?)"
+    r"|而是|答案(?:应该|应当|应)?(?:是|为|选择|选)?|正确(?:选项|的)(?:是|为)|选择|选(?!项)|(?:所以|因此|故|即)(?:是|为)?)"
     r"(?i:[ \t]{1,5}(?:the|option|choice|letter)){0,2}[ \t]{0,5}(?:选项)?[:=]?" + _LETTER,
+    re.MULTILINE,
 )
 """A letter that is announced: "the answer is B", 答案是B, 故选B."""
 _RIGHT = re.compile(
     rf"{_APART}(?P<letter>[ABCD])[)\]】*_`\"”]{{0,4}}[ \t]?(?:项)?(?:是|为)?[ \t]?"
-    r"(?:is[ \t]{1,5})?(?:the[ \t]{1,5})?(?:正确|对的|correct\b|right\b)"
+    r"(?:is[ \t]{1,5})?(?:the[ \t]{1,5})?(?:正确|对的|correct\b|right\b|(?:best[ \t]{1,5})?answer\b)"
 )
 """A letter that is called right: "B is correct"."""
-_ALONE = re.compile(rf"{_APART}(?P<letter>[ABCD]){_ENDS}(?![ \t]{{1,5}}[a-z])")
-"""A letter that stands alone; before a small letter an A is an article."""
+_ALONE = re.compile(rf"{_APART}(?P<letter>[ABCD]){_ENDS}(?!(?<=A)[ \t]{{1,5}}(?!(?:and|or)\b)[a-z])")
+"""A letter that stands alone; before a small letter an A is an article, but for "A or B"."""
 _FURTHER = re.compile(r"^[ \t#*]{0,9}(?:(?:Question|Q|题目|问题)[ \t]?\d{0,4}[*]{0,2}[ \t]?[:.])", re.MULTILINE)
 """The heading of a question."""
 _DENIED = re.compile(r"(?:\bnot\b|n't|不是|不选|并非|错误)[^\n.。,]{0,20}$", re.IGNORECASE)
@@ -140,14 +151,15 @@ def chosen(text: str, choices: Sequence[str], question: str) -> str:
     if whole := _WHOLE.fullmatch(text):
         return whole["letter"].upper()
     box = readings.box(text)
-    if box is not None and (inside := re.match(_LETTER, box)):
-        return inside["letter"]
+    if box is not None and (inside := _BOXED_LETTER.match(box)):
+        return "" if _MORE.match(box, inside.end()) else (inside["letter"] or inside["small"]).upper()
     told = [found for pattern in (_TOLD, _RIGHT) for found in pattern.finditer(text) if not _is_denied(text, found)]
     if told:
-        return max(told, key=lambda found: found.start("letter"))["letter"]
+        last = max(told, key=lambda found: found.start("letter"))
+        return "" if _MORE.match(text, last.end("letter")) else last["letter"].upper()
     listed = {match["letter"] for match in _LISTED.finditer(text)}
     if len(listed) == 1 and (opening := _LISTED.match(text)):
-        return opening["letter"]
+        return "" if _MORE.match(text, opening.end("letter")) else opening["letter"]
     return _repeated(text, choices) or _only(text)
 
 

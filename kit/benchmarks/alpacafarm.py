@@ -19,7 +19,7 @@ from pathlib import Path
 
 from kit.benchmarks import UNREADABLE
 from kit.benchmarks._files import choose, problems
-from kit.errors import RequestError, shown
+from kit.errors import RequestError, one_line, shown
 from kit.files.rowfiles import objects
 from kit.measures import Measure
 from kit.prompts import Pack, fill
@@ -59,7 +59,14 @@ def read(path: Path) -> list[Problem]:
     Raises:
         RequestError: not that format, or the file is empty.
     """
-    return problems(path, {"instruction": str, "output": str}, "id")
+    found = problems(path, {"instruction": str, "output": str}, "id")
+    for problem in found:
+        if not isinstance(problem.data.get("input") or "", str):
+            raise RequestError(
+                f"{one_line(str(path))}: problem {problem.id}: 'input': found {shown(problem.data['input'])}, wanted a "
+                "text, or nothing"
+            )
+    return found
 
 
 def turns(problem: Problem, pack: Pack) -> tuple[Turn, ...]:
@@ -122,7 +129,7 @@ def label(question: Question, reply: str) -> str:
     In one order it is the first of better, worse, equal that stands anywhere, as in the authors' script; in two, it is
     the label that stands last, in upper or lower case.
     """
-    if "#" not in question.id:
+    if not question.id.endswith(tuple(ORDERS["default"])):
         order = (BETTER, WORSE, EQUAL)
         ranked = sorted(question.labels, key=lambda one: order.index(meaning(one)))
         return next((one for one in ranked if one in reply), "")
@@ -175,13 +182,14 @@ def outcome_of(labels: Sequence[str]) -> tuple[str, str]:
     return "tie", "neither is better" if len(set(said)) == 1 else "the two orders disagree"
 
 
-def read_annotations(path: Path, problems: Sequence[Problem]) -> list[Verdict]:
+def read_annotations(path: Path, problems: Sequence[Problem], texts: Sequence[str]) -> list[Verdict]:
     """Return the verdicts of alpaca_eval's ``annotations.json`` on its ``output_2``, one a problem, in their order.
 
     Raises:
-        RequestError: not that format, or a problem has no annotation or two.
+        RequestError: not that format, an annotation compares other answers, or a problem has none or too many.
     """
-    places = {problem.data["instruction"]: problem.id for problem in problems}
+    name, places = one_line(str(path)), _places(problems)
+    answers = {problem.id: text for problem, text in zip(problems, texts, strict=True)}
     found: dict[str, Verdict] = {}
     for where, row in objects(path) if read_text(path).strip() else []:
         if not isinstance(row.get("instruction"), str) or "preference" not in row:
@@ -189,13 +197,38 @@ def read_annotations(path: Path, problems: Sequence[Problem]) -> list[Verdict]:
         said = row["preference"]
         if said is not None and (type(said) not in (int, float) or said not in PREFERENCES):
             raise RequestError(f"{where}: 'preference': found {shown(said)}, wanted 1, 2, or 0 or 1.5 for a tie")
-        if (id := places.get(row["instruction"])) is None:
+        if not (ids := places.get(row["instruction"])):
             continue
-        if id in found:
-            raise RequestError(f"{where}: problem {id} stands twice; wanted the verdicts on one model's answers")
+        id = next((id for id in ids if id not in found), "")
+        if not id:
+            raise RequestError(f"{where}: problem {ids[-1]} stands twice; wanted the verdicts on one model's answers")
+        _check_answer(where, row, answers[id])
         found[id] = Verdict(id=id, label="" if said is None else PREFERENCES[said], model=str(row.get("annotator", "")))
     if missing := [problem.id for problem in problems if problem.id not in found]:
         raise RequestError(
-            f"{path}: {len(missing):,} of {len(problems):,} problems have no annotation, the first is {missing[0]}"
+            f"{name}: {len(missing):,} of {len(problems):,} problems have no annotation, the first is {missing[0]}"
         )
     return [found[problem.id] for problem in problems]
+
+
+def _places(problems: Sequence[Problem]) -> dict[str, list[str]]:
+    """Return what alpaca_eval calls a problem's instruction -> ids; an input stands below it, after an empty line."""
+    found: dict[str, list[str]] = {}
+    for problem in problems:
+        parts = (problem.data["instruction"], problem.data.get("input"))
+        found.setdefault("\n\n".join(filter(None, parts)), []).append(problem.id)
+    return found
+
+
+def _check_answer(where: str, row: Mapping[str, object], text: str) -> None:
+    """Check that an annotation is on the text that is graded, where it holds the texts that it compares.
+
+    Raises:
+        RequestError: it is on another, or has the text as the one that it compares with.
+    """
+    first, second = row.get("output_1"), row.get("output_2")
+    if not isinstance(second, str) or second.strip() == text.strip():
+        return
+    if isinstance(first, str) and first.strip() == text.strip():
+        raise RequestError(f"{where}: 'output_1' is the answer that is graded; wanted it as 'output_2'")
+    raise RequestError(f"{where}: 'output_2' is not the answer that is graded; are the verdicts another model's?")

@@ -43,6 +43,7 @@ ASKS = 1
 JUDGE_ASKS = 1
 DATASET = "followbench"
 FILES = tuple(map(items.file_name, KINDS))
+ITEM_ROWS = len(LEVELS)
 PROMPTS: tuple[str, ...] = ()
 JUDGE_PROMPTS: Mapping[str, Sequence[str]] = {
     "kit": (judge.CONSTRAINT, judge.LIST),

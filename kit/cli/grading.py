@@ -105,7 +105,7 @@ def grade(
     found = one_text_each(records, problems, field, rows, name)
     with contextlib.ExitStack() as stack:
         texts = stack.enter_context(matched_file(name, problems[:rows], found.texts))
-        judging.plan(bench, module, problems[:rows], stack)
+        judging.plan(bench, module, problems[:rows], found.texts, stack)
         (artifact,) = run([bench.grade(name, texts, len(found.texts))])
     graded = Graded(
         benchmark=name,

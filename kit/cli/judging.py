@@ -86,13 +86,16 @@ class JudgeOptions:
         names = {"judge": self.judge, "judge_by": self.by, "judge_max_tokens": self.max_tokens}
         return {**names, "prompts": self.prompts}
 
-    def plan(self, bench: "Workbench", module: Any, problems: "Sequence[Problem]", stack: ExitStack) -> None:
+    def plan(
+        self, bench: "Workbench", module: Any, problems: "Sequence[Problem]", texts: Sequence[str], stack: ExitStack
+    ) -> None:
         """Plan the judge, or the file of verdicts in its place.
 
         Args:
             bench: the workbench, whose plan gets it.
             module: the benchmark.
             problems: the problems that are graded.
+            texts: the answers to them.
             stack: removes the file of verdicts afterwards.
         """
         from kit.records import write_rows
@@ -100,7 +103,7 @@ class JudgeOptions:
         if self.judge:
             bench.judge(self.judge)
         if self.verdicts:
-            rows = module.read_annotations(self.verdicts, problems)
+            rows = module.read_annotations(self.verdicts, problems, texts)
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kit-")))
             write_rows(path := folder / "verdicts.jsonl", rows)
             bench.verdicts(path, len(rows))

@@ -7,6 +7,7 @@ and an answer. The functions are read and not run: :class:`PathSource` knows the
 import ast
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from string import Formatter
 from typing import TypeAlias
 
 from kit.prompts import paper, pins
@@ -17,7 +18,9 @@ Value: TypeAlias = str | int | Sequence[str]
 """The value of a name in such a function: a text, a number, or the instructions of an item."""
 
 MOST_ROUNDS = 100
-"""The most that a loop may go round; five levels need four."""
+"""The most rounds of a function's loops together; five levels need four."""
+MOST_CHARACTERS = 100_000
+"""The most characters of a text that a function builds; the longest prompt has some 1,000 beside what it is given."""
 
 
 def read(folder: Path) -> Mapping[str, tuple[Turn, ...]]:
@@ -59,6 +62,7 @@ class PathSource(Source):
             raise self._unreadable(function)
         names: dict[str, Value] = {parameters[0]: instructions, parameters[1]: answer}
         *body, last = function.body
+        self.rounds = 0
         self._follow(body, names)
         if not isinstance(last, ast.Return) or last.value is None:
             raise self._unreadable(last)
@@ -71,7 +75,8 @@ class PathSource(Source):
                 case ast.Assign(targets=[ast.Name(id=name)], value=value):
                     names[name] = self._value(value, names)
                 case ast.AugAssign(target=ast.Name(id=name) as target, op=ast.Add(), value=value):
-                    names[name] = self._text_of(target, names) + self._text_of(value, names)
+                    both = ast.BinOp(left=target, op=ast.Add(), right=value)
+                    names[name] = self._value(ast.copy_location(both, statement), names)
                 case ast.If(test=ast.Compare(left=left, ops=[ast.Eq()], comparators=[right]), body=yes, orelse=no):
                     self._follow(yes if self._value(left, names) == self._value(right, names) else no, names)
                 case ast.For(
@@ -81,9 +86,10 @@ class PathSource(Source):
                     orelse=[],
                 ):
                     numbers = range(self._number(first, names), self._number(end, names))
-                    if len(numbers) > MOST_ROUNDS:
-                        raise self._unreadable(statement)
                     for number in numbers:
+                        self.rounds += 1
+                        if self.rounds > MOST_ROUNDS:
+                            raise self._unreadable(statement)
                         names[name] = number
                         self._follow(body, names)
                 case _:
@@ -110,10 +116,26 @@ class PathSource(Source):
                     found = self._text_of(left, names) + self._text_of(right, names)
             case ast.Call(func=ast.Attribute(value=inner, attr="format"), args=args, keywords=keywords):
                 named = {keyword.arg or "": self._value(keyword.value, names) for keyword in keywords}
-                found = self._text_of(inner, names).format(*(self._value(arg, names) for arg in args), **named)
+                given = [self._value(arg, names) for arg in args]
+                found = self._filled(node, self._text_of(inner, names), given, named)
             case _:
                 raise self._unreadable(node)
+        if isinstance(found, str) and len(found) > MOST_CHARACTERS:
+            raise self._unreadable(node)
         return found
+
+    def _filled(self, node: ast.expr, text: str, given: Sequence[Value], named: Mapping[str, Value]) -> str:
+        """Return ``text.format(...)`` where its fields are names alone: a width such as 9999999 fills the memory."""
+        try:
+            fields = [(name or "", spec or "", conversion) for _, name, spec, conversion in Formatter().parse(text)]
+            if all(
+                not spec and not conversion and (not name or name.isidentifier() or name.isdigit())
+                for name, spec, conversion in fields
+            ):
+                return text.format(*given, **named)
+        except (ValueError, KeyError, IndexError) as error:
+            raise self._unreadable(node) from error
+        raise self._unreadable(node)
 
     def _text_of(self, node: ast.expr, names: Mapping[str, Value]) -> str:
         """Return the value of an expression that is a text."""

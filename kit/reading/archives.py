@@ -1,6 +1,8 @@
 """Files packed in a tar or zip archive, read in memory: nothing is unpacked onto the disk."""
 
+import gzip
 import lzma
+import os
 import tarfile
 import zipfile
 import zlib
@@ -10,15 +12,17 @@ from pathlib import Path
 from typing import BinaryIO
 
 from kit.errors import RequestError, one_line
-from kit.reading.textfiles import open_regular
+from kit.reading.textfiles import GZIP, open_regular
 
 ZIP = b"PK\x03\x04"
 MOST_FILES = 100_000
 """Files of one archive; MMLU's has some 180."""
-MOST_BYTES = 64 * 2**20
+MOST_PACKED = 512 * 2**20
+"""Bytes of an archive; MMLU's has 166 MB. One header of a tar may take four times its size in memory."""
+MOST_BYTES = 16 * 2**20
 """The most that one file may unpack to; the longest of MMLU's has 2 MB."""
-MOST_TOGETHER = 512 * 2**20
-"""The most that the files which are read may unpack to together."""
+MOST_TOGETHER = 128 * 2**20
+"""The most that the files which are read may unpack to together; MMLU's have some 8 MB."""
 DAMAGED = (
     *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError),
     *(RuntimeError, ValueError, EOFError, OSError, OverflowError),
@@ -42,11 +46,29 @@ def kind_of_archive(path: Path) -> str:
     """Return ``tar`` or ``zip`` by what a file begins with; empty for another file.
 
     Raises:
-        RequestError: the file can't be read.
+        RequestError: the file can't be read, or is a tar archive that gzip packed.
     """
     with open_regular(path) as file:
         head = file.read(262)
+        if head.startswith(GZIP):
+            file.seek(0)
+            _refuse_packed_tar(file, one_line(str(path)))
     return "zip" if head.startswith(ZIP) else "tar" if head[257:262] == b"ustar" else ""
+
+
+def _refuse_packed_tar(file: BinaryIO, where: str) -> None:
+    """Refuse a tar archive that gzip packed; what gzip packed otherwise, or is damaged, is for others to read.
+
+    Raises:
+        RequestError: it is one.
+    """
+    try:
+        with gzip.open(file) as unpacked:
+            head = unpacked.read(262)
+    except DAMAGED:
+        return
+    if head[257:262] == b"ustar":
+        raise RequestError(f"{where}: a tar archive packed by gzip; unpack it with gunzip, and name the .tar file")
 
 
 def read_members(path: Path, wanted: Callable[[str], bool]) -> list[Member]:
@@ -64,6 +86,8 @@ def read_members(path: Path, wanted: Callable[[str], bool]) -> list[Member]:
     found: dict[str, Member] = {}
     together = 0
     with open_regular(path) as file:
+        if (packed := os.fstat(file.fileno()).st_size) > MOST_PACKED:
+            raise RequestError(f"{where}: {packed:,} bytes; no set of questions has so many, is it another archive?")
         try:
             for name, size, read in (_zipped if kind == "zip" else _tarred)(file, where):
                 if not wanted(name):
@@ -75,7 +99,8 @@ def read_members(path: Path, wanted: Callable[[str], bool]) -> list[Member]:
                 if name in found:
                     raise RequestError(f"{inner}: the path stands twice in the archive; which of the two counts?")
                 if len(data := read()) != size:
-                    raise RequestError(f"{inner}: {len(data):,} bytes of {size:,}; is the archive cut off?")
+                    found_bytes = "more" if len(data) > size else f"{len(data):,}"
+                    raise RequestError(f"{inner}: {found_bytes} bytes where {size:,} are stated; is it damaged?")
                 found[name] = Member(name=name, where=inner, data=data)
         except DAMAGED as error:
             raise RequestError(f"{where}: cannot be unpacked ({one_line(str(error), 200)}); is it cut off?") from error
@@ -113,7 +138,13 @@ def _zipped(file: BinaryIO, where: str) -> Iterator[_File]:
             raise RequestError(f"{where}: {fault}")
         for info in infos:
             if not info.is_dir() and not info.filename.startswith("__MACOSX/"):
-                yield info.filename, info.file_size, lambda info=info: archive.read(info)  # type: ignore[misc]
+                yield info.filename, info.file_size, lambda info=info: _unzipped(archive, info)  # type: ignore[misc]
+
+
+def _unzipped(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    """Return the bytes of a file of a zip archive, and one more at most than its header states."""
+    with archive.open(info) as content:
+        return content.read(info.file_size + 1)
 
 
 def _too_many(count: int) -> str:

@@ -165,7 +165,7 @@ def annotated(preference: Any, instruction: Any = "Name a river.") -> dict[str, 
 def test_an_annotation(preference: Any, outcome: str, reason: str, protocol: str, tmp_path: Path):
     (tmp_path / "a.json").write_text(json.dumps([annotated(1, "Another."), annotated(preference)]))
     asked = problems(tmp_path)[:1]
-    (said,) = alpacafarm.read_annotations(tmp_path / "a.json", asked)
+    (said,) = alpacafarm.read_annotations(tmp_path / "a.json", asked, ["x"])
     (grade,) = alpacafarm.grade_judged(asked, ["x"], {said.id: said}, protocol)
     assert (grade.answer, grade.reason, said.model) == (outcome, reason, "a")
 
@@ -187,6 +187,16 @@ ANNOTATIONS = {
         [annotated(1), annotated(2)],
         "{path}[1]: problem 0 stands twice; wanted the verdicts on one model's answers",
     ),
+    # verdicts on whatever answers were taken for verdicts on those that are graded
+    "another model's": (
+        [annotated(1) | {"output_1": "r", "output_2": "z"}],
+        "{path}[0]: 'output_2' is not the answer that is graded; are the verdicts another model's?",
+    ),
+    # a win was a loss
+    "the other way round": (
+        [annotated(1) | {"output_1": "x", "output_2": "r"}],
+        "{path}[0]: 'output_1' is the answer that is graded; wanted it as 'output_2'",
+    ),
     "a part": (
         [annotated(1)],
         "{path}: 1 of 2 problems have no annotation, the first is 1",
@@ -199,15 +209,40 @@ def test_annotations_that_can_not_be_read(rows: list[Any], message: str, tmp_pat
     path = tmp_path / "a.json"
     path.write_text(json.dumps(rows), encoding="utf-8")
     with pytest.raises(RequestError) as raised:
-        alpacafarm.read_annotations(path, problems(tmp_path))
+        alpacafarm.read_annotations(path, problems(tmp_path), ["x", "y"])
     assert str(raised.value) == message.format(path=path)
+
+
+def test_annotations_hold_an_input_below_its_instruction(tmp_path: Path):
+    # such a problem had no annotation; one instruction with two inputs had none either
+    rows = [{"instruction": "Do.", "input": text, "output": "o"} for text in ("a", "b")]
+    asked = problems(tmp_path, [*rows, rows[0], {"instruction": "Do.", "output": "o", "id": None}])
+    said = [annotated(2, "Do.\n\nb"), annotated(1, "Do."), annotated(1, "Do.\n\na"), annotated(0, "Do.\n\na")]
+    (tmp_path / "a.json").write_text(json.dumps(said))
+    found = alpacafarm.read_annotations(tmp_path / "a.json", asked, ["x"] * 4)
+    assert [(one.id, one.label) for one in found] == [("0", "worse"), ("1", "better"), ("2", "equal"), ("3", "worse")]
+
+
+def test_an_input_that_is_no_text(tmp_path: Path):
+    # ended in a traceback when the judge's questions were made
+    with pytest.raises(RequestError) as raised:
+        problems(tmp_path, [ROWS[0] | {"input": 3}])
+    assert str(raised.value) == f"{tmp_path / 'problems.json'}: problem 0: 'input': found 3, wanted a text, or nothing"
+
+
+def test_an_id_with_a_mark_is_no_order(tmp_path: Path):
+    # the authors' way of reading a reply was another one for ids with a "#" in them
+    (asked,) = alpacafarm.questions(problems(tmp_path, [ROWS[0] | {"id": "a#1"}]), ["x"], KIT, "paper")
+    assert alpacafarm.label(asked, f"{BETTER}, or {WORSE}") == BETTER
 
 
 @pytest.mark.shared
 def test_the_published_win_rate(shared: Path):
     folder = shared / "data" / "alpaca_farm"
     asked = alpacafarm.read(folder / "text_davinci_003_outputs.json")
-    said = alpacafarm.read_annotations(folder / "alpaca-7b_gpt4_annotations.json", asked)
+    answers = {row["instruction"]: row["output"] for row in json.loads((folder / "alpaca-7b_outputs.json").read_text())}
+    texts = [answers[one.data["instruction"]] for one in asked]
+    said = alpacafarm.read_annotations(folder / "alpaca-7b_gpt4_annotations.json", asked, texts)
     grades = alpacafarm.grade_judged(asked, [""] * 805, {one.id: one for one in said}, "paper")
     assert Counter(grade.answer for grade in grades) == {"win": 205, "tie": 16, "lose": 584}
     rate = results(grades, alpacafarm.METRICS)[-1]

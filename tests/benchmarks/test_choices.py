@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from kit.benchmarks import ceval, mmlu
+from kit.benchmarks import _choice_files, ceval, mmlu
 from kit.benchmarks._results import results
 from kit.errors import RequestError
 from kit.prompts import load
@@ -177,6 +177,12 @@ UNKNOWN = "found 'anatomi', which the benchmark lacks; did you mean 'anatomy'?"
             ": no question of the split 'test' in it; is it another set?",
             id="another-split",
         ),
+        # was left out without a word
+        pytest.param(
+            [ROW, ROW | {"split": "tset"}],
+            ":2: 'split': found 'tset', wanted one of dev, val, test, train, auxiliary_train",
+            id="unknown-split",
+        ),
     ],
 )
 def test_rows_that_are_no_questions_are_refused(rows: list[Mapping[str, Any]], message: str, tmp_path: Path) -> None:
@@ -197,13 +203,19 @@ def test_rows_that_are_no_questions_are_refused(rows: list[Mapping[str, Any]], m
         ),
         pytest.param(
             {"test/anatomy_test.csv": b"Q?,a,b,c,d,A\nR?,a,b,c\n"},
-            "/test/anatomy_test.csv:2: 4 fields, wanted 6 (question, A, B, C, D, answer)",
+            "/test/anatomy_test.csv:2: 4 fields, wanted 6 (question, A, B, C, D, answer); is the file cut off?",
             id="fields",
         ),
         pytest.param(
             {"test/anatomy_test.csv": b'"Q?,a,b'},
-            "/test/anatomy_test.csv:1: not CSV: unexpected end of data; is the file cut off?",
+            "/test/anatomy_test.csv:1: 1 field, wanted 6 (question, A, B, C, D, answer); is the file cut off?",
             id="cut-off",
+        ),
+        # the subject was left out of the mean without a word
+        pytest.param(
+            {"test/anatomy_test.csv": b"Q?,a,b,c,d,A\n", "test/virology_test.csv": b""},
+            "/test/virology_test.csv: no row in it; is the archive whole?",
+            id="an-empty-subject",
         ),
         pytest.param(
             {"test/anatomy_test.csv": b"Q\xff?,a,b,c,d,A\n"},
@@ -212,7 +224,8 @@ def test_rows_that_are_no_questions_are_refused(rows: list[Mapping[str, Any]], m
         ),
         pytest.param(
             {"anatomy/test-00000-of-00001.parquet": b"PAR1 and no more PAR1"},
-            "/anatomy/test-00000-of-00001.parquet: no Parquet that can be read; is the file cut off?",
+            "/anatomy/test-00000-of-00001.parquet: cannot be read as Parquet (Parquet file size is 21 bytes, smaller "
+            "than the size reported by footer's (543519343bytes)); is the file cut off?",
             id="parquet",
         ),
     ],
@@ -222,6 +235,31 @@ def test_archives_of_something_else_are_refused(files: Mapping[str, bytes], mess
     with pytest.raises(RequestError) as error:
         mmlu.read(path)
     assert str(error.value) == f"{path}{message}"
+
+
+def test_quotes_are_read_as_opencompass_reads_them(tmp_path: Path) -> None:
+    # a quote that ends inside a field was an error, on which the whole archive was refused
+    data = b'"Is ""it"" so"?,"a"b,N/A,None,,B\n'
+    (problem,) = mmlu.read(as_zip(tmp_path / "x.zip", {"test/anatomy_test.csv": data}))
+    wanted = next(csv.reader(io.StringIO(data.decode())))
+    assert [problem.data["question"], *problem.data["choices"], problem.data["answer"]] == wanted
+    assert wanted == ['Is "it" so?', "ab", "N/A", "None", "", "B"]
+
+
+def test_more_rows_than_a_set_has_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # an archive of 1 MB may hold forty million short rows, which filled the memory for minutes
+    monkeypatch.setattr(_choice_files, "MOST_ROWS", 10)
+    path = as_zip(tmp_path / "x.zip", {"test/anatomy_test.csv": b"Q?,a,b,c,d,A\n" * 11})
+    with pytest.raises(RequestError) as error:
+        mmlu.read(path)
+    wanted = "more than 10 rows, which no such set has; is it another one?"
+    assert str(error.value) == f"{path}/test/anatomy_test.csv:11: {wanted}"
+
+
+def test_the_hub_names_a_split_otherwise(tmp_path: Path) -> None:
+    # rows of "validation" were left out, and the file was refused as another set
+    row = {**ROW, "subject": "law", "split": "validation"}
+    assert [one.id for one in ceval.read(as_jsonl(tmp_path / "x.jsonl", [row]))] == ["law/0"]
 
 
 def test_a_file_without_examples_is_asked_without(tmp_path: Path) -> None:
@@ -340,7 +378,7 @@ def test_the_number_is_the_mean_over_subjects(tmp_path: Path) -> None:
         pytest.param(mmlu, "Among these, Don and Ada are", "A", "", id="mmlu-a-name"),
         # any capital letter is C-Eval's answer, in any script
         pytest.param(ceval, "Надо: B", "Н", "B", id="ceval-another-capital"),
-        pytest.param(ceval, "答案是b", "", "", id="ceval-small"),
+        pytest.param(ceval, "答案是b", "", "B", id="ceval-small"),
     ],
 )
 def test_protocols_differ(module: ModuleType, text: str, paper: str, default: str, tmp_path: Path) -> None:

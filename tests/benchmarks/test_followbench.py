@@ -11,12 +11,14 @@ import pytest
 
 from kit.benchmarks import followbench, judge_prompts
 from kit.benchmarks._followbench_items import KINDS, LEVELS
+from kit.benchmarks._followbench_judge import list_label, lists
 from kit.benchmarks._followbench_rules import BY_TARGET, rule_of
 from kit.benchmarks._results import results
 from kit.errors import KitError, RequestError
 from kit.plan.sources import BUNDLED
 from kit.prompts import load
 from kit.records import Grade, Problem, Question, Verdict
+from tests.growth import assert_linear
 
 MINI = BUNDLED / "mini-followbench"
 KIT = load("kit")
@@ -426,6 +428,14 @@ def test_a_reply_on_a_whole_level_is_read_as_the_official_code_reads_it(level: i
 def test_a_reply_on_one_constraint_is_its_last_line_with_a_label(reply: str, label: str) -> None:
     asked = Question(id="style/1/1#1", turns=(), labels=("Yes", "No"))
     assert followbench.label(asked, reply) == label
+
+
+def test_a_reply_of_brackets_is_read_in_time_in_proportion() -> None:
+    # a judge that repeated "[" in one line, 1 MB of it, was read for hours
+    question = Question(id="style/1/2", turns=(), labels=lists(2))
+    assert_linear(lambda text: list_label(question, text), lambda size: "[" * size)
+    assert list_label(question, "] [") == ""
+    assert list_label(question, "x ['YES', 'NO'] y") == "['YES', 'NO']"
 
 
 def test_the_labels_of_a_level_are_all_its_lists() -> None:

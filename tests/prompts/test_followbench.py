@@ -64,6 +64,23 @@ def while_true(path, text):
     while True:
         text += text
     return text
+
+def loops_in_loops(path, text):
+    for i in range(0, 90):
+        for j in range(0, 90):
+            level = 1
+    return text
+
+def doubles(path, text):
+    for i in range(0, 90):
+        text += text
+    return text
+
+def wide(path, text):
+    return "{:>999999999}".format(text)
+
+def lacks(path, text):
+    return "{} {}".format(text)
 """
 
 
@@ -105,6 +122,12 @@ def test_reads_what_a_function_would_build(level: int, rendered: str, wanted: st
         ("gives_nothing", "f.py:40: found 'level = len(path)'"),
         ("takes_three", "f.py:42: found 'def takes_three(path, text, more):\\n    return text'"),
         ("while_true", "f.py:46: found 'while True:\\n    text += text'"),
+        # took time, or memory, without end
+        ("loops_in_loops", "f.py:52: found 'for j in range(0, 90):\\n    level = 1'"),
+        ("doubles", "f.py:58: found 'text + text'"),
+        ("wide", "f.py:62: found \"'{:>999999999}'.format(text)\""),
+        # ended in a traceback
+        ("lacks", "f.py:65: found \"'{} {}'.format(text)\""),
     ],
 )
 def test_no_code_is_run(function: str, place: str) -> None:

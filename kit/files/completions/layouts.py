@@ -2,7 +2,8 @@
 
 - lm-eval ``samples_*.jsonl``: ``doc``, ``doc_id``, ``resps`` ``[[text]]``; a row once more for each filter.
   https://github.com/EleutherAI/lm-evaluation-harness (0.4.13: ``evaluator.py``, ``evaluation_tracker.py``)
-- OpenCompass ``predictions/<model>/<set>.json``, also in parts ``<set>_0.json``: ``{"0": {origin_prompt, ...}}``.
+- OpenCompass ``predictions/<model>/<set>.json``, also in parts ``<set>_0.json``: ``{"0": {origin_prompt, ...}}``;
+  of MMLU and C-Eval a set for each subject.
   https://github.com/open-compass/opencompass/blob/0.3.3/opencompass/openicl/icl_inferencer/icl_base_inferencer.py
 - bigcode-evaluation-harness ``generations*.json``: a list of lists of texts, in the order of the problems.
   https://github.com/bigcode-project/bigcode-evaluation-harness/blob/0754793a4ba22eaaeff2c5381a480dfc36700cbe/bigcode_eval/evaluator.py
@@ -17,14 +18,14 @@ Anything else is ``records``: JSONL, a JSON list, an object of them by id, or an
 import dataclasses
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from kit.errors import LONGEST_NAME, RequestError, listed, one_line
-from kit.files.completions.fields import refuse_too_deep
+from kit.files.completions.fields import find_field, refuse_too_deep
 from kit.files.completions.opening import File, open_files
 from kit.files.completions.rows import ById, Position, read_rows
 
@@ -53,6 +54,8 @@ class Record:
     """Its place among the problems, from 0, where the layout goes by order."""
     asked: str = ""
     """The prompt as it was sent, examples and all, where the layout keeps it."""
+    set: str = ""
+    """Name of the set of predictions whose ``position`` it is, where the layout goes by order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,10 +83,10 @@ def read_records(path: Path, benchmark: str = "") -> Records:
     files, others = open_files(path, benchmark)
     left_out = {"other files": others} if others else {}
     with refuse_too_deep(path):
-        return _read_files(path, files, left_out)
+        return _read_files(path, files, left_out, benchmark)
 
 
-def _read_files(path: Path, files: list[File], left_out: dict[str, int]) -> Records:
+def _read_files(path: Path, files: list[File], left_out: dict[str, int], benchmark: str) -> Records:
     """Return the records of the files that were chosen."""
     if all(file.name.endswith(".py") for file in files):
         return Records(path=path, layout=EVALPLUS, records=_programs(files), field="", left_out=left_out)
@@ -97,7 +100,10 @@ def _read_files(path: Path, files: list[File], left_out: dict[str, int]) -> Reco
         )
     layout = named[0][0] if named else PLAIN
     if layout in (OPENCOMPASS, BIGCODE):
-        _one_set(path, [file for file, _ in parts])
+        sets = _sets(path, [file for file, _ in parts], benchmark if layout == OPENCOMPASS else "")
+        if layout == OPENCOMPASS:
+            records = list(_opencompass(zip(sets, (rows for _, rows in parts), strict=True)))
+            return Records(path=path, layout=layout, records=records, field="prediction", left_out=left_out)
     rows = [row for _, rows in parts for row in rows]
     return _records(path, layout, rows, left_out)
 
@@ -105,6 +111,7 @@ def _read_files(path: Path, files: list[File], left_out: dict[str, int]) -> Reco
 def _records(path: Path, layout: str, rows: list[tuple[str, Any]], left_out: dict[str, int]) -> Records:
     """Return the records of one layout."""
     if layout == LM_EVAL:
+        _refuse_likelihoods(*rows[0])
         kept = list(_first_filter(rows))
         if len(kept) < len(rows):
             others = {str(row.get("filter")) for _, row in rows} - {str(row.get("filter")) for _, row in kept}
@@ -116,12 +123,6 @@ def _records(path: Path, layout: str, rows: list[tuple[str, Any]], left_out: dic
         records = [_inspect(where, row) for where, row in rows]
         place = "output.choices.0.message.content"
         return Records(path=path, layout=layout, records=records, field=place, left_out=left_out)
-    if layout == OPENCOMPASS:
-        records = [
-            Record(where=where, row=row, keys={}, position=n, asked=prompt_text(row.get("origin_prompt")))
-            for n, (where, row) in enumerate(rows)
-        ]
-        return Records(path=path, layout=layout, records=records, field="prediction", left_out=left_out)
     if layout == BIGCODE:
         records = [Record(where=where, row=row, keys={}, position=n) for n, (where, row) in enumerate(rows)]
         return Records(path=path, layout=layout, records=records, field="", left_out=left_out)
@@ -158,25 +159,41 @@ def _layout(rows: Sequence[tuple[str, Any]]) -> str:
     return PLAIN
 
 
-def _one_set(path: Path, files: Sequence[File]) -> None:
-    """Check that files which go by position are one set, whole or in parts ``<set>_0``, ``<set>_1``, ...
+def _opencompass(parts: Iterable[tuple[str, Sequence[tuple[str, Any]]]]) -> Iterator[Record]:
+    """Give the records of OpenCompass's files, each its set and its rows; the parts of a set are numbered on."""
+    counts: Counter[str] = Counter()
+    for name, rows in parts:
+        for where, row in rows:
+            asked = prompt_text(row.get("origin_prompt"))
+            yield Record(where=where, row=row, keys={}, position=counts[name], asked=asked, set=name)
+            counts[name] += 1
+
+
+def _sets(path: Path, files: Sequence[File], benchmark: str) -> list[str]:
+    """Return the set of each file that goes by position: it is one set, whole or in parts ``<set>_0``, ``<set>_1``, ...
+
+    Several sets are one benchmark's where each carries its name, as MMLU's subjects do.
 
     Raises:
-        RequestError: they are several sets, or a part is missing.
+        RequestError: they are several sets otherwise, or a part is missing.
     """
     stems = [re.sub(r"\.jsonl?(\.gz)?$", "", file.name) for file in files]
     if len(stems) == 1:
-        return
-    parts = [re.fullmatch(r"(.*)_(\d+)", stem) for stem in stems]
-    sets = [part[1] if part else stem for part, stem in zip(parts, stems, strict=True)]
-    if names := [name for name, _ in groupby(sets)][1:]:
-        first = listed((sets[0], names[0]))
-        raise RequestError(f"{one_line(str(path))}: {len(names) + 1} sets of predictions ({first}); name one file")
-    numbers = [part[2] if part else "" for part in parts]
-    if numbers != [str(number) for number in range(len(files))]:
-        found = listed(PurePosixPath(stem).name for stem in stems)
-        wanted = f"{one_line(sets[0], LONGEST_NAME)}_0 to _{len(files) - 1}"
-        raise RequestError(f"{one_line(str(path))}: parts {found}; wanted {wanted}, or one whole file")
+        return stems
+    found = [re.fullmatch(r"(.*)_(\d+)", stem) for stem in stems]
+    sets = [part[1] if part else stem for part, stem in zip(found, stems, strict=True)]
+    numbers: dict[str, list[str]] = {}
+    for name, part in zip(sets, found, strict=True):
+        numbers.setdefault(name, []).append(part[2] if part else "")
+    where, short = one_line(str(path)), benchmark.rpartition("_")[2]
+    if len(numbers) > 1 and not (short and all(short in PurePosixPath(name).name.lower() for name in numbers)):
+        raise RequestError(f"{where}: {len(numbers)} sets of predictions ({listed(list(numbers)[:2])}); name one file")
+    for name, some in numbers.items():
+        if some not in ([""], [str(number) for number in range(len(some))]):
+            parts = listed(PurePosixPath(stem).name for stem, one in zip(stems, sets, strict=True) if one == name)
+            wanted = f"{one_line(name, LONGEST_NAME)}_0 to _{len(some) - 1}"
+            raise RequestError(f"{where}: parts {parts}; wanted {wanted}, or one whole file")
+    return sets
 
 
 def _first_filter(rows: Sequence[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
@@ -188,6 +205,20 @@ def _first_filter(rows: Sequence[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
             continue
         seen.setdefault(key, row)
         yield where, row
+
+
+def _refuse_likelihoods(where: str, row: Mapping[str, Any]) -> None:
+    """Refuse rows of a task that compares the likelihoods of given answers: the model wrote no text.
+
+    Raises:
+        RequestError: it is such a row.
+    """
+    found = find_field(row, "resps.0.0" if "resps" in row else "filtered_resps.0")
+    if isinstance(found, list) and len(found) == 2 and str(found[1]) in ("True", "False"):
+        raise RequestError(
+            f"{where}: likelihoods of the given answers, and no text that the model wrote; take a task of lm-eval that "
+            "generates, for MMLU mmlu_generative"
+        )
 
 
 def _lm_eval(where: str, row: Mapping[str, Any]) -> Record:

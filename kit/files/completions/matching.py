@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kit.errors import LONGEST_NAME, RequestError, listed, one_line
+from kit.files.completions.groups import SUBJECT, are_equal, asked_text, ids_by_subject, narrowed
 from kit.files.completions.layouts import Record, Records, prompt_text
 from kit.files.completions.names import ID_FIELDS, PROMPT_FIELDS
 from kit.records import Problem
@@ -51,6 +52,9 @@ def match(found: Records, problems: Sequence[Problem], benchmark: str, rows: int
         RequestError: a record answers no problem, or it can't be told which.
     """
     if found.records[0].position is not None:
+        several = len({record.set for record in found.records}) > 1
+        if (several or SUBJECT in problems[0].data) and (ids := ids_by_subject(found, problems)):
+            return Match(field="position", ids=ids, placed=True)
         return _by_position(found, problems, rows)
     by_text = _texts(found.records, problems)
     by_id = _ids(found.records, problems, benchmark)
@@ -83,9 +87,15 @@ def _resolved(found: Records, problems: Sequence[Problem], column: _Column, by_t
         RequestError: a record has none, or several.
     """
     ids = []
+    data = {problem.id: problem.data for problem in problems}
+    taken: set[str] = set()
     for index, (record, candidates) in enumerate(zip(found.records, column.ids, strict=True)):
         if column.field not in record.keys:
             raise RequestError(f"{record.where}: no field {column.field!r}; it has {listed(sorted(record.keys))}")
+        if len(candidates) > 1:
+            candidates = narrowed(record.keys, candidates, data)  # noqa: PLW2901
+        if len(candidates) > 1 and are_equal(candidates, data):  # whichever it answers, the grade is the same
+            candidates = tuple(id for id in candidates if id not in taken)[:1] or candidates[:1]  # noqa: PLW2901
         if len(candidates) > 1:
             value = shorten(str(record.keys[column.field]))
             names = " and ".join(one_line(id, LONGEST_NAME) for id in candidates[:3])
@@ -103,6 +113,7 @@ def _resolved(found: Records, problems: Sequence[Problem], column: _Column, by_t
             text = _unknown_record(record.where, values, problems)
             raise RequestError(text + others if known and text.endswith("?") else text)
         ids.append(candidates[0])
+        taken.add(candidates[0])
     return Match(field=column.field, ids=ids, placed=column.placed, loosely=column.loosely)
 
 
@@ -238,7 +249,7 @@ def _texts(records: Sequence[Record], problems: Sequence[Problem]) -> _Column | 
         exact, loose = _index(texts, problems, str), _index(texts, problems, loosen)
         for name in PROMPT_FIELDS:
             loosely: set[str] = set()
-            ids = [_by_text(record.keys.get(name), exact, loose, loosely) for record in records]
+            ids = [_by_text(asked_text(record.keys, name, exact), exact, loose, loosely) for record in records]
             columns.append(_Column(field=name, ids=ids, loosely=loosely))
     known = [column for column in columns if any(column.ids)]
     return max(known, key=lambda column: sum(map(bool, column.ids)), default=None)
