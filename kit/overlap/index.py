@@ -9,18 +9,17 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from hashlib import blake2b
-from itertools import chain, groupby, islice, repeat
+from itertools import chain, groupby, repeat
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from kit.overlap import GRAM, SHARE, Match
-from kit.overlap.words import words
+from kit.overlap.words import Gram, each_gram, words
 
 if TYPE_CHECKING:
     import numpy
 
 Numbers: TypeAlias = "numpy.ndarray[Any, Any]"
-Gram: TypeAlias = tuple[bytes, ...]
 FACTOR = 0x9E3779B97F4A7C15
 """The odd number to whose powers the words of a gram are multiplied."""
 SPARSE_BITS = 4
@@ -35,12 +34,7 @@ MOST_PAIRS = 1 << 22
 
 def grams(found: Sequence[bytes]) -> set[Gram]:
     """Return the grams of a text's words; a text of fewer words has none."""
-    return set(_each_gram(found))
-
-
-def _each_gram(found: Sequence[bytes]) -> Iterator[Gram]:
-    """Return the grams of a text's words, one after the other."""
-    return zip(*(islice(found, place, None) for place in range(GRAM)), strict=False)
+    return set(each_gram(found))
 
 
 def _number(word: bytes) -> int:
@@ -130,7 +124,7 @@ class Index:
         whole = {tuple(text) for text in row if len(text) < GRAM}
         own = {item: grams(self.items[item]) for item in items}
         wanted = set[Gram]().union(*own.values())
-        there = {gram for text in row for gram in _each_gram(text) if gram in wanted}
+        there = {gram for text in row for gram in each_gram(text) if gram in wanted}
         for item in items:
             if not own[item]:
                 if tuple(self.items[item]) in whole:

@@ -138,8 +138,8 @@ def test_a_row_that_repeats_many_items_is_cut_into_grams_once(monkeypatch: pytes
     # a row that holds a whole test set had its grams made anew for each item: hours for MMLU's
     items = [text(20 * n, 20 * n + 19) for n in range(50)]
     known, cut = Index(items), list[int]()
-    inner = index._each_gram
-    monkeypatch.setattr(index, "_each_gram", lambda found: cut.append(len(found)) or inner(found))
+    inner = index.each_gram
+    monkeypatch.setattr(index, "each_gram", lambda found: cut.append(len(found)) or inner(found))
     assert len(known.find([[" ".join(items)]])) == 50
     assert sum(cut) == 2 * 50 * 20
 
