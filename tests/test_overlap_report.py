@@ -126,8 +126,10 @@ def test_a_second_report_counts_nothing(plan: Plan, store: Store, monkeypatch: p
         '{"any": -1, "by": {"gsm8k": 0, "hendrycks_math": 0, "humaneval": 0, "ifeval": 0, "mbpp": 0}, "rows": 4}',
         '{"any": true, "by": {"gsm8k": 0, "hendrycks_math": 0, "humaneval": 0, "ifeval": 0, "mbpp": 0}, "rows": 4}',
         "x" * 20_000,
+        "[" * 9_000,  # ended the report with a RecursionError
+        "\x00\xff",
     ],
-    ids=["empty", "list", "fields", "others", "below-0", "no-number", "long"],
+    ids=["empty", "list", "fields", "others", "below-0", "no-number", "long", "deep", "bytes"],
 )
 def test_a_count_that_was_damaged_is_made_anew(content: str, plan: Plan, store: Store) -> None:
     first = grids(plan, store)

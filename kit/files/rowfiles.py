@@ -153,9 +153,9 @@ def _json(text: str, name: str) -> list[tuple[str, dict[str, Any]]]:
     bare = text.lstrip()
     if NO_JSON.match(bare):
         line = text.count("\n", 0, len(text) - len(bare)) + 1
-        found = shown(bare[:200].split("\n")[0].rstrip())
+        start = shown(bare[:200].split("\n")[0].rstrip())
         raise RequestError(
-            f"{name}:{line}: found {found}, wanted a JSON list of records, or a JSON object on each line"
+            f"{name}:{line}: found {start}, wanted a JSON list of records, or a JSON object on each line"
         )
     if not bare.startswith("["):
         _no_wrapper(name, text)
@@ -201,6 +201,13 @@ def _no_wrapper(name: str, text: str) -> None:
         raise RequestError(
             f"{name}: one JSON object, whose {shown(lists[0])} holds a list of {len(whole[lists[0]]):,} objects; "
             "wanted the list alone, or JSONL"
+        )
+    parts = list(whole.values())
+    by_column = len(parts) > 0 and any(all(isinstance(part, kind) and part for part in parts) for kind in (dict, list))
+    if by_column and not set(whole) & set(CHATS):
+        raise RequestError(
+            f"{name}: one JSON object of {'lists' if isinstance(parts[0], list) else 'objects'}, a table by columns or "
+            "by numbers of rows; wanted a list of records (pandas: to_json with orient='records')"
         )
     if "\n" in text.strip():
         raise RequestError(f"{name}: one JSON object over several lines; wanted a JSON list of records, or JSONL")
