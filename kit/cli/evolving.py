@@ -103,7 +103,7 @@ def plan_queries(bench: "Workbench", queries: Path | None, setting: Mapping[str,
     Raises:
         RequestError: the scenario needs one and none is given, or the other way round; or it holds too few.
     """
-    from kit.files.queries import format_of
+    from kit.files.formats import query_format
     from kit.files.seeds import read_instructions
     from kit.scenarios import check_data, data_of
 
@@ -118,7 +118,7 @@ def plan_queries(bench: "Workbench", queries: Path | None, setting: Mapping[str,
         return
     if not name:
         raise RequestError(f"--queries {one_line(str(queries))}: {scenario} reads none; leave it out")
-    format = format_of(queries)
+    format = query_format(queries)
     found = read_instructions(queries, format, name)
     check_data(scenario, {name: found}, options.given() if options else {})
     bench.seeds(queries, None, len(found), format=format, name=name)

@@ -108,7 +108,7 @@ class Compared:
             yield f"  row:  {one_line(excerpt(texts_of(record), item.text, LONGEST_TEXT), LONGEST_TEXT)}"
             yield f"  test: {one_line(item.text, LONGEST_TEXT)}"
         if len(self.matches) > MOST_SHOWN:
-            yield f"{len(self.matches) - MOST_SHOWN:,} more; --json prints all of them"
+            yield f"{len(self.matches) - MOST_SHOWN:,} more of these; --json prints all of them"
 
 
 @app.command()

@@ -80,6 +80,18 @@ def resolved(path: Path, format: str) -> str:
     return open_rows(path, format).format if format == AUTO else format
 
 
+def query_format(path: Path) -> str:
+    """Return the format in which a file of queries is read: texts on lines by its name, the others by its records.
+
+    Raises:
+        RequestError: it can't be read.
+    """
+    if path.name.removesuffix(".gz").endswith(".txt"):
+        return LINES
+    found = open_rows(path).format
+    return FIRST_TURNS if found in chats.KEYS else found
+
+
 def columns_read(record: Mapping[str, Any], format: str) -> Mapping[str, str]:
     """Return what is read of a record: field of a row -> field of the record."""
     if format in chats.KEYS:

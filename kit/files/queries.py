@@ -1,24 +1,24 @@
 """Files of queries: a text on each line, or the first turn of each conversation that ShareGPT holds."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from kit.errors import RequestError, shown
-from kit.reading.textfiles import read_text
 
 LINES, FIRST_TURNS = "lines", "first-turns"
 """Formats of such files."""
-CHAT_FIELDS = ("conversations", "conversation")
-"""Fields that hold a conversation, as ShareGPT's files have it."""
+MESSAGES = "messages"
+"""Field that holds a chat in OpenAI's files."""
+CHAT_FIELDS = ("conversations", "conversation", MESSAGES)
+"""Fields that hold a conversation."""
+SYSTEM = ("system", "developer")
+"""Roles of the turn that OpenAI's chats have in front of the user's."""
 USERS = ("human", "user")
 """Names that ShareGPT's files have for the one who asks."""
-MOST_PEEKED = 1 << 16
-"""Most characters that are looked at to tell a file's format."""
 
 
 def first_turn(row: Mapping[str, Any], where: str) -> dict[str, Any] | None:
-    """Return the first turn of a ShareGPT conversation as a record; None where the user does not begin it.
+    """Return the first turn of a conversation as a record; None where the user does not begin it.
 
     Long conversations are often cut into several, and all but the first of these begin with an answer.
 
@@ -35,9 +35,12 @@ def first_turn(row: Mapping[str, Any], where: str) -> dict[str, Any] | None:
     turns = row[field]
     if not isinstance(turns, list):
         raise RequestError(f"{where}: {field!r}: found {type(turns).__name__}, wanted a list of turns")
-    if not turns:
+    first = 0
+    if field == MESSAGES and turns and isinstance(turns[0], dict) and turns[0].get("role") in SYSTEM:
+        first = 1
+    if len(turns) <= first:
         return None
-    speaker, text = _turn(turns[0], f"{where}: {field!r}[0]")
+    speaker, text = _turn(turns[first], f"{where}: {field!r}[{first}]")
     return {"instruction": text} if speaker in USERS and text.strip() else None
 
 
@@ -50,17 +53,3 @@ def _turn(turn: Any, where: str) -> tuple[str, str]:
         if isinstance(speaker, str) and isinstance(text, str):
             return speaker, text
     raise RequestError(f"{where}: found {shown(turn)}, wanted an object with the texts 'from' and 'value'")
-
-
-def format_of(path: Path) -> str:
-    """Return the format of a file of instructions or queries: its name tells texts on lines, its content the others.
-
-    Raises:
-        RequestError: it can't be read.
-    """
-    if path.name.removesuffix(".gz").endswith(".txt"):
-        return LINES
-    text = read_text(path)[:MOST_PEEKED]
-    places = {name: text.find(f'"{name}"') for name in (*CHAT_FIELDS, "instruction")}
-    known = {name: place for name, place in places.items() if place >= 0}
-    return FIRST_TURNS if known and min(known, key=known.__getitem__) in CHAT_FIELDS else "alpaca"

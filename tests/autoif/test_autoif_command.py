@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from kit.errors import RequestError
-from kit.files.queries import format_of
+from kit.files.formats import query_format
 from kit.files.seeds import read_instructions
 from kit.plan.adhoc import Workbench
 from kit.records import Instruction, write_rows
@@ -185,6 +185,13 @@ FORMATS: dict[str, tuple[str, str, list[str]]] = {
     "ShareGPT in lines": ('{"conversations": [{"from": "user", "value": "a"}]}\n' * 2, "first-turns", ["a", "a"]),
     "both texts in a turn": ('[{"conversation": [{"human": "a", "assistant": "b"}]}]', "first-turns", ["a"]),
     "OpenAI's roles": ('[{"conversations": [{"role": "user", "content": "a"}]}]', "first-turns", ["a"]),
+    # these two were read as Alpaca's and refused, and so was Parquet
+    "OpenAI's messages": (
+        json.dumps({"messages": [{"role": r, "content": r} for r in ("system", "user", "assistant")]}),
+        "first-turns",
+        ["user"],
+    ),
+    "a table": ("id,instruction\n1,a\n", "alpaca", ["a"]),
     "one that begins with an answer": (
         json.dumps(
             [{"conversations": [{"from": "gpt", "value": "b"}, CHAT]}, {"conversations": []}, {"conversations": [CHAT]}]
@@ -198,7 +205,7 @@ FORMATS: dict[str, tuple[str, str, list[str]]] = {
 @pytest.mark.parametrize(("text", "format", "texts"), FORMATS.values(), ids=list(FORMATS))
 def test_files_are_told_apart_by_content(text: str, format: str, texts: list[str], tmp_path: Path) -> None:
     (path := tmp_path / ("f.txt" if format == "lines" else "f")).write_text(text, encoding="utf-8", newline="")
-    assert format_of(path) == format
+    assert query_format(path) == format
     assert [row.instruction for row in read_instructions(path, format, "q")] == texts
 
 
