@@ -222,7 +222,8 @@ SEEDS = {
     "no record": (b"[]", "seeds.json: no record; the seed set is empty"),
     "no instruction": (
         b'[{"prompt": "a"}]',
-        "seeds.json[0]: no 'instruction'; found prompt, wanted instruction, input, output",
+        "seeds.json[0]: no 'instruction'; found prompt, wanted instruction, input, output; is 'prompt' the "
+        "instruction? Then rename it",
     ),
     "instruction is blank": (
         b'[{"instruction": " "}]',

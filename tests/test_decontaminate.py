@@ -42,7 +42,10 @@ def test_names_the_rows_with_both_texts(kit: Kit, tmp_path: Path) -> None:
     code, out, _ = kit("--data", "rows.json", "--against", "gsm8k,math", "--scale", "smoke")
     assert code == 0
     lines = out.splitlines()
-    assert lines[0] == "2 of 3 rows (66.67%) repeat more than half of a test item: gsm8k (16), hendrycks_math (16)"
+    assert lines[0] == (
+        "2 of 3 rows (66.67%) repeat more than half of a test item; compared with gsm8k (16 items), "
+        "hendrycks_math (16 items)"
+    )
     place = next(n for n, row in enumerate(GSM8K) if row["question"] == LEAKED)
     grams = len(LEAKED.replace("'", " ").split()) - 7
     assert lines[1].startswith("rows.json[1] has ")
@@ -111,6 +114,41 @@ def test_a_file_of_ones_own_is_compared_with(kit: Kit, tmp_path: Path) -> None:
     assert (code, found["against"]) == (0, {"tests.jsonl": 2})
     # the second has three words: it is found where they are a whole text of the row
     assert [(match["row"], match["id"], match["grams"]) for match in found["matches"]] == [(0, "1", 1), (2, "q1", 4)]
+
+
+def test_a_short_item_and_the_repeating_part_of_a_long_row_are_shown(kit: Kit, tmp_path: Path) -> None:
+    # a short item was "1 of the 1 8-grams"; of a long row its first 300 characters were shown, whatever they said
+    own = [{"id": "short", "question": "Find x."}, {"id": "long", "question": LEAKED}]
+    (tmp_path / "tests.jsonl").write_text(jsonl(own), encoding="utf-8")
+    rows = [{"a": "Find x"}, {"b": "Once upon a time. " * 100 + LEAKED + " The end." * 100, "c": "Else. " * 200}]
+    (tmp_path / "rows.jsonl").write_text(jsonl(rows), encoding="utf-8")
+    _, out, _ = kit("--data", "rows.jsonl", "--against", "tests.jsonl")
+    lines = out.splitlines()
+    assert lines[1:3] == ["rows.jsonl:1 has the whole of tests.jsonl short", "  row:  Find x"]
+    assert lines[5].startswith(f"  row:  ...{LEAKED[:200]}")
+
+
+@pytest.mark.parametrize("name", ["r.json", "r.jsonl", "r.csv", "r.txt"])
+def test_a_file_of_which_nothing_is_left_out_is_copied(name: str, kit: Kit, tmp_path: Path) -> None:
+    # it was written anew: other white space, no byte-order mark, other line ends
+    texts = {
+        "r.json": '\ufeff[{"instruction" : "a"},\r\n  {"b":1.50} ]',
+        "r.jsonl": '\ufeff{"instruction": "a"}\r\n\r\n{"b":1.50}',
+        "r.csv": '\ufeff"instruction";output\r\na;"b"',
+        "r.txt": "a b  \r\n\r\nc",
+    }
+    (tmp_path / name).write_bytes(texts[name].encode())
+    assert kit("--data", name, "--against", "gsm8k", "--scale", "smoke", "--out", "o")[0] == 0
+    assert (tmp_path / "o").read_bytes() == texts[name].encode()
+
+
+def test_default_stands_beside_files_and_names(kit: Kit, tmp_path: Path) -> None:
+    # what was named beside "default" was left out in silence, and misspelt names too
+    (tmp_path / "tests.jsonl").write_text(jsonl([{"question": "Who?"}]), encoding="utf-8")
+    _, out, _ = kit("--data", "rows.json", "--against", "default,tests.jsonl", "--scale", "smoke", "--json")
+    assert {"gsm8k", "mmlu", "tests.jsonl"} <= set(json.loads(out)["against"])
+    message = "--against gsm9k: no benchmark of that name; did you mean 'gsm8k'?"
+    assert kit("--data", "rows.json", "--against", "default,gsm9k") == (2, "", f"error: {message}\n")
 
 
 def test_all_benchmarks_of_a_scale_are_the_default(kit: Kit) -> None:

@@ -483,7 +483,8 @@ REFUSED: dict[str, tuple[str | bytes, str]] = {
     ),
     "other columns": (
         "prompt,response\na,b\n",
-        ":2: no 'instruction'; found prompt, response, wanted instruction, input, output",
+        ":2: no 'instruction'; found prompt, response, wanted instruction, input, output; is 'prompt' the instruction? "
+        "Then rename it",
     ),
     "Parquet that is cut off": (
         b"PAR1abc",
@@ -502,6 +503,7 @@ def test_refused(text: str | bytes, message: str, tmp_path: Path):
     assert str(error.value) == f"{path}{message}"
 
 
+NO_JSON = "wanted a JSON list of records, or a JSON object on each line"
 OVERRIDDEN: dict[str, tuple[str, str, str, str]] = {
     "sharegpt": (
         "c",
@@ -510,14 +512,14 @@ OVERRIDDEN: dict[str, tuple[str, str, str, str]] = {
         "[0]: no 'conversations' and no 'messages'; found instruction, wanted a list of turns with 'from' and 'value' "
         "(format sharegpt)",
     ),
-    "alpaca": ("c", "alpaca", "Name a colour.\n", ":1: not JSON: Expecting value: column 1; is the file cut off?"),
+    "alpaca": ("c", "alpaca", "Name a colour.\n", f":1: found 'Name a colour.', {NO_JSON}"),
     "a name that says JSON": (
         "c.jsonl.gz",
         "auto",
         "Name a.\n",
-        ":1: not JSON: Expecting value: column 1; is the file cut off?",
+        f":1: found 'Name a.', {NO_JSON}",
     ),
-    "a manifest": ("c.toml", "auto", "schema = 1\n", ":1: not JSON: Expecting value: column 1; is the file cut off?"),
+    "a manifest": ("c.toml", "auto", "schema = 1\n", f":1: found 'schema = 1', {NO_JSON}"),
     "a name that says CSV": (
         "c.csv",
         "auto",
@@ -619,7 +621,7 @@ def test_a_text_that_is_bytes_is_refused(tmp_path: Path):
     path = table(tmp_path, {"instruction": [b"a"]})
     with pytest.raises(RequestError) as error:
         read_instructions(path, "auto", "p")
-    assert str(error.value) == f"{path}[0]: 'instruction': found dict, wanted text"
+    assert str(error.value) == f"{path}[0]: 'instruction': found bytes, wanted text"
 
 
 def test_parquet_without_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -651,12 +653,21 @@ def test_a_reader_that_is_brought_down_is_an_error(tmp_path: Path, monkeypatch: 
     )
 
 
+def test_ids_of_numbers_become_texts_where_a_new_one_is_a_text(tmp_path: Path):
+    # all was computed, and then could not be written
+    path = table(tmp_path, {"instruction": ["a", "d"], "id": [7, 8], "input": [None, None], "n": [1, 2]})
+    write_back([Pair(id="new", instruction="b", input="i", output="c"), 1], open_rows(path), tmp_path / "o")
+    assert [record for _, record in open_rows(tmp_path / "o").records] == [
+        {"instruction": "b", "id": "new", "input": "i", "n": None, "output": "c"},
+        {"instruction": "d", "id": "8", "input": None, "n": 2, "output": None},
+    ]
+
+
 def test_values_that_a_column_can_not_hold(tmp_path: Path):
-    path = table(tmp_path, {"instruction": ["a"], "id": [7]})
-    origin = open_rows(path)
+    path = table(tmp_path, {"instruction": ["a"], "more": [[7]]})
     with pytest.raises(KitError) as error:
-        write_back([Pair(id="new", instruction="b", output="c")], origin, tmp_path / "o")
+        parquet.write(path.read_bytes(), tmp_path / "o", [0], {"more": [(0, "b")]})
     assert str(error.value) == (
-        f"{tmp_path}/o: cannot be written as Parquet (Could not convert 'new' with type str: tried to convert to "
+        f"{tmp_path}/o: cannot be written as Parquet (Could not convert 'b' with type str: tried to convert to "
         "int64); do its columns fit the new values?"
     )

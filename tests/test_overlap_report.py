@@ -125,9 +125,12 @@ def test_a_second_report_counts_nothing(plan: Plan, store: Store, monkeypatch: p
         '{"any": 5, "by": {}, "rows": 4}',
         '{"any": -1, "by": {"gsm8k": 0, "hendrycks_math": 0, "humaneval": 0, "ifeval": 0, "mbpp": 0}, "rows": 4}',
         '{"any": true, "by": {"gsm8k": 0, "hendrycks_math": 0, "humaneval": 0, "ifeval": 0, "mbpp": 0}, "rows": 4}',
+        '{"any": 0, "by": {"gsm8k": 3, "hendrycks_math": 0, "humaneval": 0, "ifeval": 0, "mbpp": 0}, "rows": 4}',
         "x" * 20_000,
+        "[" * 9_000,  # ended the report with a RecursionError
+        "\x00\xff",
     ],
-    ids=["empty", "list", "fields", "others", "below-0", "no-number", "long"],
+    ids=["empty", "list", "fields", "others", "below-0", "no-number", "less-than-one", "long", "deep", "bytes"],
 )
 def test_a_count_that_was_damaged_is_made_anew(content: str, plan: Plan, store: Store) -> None:
     first = grids(plan, store)
@@ -173,3 +176,8 @@ def test_a_share_of_no_rows_is_none() -> None:
     assert overlap.share == 0
     assert not replace(overlap, any=1).is_sound(["gsm8k"])
     assert overlap.is_sound(["gsm8k"])
+
+
+def test_where_no_count_can_be_kept_it_is_made_all_the_same(plan: Plan, store: Store) -> None:
+    (store.root / "overlaps").write_text("a file", encoding="utf-8")
+    assert [one.any for one in grids(plan, store)[0].overlaps] == [3, 0]

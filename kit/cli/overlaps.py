@@ -1,5 +1,6 @@
 """``kit decontaminate``: training rows that repeat test items are named, and left out on request."""
 
+import shutil
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -87,22 +88,27 @@ class Compared:
 
     def lines(self) -> Iterator[str]:
         """Yield the printed lines: how many rows repeat items, and the first of them with both texts."""
+        from kit.overlap import GRAM
+        from kit.overlap.words import excerpt, texts_of, words
+
         rows, repeating = len(self.origin.records), len(self.repeating())
         tests = Counter(item.test for item in self.items)
-        against = ", ".join(f"{one_line(name)} ({count:,})" for name, count in tests.items())
-        yield f"{repeating:,} of {rows:,} rows ({repeating / rows:.2%}) repeat more than half of a test item: {against}"
+        against = ", ".join(f"{one_line(name)} ({count:,} items)" for name, count in tests.items())
+        yield (
+            f"{repeating:,} of {rows:,} rows ({repeating / rows:.2%}) repeat more than half of a test item; "
+            f"compared with {against}"
+        )
         for name, reason in self.absent.items():
             yield f"not compared with {name}: {reason}"
         for match in self.matches[:MOST_SHOWN]:
-            item = self.items[match.item]
-            yield (
-                f"{self.origin.records[match.row][0]} has {match.shared} of the {match.grams} 8-grams of "
-                f"{one_line(item.test)} {one_line(item.id, 100)}"
-            )
-            yield f"  row:  {one_line(self.row_text(match.row), LONGEST_TEXT)}"
+            item, (where, record) = self.items[match.item], self.origin.records[match.row]
+            short = len(words(item.text)) < GRAM
+            part = "the whole" if short else f"{match.shared} of the {match.grams} {GRAM}-grams"
+            yield f"{where} has {part} of {one_line(item.test)} {one_line(item.id, 100)}"
+            yield f"  row:  {one_line(excerpt(texts_of(record), item.text, LONGEST_TEXT), LONGEST_TEXT)}"
             yield f"  test: {one_line(item.text, LONGEST_TEXT)}"
         if len(self.matches) > MOST_SHOWN:
-            yield f"{len(self.matches) - MOST_SHOWN:,} more; --json prints all of them"
+            yield f"{len(self.matches) - MOST_SHOWN:,} more of these; --json prints all of them"
 
 
 @app.command()
@@ -111,7 +117,8 @@ def decontaminate(
     against: Annotated[
         str,
         typer.Option(
-            "--against", help="Benchmarks or files of test items, parted by commas; default: all of the scale"
+            "--against",
+            help="Benchmarks or files of test items, parted by commas; default: all benchmarks of the scale",
         ),
     ] = ALL,
     out: Annotated[
@@ -147,7 +154,8 @@ def decontaminate(
     compared = Compared(data=data, origin=origin, items=items, matches=found, absent=absent)
     if out is not None:
         kept = compared.kept()
-        place(out, lambda path: write_back(kept, origin, path))
+        whole = len(kept) == len(origin.records)
+        place(out, lambda path: shutil.copyfile(data, path) if whole else write_back(kept, origin, path))
     if json:
         say_json(compared.to_json(out))
         return
@@ -169,7 +177,7 @@ def check_numpy() -> None:
 
 
 def named_tests(against: str, data: Path) -> list[str | Path]:
-    """Return the benchmarks, by the names of their modules, and the files that ``--against`` names; none for all.
+    """Return what ``--against`` names: benchmarks, by the names of their modules, files, and :data:`ALL`.
 
     Raises:
         RequestError: a name is neither, or a file is the training file itself.
@@ -180,9 +188,7 @@ def named_tests(against: str, data: Path) -> list[str | Path]:
     found: list[str | Path] = []
     for name in filter(None, map(str.strip, against.split(","))):
         module = BENCHMARK_NAMES.get(name, name)
-        if name == ALL:
-            return []
-        if module in registry.names("benchmarks"):
+        if name == ALL or module in registry.names("benchmarks"):
             found.append(module)
         elif "/" in name or "." in name:
             found.append(Path(name).expanduser())
@@ -207,7 +213,7 @@ def test_items(
     """Return the items of tests, and why those that could not be had are left out; one that was named must be had.
 
     Args:
-        names: names of benchmarks and paths of files; none for every benchmark of the scale.
+        names: names of benchmarks, paths of files, and :data:`ALL` for every benchmark of the scale.
         scale: name of the scale.
         store: folder of the store.
         mirror: a folder with copies of pinned files.
@@ -224,14 +230,15 @@ def test_items(
     own = [item for path in files for item in read_items(path)]  # before anything is fetched
     bench = Workbench(scale)
     benchmarks = bench.catalogue.scale(scale).benchmarks
-    wanted = [str(name) for name in names if not isinstance(name, Path)] or ([] if names else list(benchmarks))
-    if lacking := [name for name in wanted if name not in benchmarks]:
+    named = [str(name) for name in names if name != ALL and not isinstance(name, Path)]
+    wanted = list(dict.fromkeys([*named, *(benchmarks if ALL in names else ())]))
+    if lacking := [name for name in named if name not in benchmarks]:
         raise RequestError(f"--against {lacking[0]}: scale {scale} has no such benchmark; it has {listed(benchmarks)}")
     keys = {name: bench.planner.data(benchmarks[name].dataset) for name in wanted}
     problems, absent = fetched_problems(bench, keys, store, mirror, quiet=quiet)
-    if absent and (names or not problems):
-        name, reason = next(iter(absent.items()))
-        raise KitError(f"--against {name}: {reason}")
+    missing = [name for name in absent if name in named or not problems]
+    if missing:
+        raise KitError(f"--against {missing[0]}: {absent[missing[0]]}")
     return [item for name, rows in problems.items() for item in items_of(name, rows)] + own, absent
 
 

@@ -65,10 +65,23 @@ def batches(file: pq.ParquetFile) -> Iterator[list[Any]]:
         yield [plain(row) for row in batch.to_pylist()]
 
 
+def fitted(values: list[Any], kind: pa.Field) -> tuple[pa.Field, pa.Array]:
+    """Return a column of new values, of texts where its type has no place for them: an empty one, an id of numbers."""
+    try:
+        if not pa.types.is_null(kind.type) or all(value is None for value in values):
+            return kind, pa.array(values, kind.type)
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        if pa.types.is_nested(kind.type):
+            raise
+    texts = [value if value is None or isinstance(value, str) else str(plain(value)) for value in values]
+    return kind.with_type(pa.string()), pa.array(texts, pa.string())
+
+
 def written(request: dict[str, Any]) -> None:
     """Write some rows of a file: those that are kept as they are, others with new values, and new ones.
 
-    Every column that is not changed keeps its type and its values, the file its metadata and its compression.
+    Every column keeps its type, unless that has no place for a new value, and what is not changed its value; the file
+    keeps its metadata and its compression.
     """
     file = opened(request["path"])
     table = file.read(use_threads=False).take(pa.array(request["positions"], pa.int64()))
@@ -78,7 +91,8 @@ def written(request: dict[str, Any]) -> None:
         values = table.column(place).to_pylist() if place >= 0 else [None] * table.num_rows
         for row, value in changes:
             values[row] = value
-        column = pa.chunked_array([pa.array(values, kind.type)])
+        kind, array = fitted(values, kind)
+        column = pa.chunked_array([array])
         if place >= 0:
             table = table.set_column(place, kind, column)
         elif name in request["in_front"]:

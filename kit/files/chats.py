@@ -115,20 +115,20 @@ def _said(turn: Any, format: str, where: str, training: bool) -> _Said:
         if key not in turn:
             found = listed(sorted(turn)) or "no key"
             raise RequestError(f"{where}: no {key!r}; found {found}, wanted {role_key!r} and {text_key!r}")
-    _check_meaning(turn, where, training)
-    return _Said(
-        _role(turn[role_key], f"{where}: {role_key!r}"), _text(turn[text_key], f"{where}: {text_key!r}"), where
-    )
+    role = _role(turn[role_key], f"{where}: {role_key!r}")
+    _check_meaning(turn, role, where, training)
+    return _Said(role, _text(turn[text_key], f"{where}: {text_key!r}"), where)
 
 
-def _check_meaning(turn: Mapping[str, Any], where: str, training: bool) -> None:
+def _check_meaning(turn: Mapping[str, Any], role: str, where: str, training: bool) -> None:
     """Refuse a key without which the turn would be another one."""
+    as_done = (0, 1) if role != "assistant" else (1,)  # no other turn is learnt, whatever its weight
     for key, value in turn.items():
         if is_nothing(value):
             continue
         if key in OF_CALLS:
             raise RequestError(f"{where}: {key!r} would be lost, turns are text alone here; leave such rows out")
-        if training and key in IN_TURNS and value not in (1, True):
+        if training and key in IN_TURNS and value not in as_done:
             raise RequestError(
                 f"{where}: {key!r} would be lost, every answer counts alike; leave out what is not to be learnt, then "
                 "the key"

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kit.errors import RequestError, listed, shown
-from kit.files.fields import CHATS
+from kit.files.fields import CHATS, MOST_FIELDS
 from kit.reading.jsonfiles import BeyondError, load_json
 from kit.reading.jsonlines import BYTE_ORDER_MARK, beyond_json
 
@@ -97,9 +97,10 @@ def read(text: str, name: str, delimiter: str, *, marked: bool) -> Table:
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
         raise RequestError(f"{name}:{line}: a zero byte in it; wanted CSV as UTF-8 text")
-    rows = _rows(text, name, delimiter)
-    (_, columns), *body = rows
-    twice = [column for column, count in Counter(columns).items() if count > 1]
+    (_, columns), *body = _rows(text, name, delimiter)
+    if len(columns) > MOST_FIELDS:
+        raise RequestError(f"{name}: {len(columns):,} columns; wanted {MOST_FIELDS:,} at most")
+    twice = [column for column, count in Counter(columns).items() if count > 1 and column.strip()]
     if twice:
         raise RequestError(f"{name}: the header has the column {shown(twice[0])} twice; wanted each name once")
     made = []
@@ -117,14 +118,15 @@ def read(text: str, name: str, delimiter: str, *, marked: bool) -> Table:
 
 
 def _rows(text: str, name: str, delimiter: str) -> list[tuple[int, list[str]]]:
-    """Return the line and the cells of each row, blank lines left out."""
+    """Return the line and the cells of each row; rows without a text, as spreadsheets write below a table, left out."""
     longest = csv.field_size_limit()
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    found, line = [], 1
+    found: list[tuple[int, list[str]]] = []
+    line = 1
     try:
         csv.field_size_limit(max(longest, len(text) + 1))  # for the whole process, and so it is put back
         for cells in reader:
-            if cells:
+            if any(map(str.strip, cells)) or (cells and not found):
                 found.append((line, cells))
             line = reader.line_num + 1
     except csv.Error as error:
@@ -142,15 +144,23 @@ def check_header(table: Table, name: str, known: AbstractSet[str]) -> None:
         RequestError: it names no field that is read.
     """
     if not known & {column.lstrip(BYTE_ORDER_MARK) for column in table.columns}:
+        likely = next((column for column in table.columns if column.strip().casefold() in known), "")
+        cure = (
+            f"write {shown(likely)} as {shown(likely.strip().casefold())}"
+            if likely
+            else "does the file lack its header?"
+        )
         raise RequestError(
             f"{name}: the first line names no field that is read; found {listed(table.columns)}, wanted one of "
-            f"{', '.join(sorted(known))}; does the file lack its header?"
+            f"{', '.join(sorted(known))}; {cure}"
         )
 
 
 def _fields(columns: Sequence[str], cells: Sequence[str], where: str) -> dict[str, Any]:
     """Return the cells by their columns, those that hold JSON decoded."""
-    found: dict[str, Any] = dict(zip(columns, cells, strict=True))
+    found: dict[str, Any] = {}
+    for column, cell in zip(columns, cells, strict=True):
+        found[column] = cell or found.get(column, "")  # only columns without a name may have the same one
     for name in LISTS:
         if name in found:
             found[name] = _decoded(found[name], f"{where}: {name!r}")

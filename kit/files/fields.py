@@ -25,6 +25,8 @@ OTHER_NAMES: Mapping[str, str] = {
 """Other tools' names for fields that are read here."""
 RECORD = ("instruction", "prompt", "question", "problem", "text")
 """A text under one of these makes an object on one line a record, and not something around a list of records."""
+MOST_FIELDS = 10_000
+"""Fields of a record, columns of a table: with many more, something else than rows is being read."""
 CHATS = ("conversations", "conversation", "messages")
 """Fields that hold whole chats, ShareGPT's and OpenAI's."""
 IN_TURNS = ("weight", "train", "loss", "loss_mask")
@@ -77,7 +79,9 @@ def _check_meaning(name: str, value: Any, where: str, training: bool) -> None:
             f"{where}: {name!r} would be lost, rows are text alone here; leave such rows out, or the field if they "
             "make sense without it"
         )
-    harmless = (name == "label" and isinstance(value, str)) or (name == "weight" and value == 1)
+    plain = str(value).strip().casefold()  # a table's cells are texts
+    a_class = name == "label" and isinstance(value, str) and plain not in ("true", "false", "0", "1", "0.0", "1.0")
+    harmless = a_class or (name == "weight" and plain in ("1", "1.0", "true"))
     if training and name in FOR_TRAINING and not harmless:
         raise RequestError(
             f"{where}: {name!r} would be lost, every row counts alike and its 'output' is learnt; leave out the rows "
@@ -92,6 +96,11 @@ def _check_name(name: str, row: Mapping[str, Any], read: Mapping[str, str], wher
     field = _meant(name, tuple(wanted.items()))
     if field is not None:
         raise RequestError(f"{where}: {name!r} is not read, and {field!r} is empty; is it {field!r}? Then rename it")
+
+
+def other_name(row: Mapping[str, Any], field: str) -> str:
+    """Return the name of a row's field that is likely meant to be another one; empty where none is."""
+    return next((name for name in row if name != field and _meant(name, ((field, field),)) == field), "")
 
 
 @lru_cache(maxsize=1024)

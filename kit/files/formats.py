@@ -10,7 +10,6 @@ from typing import Any
 
 from kit.errors import RequestError, did_you_mean, one_line, shown
 from kit.files import chats
-from kit.files.queries import CHAT_FIELDS as CONVERSATIONS
 from kit.files.queries import FIRST_TURNS, LINES, first_turn
 from kit.files.rowfiles import RowFile, open_container
 
@@ -85,15 +84,15 @@ def resolved(path: Path, format: str) -> str:
 
 
 def query_format(path: Path) -> str:
-    """Return the format of a file of queries; as others, but of ShareGPT's conversations the first turn alone is read.
+    """Return the format in which a file of queries is read: texts on lines by its name, the others by its records.
 
     Raises:
         RequestError: it can't be read.
     """
-    rows = open_container(path, lines=True if path.name.removesuffix(".gz").endswith(".txt") else None)
-    first = next((record for _, record in rows.records if {*CONVERSATIONS, "instruction"} & {*record}), {})
-    has_turns = any(isinstance(first.get(name), list) for name in CONVERSATIONS)
-    return FIRST_TURNS if has_turns and not first.get("instruction") else format_of(rows)
+    if path.name.removesuffix(".gz").endswith(".txt"):
+        return LINES
+    found = open_rows(path).format
+    return FIRST_TURNS if found in chats.KEYS else found
 
 
 def columns_read(record: Mapping[str, Any], format: str) -> Mapping[str, str]:

@@ -7,14 +7,18 @@ from kit.errors import RequestError, shown
 
 LINES, FIRST_TURNS = "lines", "first-turns"
 """Formats of such files."""
-CHAT_FIELDS = ("conversations", "conversation")
-"""Fields that hold a conversation, as ShareGPT's files have it."""
+MESSAGES = "messages"
+"""Field that holds a chat in OpenAI's files."""
+CHAT_FIELDS = ("conversations", "conversation", MESSAGES)
+"""Fields that hold a conversation."""
+SYSTEM = ("system", "developer")
+"""Roles of the turn that OpenAI's chats have in front of the user's."""
 USERS = ("human", "user")
 """Names that ShareGPT's files have for the one who asks."""
 
 
 def first_turn(row: Mapping[str, Any], where: str) -> dict[str, Any] | None:
-    """Return the first turn of a ShareGPT conversation as a record; None where the user does not begin it.
+    """Return the first turn of a conversation as a record; None where the user does not begin it.
 
     Long conversations are often cut into several, and all but the first of these begin with an answer.
 
@@ -31,9 +35,12 @@ def first_turn(row: Mapping[str, Any], where: str) -> dict[str, Any] | None:
     turns = row[field]
     if not isinstance(turns, list):
         raise RequestError(f"{where}: {field!r}: found {type(turns).__name__}, wanted a list of turns")
-    if not turns:
+    first = 0
+    if field == MESSAGES and turns and isinstance(turns[0], dict) and turns[0].get("role") in SYSTEM:
+        first = 1
+    if len(turns) <= first:
         return None
-    speaker, text = _turn(turns[0], f"{where}: {field!r}[0]")
+    speaker, text = _turn(turns[first], f"{where}: {field!r}[{first}]")
     return {"instruction": text} if speaker in USERS and text.strip() else None
 
 

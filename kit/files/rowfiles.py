@@ -11,12 +11,16 @@ from typing import Any
 from kit.errors import RequestError, one_line, shown
 from kit.files import csvrows, parquet
 from kit.files.fields import CHATS, RECORD
-from kit.reading.jsonfiles import BeyondError, load_json
+from kit.reading.jsonfiles import BeyondError, likely_cause, load_json
 from kit.reading.jsonlines import BYTE_ORDER_MARK, beyond_json, objects_of
 from kit.reading.textfiles import GZIP, decode, read_bytes, read_text, unpack
 
 NO_LINES = (".json", ".jsonl", ".ndjson", ".parquet", ".toml", ".yaml", ".yml", ".xml", ".html", ".py")
 """Endings of names that say something else than plain lines: JSON that is cut off, another file than was meant."""
+PAGE = re.compile(r"\s*+(?:<!doctype html|<html|<\?xml)\b", re.IGNORECASE)
+"""The beginning of what is HTML or XML."""
+NO_JSON = re.compile(r"(?!NaN|Infinity|null|true|false)[^\s\[{\"\-0-9]|-[^0-9I]")
+"""First characters of a text that is no JSON from the start."""
 LINE_BREAK = re.compile("\r\n|\n|\r")
 HEADER = frozenset((*RECORD, *CHATS))
 """Fields of which a table's first line names at least one."""
@@ -105,6 +109,8 @@ def _records(
     if lines:
         return "lines", _lines(bare, name), None
     csvrows.check_no_note(bare, name)
+    if PAGE.match(bare):
+        raise RequestError(f"{name}: a web page or XML, as a server may send it for a file; download the file itself")
     first = bare.lstrip()[0]
     if first not in "[{" and (delimiter := csvrows.delimiter_of(bare, name, HEADER)):
         table = csvrows.read(bare, name, delimiter, marked=marked)
@@ -144,14 +150,21 @@ def _is_json(text: str) -> bool:
 
 def _json(text: str, name: str) -> list[tuple[str, dict[str, Any]]]:
     """Return the records of a JSON list or of JSONL."""
-    if not text.lstrip().startswith("["):
+    bare = text.lstrip()
+    if NO_JSON.match(bare):
+        line = text.count("\n", 0, len(text) - len(bare)) + 1
+        start = shown(bare[:200].split("\n")[0].rstrip())
+        raise RequestError(
+            f"{name}:{line}: found {start}, wanted a JSON list of records, or a JSON object on each line"
+        )
+    if not bare.startswith("["):
         _no_wrapper(name, text)
         return [(where, _unmarked(row)) for where, row in objects_of(text, name)]
     try:
         rows = load_json(text, unique_names=True)
     except json.JSONDecodeError as error:
         place = f"line {error.lineno} column {error.colno}"
-        raise RequestError(f"{name}: not JSON: {error.msg}: {place}; is the file cut off?") from error
+        raise RequestError(f"{name}: not JSON: {error.msg}: {place}; {likely_cause(error)}") from error
     except BeyondError as error:
         raise RequestError(f"{name}: {beyond_json(error)}") from error
     found = []
@@ -188,6 +201,13 @@ def _no_wrapper(name: str, text: str) -> None:
         raise RequestError(
             f"{name}: one JSON object, whose {shown(lists[0])} holds a list of {len(whole[lists[0]]):,} objects; "
             "wanted the list alone, or JSONL"
+        )
+    parts = list(whole.values())
+    by_column = len(parts) > 0 and any(all(isinstance(part, kind) and part for part in parts) for kind in (dict, list))
+    if by_column and not set(whole) & set(CHATS):
+        raise RequestError(
+            f"{name}: one JSON object of {'lists' if isinstance(parts[0], list) else 'objects'}, a table by columns or "
+            "by numbers of rows; wanted a list of records (pandas: to_json with orient='records')"
         )
     if "\n" in text.strip():
         raise RequestError(f"{name}: one JSON object over several lines; wanted a JSON list of records, or JSONL")

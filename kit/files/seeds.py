@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from kit.errors import RequestError, listed, shown
 from kit.files import chats
-from kit.files.fields import CHATS, unread
+from kit.files.fields import CHATS, MOST_FIELDS, other_name, unread
 from kit.files.formats import AUTO, CHAT_FIELDS, FIELDS, columns_read, like_a_turn, open_rows
 from kit.files.rowfiles import RowFile, objects
 from kit.files.texts import HALF, REPLACEMENT, Mended
@@ -19,6 +19,8 @@ LAYOUT = ("id", "instruction", "input", "output")
 """Fields that each Alpaca record has which the kit writes: by these four it knows a file of its own."""
 NO_ID = (None, "")
 """Values of ``id`` that are none."""
+BYTES = {"type": "bytes"}
+"""What stands for the bytes of a Parquet file's cell, which are no text."""
 OPTIONAL = ("input", "output", "system")
 """Texts that may be absent or null."""
 
@@ -135,6 +137,8 @@ def _read(file: RowFile, name: str, rows: int | None, *, training: bool) -> tupl
     seen: dict[str, str] = {}
     left = Counter[str]()
     for index, (where, row) in enumerate(file.records[:rows]):
+        if len(row) > MOST_FIELDS:
+            raise RequestError(f"{where}: {len(row):,} fields; wanted {MOST_FIELDS:,} at most")
         seed = record_row(row, file.format, f"{name}/{index}", where, training=training)
         left.update(unread(row, columns_read(row, file.format), where, training=training))
         if file.format in chats.KEYS:
@@ -183,12 +187,9 @@ def _texts(record: Mapping[str, Any], format: str, where: str) -> dict[str, Any]
     """Return the texts of a record that has a field for each."""
     columns = FIELDS[format]
     if columns["instruction"] not in record:
-        hint = f"; {field!r} holds a chat, which is not read" if (field := _chat_in(record)) else ""
-        if not hint and like_a_turn(record):
-            hint = "; is the file one chat? Then put it under 'messages' of one object"
         raise RequestError(
             f"{where}: no {columns['instruction']!r}; found {listed(sorted(record)) or 'no field'}, "
-            f"wanted {', '.join(columns.values())}{hint}"
+            f"wanted {', '.join(columns.values())}{_likely_cure(record, format)}"
         )
     texts: dict[str, Any] = {name: _text(record, column, where) for name, column in columns.items()}
     if _blank(texts["instruction"]) and not all(name in record for name in LAYOUT):
@@ -196,6 +197,18 @@ def _texts(record: Mapping[str, Any], format: str, where: str) -> dict[str, Any]
     if CHAT_FIELDS[format]:
         texts |= {"system": _text(record, "system", where), **parse_history(record, where)}
     return texts
+
+
+def _likely_cure(record: Mapping[str, Any], format: str) -> str:
+    """Return how a message goes on about a record that has no instruction."""
+    if field := _chat_in(record):
+        return f"; {field!r} holds a chat: give chats and other rows as files of their own, with --format auto"
+    if like_a_turn(record):
+        return "; is the file one chat? Then put it under 'messages' of one object"
+    if format != "gsm8k" and all(isinstance(record.get(name), str) for name in FIELDS["gsm8k"].values()):
+        return "; --format gsm8k reads 'question' and 'answer'"
+    name = other_name(record, FIELDS[format]["instruction"])
+    return f"; is {shown(name)} the {FIELDS[format]['instruction']}? Then rename it" if name else ""
 
 
 def _blank(text: str) -> bool:
@@ -219,5 +232,6 @@ def _text(row: Mapping[str, Any], column: str, where: str) -> str:
     value = row.get(column)
     if not isinstance(value, str):
         found = "nothing" if column not in row else f"{type(row[column]).__name__}"
+        found = "bytes" if value == BYTES else found
         raise RequestError(f"{where}: {column!r}: found {found}, wanted text")
     return value

@@ -179,9 +179,9 @@ def _csv(rows: Sequence[_Written], origin: RowFile) -> str:
     cells = []
     for row in rows:
         own = table.rows[row.position].cells if row.position is not None else [""] * len(table.columns)
-        old = dict(zip(columns, [*[""] * len(before), *own, *[""] * len(after)], strict=True))
+        old = [*[""] * len(before), *own, *[""] * len(after)]
         read = table.rows[row.position].fields if row.position is not None else {}
-        cells.append([_cell(column, old[column], row, read) for column in columns])
+        cells.append([_cell(column, cell, row, read) for column, cell in zip(columns, old, strict=True)])
     return csvrows.dumped(table, columns, cells)
 
 

@@ -7,29 +7,34 @@ themselves: the outcome is that of comparing words, and no number decides it.
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from hashlib import blake2b
-from itertools import chain, repeat
+from itertools import chain, groupby, repeat
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from kit.overlap import GRAM, SHARE, Match
-from kit.overlap.words import words
+from kit.overlap.words import Gram, each_gram, words
 
 if TYPE_CHECKING:
     import numpy
 
 Numbers: TypeAlias = "numpy.ndarray[Any, Any]"
-Gram: TypeAlias = tuple[bytes, ...]
 FACTOR = 0x9E3779B97F4A7C15
 """The odd number to whose powers the words of a gram are multiplied."""
 SPARSE_BITS = 4
 """log2 of the entries that the table has for each gram, which tells most grams to be in no item; 2**24 at most."""
 TOGETHER = 2_000
 """Rows that are looked up at once: some 5 MB of numbers each."""
+COMMON = 64
+"""Items that have a gram, above which it is a phrase of many, and may be left out of those that are looked up."""
+MOST_PAIRS = 1 << 22
+"""Pairs of a row's gram and an item that has it, which are counted at once; a single row may have more."""
 
 
 def grams(found: Sequence[bytes]) -> set[Gram]:
     """Return the grams of a text's words; a text of fewer words has none."""
-    return set(zip(*(found[place:] for place in range(GRAM)), strict=False))
+    return set(each_gram(found))
 
 
 def _number(word: bytes) -> int:
@@ -61,17 +66,44 @@ class Index:
         self.starts: Numbers = np.zeros(1, np.int64)
         """Start of each gram's items in :attr:`owners`, and the end of the last one's."""
         self.owners: Numbers = np.zeros(0, np.int64)
+        self.wanted: Numbers = np.ones(len(texts), np.int64)
+        """Number of its grams in the index that a row has at least which repeats an item."""
         if pairs is not None:
-            self.owners = pairs[:, 1].astype(np.int64)
+            self.sizes = np.bincount(pairs[:, 1].astype(np.int64), minlength=len(texts))
             self.known, starts = np.unique(pairs[:, 0], return_index=True)
-            self.starts = np.append(starts, len(pairs))
-            self.sizes = np.bincount(self.owners, minlength=len(texts))
+            self._keep(pairs[:, 1].astype(np.int64), np.append(starts, len(pairs)))
         bits = min(len(self.known).bit_length() + SPARSE_BITS, 24)
         self.shift = np.uint64(64 - bits)
         """Number of the lowest bits of a gram's number that :attr:`filter` does not look at."""
         self.filter = np.zeros(1 << bits, np.bool_)
         """Whether an item's gram has a number with these highest bits."""
         self.filter[self.known >> self.shift] = True
+
+    def _keep(self, owners: Numbers, starts: Numbers) -> None:
+        """Leave grams that many items have out of the index: of each item half of its grams at most.
+
+        A row that has more than half of an item's grams has at least one of the others. A phrase that begins ten
+        thousand items would else be counted for each of them, in every row that has it.
+
+        Args:
+            owners: the items of each gram, gram by gram.
+            starts: start of each gram's items, and the end of the last one's.
+        """
+        import numpy as np
+
+        gram_of = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+        shared_by = np.diff(starts)[gram_of]
+        order = np.lexsort((-shared_by, owners))  # item by item, the commonest first
+        first = np.cumsum(self.sizes) - self.sizes
+        rank = np.arange(len(order)) - first[owners[order]]
+        left_out = np.zeros(len(owners), np.bool_)
+        most = (SHARE * self.sizes).astype(np.int64)
+        left_out[order] = (shared_by[order] > COMMON) & (rank < most[owners[order]])
+        self.wanted = most + 1 - np.bincount(owners[left_out], minlength=len(self.sizes))
+        self.owners = owners[~left_out]
+        counts = np.bincount(gram_of[~left_out], minlength=len(starts) - 1)
+        self.known = self.known[counts > 0]
+        self.starts = np.append(0, np.cumsum(counts[counts > 0]))
 
     def find(self, rows: Sequence[Sequence[str]]) -> list[Match]:
         """Return the rows that repeat an item, with the item, in the order of rows and items.
@@ -82,18 +114,23 @@ class Index:
         found: list[Match] = []
         for start in range(0, len(rows), TOGETHER):
             spoken = [[words(text) for text in row] for row in rows[start : start + TOGETHER]]
-            for row, item in sorted(set(self._candidates(spoken))):
-                if match := self._match(spoken[row], item):
-                    found.append(Match(row=start + row, item=item, shared=match[0], grams=match[1]))
+            for row, likely in groupby(sorted(set(self._candidates(spoken))), key=itemgetter(0)):
+                items = [item for _, item in likely]
+                found += [replace(match, row=start + row) for match in self._matches(spoken[row], items)]
         return found
 
-    def _match(self, row: Sequence[Sequence[bytes]], item: int) -> tuple[int, int] | None:
-        """Return how many of an item's grams a row has, and how many there are; None if it does not repeat the item."""
-        own = grams(self.items[item])
-        if not own:
-            return (1, 1) if any(list(text) == self.items[item] for text in row) else None
-        shared = len(own & set().union(*map(grams, row)))
-        return (shared, len(own)) if shared > SHARE * len(own) else None
+    def _matches(self, row: Sequence[Sequence[bytes]], items: Sequence[int]) -> Iterator[Match]:
+        """Yield which of some items a row repeats, counted by words."""
+        whole = {tuple(text) for text in row if len(text) < GRAM}
+        own = {item: grams(self.items[item]) for item in items}
+        wanted = set[Gram]().union(*own.values())
+        there = {gram for text in row for gram in each_gram(text) if gram in wanted}
+        for item in items:
+            if not own[item]:
+                if tuple(self.items[item]) in whole:
+                    yield Match(row=0, item=item, shared=1, grams=1)
+            elif (shared := len(own[item] & there)) > SHARE * len(own[item]):
+                yield Match(row=0, item=item, shared=shared, grams=len(own[item]))
 
     def _candidates(self, rows: Sequence[Sequence[Sequence[bytes]]]) -> Iterator[tuple[int, int]]:
         """Yield rows with the items that they repeat, as far as the numbers of grams tell."""
@@ -113,11 +150,25 @@ class Index:
         once = np.unique(owners[likely][same] * len(self.known) + places[same])
         row_of, gram = once // len(self.known), once % len(self.known)
         counts = self.starts[gram + 1] - self.starts[gram]
-        offsets = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-        items = self.owners[np.repeat(self.starts[gram], counts) + offsets]
-        pairs, shared = np.unique(np.repeat(row_of, counts) * len(self.items) + items, return_counts=True)
-        enough = pairs[shared > SHARE * self.sizes[pairs % len(self.items)]]
-        yield from ((int(pair) // len(self.items), int(pair) % len(self.items)) for pair in enough)
+        ends = np.cumsum(counts)
+        start = 0
+        while start < len(once):
+            # whole rows, as many as fit, one at least
+            end = int(np.searchsorted(ends, ends[start] - counts[start] + MOST_PAIRS, "right"))
+            if end < len(once):
+                cut = int(np.searchsorted(row_of, row_of[end]))
+                end = cut if cut > start else int(np.searchsorted(row_of, row_of[start], "right"))
+            part = slice(start, end)
+            offsets = np.arange(counts[part].sum()) - np.repeat(
+                ends[part] - counts[part] - ends[start] + counts[start], counts[part]
+            )
+            items = self.owners[np.repeat(self.starts[gram[part]], counts[part]) + offsets]
+            pairs, shared = np.unique(
+                np.repeat(row_of[part], counts[part]) * len(self.items) + items, return_counts=True
+            )
+            enough = pairs[shared >= self.wanted[pairs % len(self.items)]]
+            yield from zip((enough // len(self.items)).tolist(), (enough % len(self.items)).tolist(), strict=True)
+            start = end
 
     def _grams(self, rows: Sequence[Sequence[Sequence[bytes]]]) -> tuple[Numbers, Numbers]:
         """Return the numbers of all grams of some rows' texts, and the row of each."""

@@ -3,8 +3,13 @@
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from itertools import islice
+from typing import Any, TypeAlias
 
+from kit.overlap import GRAM
+
+Gram: TypeAlias = tuple[bytes, ...]
+"""Words that stand side by side."""
 _PLAIN = bytes(code if chr(code).isdigit() or chr(code).islower() else 32 for code in range(128))
 _ASCII = bytes(ord(chr(code).lower()) if chr(code).isupper() else _PLAIN[code] for code in range(128)) + b" " * 128
 """Table of ASCII: letters in small, digits as they are, all else a blank."""
@@ -35,6 +40,39 @@ def texts_of(record: Mapping[str, Any]) -> list[str]:
     rest = dict(record)
     asked = [rest.pop(name) for name in ("instruction", "input") if isinstance(rest.get(name), str)]
     return list(filter(None, ["\n".join(filter(None, asked)), *_inner(rest)]))
+
+
+def excerpt(texts: Sequence[str], item: str, longest: int) -> str:
+    """Return what is shown of a row that repeats an item: all, or the part where it begins to repeat it.
+
+    Args:
+        texts: the texts of the row.
+        item: the item's text.
+        longest: characters of what is shown whole.
+    """
+    if sum(map(len, texts)) + len(texts) - 1 <= longest:
+        return "\n".join(texts)
+    own = _grams_at(words(item))
+    found = max(texts, key=lambda text: (len(own.keys() & _grams_at(words(text)).keys()), words(text) == words(item)))
+    if len(found) <= longest:
+        return found
+    there = _grams_at(words(found))
+    first = min((there[gram] for gram in own.keys() & there.keys()), default=0)
+    start = next((match.start() for match in islice(_WORD.finditer(found), first, None)), 0)
+    return f"...{found[start : start + longest]}" if start else found
+
+
+def each_gram(found: Sequence[bytes]) -> Iterator[Gram]:
+    """Return the grams of a text's words, one after the other."""
+    return zip(*(islice(found, place, None) for place in range(GRAM)), strict=False)
+
+
+def _grams_at(found: Sequence[bytes]) -> dict[Gram, int]:
+    """Return the grams of a text's words, each with its first place."""
+    at: dict[Gram, int] = {}
+    for place, gram in enumerate(each_gram(found)):
+        at.setdefault(gram, place)
+    return at
 
 
 def _inner(value: Any) -> Iterator[str]:

@@ -56,6 +56,25 @@ def load_json(text: str, *, deepest: int = DEEPEST, unique_names: bool = False) 
     return value
 
 
+def likely_cause(error: json.JSONDecodeError) -> str:
+    """Return what a message about text that is no JSON ends in: what the writer of it likely did."""
+    before, sign = error.doc[: error.pos].rstrip()[-1:], error.doc[error.pos :].lstrip()[:1]
+    quotes = (before in ",[{" and sign == "'") or (before == "{" and sign.isalpha())
+    causes = {
+        "does it go on in the next line? Wanted each object whole on a line of its own, or one JSON list": (
+            error.doc.strip() in ("{", "[")
+        ),
+        "wanted each object on a line of its own, or one JSON list": error.msg == "Extra data" and sign in ("{", "["),
+        "leave out the commas between the lines, or put all into one JSON list": (
+            error.msg == "Extra data" and sign == ","
+        ),
+        "wanted names and texts in double quotes, as json.dumps writes them": quotes,
+        "leave out the comma before it": (before == "," and sign in ("]", "}")) or "trailing comma" in error.msg,
+        "is a comma lacking before it?": error.msg == "Expecting ',' delimiter" and sign in ("{", "["),
+    }
+    return next((cause for cause, holds in causes.items() if holds), "is the file cut off?")
+
+
 def _deep(deepest: int) -> DeepError:
     return DeepError(f"more than {deepest} brackets in each other", "records of texts")
 

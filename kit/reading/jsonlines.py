@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import RequestError, one_line
-from kit.reading.jsonfiles import BeyondError, DeepError, load_json
+from kit.reading.jsonfiles import BeyondError, DeepError, likely_cause, load_json
 from kit.reading.textfiles import read_text
 
 BYTE_ORDER_MARK = "\ufeff"
@@ -44,7 +44,7 @@ def load_line(line: str, where: str) -> Any:
     try:
         return load_json(line, unique_names=True)
     except json.JSONDecodeError as error:
-        raise RequestError(f"{where}: not JSON: {error.msg}: column {error.colno}; is the file cut off?") from error
+        raise RequestError(f"{where}: not JSON: {error.msg}: column {error.colno}; {likely_cause(error)}") from error
     except BeyondError as error:
         raise RequestError(f"{where}: {beyond_json(error)}") from error
 

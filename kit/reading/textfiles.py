@@ -28,6 +28,11 @@ FOREIGN = {
     b"7z\xbc\xaf\x27\x1c": "a 7z archive; unpack it first",
     GZIP: "packed by gzip twice; unpack it once",
     b"PK\x03\x04": "a zip archive; unpack it first",
+    b"\xd0\xcf\x11\xe0": "an old Excel or Word file; save it as CSV in UTF-8",
+    b"ARROW1": "an Arrow file; write its rows as JSONL or Parquet",
+    b"\xff\xff\xff\xff": "an Arrow file, as datasets' save_to_disk writes it; write its rows as JSONL or Parquet",
+    b"%PDF": "a PDF; wanted the rows themselves",
+    b"version https://git-lfs": "a pointer of Git LFS in the place of the file; fetch the file itself (git lfs pull)",
     b"PAR1": "a Parquet file; write its rows as JSONL",
     b"\xff\xfe\x00\x00": "UTF-32 text; save the file as UTF-8",
     b"\x00\x00\xfe\xff": "UTF-32 text; save the file as UTF-8",
@@ -119,6 +124,8 @@ def unpack(data: bytes, where: str) -> bytes:
                         f"{where}: unpacks to more than {BOMB_FOLD} times its {len(data):,} bytes; no rows do"
                     )
     except (OSError, EOFError, zlib.error) as error:
+        if isinstance(error, gzip.BadGzipFile) and "Not a gzipped file" in str(error):
+            raise RequestError(f"{where}: other bytes follow the packed text; unpack it, and pack it anew") from error
         raise RequestError(f"{where}: cannot be unpacked ({error}); is the file cut off?") from error
     return b"".join(pieces)
 
@@ -129,11 +136,15 @@ def decode(data: bytes, where: str) -> str:
     Raises:
         RequestError: they are something else; UTF-16, archives and the like are called by their names.
     """
+    if data.startswith(b"PK\x03\x04") and b"[Content_Types].xml" in data[:4096]:
+        raise RequestError(f"{where}: an Excel workbook or another Office file; save it as CSV in UTF-8")
     for mark, name in FOREIGN.items():
         if data.startswith(mark):
             raise RequestError(f"{where}: {name}")
     if data[257:262] == b"ustar":
         raise RequestError(f"{where}: a tar archive; unpack it, and name the folder")
+    if data[:1] == b"\x00" and not data.strip(b"\x00"):
+        raise RequestError(f"{where}: nothing but zero bytes; was it copied whole?")
     if data[:1] == b"\x00" or data[1:2] == b"\x00":  # JSON's first character is ASCII: UTF-16 without a mark
         raise RequestError(f"{where}: UTF-16 text; save the file as UTF-8")
     try:

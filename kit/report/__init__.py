@@ -81,7 +81,8 @@ class Overlap:
         """Return whether a count can have been made for these benchmarks."""
         counts = [self.any, *self.by.values()]
         whole = all(type(count) is int and count >= 0 for count in (self.rows, *counts))
-        return whole and set(self.by) == set(benchmarks) and max(counts) <= self.rows
+        fits = whole and max(self.by.values(), default=0) <= self.any <= min(self.rows, sum(self.by.values()))
+        return fits and set(self.by) == set(benchmarks)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

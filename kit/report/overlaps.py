@@ -95,7 +95,7 @@ def _kept(store: Store, sft: Job, tests: Sequence[_Test], at: Coordinates, index
     asked = sorted(((test.benchmark, test.key, test.rows) for test in tests), key=str)
     name = hashlib.sha256(json.dumps([VERSION, _identity(sft), asked]).encode()).hexdigest() + ".json"
     with (
-        suppress(OSError, KitError, ValueError, TypeError, LookupError, AttributeError),
+        suppress(OSError, KitError, ValueError, TypeError, LookupError, AttributeError, RecursionError),
         store.inside(FOLDER) as folder,
     ):
         found = json.loads(folder.read(name, MAX_BYTES))

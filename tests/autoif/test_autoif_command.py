@@ -283,6 +283,13 @@ FORMATS: dict[str, tuple[str, str, list[str]]] = {
     "ShareGPT in lines": ('{"conversations": [{"from": "user", "value": "a"}]}\n' * 2, "first-turns", ["a", "a"]),
     "both texts in a turn": ('[{"conversation": [{"human": "a", "assistant": "b"}]}]', "first-turns", ["a"]),
     "OpenAI's roles": ('[{"conversations": [{"role": "user", "content": "a"}]}]', "first-turns", ["a"]),
+    # these two were read as Alpaca's and refused, and so was Parquet
+    "OpenAI's messages": (
+        json.dumps({"messages": [{"role": r, "content": r} for r in ("system", "user", "assistant")]}),
+        "first-turns",
+        ["user"],
+    ),
+    "a table": ("id,instruction\n1,a\n", "alpaca", ["a"]),
     "one that begins with an answer": (
         json.dumps(
             [{"conversations": [{"from": "gpt", "value": "b"}, CHAT]}, {"conversations": []}, {"conversations": [CHAT]}]

@@ -50,7 +50,7 @@ ROWS = {
         '[{"instruction": "a", "id": [1]}]',
         "[0]: 'id': found list, wanted text or a number",
     ),
-    "zero bytes": (1000 * "\0", ": UTF-16 text; save the file as UTF-8"),
+    "zero bytes": (1000 * "\0", ": nothing but zero bytes; was it copied whole?"),
     "a zero byte": (
         '[{"instruction": "a\0"}]',
         ": not JSON: Invalid control character at: line 1 column 20; is the file cut off?",
@@ -79,7 +79,7 @@ ROWS = {
     "a million blank lines": (10**6 * "\n", ": empty; wanted a JSON list or JSONL of records"),
     "a million blank lines before the fault": (
         10**6 * "\n" + "x",
-        ":1000001: not JSON: Expecting value: column 1; is the file cut off?",
+        ":1000001: found 'x', wanted a JSON list of records, or a JSON object on each line",
     ),
     "a line of ten megabytes": (
         f'{{"instruction": "{10**7 * "a"}"}}\n{{"x',

@@ -1,5 +1,6 @@
 """Rows that repeat test items: words by hand, the index against plain sets, and what numbers alone would call equal."""
 
+import tracemalloc
 from collections.abc import Sequence
 from random import Random
 
@@ -108,6 +109,39 @@ WORDY = st.lists(st.sampled_from(["a", "b", "c"]), max_size=24).map(" ".join)
 @given(st.lists(WORDY, max_size=6), st.lists(st.lists(WORDY, max_size=3), max_size=6))
 def test_finds_what_plain_sets_find(items: list[str], rows: list[list[str]]) -> None:
     assert Index(items).find(rows) == plain(items, rows)
+
+
+@settings(max_examples=200)
+@given(st.lists(WORDY, max_size=6), st.lists(st.lists(WORDY, max_size=3), max_size=6))
+def test_common_grams_and_small_parts_change_nothing(items: list[str], rows: list[list[str]]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(index, "COMMON", 1)
+        patch.setattr(index, "MOST_PAIRS", 3)
+        assert Index(items).find(rows) == plain(items, rows)
+
+
+def test_a_phrase_that_begins_all_items_and_rows_costs_little() -> None:
+    # each row was counted against each item that begins like it: 2,000 rows and 10,000 items took gigabytes
+    begin = "answer the following question and choose one of the four options below"
+    known = Index([f"{begin} {text(20 * n, 20 * n + 19)}" for n in range(3_000)])
+    assert len(known.owners) < 3_000 * 30
+    rows = [[f"{begin} {text(20 * n + 10**6, 20 * n + 10**6 + 19)}"] for n in range(2_000)]
+    rows[7] = [f"{begin} {text(40, 59)}"]
+    tracemalloc.start()
+    assert [(match.row, match.item) for match in known.find(rows)] == [(7, 2)]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 150e6
+
+
+def test_a_row_that_repeats_many_items_is_cut_into_grams_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    # a row that holds a whole test set had its grams made anew for each item: hours for MMLU's
+    items = [text(20 * n, 20 * n + 19) for n in range(50)]
+    known, cut = Index(items), list[int]()
+    inner = index.each_gram
+    monkeypatch.setattr(index, "each_gram", lambda found: cut.append(len(found)) or inner(found))
+    assert len(known.find([[" ".join(items)]])) == 50
+    assert sum(cut) == 2 * 50 * 20
 
 
 def test_numbers_that_are_equal_by_chance_decide_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
