@@ -2,14 +2,14 @@
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from kit.catalogue.served import Served
-from kit.errors import one_line, shown
+from kit.errors import RequestError, one_line, shown
 from kit.judges.environment import Access
 from kit.judges.pacing import retry_after
 from kit.judges.replies import Question
@@ -24,6 +24,8 @@ MAX_REPLY_BYTES = 8 << 20
 """Most bytes of an answer; the longest reply of any model has less than one million."""
 LONGEST_REASON = 200
 """Characters of a server's own words that a message shows."""
+LONGEST_MODEL = 200
+"""Characters of a model's name as the server reports it; it goes into every verdict and below the table."""
 COMPUTED_NOTHING = frozenset((429, 503))
 """Statuses at which a server says that it has not begun; what else may pass may have been charged."""
 MAY_PASS = frozenset((408, 409, 425, 429))
@@ -96,7 +98,7 @@ class Line:
         try:
             return self._answer(json.loads(body))
         except (ValueError, RecursionError):
-            return self._unreadable(f"no JSON: {shown(_text(body))}")
+            return self._unreadable(f"no JSON: {self._shown(body.decode(errors='backslashreplace'))}")
 
     def _post(self, question: Question, date: float) -> bytes | Failure:
         """Send a question; return the body of a success as it came, or the failure."""
@@ -145,26 +147,26 @@ class Line:
             text, refusal = message.get("content"), message.get("refusal")
             finish, model = choice.get("finish_reason") or "", value.get("model") or ""
         except (KeyError, IndexError, TypeError, AttributeError):
-            return self._unreadable(f"wanted choices[0].message, found {shown(value)}")
+            return self._unreadable(f"wanted choices[0].message, found {self._shown(value)}")
         if text is None and (refusal or finish == "content_filter"):
-            why = (
-                "the server's filter stopped the reply" if finish == "content_filter" else f"refused: {shown(refusal)}"
-            )
+            why = "the server's filter stopped the reply"
+            if finish != "content_filter":
+                why = f"refused: {self._shown(refusal)}"
             return Failure(meaning=Meaning.UNANSWERED, reason=self._safe(why), may_cost=True)
         if text is None and finish == "length":  # all its tokens went into thoughts that the server keeps back
             text = ""
         for name, found in (("message.content", text), ("finish_reason", finish)):
             if not isinstance(found, str):
-                return self._unreadable(f"choices[0].{name}: found {shown(found)}, wanted a text")
+                return self._unreadable(f"choices[0].{name}: found {self._shown(found)}, wanted a text")
         if not isinstance(model, str):
-            return self._unreadable(f"model: found {shown(model)}, wanted a text")
+            return self._unreadable(f"model: found {self._shown(model)}, wanted a text")
         hide, usage = self.access.without_key, value.get("usage")
         return Answer(
             text=hide(text),
-            model=hide(model),
+            model=one_line(hide(model), LONGEST_MODEL),
             finish_reason=hide(finish),
             prompt_tokens=_count(usage, "prompt_tokens"),
-            tokens=_count(usage, "completion_tokens"),
+            tokens=_reply_tokens(usage),
         )
 
     def _unreadable(self, reason: str) -> Failure:
@@ -191,6 +193,10 @@ class Line:
             reason += ": it leads on to another address, to which no key is sent; give that as base_url"
         return Failure(meaning=Meaning.ENDS, reason=reason, may_cost=False)
 
+    def _shown(self, value: Any) -> str:
+        """Return a value of the server's as :func:`shown`; the key is taken out first, as what is cut may end in it."""
+        return shown(_each_text(value, self.access.without_key))
+
     def _safe(self, text: str) -> str:
         """Return a text of the server's for a message: on one line, short, without the key."""
         return one_line(self.access.without_key(text).encode("utf-8", "backslashreplace").decode(), LONGEST_REASON)
@@ -213,23 +219,46 @@ def _count(usage: Any, name: str) -> int | None:
     return found if type(found) is int and 0 <= found <= MOST_TOKENS else None
 
 
-def _text(body: bytes) -> str:
-    return body[: 4 * LONGEST_REASON].decode(errors="backslashreplace")
+def _reply_tokens(usage: Any) -> int | None:
+    """Return the tokens of a reply; some servers count thoughts that they keep back in the total alone."""
+    prompt, reply, total = (_count(usage, f"{name}_tokens") for name in ("prompt", "completion", "total"))
+    return reply if None in (prompt, reply, total) else max(reply, total - prompt)  # type: ignore[type-var, operator]
+
+
+def _each_text(value: Any, change: Callable[[str], str]) -> Any:
+    """Return a JSON value with each of its texts changed, names of fields too."""
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, list):
+        return [_each_text(part, change) for part in value]
+    if isinstance(value, dict):
+        return {change(name): _each_text(part, change) for name, part in value.items()}
+    return value
 
 
 def _open_client(entry: Served, access: Access) -> "OpenAI":
-    """Return the client: it repeats nothing, follows no redirect, and reads no setting but the manifest's."""
-    import httpx2
+    """Return the client: it repeats nothing, follows no redirect, and reads no setting but the manifest's.
+
+    Raises:
+        RequestError: the proxies or certificates that the environment names can't be used.
+    """
     import openai
 
-    http = httpx2.Client(
-        timeout=httpx2.Timeout(entry.timeout_s, connect=min(entry.timeout_s, 30.0)),
-        limits=httpx2.Limits(max_connections=entry.in_flight, max_keepalive_connections=entry.in_flight),
-        follow_redirects=False,
-        trust_env=not is_this_machine(urlsplit(access.address).hostname or ""),  # proxies, for servers elsewhere
-        headers={"Accept-Encoding": "identity"},
-        event_hooks={"response": [lambda response: _limit(response, entry.timeout_s)]},
-    )
+    try:
+        http = _open_connections(entry, access)
+    except ImportError as error:
+        raise RequestError(
+            "the environment names a SOCKS proxy; wanted http://HOST:PORT (HTTPS_PROXY, ALL_PROXY)"
+        ) from error
+    except ValueError:  # its text may hold a proxy's password
+        raise RequestError(
+            "the environment names a proxy that can't be used; wanted http://HOST:PORT (HTTPS_PROXY, ALL_PROXY)"
+        ) from None
+    except OSError as error:
+        raise RequestError(
+            f"the certificates that the environment names can't be read: {error.strerror or 'no certificate'} "
+            "(SSL_CERT_FILE, SSL_CERT_DIR)"
+        ) from error
     if entry.azure_api_version:
         return openai.AzureOpenAI(
             azure_endpoint=access.address,
@@ -240,6 +269,20 @@ def _open_client(entry: Served, access: Access) -> "OpenAI":
             http_client=http,
         )
     return openai.OpenAI(base_url=access.address, api_key=access.key or "none", max_retries=0, http_client=http)
+
+
+def _open_connections(entry: Served, access: Access) -> "httpx2.Client":
+    """Return the connections that the client uses, with their limits."""
+    import httpx2
+
+    return httpx2.Client(
+        timeout=httpx2.Timeout(entry.timeout_s, connect=min(entry.timeout_s, 30.0)),
+        limits=httpx2.Limits(max_connections=entry.in_flight, max_keepalive_connections=entry.in_flight),
+        follow_redirects=False,
+        trust_env=not is_this_machine(urlsplit(access.address).hostname or ""),  # proxies, for servers elsewhere
+        headers={"Accept-Encoding": "identity"},
+        event_hooks={"response": [lambda response: _limit(response, entry.timeout_s)]},
+    )
 
 
 def _limit(response: "httpx2.Response", seconds: float) -> None:
