@@ -31,6 +31,7 @@ from kit.cli.judging import (
     JudgeName,
     JudgeOptions,
     JudgePrompts,
+    Servers,
     Verdicts,
     judged_lines,
 )
@@ -74,6 +75,7 @@ def grade(
     judge_by: JudgeBy = "text",
     judge_max_tokens: JudgeMaxTokens = 2048,
     prompts: JudgePrompts = "kit",
+    servers: Servers = None,
     verdicts: Verdicts = None,
     scale: Hardware = "auto",
     out: Annotated[Path | None, path_option("--out", "JSONL file of grades to write; it must not be there")] = None,
@@ -96,10 +98,12 @@ def grade(
         check_out(out)
     check_mirror(mirror)
     module = registry.load("benchmarks", name)
-    judging = JudgeOptions(judge=judge, by=judge_by, max_tokens=judge_max_tokens, prompts=prompts, verdicts=verdicts)
+    judging = JudgeOptions(
+        judge=judge, by=judge_by, max_tokens=judge_max_tokens, prompts=prompts, servers=servers, verdicts=verdicts
+    )
     judging.check(name, module)
     records = some_records(completions, name)
-    bench = Workbench(scale if judge else "smoke")  # no setting of a scale is in the key of a grading by rule
+    bench = Workbench(scale if judge else "smoke", servers)  # no setting of a scale is in the key of a grading by rule
     run = functools.partial(run_bench, bench, store_path=store, mirror=mirror, quiet=json, unsafe_exec=unsafe_exec)
     problems = all_problems(bench, module, data, run, rows=rows, protocol=protocol, **judging.fields())
     found = one_text_each(records, problems, field, rows, name)

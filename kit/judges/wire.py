@@ -25,7 +25,7 @@ MAX_REPLY_BYTES = 8 << 20
 LONGEST_REASON = 200
 """Characters of a server's own words that a message shows."""
 LONGEST_MODEL = 200
-"""Characters of a model's name as the server reports it; it goes into every verdict and below the table."""
+"""Characters of a model's name as the server reports it, and of a finish reason; both go into every verdict."""
 COMPUTED_NOTHING = frozenset((429, 503))
 """Statuses at which a server says that it has not begun; what else may pass may have been charged."""
 MAY_PASS = frozenset((408, 409, 425, 429))
@@ -164,7 +164,7 @@ class Line:
         return Answer(
             text=hide(text),
             model=one_line(hide(model), LONGEST_MODEL),
-            finish_reason=hide(finish),
+            finish_reason=one_line(hide(finish), LONGEST_MODEL),
             prompt_tokens=_count(usage, "prompt_tokens"),
             tokens=_reply_tokens(usage),
         )
