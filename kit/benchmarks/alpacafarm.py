@@ -179,9 +179,15 @@ def read_annotations(path: Path, problems: Sequence[Problem]) -> list[Verdict]:
     """Return the verdicts of alpaca_eval's ``annotations.json`` on its ``output_2``, one a problem, in their order.
 
     Raises:
-        RequestError: not that format, or a problem has no annotation or two.
+        RequestError: not that format, a problem has no annotation or two, or two problems have the same instruction.
     """
-    places = {problem.data["instruction"]: problem.id for problem in problems}
+    places: dict[str, str] = {}
+    for problem in problems:
+        if (other := places.setdefault(problem.data["instruction"], problem.id)) != problem.id:
+            raise RequestError(
+                f"{path}: problems {other} and {problem.id} have the same instruction, by which alone an annotation is "
+                "found; leave one of them out"
+            )
     found: dict[str, Verdict] = {}
     for where, row in objects(path) if read_text(path).strip() else []:
         if not isinstance(row.get("instruction"), str) or "preference" not in row:

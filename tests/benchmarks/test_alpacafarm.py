@@ -13,7 +13,7 @@ from kit.benchmarks._results import results
 from kit.errors import RequestError
 from kit.judges.verdicts import check_questions
 from kit.prompts import Templates
-from kit.records import Question, Turn, Verdict
+from kit.records import Problem, Question, Turn, Verdict
 
 KIT = prompts.load("kit")
 BETTER, WORSE, EQUAL = LABELS = ("Reply 1 is better", "Reply 1 is worse", "Both replies are equal")
@@ -201,6 +201,20 @@ def test_annotations_that_can_not_be_read(rows: list[Any], message: str, tmp_pat
     with pytest.raises(RequestError) as raised:
         alpacafarm.read_annotations(path, problems(tmp_path))
     assert str(raised.value) == message.format(path=path)
+
+
+def test_annotations_of_two_problems_with_the_same_instruction(tmp_path: Path):
+    # the first of the two was said to have none
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps([annotated(1)]), encoding="utf-8")
+    first = problems(tmp_path)[0]
+    twin = Problem(id="7", data=first.data)
+    with pytest.raises(RequestError) as raised:
+        alpacafarm.read_annotations(path, [first, twin])
+    assert str(raised.value) == (
+        f"{path}: problems 0 and 7 have the same instruction, by which alone an annotation is found; leave one of them "
+        "out"
+    )
 
 
 @pytest.mark.shared
