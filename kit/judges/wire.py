@@ -1,7 +1,6 @@
 """One request to a server by the ``openai`` client, and what came back: an answer, or a failure and what it means."""
 
 import json
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -10,6 +9,7 @@ from urllib.parse import urlsplit
 
 from kit.catalogue.served import Served
 from kit.errors import RequestError, one_line, shown
+from kit.judges import deadlines
 from kit.judges.environment import Access
 from kit.judges.pacing import retry_after
 from kit.judges.replies import Question
@@ -18,6 +18,7 @@ from kit.reading.values import MOST_TOKENS
 
 if TYPE_CHECKING:
     import httpx2
+    import openai
     from openai import OpenAI
 
 MAX_REPLY_BYTES = 8 << 20
@@ -102,7 +103,6 @@ class Line:
 
     def _post(self, question: Question, date: float) -> bytes | Failure:
         """Send a question; return the body of a success as it came, or the failure."""
-        import httpx2
         import openai
 
         create = self._client.chat.completions.with_raw_response.create
@@ -113,14 +113,22 @@ class Line:
         except openai.APITimeoutError:
             return _passing(f"no answer within {self.entry.timeout_s:g} s")
         except openai.APIConnectionError as error:
-            before = isinstance(error.__cause__, httpx2.ConnectError)
-            cause = type(error.__cause__).__name__ if error.__cause__ else "no connection"
-            detail = self._safe(str(error.__cause__ or ""))
-            return _passing(f"{cause}: {detail}" if detail else cause, may_cost=not before)
+            return self._lost(error)
         except _BodyError as error:
             return self._unreadable(str(error))
         except Exception as error:  # what nonsense makes of the client; its text may hold what was sent
             return self._unreadable(f"the client fails on it ({type(error).__name__})")
+
+    def _lost(self, error: "openai.APIConnectionError") -> Failure:
+        """Return what it means that a connection was not made, or broke."""
+        import httpx2
+
+        if deadlines.passed(error.request):
+            return _passing(f"no whole answer within {self.entry.timeout_s:g} s")
+        before = isinstance(error.__cause__, httpx2.ConnectError)
+        cause = type(error.__cause__).__name__ if error.__cause__ else "no connection"
+        detail = self._safe(str(error.__cause__ or ""))
+        return _passing(f"{cause}: {detail}" if detail else cause, may_cost=not before)
 
     def _arguments(self, question: Question) -> dict[str, Any]:
         """Return the arguments of the client's method."""
@@ -275,13 +283,17 @@ def _open_connections(entry: Served, access: Access) -> "httpx2.Client":
     """Return the connections that the client uses, with their limits."""
     import httpx2
 
+    connect_s = min(entry.timeout_s, 30.0)
     return httpx2.Client(
-        timeout=httpx2.Timeout(entry.timeout_s, connect=min(entry.timeout_s, 30.0)),
-        limits=httpx2.Limits(max_connections=entry.in_flight, max_keepalive_connections=entry.in_flight),
+        timeout=httpx2.Timeout(entry.timeout_s, connect=connect_s),
+        limits=httpx2.Limits(max_connections=entry.in_flight, max_keepalive_connections=0),  # see Deadline
         follow_redirects=False,
         trust_env=not is_this_machine(urlsplit(access.address).hostname or ""),  # proxies, for servers elsewhere
         headers={"Accept-Encoding": "identity"},
-        event_hooks={"response": [lambda response: _limit(response, entry.timeout_s)]},
+        event_hooks={
+            "request": [lambda request: deadlines.Deadline.of(request, connect_s + entry.timeout_s)],
+            "response": [lambda response: _limit(response, entry.timeout_s)],
+        },
     )
 
 
@@ -289,11 +301,14 @@ def _limit(response: "httpx2.Response", seconds: float) -> None:
     """Let the body of an answer be read up to a size and for a time; it may come without end, or packed."""
     import httpx2
 
+    deadline = response.request.extensions[deadlines.EXTENSION]
+    deadline.start(seconds)
     if response.headers.get("content-encoding", "identity") != "identity":
         if response.is_success:
+            deadline.stop()
             raise _BodyError("a packed body, which was not asked for")
         del response.headers["content-encoding"]  # its status says enough
-    inner, ends = response.stream, time.monotonic() + seconds
+    inner = response.stream
 
     class Limited(httpx2.SyncByteStream):
         def __iter__(self) -> Iterator[bytes]:
@@ -303,11 +318,10 @@ def _limit(response: "httpx2.Response", seconds: float) -> None:
                 size += len(block)
                 if size > MAX_REPLY_BYTES:
                     raise _BodyError(f"a body of more than {MAX_REPLY_BYTES >> 20} MiB")
-                if time.monotonic() > ends:
-                    raise httpx2.ReadTimeout("the body takes too long")
                 yield block
 
         def close(self) -> None:
+            deadline.stop()
             inner.close()  # type: ignore[union-attr]
 
     response.stream = Limited()

@@ -85,6 +85,27 @@ def test_a_body_that_drips_without_end_is_given_up(asking: Asking):
     assert [reply.text for reply in found] == [f"re: {text}" for text in TEXTS]
 
 
+ENDLESS = {
+    "early answers": (b"", b"HTTP/1.1 102 Processing\r\n\r\n"),
+    "a header": (b"HTTP/1.1 200 OK\r\nX: ", b"x"),
+    "the size of a chunk": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;", b"x"),
+}
+
+
+@pytest.mark.parametrize("start, block", ENDLESS.values(), ids=list(ENDLESS))
+def test_what_is_before_a_body_may_not_drip_without_end(start: bytes, block: bytes, asking: Asking):
+    # the job hung for ever: the connection is never silent, and no part of a body comes whose time could be taken
+    with Server({"two": [serving.drip_of(start, block)]}) as server:
+        found = asking(server, TEXTS, timeout_s=0.5)
+        assert [reply.text for reply in found] == [f"re: {text}" for text in TEXTS]
+        with pytest.raises(KitError) as caught:
+            server.always = serving.drip_of(start, block)
+            asking(server, ["four"], timeout_s=0.5, retries=0)
+    assert str(caught.value) == (
+        "served.mine: 1 times in a row: no whole answer within 0.5 s; what was answered is kept; run it again to go on"
+    )
+
+
 def test_a_body_without_end_is_read_up_to_a_size(asking: Asking):
     with Server({"two": [serving.huge]}) as server:
         found = asking(server, TEXTS)
