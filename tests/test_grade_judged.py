@@ -89,6 +89,8 @@ def test_a_server_judges_and_its_replies_are_kept(kit: Kit, monkeypatch: pytest.
         ["alpacafarm_lose", "over"],
     ]
     assert values(again[1])["alpacafarm_win_rate"] == 0.625
+    (judge,) = json.loads(again[1])["judges"]  # the document told nothing of the judge
+    assert (judge["judge"], judge["models"], judge["unreadable"]) == ("mine", {"served-2024": 8}, 2)
     line = (
         "alpacafarm: judged by mine (the server reports served-2024): 8 questions, 2 without a verdict that could be "
         "read, 8 thoughts taken off, 120 tokens, 0.16 of money."

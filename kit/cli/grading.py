@@ -33,7 +33,7 @@ from kit.cli.judging import (
     JudgePrompts,
     Servers,
     Verdicts,
-    judged_lines,
+    judges_of,
 )
 from kit.cli.outcomes import unread
 from kit.cli.placing import check_out, place
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from kit.measures import Measure
     from kit.plan.adhoc import Workbench
     from kit.records import Problem, Result
+    from kit.report.judging import Judging
     from kit.store import Artifact
 
 
@@ -119,8 +120,9 @@ def grade(
         tier=artifact.facts.get("sandbox"),
         results=list(stored_results(Store(store), artifact.key, module.METRICS).values()),
         measures=module.METRICS,
+        judges=judges_of(artifact, Store(store), bench.plan.jobs),
     )
-    for line in (*unread(artifact), *judged_lines(artifact, Store(store), bench.plan.jobs)):
+    for line in (*unread(artifact), *(one.line() for one in graded.judges)):
         say(line, err=True)
     if json:
         say_json(graded.to_json())
@@ -203,6 +205,8 @@ class Graded:
     """One result for each metric, in the benchmark's order."""
     measures: "Mapping[str, Measure]"
     """metric -> its unit and digits."""
+    judges: "Sequence[Judging]" = ()
+    """Judges of the answers, with their counts; none where a rule decides."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON document that ``--json`` prints."""
@@ -217,6 +221,7 @@ class Graded:
             "matched_loosely": self.completions.loosely,
             "left_out": self.completions.left_out,
             "sandbox": self.tier,
+            **({"judges": [judging.to_json() for judging in self.judges]} if self.judges else {}),
             "results": [result.to_json() for result in self.results],
         }
 

@@ -16,6 +16,7 @@ from kit.reading.values import MOST_TOKENS
 if TYPE_CHECKING:
     from kit.plan.adhoc import Workbench
     from kit.records import Problem
+    from kit.report.judging import Judging
     from kit.store import Artifact, Job, Store
 
 JudgeName = Annotated[
@@ -125,8 +126,8 @@ def say_estimate(missing: "Iterable[Job]") -> None:
         say(f"to be asked: about {price(asking)}", err=True)
 
 
-def judged_lines(artifact: "Artifact", store: "Store", jobs: Any) -> list[str]:
+def judges_of(artifact: "Artifact", store: "Store", jobs: Any) -> "list[Judging]":
     """Return who judged the answers of a grading, and how many verdicts could not be read; nothing without a judge."""
     from kit.report.judging import judgings
 
-    return [judging.line() for judging in judgings([artifact.key], jobs, store)]
+    return judgings([artifact.key], jobs, store)

@@ -34,7 +34,7 @@ class Deadline:
         request.extensions |= {EXTENSION: deadline, "trace": deadline._trace}
 
     def start(self, seconds: float) -> None:
-        """Begin anew."""
+        """Give the request so many seconds from now, in place of what was left."""
         self._timer.cancel()
         self._timer = threading.Timer(seconds, self._cut)
         self._timer.daemon = True

@@ -274,7 +274,8 @@ class _Asker:
             self.replies.keep(question, kept)
             return kept
         if left <= 0:
-            raise KitError(f"{where}: {attempt + 1} times in a row: {failure.reason}; {again}")
+            times = f"{attempt + 1} times in a row: " * (attempt > 0)
+            raise KitError(f"{where}: {times}{failure.reason}; {again}")
         wait = failure.retry_after_s or 0.0
         if wait > LONGEST_PAUSE_S:
             raise KitError(f"{where}: {failure.reason}: it wants to be left alone for {wait:,.0f} s; {again}")
