@@ -212,7 +212,7 @@ ENDING: dict[str, tuple[Misdeed, dict[str, Any], int, str]] = {
         serving.hang,
         {"retries": 0, "timeout_s": 0.3},
         1,
-        "served.mine: 1 times in a row: no answer within 0.3 s; what was answered is kept; run it again to go on",
+        "served.mine: no answer within 0.3 s; what was answered is kept; run it again to go on",
     ),
 }
 
