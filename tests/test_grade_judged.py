@@ -1,6 +1,7 @@
 """Gradings of ``kit grade`` that a judge decides: a served one in a worker of its own, or verdicts that are there."""
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,11 @@ PROBLEMS = [{"instruction": f"Name river {n}.", "output": f"No {n}."} for n in r
 TEXTS = [{"instruction": f"Name river {n}.", "output": text} for n, text in enumerate(["Rhine", "Po", "Don", "Ob"])]
 ANNOTATIONS = [{"instruction": f"Name river {n}.", "preference": said} for n, said in enumerate([2, 0, 2, None])]
 GSM8K = [{"question": "1 + 1?", "answer": "#### 2"}]
+SERVERS = {
+    "empty": "",
+    "wrong": '[served.mine]\nmodel = "m"\n',
+    "both": '[served."llama-3.2-3b"]\nmodel = "m"\nbase_url = "http://127.0.0.1:1/v1"\n',
+}
 GRADE = "grade alpacafarm --completions texts.json --data problems.json --store store"
 
 
@@ -29,6 +35,8 @@ def kit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     files = {"problems": PROBLEMS, "texts": TEXTS, "annotations": ANNOTATIONS, "gsm8k": GSM8K}
     for name, rows in files.items():
         Path(f"{name}.json").write_text(json.dumps(rows), encoding="utf-8")
+    for name, text in SERVERS.items():
+        Path(f"{name}.toml").write_text(f"schema = 1\n{text}", encoding="utf-8")
 
     def call(words: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["kit", *words.split()])
@@ -81,6 +89,8 @@ def test_a_server_judges_and_its_replies_are_kept(kit: Kit, monkeypatch: pytest.
         ["alpacafarm_lose", "over"],
     ]
     assert values(again[1])["alpacafarm_win_rate"] == 0.625
+    (judge,) = json.loads(again[1])["judges"]  # the document told nothing of the judge
+    assert (judge["judge"], judge["models"], judge["unreadable"]) == ("mine", {"served-2024": 8}, 2)
     line = (
         "alpacafarm: judged by mine (the server reports served-2024): 8 questions, 2 without a verdict that could be "
         "read, 8 thoughts taken off, 120 tokens, 0.16 of money."
@@ -90,11 +100,34 @@ def test_a_server_judges_and_its_replies_are_kept(kit: Kit, monkeypatch: pytest.
     assert (artifact.job.worker, artifact.job.params["served"]) == ("ask", {"model": "m"})
 
 
+@pytest.mark.parametrize("whole", [False, True], ids=["servers alone", "a whole manifest"])
+def test_a_server_of_ones_own_file_judges(whole: bool, kit: Kit):
+    # servers of models.toml alone were found: a file of the kit had to be changed to name another
+    if whole:
+        assert kit("new own.toml --scale smoke")[0] == 0
+    rest = Path("own.toml").read_text(encoding="utf-8") if whole else "schema = 1\n"
+    with Server(always=judge_of_rivers) as server:
+        entry = f'[served.mine]\nmodel = "m"\nbase_url = "{server.url}"\n'
+        Path("own.toml").write_text(rest + entry, encoding="utf-8")
+        code, _, errors = kit(f"{GRADE} --servers own.toml --judge mine --judge-max-tokens 50")
+        assert (code, sum(server.record.asked.values())) == (0, 8)
+    # nobody was told of the estimate but by kit plan
+    assert "to be asked: about 8 questions to judges, 7,600 tokens at servers" in errors.splitlines()
+
+
+def test_a_manifest_without_servers_is_refused(kit: Kit):
+    assert kit("new own.toml --scale smoke")[0] == 0
+    assert kit(f"{GRADE} --servers own.toml --judge mine")[::2] == (
+        2,
+        "error: own.toml: served: missing; wanted [served.NAME] tables (docs/judging.md)\n",
+    )
+
+
 REFUSED = {
     "no judge": (
         GRADE,
         "alpacafarm: a judge decides about its answers; name one with --judge (a model of manifests/models.toml, with "
-        "weights or served, or a model folder)",
+        "weights or served; a server of --servers FILE; or a model folder)",
     ),
     "a judge and verdicts": (
         f"{GRADE} --judge gpt-4 --verdicts annotations.json",
@@ -123,8 +156,29 @@ REFUSED = {
     ),
     "labels of a server": (
         f"{GRADE} --judge gpt-4 --judge-by labels --scale smoke",
-        "smoke.toml: benchmarks.alpacafarm.judge_by: found 'labels', and gpt-4 is asked at a server, which gives no "
-        "likelihoods of labels; wanted 'text'",
+        "--judge-by labels: gpt-4 is asked at a server, which gives no likelihoods of labels; wanted text",
+    ),
+    "an address": (
+        f"{GRADE} --judge http://localhost:8000/v1 --scale smoke",
+        "--judge: found an address, wanted a name: write [served.NAME] with base_url into a file, and give --servers "
+        "FILE --judge NAME (docs/judging.md)",
+    ),
+    "servers without a judge": (
+        f"{GRADE} --servers mine.toml --verdicts annotations.json",
+        "--servers mine.toml: no --judge of it is named; name one",
+    ),
+    "no file of servers": (f"{GRADE} --servers none.toml --judge mine", f"none.toml: {os.strerror(2)}"),
+    "a file without servers": (
+        f"{GRADE} --servers empty.toml --judge mine",
+        "empty.toml: served: missing; it has no default",
+    ),
+    "a server with a fault": (
+        f"{GRADE} --servers wrong.toml --judge mine",
+        "wrong.toml: served.mine: wanted one of base_url, base_url_from; found none",
+    ),
+    "a server with a model's name": (
+        f"{GRADE} --servers both.toml --judge llama-3.2-3b --scale smoke",
+        "both.toml: served.llama-3.2-3b: a model of that name has weights of its own; give one of the two another name",
     ),
     "a base model": (
         f"{GRADE} --judge llama-3.2-3b --scale smoke",
@@ -149,6 +203,7 @@ def test_a_served_judge_without_its_key_is_refused_before_anything_runs(kit: Kit
     monkeypatch.setattr(processes, "command", lambda *_, **__: pytest.fail("a worker was started"))
     assert kit(f"{GRADE} --judge gpt-4 --scale smoke")[::2] == (
         2,
+        "to be asked: about 8 questions to judges, 10,000 tokens at servers\n"
         "error: served.gpt-4: key_from: the environment has no OPENAI_API_KEY; set it to the server's key, or leave "
         "key_from out where the server wants none\n",
     )

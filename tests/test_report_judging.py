@@ -15,25 +15,27 @@ from kit.report.judging import Judging, judgings
 from kit.store import Job, Store
 
 
-def job(stage: str, inputs: dict[str, str], number: int, benchmark: str = "followbench") -> Job:
+def job(stage: str, inputs: dict[str, str], number: int, benchmark: str = "followbench", by: str = "text") -> Job:
     return Job(
         id=f"{stage}/{number}",
         stage=stage,
         version=f"{stage}-1",
         environment="cpu",
         lock="",
-        params={"benchmark": benchmark, "number": number},
+        params={"benchmark": benchmark, "number": number, "judge_by": by},
         inputs=inputs,
         resources={"judge": "mine"} if stage == "judge" else {},
         worker="",
     )
 
 
-def stored(folder: Path, *facts: dict[str, Any], rows: int = 10) -> tuple[Store, dict[str, Job], list[str]]:
+def stored(
+    folder: Path, *facts: dict[str, Any], rows: int = 10, by: str = "text"
+) -> tuple[Store, dict[str, Job], list[str]]:
     """Return a store with a verdict job for each facts, the plan's jobs, and the keys of their gradings."""
     store, jobs, keys = Store.open(folder), {}, []
     for number, fact in enumerate(facts):
-        said = job("judge", {}, number)
+        said = job("judge", {}, number, by=by)
         grade = job("grade", {"verdicts": said.key}, number)
         jobs |= {said.key: said, grade.key: grade}
         keys.append(grade.key)
@@ -56,6 +58,10 @@ LINES = {
         [{"unreadable": "many", "thoughts": -1, "models": [1], "money": "x", "too_long": True}],
         "10 questions, 0 without a verdict that could be read.",
     ),
+    "little money": (  # it said 0.00 of money
+        [{"money": 0.001}],
+        "10 questions, 0 without a verdict that could be read, less than 0.01 of money.",
+    ),
 }
 
 
@@ -74,6 +80,23 @@ def test_the_line_of_a_served_judge(tmp_path: Path):
         "read, 1 replies cut at the limit, 1 questions too long to be asked, 3 thoughts taken off, 1,000 tokens, 0.12 "
         "of money."
     )
+
+
+def test_a_judge_that_is_asked_for_labels_alone_is_told_so(tmp_path: Path):
+    # it looked like a judge that writes replies
+    store, jobs, keys = stored(tmp_path / "store", LOCAL, by="labels")
+    (found,) = judgings(keys, jobs, store)
+    assert found.line().startswith(
+        "followbench: judged by mine (the label that is likeliest beside its mean over all questions): 10 questions, "
+    )
+    assert found.to_json()["judge_by"] == "labels"
+
+
+def test_of_many_models_that_a_server_reports_some_are_named(tmp_path: Path):
+    # a server that reports another name with each reply made the line as long as the file
+    store, jobs, keys = stored(tmp_path / "store", {"models": {f"m{n:03}": 1 for n in range(500)}})
+    (found,) = judgings(keys, jobs, store)
+    assert "(the server reports m000, m001, m002, m003, m004, m005, m006, m007, 492 more): " in found.line()
 
 
 def test_verdicts_that_are_not_there_are_not_told(tmp_path: Path):
@@ -100,6 +123,7 @@ def test_it_stands_below_the_table():
     assert judging.to_json() | {"judge": ""} == {
         "benchmark": "followbench",
         "judge": "",
+        "judge_by": "text",
         "models": {},
         "questions": 3,
         "unreadable": 1,

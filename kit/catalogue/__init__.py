@@ -47,6 +47,8 @@ class Catalogue:
     """Name of the user's manifest in messages."""
     files: dict[str, Dataset] = field(default_factory=dict)
     """Data files that a command names, by their paths."""
+    servers: Mapping[str, Served] = field(default_factory=dict)
+    """Models that a server answers for out of a file that a command names (``where``)."""
 
     @cached_property
     def models(self) -> Mapping[str, Model]:
@@ -62,10 +64,10 @@ class Catalogue:
             RequestError: one has the name of a model with weights.
         """
         file = read(ModelsFile, self.folder / "models.toml")
-        own = self.user.served if self.user else {}
+        own = {**(self.user.served if self.user else {}), **self.servers}
         found = {**file.served, **own}
         if both := sorted(set(found) & set(self.models)):
-            where = self.where if self.user and both[0] in {*own, *self.user.models} else "models.toml"
+            where = self.where if both[0] in {*own, *(self.user.models if self.user else ())} else "models.toml"
             raise RequestError(
                 f"{where}: served.{both[0]}: a model of that name has weights of its own; give one of the two another "
                 "name"

@@ -1,5 +1,7 @@
 """Strict types of views, which are the tables and figures, and of the user's own manifest."""
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
@@ -10,7 +12,8 @@ from kit.catalogue.entries import Dataset, Model
 from kit.catalogue.experiments import AxisName, Experiment
 from kit.catalogue.scales import Scale, SeedRows
 from kit.catalogue.served import Served
-from kit.reading.documents import LIST, ONE, Strict
+from kit.errors import RequestError, one_line
+from kit.reading.documents import LIST, ONE, Strict, read, read_table
 from kit.reading.values import LONGEST_NAME, MOST_NAMES, Name, Names, Title
 
 
@@ -105,3 +108,24 @@ class UserManifest(Strict):
     """The paper's model -> the model that plays it, in addition to the scale's cast."""
     seeds: dict[Name, SeedRows] = Field(default_factory=dict)
     """Seed sets by name, in addition to the scale's."""
+
+
+class ServedFile(Strict):
+    """A file with servers alone, for commands that take no whole manifest."""
+
+    schema_: int = Field(alias="schema")
+    served: dict[Name, Served] = Field(min_length=1)
+
+
+def read_servers(path: Path) -> Mapping[str, Served]:
+    """Return the servers of a file: of a whole manifest, or of one with ``[served]`` tables alone.
+
+    Raises:
+        RequestError: it can't be read, is neither, or names no server.
+    """
+    where = one_line(str(path))
+    if "experiment" not in read_table(path):
+        return read(ServedFile, path, where).served
+    if found := read(UserManifest, path, where).served:
+        return found
+    raise RequestError(f"{where}: served: missing; wanted [served.NAME] tables (docs/judging.md)")

@@ -9,6 +9,7 @@ import typer
 
 from kit.cli import DEFAULT_STORE, MirrorDir, StoreDir, app, check_mirror, model_option, path_option, say, store_to_plan
 from kit.cli.completing import complete_benchmark, complete_format, complete_scale, complete_scenario
+from kit.cli.judging import say_estimate
 from kit.cli.outcomes import as_records, cut, trained, written
 from kit.cli.placing import check_out, copy_tuned, place
 from kit.errors import RequestError, one_line
@@ -305,7 +306,10 @@ def run_bench(
     from kit.store import Store
 
     there = store_to_plan(store_path)
-    check_hardware(bench.plan, [job for key, job in bench.plan.jobs.items() if not there.has(key)])
+    missing = [job for key, job in bench.plan.jobs.items() if not there.has(key)]
+    check_hardware(bench.plan, missing)
+    if not quiet:
+        say_estimate(missing)
     store = Store.open(store_path)
     options = Options(store=store.root, mirror=mirror, unsafe_exec=unsafe_exec)
     console = Console(stderr=True, quiet=quiet)

@@ -31,8 +31,9 @@ from kit.cli.judging import (
     JudgeName,
     JudgeOptions,
     JudgePrompts,
+    Servers,
     Verdicts,
-    judged_lines,
+    judges_of,
 )
 from kit.cli.outcomes import unread
 from kit.cli.placing import check_out, place
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from kit.measures import Measure
     from kit.plan.adhoc import Workbench
     from kit.records import Problem, Result
+    from kit.report.judging import Judging
     from kit.store import Artifact
 
 
@@ -74,6 +76,7 @@ def grade(
     judge_by: JudgeBy = "text",
     judge_max_tokens: JudgeMaxTokens = 2048,
     prompts: JudgePrompts = "kit",
+    servers: Servers = None,
     verdicts: Verdicts = None,
     scale: Hardware = "auto",
     out: Annotated[Path | None, path_option("--out", "JSONL file of grades to write; it must not be there")] = None,
@@ -96,10 +99,12 @@ def grade(
         check_out(out)
     check_mirror(mirror)
     module = registry.load("benchmarks", name)
-    judging = JudgeOptions(judge=judge, by=judge_by, max_tokens=judge_max_tokens, prompts=prompts, verdicts=verdicts)
+    judging = JudgeOptions(
+        judge=judge, by=judge_by, max_tokens=judge_max_tokens, prompts=prompts, servers=servers, verdicts=verdicts
+    )
     judging.check(name, module)
     records = some_records(completions, name)
-    bench = Workbench(scale if judge else "smoke")  # no setting of a scale is in the key of a grading by rule
+    bench = Workbench(scale if judge else "smoke", servers)  # no setting of a scale is in the key of a grading by rule
     run = functools.partial(run_bench, bench, store_path=store, mirror=mirror, quiet=json, unsafe_exec=unsafe_exec)
     problems = all_problems(bench, module, data, run, rows=rows, protocol=protocol, **judging.fields())
     found = one_text_each(records, problems, field, rows, name)
@@ -115,8 +120,9 @@ def grade(
         tier=artifact.facts.get("sandbox"),
         results=list(stored_results(Store(store), artifact.key, module.METRICS).values()),
         measures=module.METRICS,
+        judges=judges_of(artifact, Store(store), bench.plan.jobs),
     )
-    for line in (*unread(artifact), *judged_lines(artifact, Store(store), bench.plan.jobs)):
+    for line in (*unread(artifact), *(one.line() for one in graded.judges)):
         say(line, err=True)
     if json:
         say_json(graded.to_json())
@@ -199,6 +205,8 @@ class Graded:
     """One result for each metric, in the benchmark's order."""
     measures: "Mapping[str, Measure]"
     """metric -> its unit and digits."""
+    judges: "Sequence[Judging]" = ()
+    """Judges of the answers, with their counts; none where a rule decides."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON document that ``--json`` prints."""
@@ -213,6 +221,7 @@ class Graded:
             "matched_loosely": self.completions.loosely,
             "left_out": self.completions.left_out,
             "sandbox": self.tier,
+            **({"judges": [judging.to_json() for judging in self.judges]} if self.judges else {}),
             "results": [result.to_json() for result in self.results],
         }
 

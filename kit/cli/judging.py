@@ -1,7 +1,7 @@
 """The judge of ``kit grade``: who decides about the answers to benchmarks that have no rule for all of them."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,18 +9,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kit.cli import model_option, path_option
+from kit.cli import model_option, path_option, say
 from kit.errors import RequestError, one_line
 from kit.reading.values import MOST_TOKENS
 
 if TYPE_CHECKING:
     from kit.plan.adhoc import Workbench
     from kit.records import Problem
-    from kit.store import Artifact, Store
+    from kit.report.judging import Judging
+    from kit.store import Artifact, Job, Store
 
 JudgeName = Annotated[
     str,
-    model_option("--judge", "Who judges, where a benchmark needs it: a name of manifests/models.toml, or a folder"),
+    model_option(
+        "--judge", "Who judges, where a benchmark needs it: a name of manifests/models.toml or --servers, or a folder"
+    ),
+]
+Servers = Annotated[
+    Path | None,
+    path_option("--servers", "Your file with [served.NAME] tables, alone or in a manifest, whose names --judge takes"),
 ]
 JudgeBy = Annotated[
     str,
@@ -46,6 +53,8 @@ class JudgeOptions:
     max_tokens: int
     prompts: str
     """The pack whose words ask the judge."""
+    servers: Path | None
+    """A file that names servers of the user's."""
     verdicts: Path | None
     """A file that holds the verdicts already."""
 
@@ -64,6 +73,8 @@ class JudgeOptions:
         check_choice("--prompts", self.prompts, BENCHMARK_PACKS)
         check_count("--judge-max-tokens", self.max_tokens, MOST_TOKENS)
         given = f"--judge {one_line(self.judge)}" if self.judge else f"--verdicts {one_line(str(self.verdicts))}"
+        if self.servers and not self.judge:
+            raise RequestError(f"--servers {one_line(str(self.servers))}: no --judge of it is named; name one")
         if not isinstance(module, Judged):
             if self.judge or self.verdicts:
                 raise RequestError(f"{given}: {benchmark} decides about its answers by rule; leave it out")
@@ -73,7 +84,7 @@ class JudgeOptions:
         if not self.judge and not self.verdicts:
             raise RequestError(
                 f"{benchmark}: a judge decides about its answers; name one with --judge (a model of "
-                "manifests/models.toml, with weights or served, or a model folder)"
+                "manifests/models.toml, with weights or served; a server of --servers FILE; or a model folder)"
             )
         if self.verdicts and not isinstance(module, TakesAnnotations):
             raise RequestError(f"{given}: {benchmark} reads no verdicts of other tools; name a --judge")
@@ -101,7 +112,7 @@ class JudgeOptions:
         from kit.records import write_rows
 
         if self.judge:
-            bench.judge(self.judge)
+            bench.judge(self.judge, self.by)
         if self.verdicts:
             rows = module.read_annotations(self.verdicts, problems, texts)
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kit-")))
@@ -109,8 +120,17 @@ class JudgeOptions:
             bench.verdicts(path, len(rows))
 
 
-def judged_lines(artifact: "Artifact", store: "Store", jobs: Any) -> list[str]:
+def say_estimate(missing: "Iterable[Job]") -> None:
+    """Print what servers are about to be asked, before anything is; nothing where no server is asked."""
+    from kit.cli.listing import price
+    from kit.workers import kind_of
+
+    if asking := [job for job in missing if kind_of(job).asks]:
+        say(f"to be asked: about {price(asking)}", err=True)
+
+
+def judges_of(artifact: "Artifact", store: "Store", jobs: Any) -> "list[Judging]":
     """Return who judged the answers of a grading, and how many verdicts could not be read; nothing without a judge."""
     from kit.report.judging import judgings
 
-    return [judging.line() for judging in judgings([artifact.key], jobs, store)]
+    return judgings([artifact.key], jobs, store)

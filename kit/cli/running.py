@@ -20,6 +20,7 @@ from kit.cli import (
     check_mirror,
     store_to_plan,
 )
+from kit.cli.judging import say_estimate
 from kit.cli.listing import machine_chooses_scale, print_choices, print_unpinned_hashes, show_plan
 from kit.errors import RequestError, one_line
 
@@ -124,6 +125,7 @@ def run_plan(
     containers = find_containers(plan, missing, runtime, mirror)
     store = Store.open(store_path)
     check_costs(missing, store, plan.scale, ask=not yes)
+    say_estimate(missing)
     options = Options(
         store=store.root,
         mirror=mirror,

@@ -5,6 +5,7 @@ step. What a process that was killed had set aside counts in full, unless its re
 answered, and charges for that. So does what was sent and came to nothing that can be read.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -87,7 +88,7 @@ class Budget:
             return f"{more.tokens:,} tokens at most, and of budget_tokens = {entry.budget_tokens:,} are {left:,} left"
         if entry.budget_money is not None and total.money > (limit := Decimal(str(entry.budget_money))):
             left_money = max(Decimal(0), limit - self._committed().money)
-            return f"{more.money:,.2f} at most, and of budget_money = {limit:,} are {left_money:,.2f} left"
+            return f"{_money(more.money)} at most, and of budget_money = {limit:,} are {_money(left_money)} left"
         return None
 
     def set_aside(self, asked: str, most: Cost, ended: threading.Event) -> str:
@@ -126,7 +127,7 @@ class Budget:
         try:
             descriptor = self.folder.open(self.file, os.O_WRONLY | os.O_APPEND, alone=True)
             try:
-                os.write(descriptor, _line(value).encode())
+                _write_whole(descriptor, _line(value).encode())
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
@@ -159,6 +160,27 @@ class Budget:
             came_to = kept_cost(asked, id)
             spent += most if came_to is None else came_to
         return spent
+
+
+def _money(amount: Decimal) -> str:
+    """Return an amount for a message: of less than one, three digits that say something."""
+    return f"{amount:,.2f}" if amount >= 1 or not amount else f"{amount:.3g}"
+
+
+def _write_whole(descriptor: int, data: bytes) -> None:
+    """Append data whole, or not at all: a part of a line on a full disk would spoil the line after it.
+
+    Raises:
+        OSError: there is no room.
+    """
+    size = os.fstat(descriptor).st_size
+    try:
+        written = os.write(descriptor, data)
+        if written < len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    except OSError:
+        os.ftruncate(descriptor, size)
+        raise
 
 
 def _line(value: dict[str, Any]) -> str:

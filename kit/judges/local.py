@@ -21,6 +21,10 @@ UNLIKELIEST = -1e4
 """A likelihood as low as is told apart, nats; one that is minus infinity has no distance from a mean."""
 
 
+ROUNDING = 1e-9
+"""Nats by which equal values may differ once a mean is taken from them; likelihoods that differ, differ by far more."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scored:
     """Likelihoods that a judge gives the labels of one question."""
@@ -96,12 +100,17 @@ def by_labels(questions: Sequence[Question], scored: Sequence[Scored]) -> list[V
         verdicts.append(
             Verdict(
                 id=question.id,
-                label=question.labels[above.index(max(above))] if above else "",
+                label=question.labels[_highest(above)] if above else "",
                 prompt_tokens=one.prompt_tokens,
                 finish_reason="" if above else TOO_LONG,
             )
         )
     return verdicts
+
+
+def _highest(values: Sequence[float]) -> int:
+    """Return the place of the highest value; of those that rounding alone may tell apart, of the first."""
+    return next(place for place, value in enumerate(values) if value >= max(values) - ROUNDING)
 
 
 def _means(questions: Sequence[Question], scored: Sequence[Scored]) -> Mapping[tuple[str, ...], list[float]]:

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 60.0
@@ -105,8 +106,8 @@ def retry_after(headers: Mapping[str, str], date: float) -> float | None:
 
     Args:
         headers: the headers of its answer: ``retry-after-ms`` (OpenAI's and Azure's), or ``retry-after`` with seconds
-            or an HTTP date (RFC 9110, 10.2.3).
-        date: seconds since 1970.
+            or an HTTP date (RFC 9110, 10.2.3), which counts from the answer's own ``date``: the two clocks may differ.
+        date: seconds since 1970, for an answer without a date of its own.
     """
     for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
         try:
@@ -115,7 +116,14 @@ def retry_after(headers: Mapping[str, str], date: float) -> float | None:
             continue
         if math.isfinite(seconds):
             return max(0.0, seconds)
+    wanted, sent = (_seconds(headers.get(name, "")) for name in ("retry-after", "date"))
+    return None if wanted is None else max(0.0, wanted - (date if sent is None else sent))
+
+
+def _seconds(date: str) -> float | None:
+    """Return an HTTP date as seconds since 1970; None if it is none. One without a zone is in UTC, as HTTP has it."""
     try:
-        return max(0.0, parsedate_to_datetime(headers.get("retry-after", "")).timestamp() - date)
+        found = parsedate_to_datetime(date)
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
     except (ValueError, TypeError, OverflowError):
         return None

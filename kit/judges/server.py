@@ -16,7 +16,7 @@ from pathlib import Path
 from kit.engines import Request, Sampling
 from kit.errors import KitError, RequestError
 from kit.judges.budget import Budget, Cost, cost
-from kit.judges.environment import read_access
+from kit.judges.environment import Access, read_access
 from kit.judges.pacing import LONGEST_PAUSE_S, Clock, EndedError, Pace, back_off
 from kit.judges.replies import Kept, Question, Replies, open_replies
 from kit.judges.settings import ServerSettings
@@ -118,14 +118,29 @@ def ask(
         _check_budget(missing, server, budget)
         progress(len(found), len(asked), 0)
         if missing:
-            line = Line(server.entry, access)
+            line = _line(server, access)
             try:
                 asker = _Asker(server, line, kept, budget, clock or Clock())
-                _ask_all(missing, asker, found, len(asked), progress)
+                while missing:  # again where the job had given up, and a reply in flight then showed a sound server
+                    _ask_all(missing, asker, found, len(asked), progress)
+                    answered = any(not one.reason for one in found.values())
+                    missing = [question for question in missing if question.sha256 not in found] if answered else []
             finally:
                 line.close()
     _check_answered(found, server, replies)
     return [_reply(request, found[Question.of(request, server.entry.model, sampling).sha256]) for request in requests]
+
+
+def _line(server: ServerSettings, access: Access) -> Line:
+    """Return the way to a server.
+
+    Raises:
+        RequestError: the environment names proxies or certificates that can't be used.
+    """
+    try:
+        return Line(server.entry, access)
+    except RequestError as error:
+        raise RequestError(f"served.{server.name}: {error}") from error
 
 
 def _questions(requests: Sequence[Request], sampling: Sampling, server: ServerSettings) -> dict[str, Question]:
@@ -158,16 +173,19 @@ def _kept_cost(
         kept = found.get(sha256)
         if kept is None or kept.reservation != reservation or kept.reason:
             return None
-        return _came_to(server, asked[sha256], kept.prompt_tokens or None, kept.tokens or None)
+        return _came_to(server, asked[sha256], kept)
 
     return kept_cost
 
 
-def _came_to(server: ServerSettings, question: Question, prompt_tokens: int | None, tokens: int | None) -> Cost:
-    """Return what an answer cost; without the server's count, the most that it can have cost."""
-    if prompt_tokens is None or tokens is None:
+def _came_to(server: ServerSettings, question: Question, kept: Kept) -> Cost:
+    """Return what an answer cost; without the server's count, the most that it can have cost.
+
+    No question has 0 tokens, and a reply has its end at least: some servers write 0 where they do not count.
+    """
+    if not kept.prompt_tokens or not kept.tokens:
         return _most([question], server)
-    return cost(server.entry, prompt_tokens, tokens)
+    return cost(server.entry, kept.prompt_tokens, kept.tokens)
 
 
 def _check_budget(missing: Sequence[Question], server: ServerSettings, budget: Budget) -> None:
@@ -234,8 +252,7 @@ class _Asker:
                 reservation=reservation,
             )
             self.replies.keep(question, kept)
-            came_to = _came_to(self.server, question, answer.prompt_tokens, answer.tokens)
-            self.budget.settle(reservation, came_to)
+            self.budget.settle(reservation, _came_to(self.server, question, kept))
             return kept
         self.budget.settle(reservation, most if answer.may_cost else Cost())
         return self._after_failure(question, attempt, answer)
@@ -257,7 +274,8 @@ class _Asker:
             self.replies.keep(question, kept)
             return kept
         if left <= 0:
-            raise KitError(f"{where}: {attempt + 1} times in a row: {failure.reason}; {again}")
+            times = f"{attempt + 1} times in a row: " * (attempt > 0)
+            raise KitError(f"{where}: {times}{failure.reason}; {again}")
         wait = failure.retry_after_s or 0.0
         if wait > LONGEST_PAUSE_S:
             raise KitError(f"{where}: {failure.reason}: it wants to be left alone for {wait:,.0f} s; {again}")
@@ -280,6 +298,7 @@ def _ask_all(
     answered = len(found) - unanswered
     if unanswered >= UNANSWERED_AT_FIRST and not answered:
         return
+    asker.ended.clear()
     with ThreadPoolExecutor(asker.server.entry.in_flight, thread_name_prefix="ask") as pool:
         try:
             for begin in range(0, len(missing), AT_ONCE):

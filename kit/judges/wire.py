@@ -1,15 +1,15 @@
 """One request to a server by the ``openai`` client, and what came back: an answer, or a failure and what it means."""
 
 import json
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from kit.catalogue.served import Served
-from kit.errors import one_line, shown
+from kit.errors import RequestError, one_line, shown
+from kit.judges import deadlines
 from kit.judges.environment import Access
 from kit.judges.pacing import retry_after
 from kit.judges.replies import Question
@@ -18,12 +18,15 @@ from kit.reading.values import MOST_TOKENS
 
 if TYPE_CHECKING:
     import httpx2
+    import openai
     from openai import OpenAI
 
 MAX_REPLY_BYTES = 8 << 20
 """Most bytes of an answer; the longest reply of any model has less than one million."""
 LONGEST_REASON = 200
 """Characters of a server's own words that a message shows."""
+LONGEST_MODEL = 200
+"""Characters of a model's name as the server reports it, and of a finish reason; both go into every verdict."""
 COMPUTED_NOTHING = frozenset((429, 503))
 """Statuses at which a server says that it has not begun; what else may pass may have been charged."""
 MAY_PASS = frozenset((408, 409, 425, 429))
@@ -96,11 +99,10 @@ class Line:
         try:
             return self._answer(json.loads(body))
         except (ValueError, RecursionError):
-            return self._unreadable(f"no JSON: {shown(_text(body))}")
+            return self._unreadable(f"no JSON: {self._shown(body.decode(errors='backslashreplace'))}")
 
     def _post(self, question: Question, date: float) -> bytes | Failure:
         """Send a question; return the body of a success as it came, or the failure."""
-        import httpx2
         import openai
 
         create = self._client.chat.completions.with_raw_response.create
@@ -111,14 +113,22 @@ class Line:
         except openai.APITimeoutError:
             return _passing(f"no answer within {self.entry.timeout_s:g} s")
         except openai.APIConnectionError as error:
-            before = isinstance(error.__cause__, httpx2.ConnectError)
-            cause = type(error.__cause__).__name__ if error.__cause__ else "no connection"
-            detail = self._safe(str(error.__cause__ or ""))
-            return _passing(f"{cause}: {detail}" if detail else cause, may_cost=not before)
+            return self._lost(error)
         except _BodyError as error:
             return self._unreadable(str(error))
         except Exception as error:  # what nonsense makes of the client; its text may hold what was sent
             return self._unreadable(f"the client fails on it ({type(error).__name__})")
+
+    def _lost(self, error: "openai.APIConnectionError") -> Failure:
+        """Return what it means that a connection was not made, or broke."""
+        import httpx2
+
+        if deadlines.passed(error.request):
+            return _passing(f"no whole answer within {self.entry.timeout_s:g} s")
+        before = isinstance(error.__cause__, httpx2.ConnectError)
+        cause = type(error.__cause__).__name__ if error.__cause__ else "no connection"
+        detail = self._safe(str(error.__cause__ or ""))
+        return _passing(f"{cause}: {detail}" if detail else cause, may_cost=not before)
 
     def _arguments(self, question: Question) -> dict[str, Any]:
         """Return the arguments of the client's method."""
@@ -145,26 +155,26 @@ class Line:
             text, refusal = message.get("content"), message.get("refusal")
             finish, model = choice.get("finish_reason") or "", value.get("model") or ""
         except (KeyError, IndexError, TypeError, AttributeError):
-            return self._unreadable(f"wanted choices[0].message, found {shown(value)}")
+            return self._unreadable(f"wanted choices[0].message, found {self._shown(value)}")
         if text is None and (refusal or finish == "content_filter"):
-            why = (
-                "the server's filter stopped the reply" if finish == "content_filter" else f"refused: {shown(refusal)}"
-            )
+            why = "the server's filter stopped the reply"
+            if finish != "content_filter":
+                why = f"refused: {self._shown(refusal)}"
             return Failure(meaning=Meaning.UNANSWERED, reason=self._safe(why), may_cost=True)
         if text is None and finish == "length":  # all its tokens went into thoughts that the server keeps back
             text = ""
         for name, found in (("message.content", text), ("finish_reason", finish)):
             if not isinstance(found, str):
-                return self._unreadable(f"choices[0].{name}: found {shown(found)}, wanted a text")
+                return self._unreadable(f"choices[0].{name}: found {self._shown(found)}, wanted a text")
         if not isinstance(model, str):
-            return self._unreadable(f"model: found {shown(model)}, wanted a text")
+            return self._unreadable(f"model: found {self._shown(model)}, wanted a text")
         hide, usage = self.access.without_key, value.get("usage")
         return Answer(
             text=hide(text),
-            model=hide(model),
-            finish_reason=hide(finish),
+            model=one_line(hide(model), LONGEST_MODEL),
+            finish_reason=one_line(hide(finish), LONGEST_MODEL),
             prompt_tokens=_count(usage, "prompt_tokens"),
-            tokens=_count(usage, "completion_tokens"),
+            tokens=_reply_tokens(usage),
         )
 
     def _unreadable(self, reason: str) -> Failure:
@@ -191,6 +201,10 @@ class Line:
             reason += ": it leads on to another address, to which no key is sent; give that as base_url"
         return Failure(meaning=Meaning.ENDS, reason=reason, may_cost=False)
 
+    def _shown(self, value: Any) -> str:
+        """Return a value of the server's as :func:`shown`; the key is taken out first, as what is cut may end in it."""
+        return shown(_each_text(value, self.access.without_key))
+
     def _safe(self, text: str) -> str:
         """Return a text of the server's for a message: on one line, short, without the key."""
         return one_line(self.access.without_key(text).encode("utf-8", "backslashreplace").decode(), LONGEST_REASON)
@@ -213,23 +227,46 @@ def _count(usage: Any, name: str) -> int | None:
     return found if type(found) is int and 0 <= found <= MOST_TOKENS else None
 
 
-def _text(body: bytes) -> str:
-    return body[: 4 * LONGEST_REASON].decode(errors="backslashreplace")
+def _reply_tokens(usage: Any) -> int | None:
+    """Return the tokens of a reply; some servers count thoughts that they keep back in the total alone."""
+    prompt, reply, total = (_count(usage, f"{name}_tokens") for name in ("prompt", "completion", "total"))
+    return reply if None in (prompt, reply, total) else max(reply, total - prompt)  # type: ignore[type-var, operator]
+
+
+def _each_text(value: Any, change: Callable[[str], str]) -> Any:
+    """Return a JSON value with each of its texts changed, names of fields too."""
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, list):
+        return [_each_text(part, change) for part in value]
+    if isinstance(value, dict):
+        return {change(name): _each_text(part, change) for name, part in value.items()}
+    return value
 
 
 def _open_client(entry: Served, access: Access) -> "OpenAI":
-    """Return the client: it repeats nothing, follows no redirect, and reads no setting but the manifest's."""
-    import httpx2
+    """Return the client: it repeats nothing, follows no redirect, and reads no setting but the manifest's.
+
+    Raises:
+        RequestError: the proxies or certificates that the environment names can't be used.
+    """
     import openai
 
-    http = httpx2.Client(
-        timeout=httpx2.Timeout(entry.timeout_s, connect=min(entry.timeout_s, 30.0)),
-        limits=httpx2.Limits(max_connections=entry.in_flight, max_keepalive_connections=entry.in_flight),
-        follow_redirects=False,
-        trust_env=not is_this_machine(urlsplit(access.address).hostname or ""),  # proxies, for servers elsewhere
-        headers={"Accept-Encoding": "identity"},
-        event_hooks={"response": [lambda response: _limit(response, entry.timeout_s)]},
-    )
+    try:
+        http = _open_connections(entry, access)
+    except ImportError as error:
+        raise RequestError(
+            "the environment names a SOCKS proxy; wanted http://HOST:PORT (HTTPS_PROXY, ALL_PROXY)"
+        ) from error
+    except ValueError:  # its text may hold a proxy's password
+        raise RequestError(
+            "the environment names a proxy that can't be used; wanted http://HOST:PORT (HTTPS_PROXY, ALL_PROXY)"
+        ) from None
+    except OSError as error:
+        raise RequestError(
+            f"the certificates that the environment names can't be read: {error.strerror or 'no certificate'} "
+            "(SSL_CERT_FILE, SSL_CERT_DIR)"
+        ) from error
     if entry.azure_api_version:
         return openai.AzureOpenAI(
             azure_endpoint=access.address,
@@ -242,15 +279,36 @@ def _open_client(entry: Served, access: Access) -> "OpenAI":
     return openai.OpenAI(base_url=access.address, api_key=access.key or "none", max_retries=0, http_client=http)
 
 
+def _open_connections(entry: Served, access: Access) -> "httpx2.Client":
+    """Return the connections that the client uses, with their limits."""
+    import httpx2
+
+    connect_s = min(entry.timeout_s, 30.0)
+    return httpx2.Client(
+        timeout=httpx2.Timeout(entry.timeout_s, connect=connect_s),
+        limits=httpx2.Limits(max_connections=entry.in_flight, max_keepalive_connections=0),  # see Deadline
+        follow_redirects=False,
+        trust_env=not is_this_machine(urlsplit(access.address).hostname or ""),  # proxies, for servers elsewhere
+        headers={"Accept-Encoding": "identity"},
+        event_hooks={
+            "request": [lambda request: deadlines.Deadline.of(request, connect_s + entry.timeout_s)],
+            "response": [lambda response: _limit(response, entry.timeout_s)],
+        },
+    )
+
+
 def _limit(response: "httpx2.Response", seconds: float) -> None:
     """Let the body of an answer be read up to a size and for a time; it may come without end, or packed."""
     import httpx2
 
+    deadline = response.request.extensions[deadlines.EXTENSION]
+    deadline.start(seconds)
     if response.headers.get("content-encoding", "identity") != "identity":
         if response.is_success:
+            deadline.stop()
             raise _BodyError("a packed body, which was not asked for")
         del response.headers["content-encoding"]  # its status says enough
-    inner, ends = response.stream, time.monotonic() + seconds
+    inner = response.stream
 
     class Limited(httpx2.SyncByteStream):
         def __iter__(self) -> Iterator[bytes]:
@@ -260,11 +318,10 @@ def _limit(response: "httpx2.Response", seconds: float) -> None:
                 size += len(block)
                 if size > MAX_REPLY_BYTES:
                     raise _BodyError(f"a body of more than {MAX_REPLY_BYTES >> 20} MiB")
-                if time.monotonic() > ends:
-                    raise httpx2.ReadTimeout("the body takes too long")
                 yield block
 
         def close(self) -> None:
+            deadline.stop()
             inner.close()  # type: ignore[union-attr]
 
     response.stream = Limited()

@@ -10,6 +10,7 @@ from kit import registry
 from kit.catalogue import Catalogue, look_up, manifests_folder
 from kit.catalogue.entries import Dataset
 from kit.catalogue.experiments import Lora
+from kit.catalogue.manifest import read_servers
 from kit.catalogue.points import Point
 from kit.catalogue.scales import BenchmarkRows, ChatFormat, Limits, Scale, SeedRows
 from kit.engines import adapter_room
@@ -30,10 +31,16 @@ COMPLETIONS = "completions.jsonl"
 
 
 class Workbench:
-    """Plans jobs on the user's own files, with the hardware, the engine and the chat format of a scale."""
+    """Plans jobs on the user's own files, with the hardware, the engine and the chat format of a scale.
 
-    def __init__(self, scale: str = "auto") -> None:
-        self.catalogue = Catalogue(manifests_folder())
+    Args:
+        scale: name of the scale; ``auto`` fits this machine.
+        servers: file that names servers of the user's, beside those of ``models.toml``.
+    """
+
+    def __init__(self, scale: str = "auto", servers: Path | None = None) -> None:
+        own_servers = read_servers(servers) if servers else {}
+        self.catalogue = Catalogue(manifests_folder(), where=one_line(str(servers or "")), servers=own_servers)
         name = largest_scale(self.catalogue, this_machine()) if scale == "auto" else scale
         own: dict[str, Any] = {"prompts": "kit", "cast": {}, "benchmarks": {}, "limits": Limits(), "scenarios": {}}
         self.given = GivenArtifacts()
@@ -259,15 +266,28 @@ class Workbench:
         self.given.stages["answer"] = self.file(completions, "completions", COMPLETIONS, rows=count)
         return self.planner.need("grade", point_of_options().with_benchmark(benchmark))
 
-    def judge(self, name: str) -> None:
+    def judge(self, name: str, by: str = "text") -> None:
         """Plan a judge of the :meth:`problems`: a model that a server answers for, or one as :meth:`model` takes it.
 
+        Args:
+            name: of a server or a model, or the path of a folder.
+            by: ``text`` or ``labels``.
+
         Raises:
-            RequestError: there is no such model or folder, or it has no chat template.
+            RequestError: there is no such model or folder, it has no chat template, or a server is to score labels.
         """
         if name in self.catalogue.served:
+            if by == "labels":
+                raise RequestError(
+                    f"--judge-by labels: {name} is asked at a server, which gives no likelihoods of labels; wanted text"
+                )
             self.planner.scale = self.scale.model_copy(update={"cast": {name: name}})
             return
+        if "://" in name:
+            raise RequestError(
+                "--judge: found an address, wanted a name: write [served.NAME] with base_url into a file, and give "
+                "--servers FILE --judge NAME (docs/judging.md)"
+            )
         if name not in self.catalogue.models and not os.path.isdir(name):  # noqa: PTH112  # as in _folder
             look_up({**self.catalogue.models, **self.catalogue.served}, name, "--judge", "model or folder")
         self.model(name, chat=True)

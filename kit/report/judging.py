@@ -5,10 +5,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from kit.errors import listed
 from kit.store import Artifact, Job, Store
 
 COUNTS = ("unreadable", "thoughts", "cut_at_limit", "too_long", "tokens", "prompt_tokens")
 """Counts of a verdict job's facts that are summed."""
+MOST_MODELS = 8
+"""Names that a server reports which the sentence lists; a server may report a new one with each reply."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -18,6 +21,8 @@ class Judging:
     benchmark: str
     judge: str
     """Name of the judge in the manifests."""
+    by: str = "text"
+    """``labels`` where the likelihoods of labels were asked for, and no reply."""
     jobs: int = 0
     """Number of answered tests that it judged."""
     questions: int = 0
@@ -42,7 +47,12 @@ class Judging:
 
     def to_json(self) -> dict[str, Any]:
         """Return it as a JSON object."""
-        fields = {"benchmark": self.benchmark, "judge": self.judge, "models": dict(sorted(self.models.items()))}
+        fields = {
+            "benchmark": self.benchmark,
+            "judge": self.judge,
+            "judge_by": self.by,
+            "models": dict(sorted(self.models.items())),
+        }
         return fields | {
             "questions": self.questions,
             **{name: self.counts[name] for name in COUNTS},
@@ -52,7 +62,8 @@ class Judging:
     def line(self) -> str:
         """Return a sentence: who judged, how many questions, how many replies could not be read."""
         reported = sorted(set(self.models) - {self.judge})
-        names = f" (the server reports {', '.join(reported)})" if reported else ""
+        names = f" (the server reports {listed(reported, MOST_MODELS)})" if reported else ""
+        names += " (the label that is likeliest beside its mean over all questions)" * (self.by == "labels")
         parts = [f"{self.questions:,} questions", f"{self.counts['unreadable']:,} without a verdict that could be read"]
         for name, phrase in (
             ("cut_at_limit", "replies cut at the limit"),
@@ -64,7 +75,7 @@ class Judging:
         if self.models:
             parts.append(f"{self.counts['prompt_tokens'] + self.counts['tokens']:,} tokens")
         if self.money:
-            parts.append(f"{self.money:,.2f} of money")
+            parts.append(f"{self.money:,.2f} of money" if self.money >= 0.01 else "less than 0.01 of money")
         return f"{self.benchmark}: judged by {self.judge}{names}: {', '.join(parts)}."
 
 
@@ -81,12 +92,13 @@ def judgings(keys: Iterable[str], jobs: Mapping[str, Job], store: Store) -> list
         jobs: the plan's jobs.
         store: where the verdicts are.
     """
-    found: dict[tuple[str, str], Judging] = {}
+    found: dict[tuple[str, ...], Judging] = {}
     for key in dict.fromkeys(key for grade in keys for key in verdict_keys(grade, jobs)):
         job = jobs[key]
         if store.has(key):
-            names = str(job.params.get("benchmark")), str(job.resources.get("judge"))
-            found.setdefault(names, Judging(benchmark=names[0], judge=names[1])).add(store.get(key))
+            names = tuple(str(name) for name in (job.params.get("benchmark"), job.resources.get("judge")))
+            by = str(job.params.get("judge_by", "text"))
+            found.setdefault((*names, by), Judging(benchmark=names[0], judge=names[1], by=by)).add(store.get(key))
     return list(found.values())
 
 

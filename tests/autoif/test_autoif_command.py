@@ -270,7 +270,7 @@ FORMATS: dict[str, tuple[str, str, list[str]]] = {
     # these three were refused: no 'instruction', no 'conversations', or not JSON
     "OpenAI's messages": (
         '[{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}]',
-        "messages",
+        "first-turns",
         ["a"],
     ),
     "a table that speaks of conversations": (
@@ -283,8 +283,8 @@ FORMATS: dict[str, tuple[str, str, list[str]]] = {
     "ShareGPT in lines": ('{"conversations": [{"from": "user", "value": "a"}]}\n' * 2, "first-turns", ["a", "a"]),
     "both texts in a turn": ('[{"conversation": [{"human": "a", "assistant": "b"}]}]', "first-turns", ["a"]),
     "OpenAI's roles": ('[{"conversations": [{"role": "user", "content": "a"}]}]', "first-turns", ["a"]),
-    # these two were read as Alpaca's and refused, and so was Parquet
-    "OpenAI's messages": (
+    # was read as Alpaca's and refused
+    "OpenAI's messages with a system turn": (
         json.dumps({"messages": [{"role": r, "content": r} for r in ("system", "user", "assistant")]}),
         "first-turns",
         ["user"],

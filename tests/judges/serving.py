@@ -216,6 +216,19 @@ def drip(handler: Handler, question: str) -> None:
         handler.close_connection = True
 
 
+def drip_of(start: bytes, block: bytes) -> Misdeed:
+    """Return the deed that begins an answer and goes on with a block now and then, without end."""
+
+    def send(handler: Handler, question: str) -> None:
+        handler.charge(15)
+        handler.close_connection = True
+        handler.wfile.write(start)
+        while not handler.server.released.wait(0.02):
+            handler.wfile.write(block)
+
+    return send
+
+
 def huge(handler: Handler, question: str) -> None:
     """Send more than any reply has."""
     handler.charge(15)

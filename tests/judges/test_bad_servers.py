@@ -14,7 +14,7 @@ from kit.catalogue.served import Served
 from kit.errors import KitError, RequestError
 from kit.judges.environment import read_access
 from kit.judges.replies import Question
-from kit.judges.server import Reply
+from kit.judges.server import Reply, ask
 from kit.reading.documents import parse
 from tests.judges import serving
 from tests.judges.conftest import GREEDY, KEY, requests, settings
@@ -264,7 +264,7 @@ BUDGETS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "money": (
         {"budget_money": 0.05, "price_in": 100.0, "price_out": 1000.0},
-        "they cost 0.10 at most, and of budget_money = 0.05 are 0.05 left; raise it, or begin all the same with "
+        "they cost 0.104 at most, and of budget_money = 0.05 are 0.05 left; raise it, or begin all the same with "
         "partial = true",
     ),
 }
@@ -281,6 +281,55 @@ def test_a_budget_that_does_not_suffice_is_told_before_anything_is_asked(
     assert str(caught.value) == (
         f"served.mine: 3 questions are to be asked, and the budget does not suffice: {message}"
     )
+
+
+SURROUNDINGS = {
+    "a proxy of no known kind": (
+        "HTTPS_PROXY",
+        f"foo://me:{KEY}@host:1",
+        "the environment names a proxy that can't be used; wanted http://HOST:PORT (HTTPS_PROXY, ALL_PROXY)",
+    ),
+    "a SOCKS proxy": (
+        "ALL_PROXY",
+        f"socks5://me:{KEY}@host:1",
+        "the environment names a SOCKS proxy; wanted http://HOST:PORT (HTTPS_PROXY, ALL_PROXY)",
+    ),
+    "certificates that are not there": (
+        "SSL_CERT_FILE",
+        "/nowhere/ca.pem",
+        f"the certificates that the environment names can't be read: {os.strerror(2)} (SSL_CERT_FILE, SSL_CERT_DIR)",
+    ),
+}
+
+
+@pytest.mark.parametrize("variable, value, message", SURROUNDINGS.values(), ids=list(SURROUNDINGS))
+def test_surroundings_that_can_not_be_used(
+    variable: str, value: str, message: str, replies: Path, monkeypatch: pytest.MonkeyPatch
+):
+    # each ended in a traceback
+    for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "SSL_CERT_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, value)
+    server = settings("https://api.example/v1", budget_tokens=10**6)
+    with pytest.raises(RequestError) as caught:
+        ask(requests("one"), GREEDY, server, replies, lambda *_: None, environment={})
+    assert str(caught.value) == f"served.mine: {message}"
+
+
+def test_a_full_disk_leaves_no_part_of_a_line(asking: Asking, replies: Path, monkeypatch: pytest.MonkeyPatch):
+    # what was written of a line counted as all of it: the question was sent, and the file could not be read again
+    with Server() as server:
+        asking(server, ["one"])
+        (path,) = replies.glob("spent-*.jsonl")
+        before, write = path.read_text(), os.write
+        monkeypatch.setattr("kit.judges.budget.os.write", lambda file, data: write(file, data[:9]))
+        with pytest.raises(KitError) as caught:
+            asking(server, ["two"])
+        assert str(caught.value) == f"{path}: {os.strerror(28)}"
+        monkeypatch.undo()
+        assert path.read_text() in (before, '{"money": "0", "server": "mine", "tokens": 15}\n')
+        asking(server, ["two"])
+    assert server.record.asked == {"one": 1, "two": 1}
 
 
 def test_a_damaged_reply_is_told(asking: Asking, replies: Path):

@@ -72,6 +72,8 @@ ABOVE = {
     # the judge finds YES likelier whatever it is asked: above the mean of both it is only in the first
     "above the mean": (scores((-1.0, -3.0), (-1.5, -2.0)), ["YES", "NO"]),
     "all alike": (scores((-1.0, -3.0), (-1.0, -3.0)), ["YES", "YES"]),
+    # the mean of three times 0.1 is not 0.1: by that little, the second label won
+    "all alike, but for rounding": (scores(*[(-0.1, -0.2)] * 3), ["YES"] * 3),
     "one alone": (scores((-3.0, -1.0)), ["NO"]),
     "too long ones are in no mean": (scores((-3.0, -1.0), ()), ["NO", ""]),
     "an impossible label in both": (scores((-1e4, -1.0), (-1e4, -2.0)), ["NO", "YES"]),

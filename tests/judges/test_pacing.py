@@ -1,6 +1,7 @@
 """Waits before a request: doubled, drawn from what is asked, never less than the server wants, so many a minute."""
 
 import threading
+import time
 from collections.abc import Iterator
 from typing import ClassVar
 
@@ -49,10 +50,26 @@ def clock() -> Iterator[Standing]:
         ({"retry-after": "Tue, 14 Nov 99999 22:13:50 GMT"}, None),
         ({"retry-after-ms": "1500", "retry-after": "30"}, 1.5),
         ({"retry-after-ms": "x", "retry-after": "30"}, 30.0),
+        ({"retry-after": "1e9"}, 1e9),
+        ({"retry-after": "\xff\udcff"}, None),
+        # a clock that is an hour behind made a minute an hour, at which the job ends
+        ({"retry-after": "Tue, 14 Nov 2023 23:14:20 GMT", "date": "Tue, 14 Nov 2023 23:13:20 GMT"}, 60.0),
+        ({"retry-after": "Tue, 14 Nov 2023 22:14:20 GMT", "date": "soon"}, 60.0),
     ],
 )
 def test_retry_after_is_read_in_all_its_forms(headers: dict[str, str], seconds: float | None):
     assert retry_after(headers, NOW) == seconds
+
+
+def test_a_date_without_a_zone_is_read_in_utc(monkeypatch: pytest.MonkeyPatch):
+    # it was read in this machine's zone: nine hours early, or late
+    monkeypatch.setenv("TZ", "XXX-9")
+    time.tzset()
+    try:
+        assert retry_after({"retry-after": "Tue Nov 14 22:14:20 2023"}, NOW) == 60.0
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_waits_double_up_to_a_limit_and_differ_from_question_to_question():
