@@ -221,7 +221,7 @@ def test_a_chat_of_another_layout_is_reported(tmp_path: Path):
         read_instructions(path, "alpaca", "s")
     assert str(error.value) == (
         f"{path}[0]: no 'instruction'; found conversations, wanted instruction, input, output; 'conversations' holds a "
-        "chat, which is not read"
+        "chat: give chats and other rows as files of their own, with --format auto"
     )
 
 

@@ -20,7 +20,7 @@ LAYOUT = ("id", "instruction", "input", "output")
 NO_ID = (None, "")
 """Values of ``id`` that are none."""
 BYTES = {"type": "bytes"}
-"""What stands for the bytes of a Parquet file's cell, which are no text."""
+"""Value in the place of the bytes of a Parquet file's cell, which are no text."""
 OPTIONAL = ("input", "output", "system")
 """Texts that may be absent or null."""
 
