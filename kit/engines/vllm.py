@@ -293,6 +293,7 @@ def _cpu_options(model: Path, settings: EngineSettings, threads: int) -> dict[st
             f"tensor_parallel is {settings.tensor_parallel}, and no CUDA GPU is visible; wanted 1 on a CPU"
         )
     import torch
+    import torch._dynamo
 
     _set_environment(
         {
@@ -302,6 +303,8 @@ def _cpu_options(model: Path, settings: EngineSettings, threads: int) -> dict[st
         }
     )
     os.environ["VLLM_CPU_KVCACHE_SPACE"] = str(_cache_gib(model, settings))  # read anew at every start
+    # Likelihoods rank tokens in a function that torch would compile, which takes a C++ compiler; images have none.
+    torch._dynamo.config.disable = True
     if torch.get_num_threads() != threads:  # torch read OMP_NUM_THREADS when it was imported, which may be long ago
         torch.set_num_threads(threads)
     # A sampled prompt is not split (see _whole_prompts), so that a step holds the longest.
