@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[0] = str(ROOT)  # this script's folder is no place to import from
 
 from kit import registry  # noqa: E402
-from kit.files.seeds import objects  # noqa: E402
+from kit.files.rowfiles import objects  # noqa: E402
 from kit.overlap import GRAM, SHARE  # noqa: E402
 from kit.overlap.index import Index, grams  # noqa: E402
 from kit.overlap.items import items_of  # noqa: E402
