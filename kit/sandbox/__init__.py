@@ -133,11 +133,12 @@ class Sandbox(Protocol):
         ...
 
     def call_functions(
-        self, functions: Sequence[Function], progress: Callable[[int], None] | None = None
+        self, functions: Sequence[Function], progress: Callable[[int, int], None] | None = None
     ) -> list[Returned]:
         """Call each function on its inputs, in one process a function; in order.
 
-        Those that do the same on the same inputs are called once, and ``progress`` counts them once.
+        Those that do the same on the same inputs are called once. ``progress`` is told how many were called and how
+        many there are, each of these once; first 0, when they are known.
         """
         ...
 

@@ -41,10 +41,17 @@ class Pool:
         return self._all(replies_of, calls, progress)
 
     def call_functions(
-        self, wanted: Sequence[Function], progress: Callable[[int], None] | None = None
+        self, wanted: Sequence[Function], progress: Callable[[int, int], None] | None = None
     ) -> list[Returned]:
         """Call each function on its inputs, in one process a function; in order."""
-        return functions.call_all(wanted, self.packages, lambda once: self._all(functions.returned_of, once, progress))
+
+        def spread(once: Sequence[Function]) -> list[Returned]:
+            if progress is None:
+                return self._all(functions.returned_of, once, None)
+            progress(0, len(once))
+            return self._all(functions.returned_of, once, lambda done: progress(done, len(once)))
+
+        return functions.call_all(wanted, self.packages, spread)
 
     def call(self, source: str, name: str, arguments: Sequence[Any]) -> Any:
         """Run one function of an untrusted file and return its value.

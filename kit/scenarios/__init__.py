@@ -50,6 +50,10 @@ class Tools(Protocol):
         """Return the sandbox, where model-written code runs."""
         ...
 
+    def progress(self, done: int, total: int) -> None:
+        """Report how far the step is, as often as it likes; while the evolver is asked, ``generate`` does."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Made:

@@ -113,7 +113,7 @@ def cross_check(
     samples: Sequence[Sequence[str]],
     sandbox: Sandbox,
     rule: Rule,
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> list[Checked]:
     """Check the functions and cases of each constraint against each other, all in one go.
 
@@ -121,7 +121,7 @@ def cross_check(
         samples: the texts that were written for each constraint.
         sandbox: where the functions run, spread over its workers.
         rule: what is kept.
-        progress: told how many functions were called.
+        progress: told how many functions were called, and how many there are, equal ones once.
 
     Raises:
         RequestError: a sample is no text.

@@ -116,7 +116,7 @@ def keep_checked(work: Work, tools: Tools) -> Made:
         minimum_functions=options["minimum_functions"],
         minimum_cases=options["minimum_cases"],
     )
-    found = cross_check([row.samples for row in work.rows], tools.sandbox(), rule)
+    found = cross_check([row.samples for row in work.rows], tools.sandbox(), rule, tools.progress)
     rows = [_with_functions(row, checked) for row, checked in zip(work.rows, found, strict=True) if checked.functions]
     dropped = Counter(checked.reason for checked in found if not checked.functions)
     if not rows:

@@ -289,6 +289,10 @@ class StepTools:
         """Return the sandbox, which only a worker of the kind ``sandbox`` has."""
         return self._context.sandbox()
 
+    def progress(self, done: int, total: int) -> None:
+        """Report how far the step is."""
+        self._context.progress(done, total)
+
     def facts(self) -> dict[str, Any]:
         """Return counts of the texts that the evolver wrote in this step; empty for a step without an evolver."""
         if self._engine is None:

@@ -38,6 +38,10 @@ class Recorded:
         self.opened = sandbox
         self.texts = texts
         self.asked: list[Request] = []
+        self.told: list[tuple[int, int]] = []
+
+    def progress(self, done: int, total: int) -> None:
+        self.told.append((done, total))
 
     def sandbox(self) -> Sandbox:
         return self.opened

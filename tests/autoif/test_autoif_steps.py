@@ -33,6 +33,9 @@ class Model:
     def sandbox(self) -> Any:
         return "the sandbox"
 
+    def progress(self, done: int, total: int) -> None:
+        raise AssertionError((done, total))
+
     def generate(self, requests: Sequence[Request]) -> list[Completion]:
         self.asked = list(requests)
         return [Completion(id=one.id, text=self.text, finish_reason="stop") for one in requests]

@@ -2,14 +2,19 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from kit.errors import RequestError
 from kit.records import read_rows, write_rows
+from kit.run import events
+from kit.run.worker import JobContext
 from kit.sandbox import Function, Sandbox
-from kit.scenarios._autoif_rows import WithFunctions
+from kit.scenarios import autoif
+from kit.scenarios._autoif_rows import WithFunctions, WithSamples
 from kit.scenarios._cross_check import Case, Rule, cross_check, parse
+from kit.stages import INSTRUCTIONS, evolve
 from tests.autoif.conftest import CASES, LONG, MISLEADING, SHORT, check, text_of
 
 SHORT_TOO = "def evaluate(response):\n    return not len(response) >= 4"
@@ -250,3 +255,27 @@ def test_an_input_that_json_cannot_hold(sandbox: Sandbox) -> None:
         "sandbox: function f: inputs: Object of type set is not JSON serializable; wanted what JSON can hold, since no "
         "other value can be handed to a model's code"
     )
+
+
+def test_the_step_says_how_far_it_is(sandbox: Sandbox, tmp_path: Path) -> None:
+    # it told no count while it ran: only steps in which a model writes did
+    folder, out = tmp_path / "in", tmp_path / "out"
+    samples = [text_of(SHORT, CASES), text_of(SHORT_TOO, {}), text_of(SHORT, {}), text_of(BROKEN, {}), "x"]
+    rows = [WithSamples(id=f"r/{n}", instruction="Be short.", samples=samples[: 3 + n]) for n in range(2)]
+    for made in (folder, out):
+        made.mkdir()
+    write_rows(folder / INSTRUCTIONS, rows)
+    lines: list[dict[str, Any]] = []
+    context = JobContext(
+        rank=0,
+        world=1,
+        mirror=None,
+        unsafe_exec=False,
+        emit=lambda kind, **fields: lines.append({"event": kind, **fields}),
+    )
+    context.key, context._untrusted, context._sandbox = "k", True, sandbox
+    params = {"scenario": "autoif", "step": "cross_check", "options": autoif.STEPS["cross_check"].options}
+    assert evolve.run(params, {"instructions": folder}, out, context).rows == 2
+    assert lines[0] == {"event": "progress", "key": "k", "done": 0, "total": 2, "tokens": 0}
+    assert lines[-1] == lines[0] | {"done": 2}  # the same inputs, so that equal functions are called once
+    assert [events.parse(f"{events.MARK}{json.dumps(line)}") for line in lines] == lines

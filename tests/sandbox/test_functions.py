@@ -152,10 +152,10 @@ def test_what_does_the_same_is_called_once(sandbox: Sandbox, monkeypatch: pytest
     texts = {"one": "return x == 'a'", "blanks": "return x  ==  'a'  # the first", "other": "return x == 'b'"}
     wanted = [Function(id=name, code=body(text), name="evaluate", inputs=INPUTS) for name, text in texts.items()]
     wanted += [Function(id="fewer", code=wanted[0].code, name="evaluate", inputs=INPUTS[:1])]
-    counts: list[int] = []
-    returned = sandbox.call_functions(wanted, counts.append)
+    counts: list[tuple[int, int]] = []
+    returned = sandbox.call_functions(wanted, lambda *count: counts.append(count))
     assert sorted(started) == ["fewer", "one", "other"]
-    assert counts == [1, 2, 3]
+    assert counts == [(0, 3), (1, 3), (2, 3), (3, 3)]  # it was not told how many there are
     assert [each.id for each in returned] == ["one", "blanks", "other", "fewer"]
     assert [[reply.value for reply in each.replies] for each in returned] == [
         [True, False, False, False, False],
