@@ -209,16 +209,67 @@ def test_a_served_judge_without_its_key_is_refused_before_anything_runs(kit: Kit
     )
 
 
-def test_rows_that_cut_an_item_are_refused_before_anything_is_judged(kit: Kit):
-    # the judge's job failed on them, after the model's answers, and at a scale after its training
-    data = Path(__file__).resolve().parents[1] / "kit/bundled/mini-followbench"
-    rows = [row for path in sorted(data.iterdir()) for row in json.loads(path.read_text(encoding="utf-8"))]
+MINI_FOLLOWBENCH = Path(__file__).resolve().parents[1] / "kit/bundled/mini-followbench"
+
+
+def grade_followbench(data: Path) -> str:
+    """Write an answer to each instruction of FollowBench's folder or file; return the words of the command."""
+    paths = sorted(data.iterdir()) if data.is_dir() else [data]
+    rows = [row for path in paths for row in json.loads(path.read_text(encoding="utf-8"))]
     asked = [{"prompt": row["instruction"], "response": "No."} for row in rows if row["level"]]
     Path("answers.json").write_text(json.dumps(asked), encoding="utf-8")
-    grade = f"grade followbench --completions answers.json --data {data} --store store --rows 7"
+    return f"grade followbench --completions answers.json --data {data} --store store"
+
+
+def test_rows_that_cut_an_item_are_refused_before_anything_is_judged(kit: Kit):
+    # the judge's job failed on them, after the model's answers, and at a scale after its training
+    grade = f"{grade_followbench(MINI_FOLLOWBENCH)} --rows 7"
     assert kit(f"{grade} --judge smollm2-135m-instruct") == (
         2,
         "",
         "error: followbench: rows: found 7, wanted a multiple of 5, so that the last item is whole\n",
     )
     assert not list(Path("store").rglob("artifact.json"))
+
+
+@pytest.mark.parametrize("protocol", ["paper", "default"])
+def test_what_rules_decide_alone_needs_no_judge(protocol: str, kit: Kit):
+    # a judge had to be named, with weights to fetch or a server's key, and was asked nothing
+    grade = f"{grade_followbench(MINI_FOLLOWBENCH / 'example_constraints.json')} --protocol {protocol}"
+    answers = json.loads(Path("answers.json").read_text(encoding="utf-8"))
+    answers[0]["response"] = "The capital of Spain is Madrid."
+    Path("answers.json").write_text(json.dumps(answers), encoding="utf-8")
+    code, printed, errors = kit(f"{grade} --json")
+    assert (code, errors) == (0, "")
+    assert values(printed)["followbench_hsr_l1"] == 0.5
+    assert values(printed)["followbench_hsr_l2"] == 0.0
+    assert "judges" not in json.loads(printed)
+    assert {one.job.stage for one in Store(Path("store")).artifacts()} == {"fetch", "grade"}
+    # a part of the file that rules decide will do, but no part of an item
+    assert kit(f"{grade} --rows 5 --json")[0] == 0
+    assert kit(f"{grade} --rows 7") == (
+        2,
+        "",
+        "error: followbench: rows: found 7, wanted a multiple of 5, so that the last item is whole\n",
+    )
+
+
+ALL_JUDGED = "content 5 of 10, style 10 of 10, format 10 of 10, situation 5 of 10, mixed 5 of 10"
+
+
+@pytest.mark.parametrize(
+    ("rows", "judged"),
+    [
+        pytest.param("", f"35 of these 60 answers ({ALL_JUDGED})", id="all"),
+        pytest.param(" --rows 10", "5 of these 10 answers (content 5 of 5)", id="first ten"),
+    ],
+)
+def test_how_many_need_a_judge_is_said(rows: str, judged: str, kit: Kit, monkeypatch: pytest.MonkeyPatch):
+    # "a judge decides about its answers", whatever they were
+    monkeypatch.setattr(processes, "command", lambda *_, **__: pytest.fail("a worker was started"))
+    assert kit(f"{grade_followbench(MINI_FOLLOWBENCH)}{rows}") == (
+        2,
+        "",
+        f"error: followbench: a judge decides about {judged}; name one with --judge (a model of manifests/models.toml, "
+        "with weights or served; a server of --servers FILE; or a model folder)\n",
+    )

@@ -134,6 +134,19 @@ class Judged(Protocol):
 
 
 @runtime_checkable
+class PartlyJudged(Judged, Protocol):
+    """Interface of a judged benchmark where rules decide some problems, so that a part of them may need no judge."""
+
+    def is_judged(self, problem: Problem) -> bool:
+        """Return whether a judge decides the answers to a problem, and no rule."""
+        ...
+
+    def group(self, problem: Problem) -> str:
+        """Return the group of a problem, as :class:`Grouped` has it."""
+        ...
+
+
+@runtime_checkable
 class Estimated(Protocol):
     """Interface of a judged benchmark that has not one question for each problem: what its judge will cost."""
 

@@ -88,6 +88,11 @@ def turns(problem: Problem, pack: Pack) -> tuple[Turn, ...]:
     return (Turn(role="user", content=problem.data["instruction"]),)
 
 
+def is_judged(problem: Problem) -> bool:
+    """Return whether a judge decides a problem, and no rule."""
+    return not has_rule(problem)
+
+
 def question_count(rows: int, protocol: str) -> int:
     """Return about how many questions so many problems give: 470 of 820 are judged, once or on each constraint."""
     judged = rows * 470 // 820

@@ -1,6 +1,7 @@
 """The judge of ``kit grade``: who decides about the answers to benchmarks that have no rule for all of them."""
 
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -41,6 +42,10 @@ Verdicts = Annotated[
 ]
 WAYS = ("text", "labels")
 """Ways of asking a judge."""
+NAME_ONE = (
+    "name one with --judge (a model of manifests/models.toml, with weights or served; a server of --servers FILE; or a "
+    "model folder)"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,11 +66,13 @@ class JudgeOptions:
     def check(self, benchmark: str, module: Any) -> None:
         """Check that a benchmark gets a judge if, and only if, it needs one, before anything is fetched.
 
+        Of one where rules decide some problems, :meth:`plan` checks the problems that are graded.
+
         Raises:
             RequestError: an option is missing, has nothing to do, or has a wrong value.
         """
         from kit.benchmarks import Annotated as TakesAnnotations
-        from kit.benchmarks import Judged, judge_prompts
+        from kit.benchmarks import Judged, PartlyJudged, judge_prompts
         from kit.cli.files import BENCHMARK_PACKS
         from kit.plan.options import check_choice, check_count
 
@@ -81,11 +88,8 @@ class JudgeOptions:
             return
         if self.judge and self.verdicts:
             raise RequestError(f"{given}: --verdicts holds what a judge has said already; give one of the two")
-        if not self.judge and not self.verdicts:
-            raise RequestError(
-                f"{benchmark}: a judge decides about its answers; name one with --judge (a model of "
-                "manifests/models.toml, with weights or served; a server of --servers FILE; or a model folder)"
-            )
+        if not self.judge and not self.verdicts and not isinstance(module, PartlyJudged):
+            raise RequestError(f"{benchmark}: a judge decides about its answers; {NAME_ONE}")
         if self.verdicts and not isinstance(module, TakesAnnotations):
             raise RequestError(f"{given}: {benchmark} reads no verdicts of other tools; name a --judge")
         judge_prompts(module, self.prompts)
@@ -100,7 +104,7 @@ class JudgeOptions:
     def plan(
         self, bench: "Workbench", module: Any, problems: "Sequence[Problem]", texts: Sequence[str], stack: ExitStack
     ) -> None:
-        """Plan the judge, or the file of verdicts in its place.
+        """Plan the judge, or the file of verdicts in its place: of none, where rules decide all of the problems.
 
         Args:
             bench: the workbench, whose plan gets it.
@@ -108,16 +112,44 @@ class JudgeOptions:
             problems: the problems that are graded.
             texts: the answers to them.
             stack: removes the file of verdicts afterwards.
-        """
-        from kit.records import write_rows
 
+        Raises:
+            RequestError: no judge is named and a problem needs one, or the file of verdicts will not do.
+        """
+        from kit.benchmarks import PartlyJudged
+        from kit.records import Verdict, write_rows
+
+        rows: list[Verdict] = []
         if self.judge:
             bench.judge(self.judge, self.by)
+            return
         if self.verdicts:
             rows = module.read_annotations(self.verdicts, problems, texts)
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kit-")))
-            write_rows(path := folder / "verdicts.jsonl", rows)
-            bench.verdicts(path, len(rows))
+        elif isinstance(module, PartlyJudged):
+            check_ruled(module, problems)
+        else:
+            return
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kit-")))
+        write_rows(path := folder / "verdicts.jsonl", rows)
+        bench.verdicts(path, len(rows))
+
+
+def check_ruled(module: Any, problems: "Sequence[Problem]") -> None:
+    """Check that rules decide all problems that are graded: no judge is named.
+
+    Raises:
+        RequestError: some need a judge; the message says how many, and of which groups.
+    """
+    judged = Counter(module.group(problem) for problem in problems if module.is_judged(problem))
+    if not judged:
+        return
+    all_of = Counter(map(module.group, problems))
+    groups = ", ".join(f"{group} {count:,} of {all_of[group]:,}" for group, count in judged.items())
+    benchmark = module.__name__.rpartition(".")[2]
+    raise RequestError(
+        f"{benchmark}: a judge decides about {judged.total():,} of these {len(problems):,} answers ({groups}); "
+        f"{NAME_ONE}"
+    )
 
 
 def say_estimate(missing: "Iterable[Job]") -> None:

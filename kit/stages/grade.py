@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from kit import registry
-from kit.benchmarks import Curved, Grouped, Judged
+from kit.benchmarks import Curved, Grouped, HasItems, Judged
 from kit.benchmarks._reading_time import not_read
 from kit.benchmarks._results import check_curves, results
 from kit.catalogue.points import Point
-from kit.errors import KitError
+from kit.errors import KitError, RequestError
 from kit.records import Completion, Grade, Problem, Verdict, read_rows, write_rows
 from kit.stages import VERDICTS, Context, Planning, Summary, data_path
 
@@ -20,11 +20,20 @@ SLOWEST = 5
 
 
 def plan(point: Point, planner: Planning) -> str:
-    """Plan the grades of the answers of the point's model."""
-    problems = planner.problems(point)
+    """Plan the grades of the answers of the point's model.
+
+    Raises:
+        RequestError: the rows that are graded end in the middle of an item.
+    """
+    problems, benchmark = planner.problems(point), registry.load("benchmarks", point.benchmark)
+    if isinstance(benchmark, HasItems) and (problems.rows or 0) % benchmark.ITEM_ROWS:
+        raise RequestError(
+            f"{point.benchmark}: rows: found {problems.rows}, wanted a multiple of {benchmark.ITEM_ROWS}, so that the "
+            "last item is whole"
+        )
     params = {"benchmark": point.benchmark, "protocol": problems.protocol, "rows": problems.rows}
     answers = planner.need("answer", point)
-    if isinstance(benchmark := registry.load("benchmarks", point.benchmark), Judged):
+    if isinstance(benchmark, Judged):
         verdicts = {"verdicts": planner.need("judge", point)}
     else:
         verdicts = {}

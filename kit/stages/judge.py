@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from kit import registry
-from kit.benchmarks import Estimated, HasItems, judge_prompts
+from kit.benchmarks import Estimated, judge_prompts
 from kit.catalogue.points import Point
 from kit.engines import EngineSettings, Sampling
-from kit.errors import KitError, RequestError, shown
+from kit.errors import KitError, shown
 from kit.files.texts import HALF
 from kit.judges import local
 from kit.judges.settings import ServerSettings
@@ -30,19 +30,10 @@ def worker(params: Mapping[str, Any]) -> str:
 
 
 def plan(point: Point, planner: Planning) -> str:
-    """Plan the verdicts on the answers of the point's model.
-
-    Raises:
-        RequestError: the rows that are asked end in the middle of an item.
-    """
+    """Plan the verdicts on the answers of the point's model."""
     problems, judge = planner.problems(point), planner.judge(point)
     assert judge is not None, f"{point.benchmark} decides about its answers itself"
     benchmark = registry.load("benchmarks", point.benchmark)
-    if isinstance(benchmark, HasItems) and (problems.rows or 0) % benchmark.ITEM_ROWS:
-        raise RequestError(
-            f"{point.benchmark}: rows: found {problems.rows}, wanted a multiple of {benchmark.ITEM_ROWS}, so that the "
-            "last item is whole"
-        )
     answers = planner.need("answer", point)
     rows = planner.expected_rows(answers)
     count = benchmark.question_count(rows, problems.protocol) if isinstance(benchmark, Estimated) else rows
