@@ -14,7 +14,7 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -145,8 +145,12 @@ def _names(sha256: str) -> tuple[str, str]:
 
 
 @contextmanager
-def open_replies(path: Path) -> Iterator[Replies]:
+def open_replies(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[Replies]:
     """Open a folder of replies, made if it is not there, and hold its lock: no two processes ask the same question.
+
+    Args:
+        path: the folder.
+        waiting: is called once if another process holds the lock, before that one is waited for.
 
     Raises:
         KitError: it can't be made, opened or locked.
@@ -156,7 +160,11 @@ def open_replies(path: Path) -> Iterator[Replies]:
         with open_root(path.absolute()) as folder:
             held = folder.open_or_make("lock", os.O_RDWR)
             try:
-                fcntl.flock(held, fcntl.LOCK_EX)
+                try:
+                    fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    waiting()
+                    fcntl.flock(held, fcntl.LOCK_EX)
                 yield Replies(folder)
             finally:
                 os.close(held)

@@ -5,6 +5,7 @@ before it is sent (:mod:`kit.judges.budget`), and failures that may pass are wai
 run that was killed goes on where it was: it asks nothing again whose reply had come, and spends no more than is left.
 """
 
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,7 +15,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from kit.engines import Request, Sampling
-from kit.errors import KitError, RequestError
+from kit.errors import LONGEST_NAME, KitError, RequestError, one_line
 from kit.judges.budget import Budget, Cost, cost
 from kit.judges.environment import Access, read_access
 from kit.judges.pacing import LONGEST_PAUSE_S, Clock, EndedError, Pace, back_off
@@ -23,6 +24,7 @@ from kit.judges.settings import ServerSettings
 from kit.judges.wire import Answer, Failure, Line, Meaning
 from kit.records import Row
 
+_logger = logging.getLogger(__name__)
 __all__ = ["Estimate", "Progress", "Reply", "ServerSettings", "ask", "estimate"]
 
 Progress = Callable[[int, int, int], None]
@@ -90,6 +92,7 @@ def ask(
     replies: Path,
     progress: Progress,
     *,
+    phase: Callable[[str], None] = lambda _: None,
     clock: Clock | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> list[Reply]:
@@ -101,6 +104,7 @@ def ask(
         server: the server.
         replies: folder that outlives the job, with a file for each reply.
         progress: is told how far it is.
+        phase: is told, once, that another run is waited for, which asks with the same folder of replies.
         clock: the time that waits are measured by.
         environment: the variables that hold the key and the address; this process's by default.
 
@@ -111,7 +115,7 @@ def ask(
     """
     access = read_access(server, os.environ if environment is None else environment)
     asked = _questions(requests, sampling, server)
-    with open_replies(replies) as kept:
+    with open_replies(replies, lambda: _say_waiting(server, replies, phase)) as kept:
         found = {sha256: reply for sha256, question in asked.items() if (reply := kept.find(question))}
         missing = [question for sha256, question in asked.items() if sha256 not in found]
         budget = Budget(kept.folder, server.name, server.entry, _kept_cost(server, asked, found))
@@ -129,6 +133,13 @@ def ask(
                 line.close()
     _check_answered(found, server, replies)
     return [_reply(request, found[Question.of(request, server.entry.model, sampling).sha256]) for request in requests]
+
+
+def _say_waiting(server: ServerSettings, replies: Path, phase: Callable[[str], None]) -> None:
+    """Say that another run is waited for: in the job's phase, and with the folder in its log."""
+    name = one_line(one_line(server.name), LONGEST_NAME)
+    phase(f"waiting to ask {name} after another run")
+    _logger.info("served.%s: waiting: another run asks servers, and holds %s", name, one_line(str(replies / "lock")))
 
 
 def _line(server: ServerSettings, access: Access) -> Line:

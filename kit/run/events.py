@@ -52,7 +52,7 @@ KINDS: Mapping[str, Fields] = {
 }
 """Kind of event -> its fields beside ``key``, each with the check of its value."""
 OPTIONAL: Fields = {"tokens": _is_number, "shared": lambda value: type(value) is bool, "phase": _is_phrase}
-"""Fields that an event may have; ``phase``, before there are counts, tells what starts: ``starting the trainer``."""
+"""Fields that an event may have; ``phase``, before there are counts, tells what it does: ``starting the trainer``."""
 
 
 def sender(stream: TextIO) -> Callable[..., None]:

@@ -139,7 +139,7 @@ class JobContext:
         self.phase("at work")
 
     def phase(self, text: str) -> None:
-        """Report the phase of a job that has no counts yet: an engine or a trainer that starts."""
+        """Report the phase of a job that has no counts yet: an engine that starts, another run that is waited for."""
         if self.rank == 0:
             self._report_next = True
             self.emit("progress", key=self.key, done=0, total=0, tokens=0, phase=text)

@@ -80,6 +80,10 @@ class Context(Protocol):
         """Report how far the job is: rows or steps done and in all, and tokens written or trained on so far."""
         ...
 
+    def phase(self, text: str) -> None:
+        """Report what the job does while it has no counts: that something starts, or is waited for."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:

@@ -135,7 +135,8 @@ def _ask_server(
             f"{shown(params['served'].get('model'))}; plan it again"
         )
     sampling = Sampling(**params["sampling"])
-    replies = server.ask([request(one) for one in questions], sampling, settings, context.replies, context.progress)
+    asked = [request(one) for one in questions]
+    replies = server.ask(asked, sampling, settings, context.replies, context.progress, phase=context.phase)
     read = registry.load("benchmarks", params["benchmark"]).label
     verdicts = [verdict(question, reply, read, reply.model) for question, reply in zip(questions, replies, strict=True)]
     return verdicts, {"server": settings.name, **unanswered(replies), **money(verdicts, settings.entry)}

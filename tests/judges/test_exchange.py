@@ -1,13 +1,18 @@
 """What is sent to a server and what is kept of its replies: the request, the reply's fields, and no key."""
 
 import json
+import logging
 import threading
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from kit.errors import RequestError
+from kit.judges.replies import open_replies
 from kit.judges.server import ask, estimate
+from kit.run import events
 from tests.judges import serving
 from tests.judges.conftest import GREEDY, KEY, TEXTS, Asking, requests, settings
 from tests.judges.serving import Server, answering, body, with_message
@@ -126,6 +131,31 @@ def test_two_processes_do_not_ask_at_a_time(asking: Asking, replies: Path):
         for thread in threads:
             thread.join()
     assert server.record.asked == dict.fromkeys(TEXTS, 1)
+
+
+@pytest.mark.parametrize(("name", "shown"), [("mine", "mine"), ("a\n" * 200, "a\\n" * 19 + "...")])
+def test_a_process_says_once_that_it_waits_for_another(
+    name: str, shown: str, replies: Path, caplog: pytest.LogCaptureFixture
+):
+    # it waited without a word, for as long as the other one asked
+    caplog.set_level(logging.INFO, "kit")
+    said: list[str] = []
+    with Server() as server:
+        entry = replace(settings(server.url), name=name)
+        arguments = (requests("one"), GREEDY, entry, replies, lambda *_: said.append("count"))
+        waiting = threading.Thread(target=ask, args=arguments, kwargs={"phase": said.append})
+        with open_replies(replies, lambda: pytest.fail("there is no other yet")):
+            waiting.start()
+            while not caplog.messages and waiting.is_alive():
+                time.sleep(0.01)
+            time.sleep(0.1)
+            assert sum(server.record.asked.values()) == 0
+        waiting.join()
+        assert server.record.asked == {"one": 1}
+    assert said == [f"waiting to ask {shown} after another run", "count", "count"]
+    event = {"event": "progress", "key": "k", "done": 0, "total": 0, "tokens": 0, "phase": said[0]}
+    assert events.parse(f"{events.MARK}{json.dumps(event)}") == event
+    assert caplog.messages == [f"served.{shown}: waiting: another run asks servers, and holds {replies / 'lock'}"]
 
 
 def test_progress_is_told(replies: Path):

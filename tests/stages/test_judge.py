@@ -251,6 +251,9 @@ class Context:
     def progress(self, done: int, total: int, tokens: int = 0) -> None:
         pass
 
+    def phase(self, text: str) -> None:
+        pass
+
 
 def inputs(folder: Path, texts: Sequence[str]) -> dict[str, Path]:
     for name, rows in (
@@ -306,8 +309,11 @@ def test_labels_are_scored_where_no_reply_is_wanted(tmp_path: Path, monkeypatch:
 
 
 def test_a_server_is_asked_by_its_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    def ask(requests: Sequence[Any], sampling: Any, settings: Any, replies: Path, progress: Any) -> list[Reply]:
+    def ask(
+        requests: Sequence[Any], sampling: Any, settings: Any, replies: Path, progress: Any, *, phase: Any
+    ) -> list[Reply]:
         assert (sampling.max_tokens, settings.name, replies) == (64, "mine", Path("replies"))
+        assert (progress, phase) == (context.progress, context.phase)  # a wait for another run was not reported
         fields = {"model": "m-0613", "prompt_tokens": 100, "tokens": 10, "finish_reason": "stop"}
         none = {**dict.fromkeys(fields, ""), "prompt_tokens": 0, "tokens": 0, "reason": "refused"}
         told = [{"text": BETTER, **fields}, {"text": "", **none}]
