@@ -1,4 +1,4 @@
-"""What is sent to a server and what is kept of its replies: the request, the reply's fields, and no key."""
+"""Exchange with a server: what is sent to it, what its replies become, and that no key is in either."""
 
 import json
 import logging
