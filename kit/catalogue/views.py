@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import ModuleType
 from typing import Any
 
 from kit import registry
@@ -122,7 +123,7 @@ class CellFinder:
     def _columns_of(self, measure: str, at: Coordinates, where: str) -> Iterator[Column]:
         """Yield the columns of one measure, which is a benchmark's name or ``benchmark.metric``."""
         benchmark, _, metric = measure.partition(".")
-        look_up(dict.fromkeys(registry.names("benchmarks")), benchmark, where, "benchmark")
+        look_up(dict.fromkeys([*registry.names("benchmarks"), *registry.names("metrics")]), benchmark, where, "measure")
         metrics, curves = measures_of(benchmark), curves_of(benchmark)
         if metric:
             look_up({**metrics, **curves}, metric, where, "metric or curve" if curves else "metric")
@@ -207,16 +208,26 @@ class CellFinder:
                     )
 
 
-def measures_of(benchmark: str) -> Mapping[str, Measure]:
-    """Return the metrics of a benchmark by id, each with its measure."""
-    found: Mapping[str, Measure] = registry.load("benchmarks", benchmark).METRICS
+def measuring_stage(name: str) -> str:
+    """Return the stage whose job gives the numbers of a benchmark or of a metric of instruction sets."""
+    return "score" if name in registry.names("metrics") else "grade"
+
+
+def measures_of(name: str) -> Mapping[str, Measure]:
+    """Return the numbers of a benchmark, or of a metric of instruction sets, by id, each with its measure."""
+    found: Mapping[str, Measure] = _plugin(name).METRICS
     return found
 
 
-def curves_of(benchmark: str) -> Mapping[str, CurveMeasure]:
-    """Return the curves of a benchmark by id; most benchmarks have none."""
-    found: Mapping[str, CurveMeasure] = getattr(registry.load("benchmarks", benchmark), "CURVES", {})
+def curves_of(name: str) -> Mapping[str, CurveMeasure]:
+    """Return the curves of a benchmark or metric by id; most have none."""
+    found: Mapping[str, CurveMeasure] = getattr(_plugin(name), "CURVES", {})
     return found
+
+
+def _plugin(name: str) -> ModuleType:
+    """Return the module of a benchmark or of a metric."""
+    return registry.load("metrics" if measuring_stage(name) == "score" else "benchmarks", name)
 
 
 def default_view(title: str, experiments: Sequence[Experiment]) -> View:
