@@ -81,6 +81,8 @@ class Sft(Strict):
 
 NO_SELECTION = "none"
 """Selection that keeps every pair."""
+RANDOM_SELECTION = "random"
+"""Selection that looks at no score: rows are drawn."""
 
 
 class Setting(Strict):
@@ -103,6 +105,9 @@ class Setting(Strict):
     """Score by which a part of the pairs is kept for training, ``ic_ifd`` for instance; ``random``; or ``none``."""
     kept_fraction: float = Field(default=1.0, gt=0, le=1)
     """Part of the pairs that a selection keeps."""
+    against: str = ""
+    """Selection of as many pairs, or ``none`` for all of them: answers are compared with those of the model tuned on
+    it. Empty for the answers that the benchmark brings; only a benchmark that compares answers takes another value."""
     scorer: str = ""
     """The paper's name of the model whose losses score pairs; the base where it is left out."""
     judge: str = ""
@@ -131,6 +136,22 @@ class Setting(Strict):
                 "keeps less than 1, and without one (selection = 'none') nothing is left out"
             )
         return self
+
+    @model_validator(mode="after")
+    def _check_against(self) -> Self:
+        if self.against == self.selection:
+            raise ValueError(f"against = {self.against!r} is the selection itself; wanted another, or nothing")
+        if self.against not in ("", NO_SELECTION) and self.selection == NO_SELECTION:
+            raise ValueError(
+                f"against = {self.against!r} keeps as many pairs as the selection, and that is 'none', which keeps "
+                "all; exchange the two"
+            )
+        return self
+
+    @property
+    def selection_name(self) -> str:
+        """Return the selection with its part of the pairs, for the ids of jobs: ``ic_ifd-0.05``; or ``none``."""
+        return self.selection if self.selection == NO_SELECTION else f"{self.selection}-{self.kept_fraction:g}"
 
 
 AXES = axis_paths(Setting)

@@ -42,8 +42,15 @@ class Point:
 
     def without_selection(self) -> "Point":
         """Return the point of all the pairs of which this one's are a selected part."""
-        changes = {"selection": NO_SELECTION, "kept_fraction": 1.0}
+        changes = {"selection": NO_SELECTION, "kept_fraction": 1.0, "against": ""}
         return replace(self, setting=self.setting.model_copy(update=changes))
+
+    def compared_with(self) -> "Point":
+        """Return the point with whose answers this one's are compared: that of the selection ``against``."""
+        setting = self.setting
+        fraction = 1.0 if setting.against == NO_SELECTION else setting.kept_fraction
+        changes = {"selection": setting.against, "kept_fraction": fraction, "against": ""}
+        return replace(self, setting=setting.model_copy(update=changes))
 
     def replace(self, **changes: Any) -> "Point":
         """Return the point of the same experiment that has other values on some axes.

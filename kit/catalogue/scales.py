@@ -15,6 +15,8 @@ class SeedRows(Strict):
     dataset: str
     rows: Rows | None = None
     """Number of rows, counted from the first; all by default."""
+    name: Name | None = None
+    """First part of its rows' ids, its own name by default; two seed sets of one name and the same rows share jobs."""
 
 
 class BenchmarkRows(Strict):

@@ -35,7 +35,7 @@ class Column:
     curve: CurveMeasure | None = None
     """Axes of its curves; None for a column of numbers."""
     mean_of: tuple[str, ...] = ()
-    """Metrics whose mean it shows; empty for a column of one metric."""
+    """Ids of the numbers whose mean it shows; empty for a column of one number."""
     printed: str = ""
     """Id of the paper's column with the same numbers, where that is not its own id."""
 
@@ -86,7 +86,8 @@ class CellFinder:
         """Return the columns of the view: one for each metric of each group.
 
         Raises:
-            RequestError: no benchmark has a measure, a column stands twice, or the figure has no place for a column.
+            RequestError: no benchmark or metric has a measure, a column stands twice, a mean is of unlike numbers, a name of
+            the paper's is given to no column, or the figure has no place for a column.
         """
         found: list[Column] = []
         for number, (group, at) in enumerate(zip(self.view.columns, self.group_at, strict=True)):
@@ -129,9 +130,10 @@ class CellFinder:
         return {axis: at[axis] for axis in AXES if axis in at}
 
     def _columns_of(self, measure: str, at: Coordinates, where: str) -> Iterator[Column]:
-        """Yield the columns of one measure, which is a benchmark's name or ``benchmark.metric``."""
+        """Yield the columns of one measure: a benchmark's or a metric's name, or with one number, ``ifd.ic_ifd``."""
         benchmark, _, metric = measure.partition(".")
-        look_up(dict.fromkeys([*registry.names("benchmarks"), *registry.names("metrics")]), benchmark, where, "measure")
+        known = dict.fromkeys([*registry.names("benchmarks"), *registry.names("metrics")])
+        look_up(known, benchmark, where, "benchmark or metric")
         metrics, curves = measures_of(benchmark), curves_of(benchmark)
         if metric:
             look_up({**metrics, **curves}, metric, where, "metric or curve" if curves else "metric")
@@ -217,16 +219,20 @@ class CellFinder:
 
 
 def _mean_column(id: str, columns: Sequence[Column], where: str) -> Column:
-    """Return one column that shows the mean of others, which are numbers of one benchmark in one unit.
+    """Return one column that shows the mean of others, which are shares or means of one benchmark in one unit.
+
+    Its heading begins with the words that all of theirs begin with.
 
     Raises:
-        RequestError: they are of several benchmarks, in several units, or curves.
+        RequestError: they are of several benchmarks, of several units or kinds, or curves.
     """
     first = columns[0]
-    if any((one.benchmark, one.measure.unit) != (first.benchmark, first.measure.unit) or one.curve for one in columns):
+    kinds = {(one.benchmark, one.measure.unit, one.measure.kind, one.curve is None) for one in columns}
+    if len(kinds) > 1 or first.curve:
         found = listed(f"{one.benchmark}.{one.id}" for one in columns)
-        raise RequestError(f"{where}: a mean is of numbers of one benchmark in one unit, found {found}")
-    name = id.replace("_", " ").replace("ifeval", "IFEval")
+        raise RequestError(f"{where}: a mean is of numbers of one benchmark, unit and kind, found {found}")
+    words = [words[0] for words in zip(*(one.name.split() for one in columns), strict=False) if len(set(words)) == 1]
+    name = f"{' '.join(words) or first.benchmark}, mean of {len(columns)}"
     return replace(first, id=id, name=name, mean_of=tuple(one.id for one in columns))
 
 

@@ -1,16 +1,20 @@
-"""Selections of rows: the first of an order by one score, of the whole set or of each group."""
+"""Selections of rows: the first of an order by one score, of the whole set or of each group; or rows that are drawn."""
 
 import math
 import random
 from collections.abc import Hashable, Sequence
+from fractions import Fraction
 from typing import Literal, TypeVar
 
 Group = TypeVar("Group", bound=Hashable)
 
 
 def kept_count(fraction: float, rows: int) -> int:
-    """Return how many rows a fraction keeps: rounded to the nearest whole number, a half upwards, one at least."""
-    return min(rows, max(1, math.floor(fraction * rows + 0.5))) if rows else 0
+    """Return how many rows a fraction keeps: rounded to the nearest whole number, a half upwards, one at least.
+
+    The fraction is taken as it is written: 0.145 of 100 rows are 14.5, where the product of floats is less.
+    """
+    return min(rows, max(1, math.floor(Fraction(str(fraction)) * rows + Fraction(1, 2)))) if rows else 0
 
 
 def kept_rows(values: Sequence[float | None], count: int, keeps: Literal["highest", "lowest"]) -> list[int]:
@@ -19,8 +23,8 @@ def kept_rows(values: Sequence[float | None], count: int, keeps: Literal["highes
     Rows of equal value are taken in the order of the set; a row without a value comes after all others.
 
     Args:
-        values: the score of each row; None for a row that could not be scored.
-        count: number of rows to keep.
+        values: the score of each row, a finite number; None for a row that could not be scored.
+        count: number of rows to keep; all of them where there are fewer.
         keeps: end of the order that is kept.
     """
     sign = -1.0 if keeps == "highest" else 1.0

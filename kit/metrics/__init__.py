@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 from kit import registry
+from kit.catalogue.experiments import Setting
 from kit.errors import RequestError, did_you_mean, shown
 from kit.measures import CurveMeasure, Measure
 from kit.prompts import Pack
@@ -154,6 +155,28 @@ def metric_with(number: str, where: str) -> str:
     if number not in known:
         raise RequestError(f"{where}: no score named {shown(number)} to select by{did_you_mean(number, known)}")
     return known[number]
+
+
+def model_of(metric: str, setting: Setting, where: str) -> str:
+    """Return the paper's model that scores for a metric: the setting's for its role; empty where it opens none.
+
+    Where no scorer is named, the base scores: the model that is to be tuned on the rows.
+
+    Args:
+        metric: name of the metric.
+        setting: the setting at a point.
+        where: what gives the setting, for the message.
+
+    Raises:
+        RequestError: the setting names no model for the metric's role.
+    """
+    role = load(metric).ROLE
+    found = str(getattr(setting, role)) if role else ""
+    if role == "scorer":
+        found = found or setting.base
+    if role and not found:
+        raise RequestError(f"{where}: {role}: missing, and {metric} needs one; wanted a model's name")
+    return found
 
 
 def options_with(metric: str, given: Mapping[str, Option], where: str) -> dict[str, Option]:

@@ -30,6 +30,7 @@ UNUSED_FIELDS: Mapping[str, Any] = {
     "options": None,
     "selection": NO_SELECTION,
     "kept_fraction": 1.0,
+    "against": "",
     **dict.fromkeys(("scorer", "judge", "embedder", "rewarder"), ""),
     "seed": 0,
     "evolve": None,

@@ -15,6 +15,7 @@ from kit.catalogue.scales import BenchmarkRows, MetricRows, Scale
 from kit.errors import RequestError, did_you_mean, shown
 from kit.files.formats import SEED_FORMATS
 from kit.judges.settings import ServerSettings
+from kit.metrics import options_with
 from kit.plan import Plan, costs, sources
 from kit.plan.given import GivenArtifacts
 from kit.plan.ids import JobIds
@@ -104,11 +105,12 @@ class Planner:
         return int(self.plan.jobs[key].resources.get("rows", 0))
 
     def job_name(self, point: Point, *fields: str) -> str:
-        """Return a point's values in some fields, for the ids of its jobs; round 0 has no evolver."""
+        """Return a point's values in some fields, for the ids of its jobs; those that it does not have are left out."""
         setting = point.setting
         found = {"benchmark": point.benchmark, "seeds": setting.seeds, "round": f"round-{setting.round}"}
-        if setting.round == 0:
-            fields = tuple(field for field in fields if field != "evolver")
+        found |= {"selection": setting.selection_name, "against": f"against-{setting.against}"}
+        given = {"evolver": setting.round, "selection": setting.selection != NO_SELECTION, "against": setting.against}
+        fields = tuple(field for field in fields if given.get(field, True))
         return "/".join(found[field] if field in found else self.player(getattr(setting, field)) for field in fields)
 
     def model(self, name: str, *, chat: bool = False) -> str:
@@ -262,8 +264,9 @@ class Planner:
         return Origin(key=key, params={}, rows=self.expected_rows(key))
 
     def metric(self, point: Point) -> MetricRows:
-        """Return the settings that the scale has for the point's metric of instruction sets."""
-        return self.scale.metrics.get(point.benchmark, MetricRows())
+        """Return the settings that the scale has for the point's metric, with a value for each of its options."""
+        found, where = self.scale.metrics.get(point.benchmark, MetricRows()), f"{self.where}: metrics.{point.benchmark}"
+        return found.model_copy(update={"options": options_with(point.benchmark, found.options, f"{where}.options")})
 
     def seeds(self, name: str) -> Origin:
         """Return the instructions of the seed set that has this name at the scale."""
@@ -274,7 +277,7 @@ class Planner:
         )
         folder = self.catalogue.user_folder
         format = self.read("datasets", rows.dataset, lambda: sources.seed_format(dataset, folder))
-        params = {"seeds": name, "format": format, "rows": rows.rows}
+        params = {"seeds": rows.name or name, "format": format, "rows": rows.rows}
         return Origin(key=self.data(rows.dataset), params=params, rows=self.row_count(rows.dataset, rows.rows))
 
     def problems(self, point: Point) -> BenchmarkRows:
@@ -318,6 +321,10 @@ class Planner:
         """Return the cost of a job in which a model writes one text a row; empty if the model's sizes are not known."""
         return costs.generation(self.catalogue, self.scale, model, rows, max_tokens)
 
+    def scoring_cost(self, model: str, rows: int) -> dict[str, Any]:
+        """Return the cost of a job in which a model reads rows; empty if the model's sizes are not known."""
+        return costs.scoring(self.catalogue, self.scale, model, rows)
+
     def asking_cost(self, server: ServerSettings, rows: int, max_tokens: int) -> dict[str, Any]:
         """Return the cost of a job that asks a server so many questions: tokens, and money where it has prices."""
         return costs.asking(server.entry, rows, max_tokens)
@@ -360,6 +367,8 @@ def make_plan(
         known = {**catalogue.models, **(catalogue.served if key == "cast" else {})}
         for name in names:
             look_up(known, name, f"{planner.where}: {key}", "model")
+    for name in scale.metrics:
+        look_up(dict.fromkeys(registry.names("metrics")), name, f"{planner.where}: metrics", "metric")
     for name, view in views.items():
         add_table(planner, name, view)
     return planner.plan

@@ -17,9 +17,10 @@ from kit.records import Result, read_rows
 from kit.report.curves import CurveCell, CurveRun, make_curve_cell
 from kit.report.drops import Drops, drops_behind
 from kit.report.judging import Judging, judgings
+from kit.report.selections import Selected, selections_behind
 from kit.store import Store
 
-PLAYED = ("evolver", "responder", "base")
+PLAYED = ("evolver", "responder", "base", "scorer", "judge", "embedder", "rewarder")
 """Axes whose values are models of the paper; at a small scale another model plays each of them."""
 
 
@@ -110,7 +111,9 @@ class Grid:
     curves: tuple[CurveCell, ...] = ()
     """Cells whose value is a curve, row by row; they stand in no line."""
     drops: tuple[Drops, ...] = ()
-    """Rows that the steps of evolution behind the table left out."""
+    """Rows that the steps of evolution behind the table left out, or that could not be scored."""
+    selections: tuple[Selected, ...] = ()
+    """Parts of sets that the models behind the table are tuned on."""
     overlaps: tuple[Overlap, ...] = ()
     """Overlap of each training set with the table's benchmarks, where it was counted."""
     judgings: tuple[Judging, ...] = ()
@@ -197,6 +200,7 @@ def make_grid(name: str, plan: Plan, store: Store) -> Grid:
         lines=lines,
         curves=tuple(curves),
         drops=drops_behind(keys, plan, store),
+        selections=selections_behind(keys, plan, store),
         judgings=tuple(judgings(keys, plan.jobs, store)),
     )
 

@@ -175,7 +175,7 @@ class Planning(Protocol):
         ...
 
     def metric(self, point: Point) -> MetricRows:
-        """Return the settings that the scale has for the point's metric of instruction sets."""
+        """Return the settings that the scale has for the point's metric, with a value for each of its options."""
         ...
 
     def seeds(self, name: str) -> Origin:
@@ -217,6 +217,10 @@ class Planning(Protocol):
 
     def generation_cost(self, model: str, rows: int, max_tokens: int) -> dict[str, Any]:
         """Return the estimated cost of a job in which a model writes one text a row."""
+        ...
+
+    def scoring_cost(self, model: str, rows: int) -> dict[str, Any]:
+        """Return the estimated cost of a job in which a model reads rows with their answers and writes nothing."""
         ...
 
     def server(self, name: str) -> ServerSettings | None:

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from kit import registry
-from kit.benchmarks import Curved, Grouped, Judged
+from kit.benchmarks import Curved, Grouped, Judged, Pairwise
 from kit.benchmarks._reading_time import not_read
 from kit.benchmarks._results import check_curves, results
 from kit.catalogue.points import Point
-from kit.errors import KitError
+from kit.errors import KitError, RequestError
 from kit.records import Completion, Grade, Problem, Verdict, read_rows, write_rows
 from kit.stages import VERDICTS, Context, Planning, Summary, data_path
 
@@ -20,18 +20,28 @@ SLOWEST = 5
 
 
 def plan(point: Point, planner: Planning) -> str:
-    """Plan the grades of the answers of the point's model."""
+    """Plan the grades of the answers of the point's model.
+
+    Raises:
+        RequestError: the point names another model to compare with, and the benchmark compares no answers.
+    """
     problems = planner.problems(point)
+    benchmark = registry.load("benchmarks", point.benchmark)
+    if point.setting.against and not isinstance(benchmark, Pairwise):
+        raise RequestError(
+            f"{point.name}: against = {point.setting.against!r}, and {point.benchmark} compares no two answers; leave "
+            "it out for this benchmark"
+        )
     params = {"benchmark": point.benchmark, "protocol": problems.protocol, "rows": problems.rows}
     answers = planner.need("answer", point)
-    if isinstance(benchmark := registry.load("benchmarks", point.benchmark), Judged):
+    if isinstance(benchmark, Judged):
         verdicts = {"verdicts": planner.need("judge", point)}
     else:
         verdicts = {}
         planner.judge(point)  # an error if the scale names one: it would have nothing to do
     return planner.job(
         "grade",
-        planner.job_name(point, "benchmark", "seeds", "evolver", "base", "round"),
+        planner.job_name(point, "benchmark", "seeds", "evolver", "base", "round", "selection", "against"),
         params,
         {"completions": answers, "data": planner.data(problems.dataset), **verdicts},
         plugins={point.benchmark: benchmark.VERSION},

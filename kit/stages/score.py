@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from kit import metrics
+from kit.benchmarks._results import check_curves
 from kit.catalogue.points import Point
 from kit.errors import KitError, RequestError
 from kit.machine.ranks import spread
-from kit.metrics import CurvedMetric, Metric, Rewrite, Role, ScoreSettings, options_with
-from kit.metrics._sums import results, skipped_rows
+from kit.metrics import CurvedMetric, Metric, Rewrite, ScoreSettings
+from kit.metrics._sums import check_scores, results, skipped_rows
 from kit.records import Instruction, Score, write_rows
 from kit.stages import SCORES, Context, Origin, Planning, Summary, input_instructions, input_pairs
 
@@ -26,21 +27,21 @@ def plan(point: Point, planner: Planning) -> str:
     """Plan the scores that the point's metric gives the instructions or pairs of the point."""
     name, spec = point.benchmark, planner.metric(point)
     metric = metrics.load(name)
-    options = options_with(name, spec.options, f"metrics.{name}.options")
-    params: dict[str, Any] = {"metric": name, "rows": spec.rows, "options": options}
-    inputs, row_params, rows = _planned_rows(metric, point, planner)
-    params |= row_params
+    inputs, params, rows = _planned_rows(metric, point, planner)
+    params |= {"metric": name, "score_rows": spec.rows, "options": dict(spec.options)}
     count = min(rows, spec.rows or rows)
     resources: dict[str, Any] = {}
-    if metric.ROLE:
-        model = planner.player(_model(metric.ROLE, point))
+    job_name = f"{name}/{planner.job_name(point, 'seeds', 'evolver', 'round')}"
+    if role := metrics.model_of(name, point.setting, point.name):
+        model = planner.player(role)
+        job_name = f"{job_name}/{model}"
         inputs["model"] = planner.model(model)
         world = 1 if metric.WHOLE else planner.engine_params(model)["world"]
         params |= {"dtype": planner.scale.engine.dtype, "max_tokens": spec.max_tokens, "world": world}
-        resources = planner.generation_cost(model, count, 1)
+        resources = planner.scoring_cost(model, count)
     return planner.job(
         "score",
-        f"{name}/{planner.job_name(point, 'seeds', 'evolver', 'round')}",
+        job_name,
         params,
         inputs,
         plugins={name: metric.VERSION},
@@ -49,26 +50,23 @@ def plan(point: Point, planner: Planning) -> str:
     )
 
 
-def _model(role: Role, point: Point) -> str:
-    """Return the paper's model that scores; the base scores where no scorer is named.
+def _planned_rows(metric: Metric, point: Point, planner: Planning) -> tuple[dict[str, str], dict[str, Any], int]:
+    """Return the inputs with the rows that a metric reads, the parameters to read them, and their expected number.
 
     Raises:
-        RequestError: the setting names no model for this role.
+        RequestError: the metric compares two rounds, and the point is before the first.
     """
-    found = str(getattr(point.setting, role)) or (point.setting.base if role == "scorer" else "")
-    if not found:
-        raise RequestError(f"{point.name}: {role}: missing, and {point.benchmark} needs one; wanted a model's name")
-    return found
-
-
-def _planned_rows(metric: Metric, point: Point, planner: Planning) -> tuple[dict[str, str], dict[str, Any], int]:
-    """Return the inputs with the rows that a metric reads, the parameters to read them, and their expected number."""
     if metric.READS == "pairs":
         pairs = planner.pairs(point)
         return {"pairs": pairs.key}, dict(pairs.params), pairs.rows
     origin = planner.instructions(point)
     inputs, params = {origin.role: origin.key}, dict(origin.params)
     if metric.READS == "rewrites":
+        if point.setting.round == 0:
+            raise RequestError(
+                f"{point.name}: round: found 0, and {point.benchmark} compares instructions with those of the round "
+                "before; wanted 1 or more"
+            )
         before = planner.instructions(point.with_round(point.setting.round - 1))
         inputs["before"] = before.key
         params["before"] = dict(before.params)
@@ -94,20 +92,23 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, contex
         return scorer.score(part, lambda done: context.progress(done, len(part)))
 
     scores = spread(rows, context.world, compute)
-    _check_ids(rows, scores, params["metric"])
+    check_scores([row.id for row in rows], scores, metric.METRICS, params["metric"])
     if context.rank == 0:
         write_rows(out / SCORES, scores)
         write_rows(out / "results.jsonl", results(scores, metric.METRICS))
         if isinstance(metric, CurvedMetric):
-            write_rows(out / "curves.jsonl", metric.curves(scores, params["options"]))
-    return Summary(rows=len(scores), facts={"skipped": skipped_rows(scores), "scorer": dict(scorer.fingerprint)})
+            curves = check_curves(metric.curves(scores, params["options"]), metric.CURVES)
+            write_rows(out / "curves.jsonl", curves)
+    skipped = {"skipped": found} if (found := skipped_rows(scores)) else {}
+    return Summary(rows=len(scores), facts={**skipped, "scorer": dict(scorer.fingerprint)})
 
 
 def _rows(metric: Metric, params: Mapping[str, Any], inputs: Mapping[str, Path]) -> list[Any]:
-    """Return the rows that a metric scores."""
+    """Return the rows that a metric scores: the first so many, as its parameters ask, or all."""
+    count = params["score_rows"]
     if metric.READS == "pairs":
-        return input_pairs(params, inputs["pairs"], "score").rows[: params["rows"]]
-    rows = input_instructions(params, inputs).rows[: params["rows"]]
+        return list(input_pairs(params, inputs["pairs"], "score").rows[:count])
+    rows = input_instructions(params, inputs).rows[:count]
     if metric.READS == "instructions":
         return list(rows)
     before = _before(params["before"], inputs["before"])
@@ -120,9 +121,3 @@ def _before(params: Mapping[str, Any], folder: Path) -> dict[str, Instruction]:
     """Return the instructions before the round, by id."""
     role = Origin(key="", params=params, rows=0).role
     return {row.id: row for row in input_instructions(params, {role: folder}).rows}
-
-
-def _check_ids(rows: Sequence[Any], scores: Sequence[Score], metric: str) -> None:
-    """Check that a metric has a score for each row, in order."""
-    if [row.id for row in rows] != [score.id for score in scores]:
-        raise KitError(f"{metric}: {len(scores):,} scores don't go with {len(rows):,} rows in order")

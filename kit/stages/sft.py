@@ -49,7 +49,7 @@ def plan(point: Point, planner: Planning) -> str:
     params |= pairs.params
     return planner.job(
         "sft",
-        planner.job_name(point, "seeds", "evolver", "base", "round"),
+        planner.job_name(point, "seeds", "evolver", "base", "round", "selection"),
         params,
         {"pairs": pairs.key, "base": planner.model(base)},
         resources=planner.tuning_cost(base, pairs.rows, params),
