@@ -86,8 +86,8 @@ class CellFinder:
         """Return the columns of the view: one for each metric of each group.
 
         Raises:
-            RequestError: no benchmark or metric has a measure, a column stands twice, a mean is of unlike numbers, a name of
-            the paper's is given to no column, or the figure has no place for a column.
+            RequestError: no benchmark or metric has a measure, a column stands twice, a mean is of unlike numbers, a
+                printed column is given to none, or the figure has no place for a column.
         """
         found: list[Column] = []
         for number, (group, at) in enumerate(zip(self.view.columns, self.group_at, strict=True)):

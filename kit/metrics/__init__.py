@@ -141,6 +141,11 @@ def load(name: str) -> Metric:
     return found
 
 
+def selecting_numbers() -> dict[str, str]:
+    """Return id of each number by which rows can be selected -> the metric that gives it."""
+    return {id: name for name in registry.names("metrics") for id in load(name).KEEPS}
+
+
 def metric_with(number: str, where: str) -> str:
     """Return the metric that gives a number by which rows can be selected.
 
@@ -151,7 +156,7 @@ def metric_with(number: str, where: str) -> str:
     Raises:
         RequestError: no metric gives it, or nobody selects by it.
     """
-    known = {id: name for name in registry.names("metrics") for id in load(name).KEEPS}
+    known = selecting_numbers()
     if number not in known:
         raise RequestError(f"{where}: no score named {shown(number)} to select by{did_you_mean(number, known)}")
     return known[number]

@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kit import registry
+from kit import metrics, registry
 from kit.benchmarks import Curved, Grouped, Judged, Pairwise
 from kit.benchmarks._reading_time import not_read
 from kit.benchmarks._results import check_curves, results
+from kit.catalogue.experiments import NO_SELECTION, RANDOM_SELECTION
 from kit.catalogue.points import Point
-from kit.errors import KitError, RequestError
+from kit.errors import KitError, RequestError, shown
 from kit.records import Completion, Grade, Problem, Verdict, read_rows, write_rows
 from kit.stages import VERDICTS, Context, Planning, Summary, data_path
 
@@ -23,15 +24,12 @@ def plan(point: Point, planner: Planning) -> str:
     """Plan the grades of the answers of the point's model.
 
     Raises:
-        RequestError: the point names another model to compare with, and the benchmark compares no answers.
+        RequestError: the point names a selection to compare with that is not known, or the benchmark compares nothing.
     """
     problems = planner.problems(point)
     benchmark = registry.load("benchmarks", point.benchmark)
-    if point.setting.against and not isinstance(benchmark, Pairwise):
-        raise RequestError(
-            f"{point.name}: against = {point.setting.against!r}, and {point.benchmark} compares no two answers; leave "
-            "it out for this benchmark"
-        )
+    if point.setting.against:
+        _check_against(point, benchmark)
     params = {"benchmark": point.benchmark, "protocol": problems.protocol, "rows": problems.rows}
     answers = planner.need("answer", point)
     if isinstance(benchmark, Judged):
@@ -47,6 +45,22 @@ def plan(point: Point, planner: Planning) -> str:
         plugins={point.benchmark: benchmark.VERSION},
         rows=planner.expected_rows(answers),
     )
+
+
+def _check_against(point: Point, benchmark: object) -> None:
+    """Check that a benchmark can compare the point's answers with those of the model of another selection.
+
+    Raises:
+        RequestError: it compares no answers, or there is no such selection.
+    """
+    against = point.setting.against
+    if not isinstance(benchmark, Pairwise):
+        raise RequestError(
+            f"{point.name}: against = {shown(against)}, and {point.benchmark} compares no two answers; leave it out for "
+            "this benchmark"
+        )
+    if against not in (NO_SELECTION, RANDOM_SELECTION):
+        metrics.metric_with(against, f"{point.name}: against")
 
 
 def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, context: Context) -> Summary:
