@@ -229,7 +229,7 @@ class Score(Row):
     skipped: str = ""
     """Reason why the row has no value; empty where it has one."""
     facts: Mapping[str, Json] = field(default_factory=dict)
-    """What was counted on the way, for instance tokens; not written where there is nothing."""
+    """Numbers counted on the way, for instance tokens; not written where there are none."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the row as a JSON object, without ``skipped`` and ``facts`` where they are empty."""

@@ -43,7 +43,7 @@ class MetricRows(Strict):
     prompts: Literal["kit", "paper"] | None = None
     """Source of the words that a judge is asked in; the scale's by default."""
     judge_by: Literal["text", "labels"] = "text"
-    """As for benchmarks."""
+    """``text``: the judge writes a reply, which is read; ``labels``: the label that it finds likeliest is taken."""
     options: dict[Name, str | float | bool] = Field(default_factory=dict)
     """Options of the metric, in the place of its defaults."""
 

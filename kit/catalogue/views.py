@@ -34,6 +34,10 @@ class Column:
     """Unit, digits and kind of its numbers."""
     curve: CurveMeasure | None = None
     """Axes of its curves; None for a column of numbers."""
+    mean_of: tuple[str, ...] = ()
+    """Metrics whose mean it shows; empty for a column of one metric."""
+    printed: str = ""
+    """Id of the paper's column with the same numbers, where that is not its own id."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,11 +91,15 @@ class CellFinder:
         found: list[Column] = []
         for number, (group, at) in enumerate(zip(self.view.columns, self.group_at, strict=True)):
             where = f"{self.where}: columns[{number}].measures"
-            for column in (one for measure in group.measures for one in self._columns_of(measure, at, where)):
+            each = [one for measure in group.measures for one in self._columns_of(measure, at, where)]
+            each = [_mean_column(group.mean, each, where)] if group.mean else each
+            for id in group.printed:
+                look_up(dict.fromkeys(one.id for one in each), id, f"{self.where}: columns[{number}].printed", "column")
+            for column in each:
                 if any((other.id, other.benchmark, other.at) == (column.id, column.benchmark, at) for other in found):
                     place = f", at {coordinates_text(at)}" if at else ""
                     raise RequestError(f"{where}: {column.id} is a column already{place}; leave one out")
-                found.append(column)
+                found.append(replace(column, printed=group.printed.get(column.id, "")))
         self._check_figure(found)
         return [_with_distinct_name(column, found) for column in found]
 
@@ -206,6 +214,20 @@ class CellFinder:
                         f"{self.where}: {key}: the axis {axis} is open: experiment {experiment.id!r} has "
                         f"{_value_text(values)}; name values in rows, in at, or in the column's at"
                     )
+
+
+def _mean_column(id: str, columns: Sequence[Column], where: str) -> Column:
+    """Return one column that shows the mean of others, which are numbers of one benchmark in one unit.
+
+    Raises:
+        RequestError: they are of several benchmarks, in several units, or curves.
+    """
+    first = columns[0]
+    if any((one.benchmark, one.measure.unit) != (first.benchmark, first.measure.unit) or one.curve for one in columns):
+        found = listed(f"{one.benchmark}.{one.id}" for one in columns)
+        raise RequestError(f"{where}: a mean is of numbers of one benchmark in one unit, found {found}")
+    name = id.replace("_", " ").replace("ifeval", "IFEval")
+    return replace(first, id=id, name=name, mean_of=tuple(one.id for one in columns))
 
 
 def measuring_stage(name: str) -> str:

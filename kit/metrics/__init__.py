@@ -131,7 +131,7 @@ class JudgedMetric(Protocol):
 
 
 def load(name: str) -> Metric:
-    """Return a metric's module.
+    """Return the module of a metric.
 
     Raises:
         RequestError: there is no such metric.
