@@ -34,12 +34,12 @@ Out = TypeVar("Out", bound=Row)
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The parts of one job."""
+    """The parts of one job, which it reads and adds to."""
 
     path: Path
     """The folder that outlives the jobs."""
     key: str
-    """The job's key."""
+    """Key of the job."""
 
     def read(self, kind: type[Out], rows: int, size: int = PART_ROWS) -> list[Out]:
         """Return the rows of the parts that are whole: all from the first to the first that is missing or damaged.
