@@ -11,7 +11,7 @@ from kit.models.adapters import name_base
 from kit.models.folder import check_config
 from kit.models.opening import opening
 from kit.models.settings import read_config
-from kit.training.attention import kernel
+from kit.models.attention import kernel
 from kit.training.params import LoraParams, SftParams
 
 ADAPTER = "adapter"

@@ -8,7 +8,7 @@ import torch
 
 from kit.records import Pair, read_rows
 from kit.stages import sft
-from kit.training.attention import VARLEN, register
+from kit.models.attention import VARLEN, register
 from kit.training.examples import chat_tokenizer, encode
 from kit.training.packing import collate
 from kit.training.params import parse
