@@ -1,4 +1,4 @@
-"""Selections of rows: the first of an order by one score, of the whole set or of each group; or rows that are drawn."""
+"""Which rows a selection keeps: the first of an order by one score, of the whole set or of each group."""
 
 import math
 import random
@@ -9,12 +9,13 @@ from typing import Literal, TypeVar
 Group = TypeVar("Group", bound=Hashable)
 
 
-def kept_count(fraction: float, rows: int) -> int:
+def kept_count(fraction: float | Fraction, rows: int) -> int:
     """Return how many rows a fraction keeps: rounded to the nearest whole number, a half upwards, one at least.
 
-    The fraction is taken as it is written: 0.145 of 100 rows are 14.5, where the product of floats is less.
+    The fraction is what its digits say: 0.29 of 50 rows is 14.5, so 15, and not the 14.499999999999998 of floats.
     """
-    return min(rows, max(1, math.floor(Fraction(str(fraction)) * rows + Fraction(1, 2)))) if rows else 0
+    exact = Fraction(str(fraction)) * rows
+    return min(rows, max(1, math.floor(exact + Fraction(1, 2)))) if rows else 0
 
 
 def kept_rows(values: Sequence[float | None], count: int, keeps: Literal["highest", "lowest"]) -> list[int]:
@@ -23,8 +24,8 @@ def kept_rows(values: Sequence[float | None], count: int, keeps: Literal["highes
     Rows of equal value are taken in the order of the set; a row without a value comes after all others.
 
     Args:
-        values: the score of each row, a finite number; None for a row that could not be scored.
-        count: number of rows to keep; all of them where there are fewer.
+        values: the score of each row; None for a row that could not be scored.
+        count: number of rows to keep.
         keeps: end of the order that is kept.
     """
     sign = -1.0 if keeps == "highest" else 1.0
@@ -34,7 +35,7 @@ def kept_rows(values: Sequence[float | None], count: int, keeps: Literal["highes
     return sorted(order[:count])
 
 
-def random_rows(rows: int, count: int, seed: int) -> list[int]:
+def random_rows(rows: int, count: int, seed: int | str) -> list[int]:
     """Return the positions of rows that are drawn without replacement, in the order of the set."""
     return sorted(random.Random(seed).sample(range(rows), min(count, rows)))
 

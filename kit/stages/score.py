@@ -1,6 +1,7 @@
 """Stage ``score``: a metric scores the rows of an instruction set; it writes a score a row, numbers and curves."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,9 @@ from kit import metrics
 from kit.benchmarks._results import check_curves
 from kit.catalogue.points import Point
 from kit.errors import KitError, RequestError
+from kit.files.parts import in_parts
 from kit.machine.ranks import spread
-from kit.metrics import CurvedMetric, Metric, Rewrite, ScoreSettings
+from kit.metrics import CurvedMetric, Metric, Rewrite, Scorer, ScoreSettings
 from kit.metrics._sums import check_scores, results, skipped_rows
 from kit.records import Instruction, Score, write_rows
 from kit.stages import SCORES, Context, Origin, Planning, Summary, input_instructions, input_pairs
@@ -88,11 +90,11 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, contex
     )
     scorer = metric.open(inputs.get("model"), settings)
 
-    def compute(part: Sequence[Any]) -> list[Score]:
-        return scorer.score(part, lambda done: context.progress(done, len(part)))
-
-    scores = spread(rows, context.world, compute)
-    check_scores([row.id for row in rows], scores, metric.METRICS, params["metric"])
+    if metric.WHOLE:
+        scores = scorer.score(rows, lambda done: context.progress(done, len(rows)))
+        check_scores([row.id for row in rows], scores, metric.METRICS, params["metric"])
+    else:
+        scores = _score_in_parts(params["metric"], rows, scorer, context)
     if context.rank == 0:
         write_rows(out / SCORES, scores)
         write_rows(out / "results.jsonl", results(scores, metric.METRICS))
@@ -103,9 +105,27 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, contex
     return Summary(rows=len(scores), facts={**skipped, "scorer": dict(scorer.fingerprint)})
 
 
+def _score_in_parts(name: str, rows: Sequence[Any], scorer: Scorer, context: Context) -> list[Score]:
+    """Return the scores of all rows, part by part; the rows of each part are spread over the ranks."""
+
+    def compute(first: int, part: Sequence[Any]) -> list[Score]:
+        context.progress(first, len(rows))
+        report = partial(_report, context, first, len(part), len(rows))
+        scores = spread(part, context.world, lambda share: scorer.score(share, report))
+        check_scores([row.id for row in part], scores, metrics.load(name).METRICS, name)
+        return scores
+
+    return in_parts(rows, Score, context.parts, compute, writes=context.rank == 0)
+
+
+def _report(context: Context, first: int, part: int, rows: int, done: int) -> None:
+    """Report how many rows of the job are done, where this rank has done so many of its share of a part."""
+    context.progress(first + min(done * context.world, part), rows)
+
+
 def _rows(metric: Metric, params: Mapping[str, Any], inputs: Mapping[str, Path]) -> list[Any]:
     """Return the rows that a metric scores: the first so many, as its parameters ask, or all."""
-    count = params["score_rows"]
+    count = params.get("score_rows")
     if metric.READS == "pairs":
         return list(input_pairs(params, inputs["pairs"], "score").rows[:count])
     rows = input_instructions(params, inputs).rows[:count]
