@@ -39,12 +39,14 @@ def _notes(grid: Grid, draw: Draw) -> Iterator[str]:
         done = [len(cell.runs) == len(cell.address.keys) for cell in grid.curves if cell.address.keys]
         if any(line.error for cell in grid.curves for run in cell.runs for line in run.lines):
             yield "Bands: ± one standard error of each curve, for its width of smoothing."
+        if grid.table.paper and (claim := paper.table(grid.table.paper).claim):
+            yield f"The paper gives no numbers for this figure; it says: {claim}."
     else:
         done = [cell.result is not None for line in grid.lines for cell in line.cells if not cell.is_blank]
         if draw.kind in STACKED:
             yield "Whiskers: ± one standard error of the share up to there, as a share of n."
         elif any(done):
-            yield f"{how_to_read(grid, spread=False)} over so many units: {grid.sizes()}."
+            yield f"{how_to_read(grid, spread=False)}; n stands below each panel."
     yield disclaimer(grid)
     if players := grid.players():
         yield f"Played by: {', '.join(f'{name} = {player}' for name, player in players.items())}."
@@ -147,8 +149,15 @@ def _curve_panels(grid: Grid, draw: Draw) -> Iterator[Panel]:
             x_digits=x.digits,
             x_ends=(draw.x_ends[0], draw.x_ends[1]) if draw.x_ends else None,
             series=tuple(_curve_series(cell, line, draw, sized=len(titles) == 1) for cell, line in lines),
-            sizes=f"n = {', '.join(sizes)}" if sizes and len(titles) > 1 else "",
+            sizes=_curve_sizes(sizes) if len(titles) > 1 else "",
         )
+
+
+def _curve_sizes(sizes: Sequence[str]) -> str:
+    """Return the number of values behind each of a panel's curves; empty where they are not known."""
+    if len(set(sizes)) > 1:
+        return f"n = {', '.join(sizes)} (as in the legend)"
+    return f"n = {sizes[0]}{' each' if len(sizes) > 1 else ''}" if sizes else ""
 
 
 def _curve_series(cell: CurveCell, line: Curve, draw: Draw, *, sized: bool) -> Series:

@@ -5,23 +5,14 @@ from typing import Any
 
 from kit.report.drawn import Stack, StackPanel, part_texts
 from kit.report.plots.numbers import cut, width_of
-from kit.report.plots.style import (
-    FONT,
-    GREY,
-    HATCHES,
-    INK,
-    OUTCOME_COLOURS,
-    OUTCOME_HATCHES,
-    SMALL,
-    STEPS,
-)
+from kit.report.plots.style import FONT, GREY, HATCHES, INK, OUTCOME_COLOURS, OUTCOME_HATCHES, SMALL, STEPS
 
-BAR = 0.8
-"""Thickness of a bar; the next begins 1 below it."""
-GROUP_GAP = 1.0
+BAR = 0.54
+"""Thickness of a bar; the next begins 1 below it, and whiskers stand between them."""
+GROUP_GAP = 0.8
 """Room above a group's bars, for its heading."""
-MOST_LETTERS = 30
-"""Letters of a bar's name at most."""
+NAME_ROOM = 150.0
+"""Width of a bar's name at most, points."""
 DARK = 0.45
 """Lightness below which letters on a colour are white."""
 
@@ -54,11 +45,11 @@ def draw_stacks(axes: Any, panel: StackPanel, width: float, *, named: bool) -> N
         named: whether the bars' names stand at its left; else they stand at a panel left of it.
     """
     found = places(panel)
-    axes.set_title(cut(panel.title, 48), fontsize=FONT, fontweight="bold")
+    axes.set_title(cut(panel.title, width, FONT, bold=True), fontsize=FONT, fontweight="bold")
     axes.set_xlim(0, 100)
-    axes.set_ylim(height_of(panel) - 0.5, -0.5 - 0.3 * (not any(stack.group for _, stack in found)))
+    axes.set_ylim(height_of(panel) - 0.5, -0.5)
     axes.set_xlabel(f"share of {panel.unit}, percent", fontsize=SMALL)
-    axes.set_yticks([at for at, _ in found], [cut(stack.name, MOST_LETTERS) if named else "" for _, stack in found])
+    axes.set_yticks([at for at, _ in found], [cut(stack.name, NAME_ROOM) if named else "" for _, stack in found])
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     if not panel.ordered:
@@ -66,34 +57,53 @@ def draw_stacks(axes: Any, panel: StackPanel, width: float, *, named: bool) -> N
     group = ""
     for at, stack in found:
         if stack.group and stack.group != group:
-            heading = cut(stack.group, MOST_LETTERS)
+            heading = cut(stack.group, width, bold=True)
             axes.text(0, at - 0.5 - GROUP_GAP / 2, heading, fontsize=SMALL, fontweight="bold", va="center")
         group = stack.group
-        _draw_stack(axes, panel, stack, at, width)
+        said = f"n = {stack.n:,}" if stack.n else ""
+        axes.text(101, at, said if stack.parts else "", fontsize=SMALL, va="center")
+        if not stack.parts:
+            axes.text(1, at, "missing", fontsize=SMALL, color=GREY, va="center")
+    whole = [(at, stack) for at, stack in found if stack.parts]
+    _draw_parts(axes, panel, whole, width)
+    _draw_whiskers(axes, whole)
 
 
-def _draw_stack(axes: Any, panel: StackPanel, stack: Stack, at: float, width: float) -> None:
-    """Draw one bar with its parts, the texts that have room in them, its whiskers, and n behind it."""
-    if not stack.parts:
-        axes.text(1, at, "missing", fontsize=SMALL, color=GREY, va="center")
-        return
-    left = 0.0
-    looks = part_looks(panel)
-    for share, text, (colour, hatch) in zip(stack.shares(), part_texts(panel, stack), looks, strict=True):
-        axes.barh(at, 100 * share, BAR, left=left, color=colour, hatch=hatch, edgecolor=INK, linewidth=0.5)
-        if width_of(text) + 5 < share * width:
-            paper = {"facecolor": colour, "edgecolor": "none", "pad": 0.8, "boxstyle": "square"} if hatch else None
-            ink = "white" if lightness(colour) < DARK else INK
-            middle = left + 50 * share
-            axes.text(middle, at, text, fontsize=SMALL, color=ink, va="center", ha="center", bbox=paper, zorder=5)
-        left += 100 * share
-    whiskers = [(100 * place, 100 * error) for place, error in stack.boundaries() if error]
-    for number, (place, error) in enumerate(whiskers):
-        level = at + BAR * 0.32 * (1 if number % 2 else -1)  # neighbours stand one above the other
-        axes.errorbar([place], [level], xerr=[error], fmt="none", ecolor="white", elinewidth=2.4, zorder=3.5)
-        axes.errorbar([place], [level], xerr=[error], fmt="none", ecolor=INK, elinewidth=0.9, capsize=1.8, zorder=4)
-    if stack.n:
-        axes.text(101, at, f"n = {stack.n:,}", fontsize=SMALL, va="center")
+def _draw_parts(axes: Any, panel: StackPanel, whole: Sequence[tuple[float, Stack]], width: float) -> None:
+    """Draw the parts of all bars, and the texts that have room in them."""
+    lefts = [0.0] * len(whole)
+    for part, (colour, hatch) in enumerate(part_looks(panel)):
+        ats = [at for at, _ in whole]
+        widths = [100 * stack.shares()[part] for _, stack in whole]
+        axes.barh(ats, widths, BAR, left=lefts, color=colour, hatch=hatch or None, edgecolor=INK, linewidth=0.5)
+        ink = "white" if lightness(colour) < DARK else INK
+        paper = {"facecolor": colour, "edgecolor": "none", "boxstyle": "square,pad=0.12"} if hatch else None
+        for (at, stack), left, long in zip(whole, lefts, widths, strict=True):
+            text = part_texts(panel, stack)[part]
+            if width_of(text) + 5 < long / 100 * width:
+                middle = left + long / 2
+                axes.text(middle, at, text, fontsize=SMALL, color=ink, va="center", ha="center", bbox=paper, zorder=5)
+        lefts = [left + long for left, long in zip(lefts, widths, strict=True)]
+
+
+def _draw_whiskers(axes: Any, whole: Sequence[tuple[float, Stack]]) -> None:
+    """Draw the standard error of each boundary below its bar, the first boundary's uppermost."""
+    edges = [(at, [*stack.boundaries()]) for at, stack in whole]
+    count = max((len(boundaries) for _, boundaries in edges), default=0)
+    for number in range(count):
+        drawn = [(at, *found[number]) for at, found in edges if found[number][1] > 0]
+        level = BAR / 2 + (0.96 - BAR) * (number + 0.5) / count
+        axes.errorbar(
+            [100 * place for _, place, _ in drawn],
+            [at + level for at, _, _ in drawn],
+            xerr=[100 * error for _, _, error in drawn],
+            fmt="|",
+            color=INK,
+            markersize=2.6,
+            elinewidth=0.8,
+            capsize=1.3,
+            zorder=4,
+        )
 
 
 def part_looks(panel: StackPanel) -> list[tuple[str, str]]:

@@ -16,7 +16,7 @@ AXES_WIDTH, AXES_HEIGHT = 2.1, 1.55
 """Size of the axes of lines, inches."""
 LONE_WIDTH, LONE_HEIGHT = 4.9, 2.6
 """Size of the axes of a figure's only panel of lines, inches."""
-STACK_WIDTH, BAR_HEIGHT = 2.9, 0.235
+STACK_WIDTH, BAR_HEIGHT = 2.9, 0.3
 """Width of the axes of bars, and how high each bar is, inches."""
 TOP, RIGHT, TITLE = 0.34, 0.14, 0.17
 """Room above and right of axes, and for a line of a title beside or below them, inches."""
@@ -65,7 +65,7 @@ def _stack_cells(panels: Sequence[StackPanel]) -> Cells:
     """Return the cells of bars, whose names stand at the left of the first column alone."""
     columns = min(MOST_STACKS_A_ROW, len(panels))
     stacks = [stack for panel in panels for stack in panel.stacks]
-    names = max((width_of(cut(stack.name, bars.MOST_LETTERS)) for stack in stacks), default=0.0)
+    names = max((width_of(cut(stack.name, bars.NAME_ROOM)) for stack in stacks), default=0.0)
     sizes = max(width_of(f"n = {stack.n:,}") if stack.n else 0.0 for stack in stacks) if stacks else 0.0
     heights = [bars.height_of(panel) * BAR_HEIGHT for panel in panels]
     return Cells(
@@ -100,5 +100,5 @@ def _labels_height(panel: Panel, width: float) -> float:
     ends = x_domain(panel)
     if not touch(panel.ticks or round_numbers(min(ends), max(ends), panel.x_digits), ends, width):
         return TITLE
-    longest = max(width_of(cut(label, lines.MOST_SLANTED_LETTERS)) for _, label in panel.ticks)
+    longest = max(width_of(cut(label, lines.SLANTED_ROOM)) for _, label in panel.ticks)
     return (longest * math.sin(math.radians(lines.SLANT)) + SMALL) / POINTS + GAP

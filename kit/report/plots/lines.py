@@ -11,31 +11,33 @@ from kit.report.plots.style import DASHED, FAINT, FONT, GREY, INK, SMALL, Look, 
 SIDESTEP, WIDEST_SIDESTEP = 0.017, 0.085
 """Lines of one panel stand so far apart at the same x, of the axis's length, so that their bars don't cover each other;
 and the first from the last at most."""
-MOST_LETTERS, MOST_SLANTED_LETTERS = 36, 14
-"""Letters of a panel's title and of a slanted label at most: a longer one ends in dots."""
+SLANTED_ROOM = 62.0
+"""Length of a slanted label at most, points: a longer one ends in dots."""
 SLANT = 35.0
 """Slant of labels that would touch each other if they were level, degrees."""
 SLANT_GAP = 13.0
 """Least distance of two slanted labels, points."""
+OVERHANG = 30.0
+"""How much wider than its axis a title below it may be, points."""
 MOST_DOTS = 2000
 """Dots of an SVG that are drawn as shapes; more become one image in it."""
 
 
-def draw_panel(axes: Any, panel: Panel, names: Sequence[str], width: float, letters: int = MOST_LETTERS) -> None:
+def draw_panel(axes: Any, panel: Panel, names: Sequence[str], width: float, height: float) -> None:
     """Draw a panel.
 
     Args:
         axes: matplotlib's axes.
         panel: all that is drawn in it.
         names: names of the figure's lines, in the order of the legend.
-        width: about the length of its horizontal axis, points.
-        letters: letters of its title at most.
+        width: length of its horizontal axis, points.
+        height: length of its vertical axis, points.
     """
     ends = x_domain(panel)
-    axes.set_title(cut(panel.title, letters), fontsize=FONT, fontweight="bold")
+    axes.set_title(cut(panel.title, width, FONT, bold=True), fontsize=FONT, fontweight="bold")
     heading = panel.y.unit if panel.y.title == panel.title else panel.y.heading
-    axes.set_ylabel(cut(heading, 2 * MOST_SLANTED_LETTERS), fontsize=SMALL)
-    below = [cut(panel.x_title, letters + 8), *([panel.sizes] if panel.sizes else [])]
+    axes.set_ylabel(cut(heading, height), fontsize=SMALL)
+    below = [cut(text, width + OVERHANG) for text in (panel.x_title, panel.sizes) if text]
     axes.set_xlabel("\n".join(below), fontsize=SMALL)
     axes.grid(axis="y", color=FAINT, linewidth=0.7)
     aside = sidesteps(panel, ends)
@@ -67,7 +69,7 @@ def _set_ends(axes: Any, panel: Panel, ends: tuple[float, float], width: float) 
     places = panel.ticks or round_numbers(min(ends), max(ends), panel.x_digits)
     if touch(places, ends, width):
         places = tuple(thinned(places, ends, width, SLANT_GAP))
-        labels = [cut(label, MOST_SLANTED_LETTERS) for _, label in places]
+        labels = [cut(label, SLANTED_ROOM) for _, label in places]
         axes.set_xticks([place for place, _ in places], labels, rotation=SLANT, ha="right", rotation_mode="anchor")
     else:
         axes.set_xticks([place for place, _ in places], [label for _, label in places])

@@ -8,19 +8,43 @@ from kit.report.drawn import Panel, Point
 from kit.report.plots import safe
 from kit.report.plots.style import SMALL
 
-LETTER = 0.62
-"""Width of a letter on average, in sizes of its font."""
+LONGEST_LABEL = 120
+"""Most letters of a label, whatever room it has."""
 
 
-def width_of(text: str, size: float = SMALL) -> float:
-    """Return about how wide a text is, points."""
-    return len(text) * size * LETTER
+def width_of(text: str, size: float = SMALL, *, bold: bool = False) -> float:
+    """Return how wide a text is, points."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
+
+    font = FontProperties(size=size, weight="bold" if bold else "normal")
+    width, _, _ = text_to_path.get_text_width_height_descent(text, font, ismath=False)
+    return float(width)
 
 
-def cut(text: str, most: int) -> str:
-    """Return a label that is safe to draw and has room: a long one ends in dots."""
+def cut(text: str, room: float, size: float = SMALL, *, bold: bool = False) -> str:
+    """Return a label that is safe to draw and no wider than so many points: a longer one ends in dots."""
     text = safe(text)
-    return text if len(text) <= most else text[: most - 1] + "…"
+    label = text if len(text) <= LONGEST_LABEL else text[: LONGEST_LABEL - 1] + "…"
+    while len(label) > 1 and width_of(label, size, bold=bold) > room:
+        label = label[:-2] + "…"
+    return label
+
+
+def wrapped(text: str, room: float, size: float, *, bold: bool = False) -> list[str]:
+    """Return a text as lines that are no wider than so many points; a word that is wider is broken."""
+    lines = [""]
+    for word in safe(text).split():
+        longer = f"{lines[-1]} {word}" if lines[-1] else word
+        if width_of(longer, size, bold=bold) <= room:
+            lines[-1] = longer
+            continue
+        lines += [""] * bool(lines[-1])
+        for letter in word:
+            if lines[-1] and width_of(lines[-1] + letter, size, bold=bold) > room:
+                lines.append("")
+            lines[-1] += letter
+    return lines
 
 
 def x_domain(panel: Panel) -> tuple[float, float]:

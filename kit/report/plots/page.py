@@ -1,23 +1,20 @@
 """Page of a picture: heading, legend, panels in rows, notes; each has the room that it takes."""
 
-import textwrap
-from collections.abc import Sequence
 from typing import Any
 
 from kit.report.drawn import Figure, Panel, StackPanel
-from kit.report.plots import bars, lines, safe
+from kit.report.plots import bars, lines
 from kit.report.plots.cells import POINTS, Cells, cells_of
-from kit.report.plots.numbers import LETTER, cut
+from kit.report.plots.numbers import cut, width_of, wrapped
 from kit.report.plots.style import FONT, GREY, LARGE, SMALL
 
 EDGE = 0.16
 """Margin of the page, inches."""
 LEAST_WIDTH = 5.6
-MOST_LEGEND_LETTERS = 60
+SAMPLE = 5.5 * FONT
+"""Room of a legend's sample, and of the gaps beside it, points."""
 SPACING = 1.35
 """Distance of two lines of text, in sizes of their letters."""
-BOLD = 1.12
-"""Width of bold letters, in widths of others."""
 
 
 def page(figure: Figure) -> Any:
@@ -29,9 +26,10 @@ def page(figure: Figure) -> Any:
     width = max(cells.page_width() + 2 * EDGE, LEAST_WIDTH)
     made = Page(figsize=(width, 4.0))
     FigureCanvasAgg(made)  # measures the legend
-    heading = _lines([figure.title], width, LARGE * BOLD)
-    notes = _lines(figure.notes, width, SMALL)
-    legend = _legend(made, figure, width)
+    room = (width - 2 * EDGE) * POINTS
+    heading = wrapped(figure.title, room, LARGE, bold=True)
+    notes = [line for note in figure.notes for line in wrapped(note, room, SMALL)]
+    legend = _legend(made, figure, room)
     above = EDGE + len(heading) * LARGE * SPACING / POINTS + 0.06
     top = above + (legend.get_window_extent().height / made.dpi + 0.06 if legend else 0.0)
     below = EDGE + (len(notes) * SMALL * SPACING / POINTS + 0.06 if notes else 0.0)
@@ -46,21 +44,15 @@ def page(figure: Figure) -> Any:
     return made
 
 
-def _lines(texts: Sequence[str], width: float, size: float) -> list[str]:
-    """Return texts as lines that fit on the page."""
-    letters = int((width - 2 * EDGE) * POINTS / (size * LETTER))
-    return [line for text in texts for line in textwrap.wrap(safe(text), letters)]
-
-
-def _legend(made: Any, figure: Figure, width: float) -> Any:
+def _legend(made: Any, figure: Figure, room: float) -> Any:
     """Return the page's legend with as many columns as have room; None where there is nothing to tell apart."""
     entries = bars.samples([panel for panel in figure.panels if isinstance(panel, StackPanel)])
     entries += lines.samples([panel for panel in figure.panels if isinstance(panel, Panel)], figure.names())
     if not entries:
         return None
-    labels = [cut(name, MOST_LEGEND_LETTERS) for _, name in entries]
-    room = max(map(len, labels)) * FONT * LETTER + 5 * FONT
-    columns = max(1, min(len(labels), int((width - 2 * EDGE) * POINTS / room)))
+    labels = [cut(name, room - SAMPLE, FONT) for _, name in entries]
+    widest = max(width_of(label, FONT) for label in labels) + SAMPLE
+    columns = max(1, min(len(labels), int(room / widest)))
     return made.legend(
         [sample for sample, _ in entries],
         labels,
@@ -85,14 +77,11 @@ def _draw(made: Any, figure: Figure, cells: Cells, top: float) -> None:
         if isinstance(panel, StackPanel):
             height = bars.height_of(panel) * height / max(map(bars.height_of, _row(figure, number, len(cells.lefts))))
         low = 1 - (top + above + height) / page_height
-        axes = made.add_axes(
-            ((EDGE + left) / page_width, low, cells.width / page_width, height / page_height),
-        )
+        axes = made.add_axes(((EDGE + left) / page_width, low, cells.width / page_width, height / page_height))
         if isinstance(panel, StackPanel):
             bars.draw_stacks(axes, panel, cells.width * POINTS, named=first)
         else:
-            letters = int((cells.width + cells.lefts[0]) * POINTS / (FONT * LETTER * BOLD))
-            lines.draw_panel(axes, panel, names, cells.width * POINTS, letters)
+            lines.draw_panel(axes, panel, names, cells.width * POINTS, height * POINTS)
 
 
 def _row(figure: Figure, number: int, columns: int) -> list[StackPanel]:
