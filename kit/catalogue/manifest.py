@@ -27,6 +27,8 @@ class ColumnGroup(Strict):
     ``ifeval.ifeval_prompt_strict``, ``ifd.ic_ifd``."""
     mean: str = Field(default="", pattern=r"^([a-z0-9][a-z0-9_]*)?$", max_length=LONGEST_NAME)
     """Id of one column that shows the mean of these numbers, in their place; empty for a column each."""
+    printed: dict[Name, str] = Field(default_factory=dict)
+    """Id of a column -> its id in the paper's file, where that is another."""
 
 
 class Claim(Strict):

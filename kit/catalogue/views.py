@@ -36,6 +36,8 @@ class Column:
     """Axes of its curves; None for a column of numbers."""
     mean_of: tuple[str, ...] = ()
     """Metrics whose mean it shows; empty for a column of one metric."""
+    printed: str = ""
+    """Id of the paper's column with the same numbers, where that is not its own id."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,11 +92,14 @@ class CellFinder:
         for number, (group, at) in enumerate(zip(self.view.columns, self.group_at, strict=True)):
             where = f"{self.where}: columns[{number}].measures"
             each = [one for measure in group.measures for one in self._columns_of(measure, at, where)]
-            for column in [_mean_column(group.mean, each, where)] if group.mean else each:
+            each = [_mean_column(group.mean, each, where)] if group.mean else each
+            for id in group.printed:
+                look_up(dict.fromkeys(one.id for one in each), id, f"{self.where}: columns[{number}].printed", "column")
+            for column in each:
                 if any((other.id, other.benchmark, other.at) == (column.id, column.benchmark, at) for other in found):
                     place = f", at {coordinates_text(at)}" if at else ""
                     raise RequestError(f"{where}: {column.id} is a column already{place}; leave one out")
-                found.append(column)
+                found.append(replace(column, printed=group.printed.get(column.id, "")))
         self._check_figure(found)
         return [_with_distinct_name(column, found) for column in found]
 

@@ -58,4 +58,4 @@ def cell(planner: "Planner", finder: CellFinder, row: Coordinates, column: Colum
     """Return a cell's coordinates, and the jobs that hold its number."""
     stage = measuring_stage(column.benchmark)
     keys = tuple(planner.need(stage, point.with_benchmark(column.benchmark)) for point in finder.points(row, column))
-    return CellAddress(at=finder.coordinates(row, column), column=column.id, keys=keys)
+    return CellAddress(at=finder.coordinates(row, column), column=column.id, keys=keys, printed=column.printed)

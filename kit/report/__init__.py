@@ -182,7 +182,7 @@ def make_grid(name: str, plan: Plan, store: Store) -> Grid:
                 known[key] = stored_results(store, key, measures_of(column.benchmark))
         runs = [result_of(column, known.get(key, {})) for key in address.keys]
         result, spread = mean_of([run for run in runs if run]) if runs and all(runs) else (None, None)
-        reference = _number(printed.cell(address.at, address.column)) if printed else None
+        reference = _number(printed.cell(address.at, address.printed or address.column)) if printed else None
         cells.append(Cell(address=address, result=result, reference=reference, spread=spread, measure=column.measure))
     width = sum(column.curve is None for column in table.columns)
     lines = tuple(
