@@ -13,7 +13,7 @@ COUNTED = ("items", "prompts", "rows", "instructions", "pairs")
 
 
 def stack_panels(grid: Grid, draw: Draw) -> Iterator[StackPanel]:
-    """Yield the panels of bars: for each value of the panels' axis one of ours, and one of the paper's if it prints any."""
+    """Yield the panels of bars: for each value of the panels' axis ours, and the paper's if it prints numbers."""
     printed = any(cell.reference is not None for line in grid.lines for cell in line.cells)
     lines = [line for line in grid.lines if not any(cell.is_blank for cell in line.cells)]
     for name in dict.fromkeys(_name(draw.panel, line.at) for line in lines):

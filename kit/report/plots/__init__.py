@@ -7,8 +7,10 @@ user's matplotlibrc has a say.
 import io
 import re
 from html import escape
+from importlib.util import find_spec
 from typing import Literal, TypeAlias
 
+from kit.errors import KitError
 from kit.report.drawn import Figure
 from kit.report.escapes import plain
 
@@ -20,7 +22,13 @@ DOTS_PER_INCH = 160
 
 
 def picture(figure: Figure, format: Format) -> bytes:
-    """Return a figure as the bytes of a picture."""
+    """Return a figure as the bytes of a picture.
+
+    Raises:
+        KitError: matplotlib is not installed.
+    """
+    if find_spec("matplotlib") is None:
+        raise KitError("matplotlib is not installed, which draws figures; `make setup` installs it")
     from kit.report.plots.page import page
     from kit.report.plots.style import own_style
 

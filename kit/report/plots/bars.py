@@ -32,7 +32,7 @@ def places(panel: StackPanel) -> list[tuple[float, Stack]]:
 
 def height_of(panel: StackPanel) -> float:
     """Return how many bars high a panel is."""
-    return (places(panel)[-1][0] if panel.stacks else 0.0) + 1.0
+    return (places(panel)[-1][0] if panel.stacks else 0.0) + 1.2
 
 
 def draw_stacks(axes: Any, panel: StackPanel, width: float, *, named: bool) -> None:

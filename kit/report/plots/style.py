@@ -84,7 +84,7 @@ def own_style() -> Iterator[None]:
         "xtick.labelsize": SMALL,
         "ytick.labelsize": SMALL,
     }
-    with context(["default", settings]), rc_context({"svg.hashsalt": "kit"}):  # a style may not set the salt
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # drawn as a box in a PNG
-            yield
+    salt = rc_context({"svg.hashsalt": "kit"})  # no style may set it
+    with context(["default", settings]), salt, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # drawn as a box in a PNG
+        yield
