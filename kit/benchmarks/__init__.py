@@ -152,8 +152,7 @@ class HasItems(Protocol):
 
 @runtime_checkable
 class Pairwise(Protocol):
-    """Interface of a judged benchmark that compares each answer with another text: one of its own file's, or one of
-    another model's."""
+    """Interface of a judged benchmark that compares each answer with a text of its own file, or of another model."""
 
     def against(self, problems: Sequence[Problem], texts: Sequence[str]) -> list[Problem]:
         """Return the problems, each with one of these texts in the place of the text that its answer is compared with.

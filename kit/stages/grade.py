@@ -56,8 +56,8 @@ def _check_against(point: Point, benchmark: object) -> None:
     against = point.setting.against
     if not isinstance(benchmark, Pairwise):
         raise RequestError(
-            f"{point.name}: against = {shown(against)}, and {point.benchmark} compares no two answers; leave it out for "
-            "this benchmark"
+            f"{point.name}: against = {shown(against)}, and {point.benchmark} compares no two answers; leave it out "
+            "for this benchmark"
         )
     if against not in (NO_SELECTION, RANDOM_SELECTION):
         metrics.metric_with(against, f"{point.name}: against")
