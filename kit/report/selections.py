@@ -1,5 +1,6 @@
 """Selections behind a table: rows kept and of how many, the score at which they were cut, rows without a score."""
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -84,9 +85,10 @@ def selected(artifact: Artifact, id: str) -> Selected:
     without, cut, equal = facts.get("without_score", {}), facts.get("cut"), facts.get("equal_left_out", 0)
     fraction, by, keeps = facts.get("kept_fraction"), facts.get("by"), facts.get("keeps", "")
     counts = [facts.get("rows_read"), equal, *(without.values() if isinstance(without, dict) else [None])]
-    numbers = [fraction, *([] if cut is None else [cut])]
+    numbers: list[Any] = [fraction, *([] if cut is None else [cut])]
     texts = isinstance(by, str) and isinstance(keeps, str)
-    if not (texts and all(map(is_count, counts)) and all(type(number) in (int, float) for number in numbers)):
+    finite = all(type(number) in (int, float) and math.isfinite(number) for number in numbers)
+    if not (texts and finite and all(map(is_count, counts))):
         raise KitError(
             f"{artifact.folder}: its facts are no selection's; `kit store check` finds what was changed, and what is "
             "removed from the store is computed anew"
