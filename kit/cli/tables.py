@@ -79,7 +79,8 @@ def report(
     store: StoreDir = DEFAULT_STORE,
     format: Annotated[str, typer.Option("--format", help=", ".join(FORMATS))] = FORMATS[0],
     out: Annotated[
-        Path | None, path_option("--out", "With --format svg or png: a folder for NAME.svg or .png and NAME.csv of each figure")
+        Path | None,
+        path_option("--out", "With --format svg or png: a folder for NAME.svg or .png and NAME.csv of each figure"),
     ] = None,
 ) -> None:
     """Print tables from what the store has, or draw figures."""

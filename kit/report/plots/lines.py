@@ -89,7 +89,8 @@ def _draw_line(axes: Any, line: Series, look: Look, aside: float) -> None:
     elif line.form == "bins":
         fill = {"color": look.colour, "alpha": 0.55, "edgecolor": INK, "linewidth": 0.5, "hatch": look.hatch or None}
         axes.bar(xs, ys, width=line.width, **fill)
-        axes.errorbar(xs, ys, yerr=errors, fmt="none", ecolor=INK, elinewidth=0.7, capsize=1.5)
+        if any(errors):
+            axes.errorbar(xs, ys, yerr=errors, fmt="none", ecolor=INK, elinewidth=0.7, capsize=1.5, zorder=3)
     else:
         if any(errors):
             lower, upper = ([y + sign * error for y, error in zip(ys, errors, strict=True)] for sign in (-1, 1))
