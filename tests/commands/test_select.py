@@ -147,11 +147,11 @@ def with_value(value: object) -> list[dict[str, object]]:
 
 
 BAD: dict[str, tuple[list[dict[str, object]] | None, list[str], str]] = {
-    "none": (None, ["--top", "0"], "--top 0: wanted 1 row to 100,000,000, or a share such as 10%"),
+    "none": (None, ["--top", "0"], "--top 0: wanted 1 row to 1,000,000,000, or a share such as 10%"),
     "no share": (None, ["--top", "0%"], "--top 0%: wanted a share above 0% and up to 100%"),
     "more than all": (None, ["--top", "101%"], "--top 101%: wanted a share above 0% and up to 100%"),
     "text": (None, ["--top", "many"], "--top many: wanted a share of the rows such as 10%, or a number of rows"),
-    "below none": (None, ["--top=-3"], "--top -3: wanted a share of the rows such as 10%, or a number of rows"),
+    "below none": (None, ["--top", "-3"], "--top -3: wanted a share of the rows such as 10%, or a number of rows"),
     "too many": (None, ["--top", "9"], "--top 9: rows.json has 8 rows; wanted 8 at most"),
     "no such field": (None, ["--by", "ic_idf"], "rows.json: no row has a field 'ic_idf'; did you mean 'ic_ifd'?"),
     "a text": (None, ["--by", "output"], "rows.json[0]: 'output': found 'Done', wanted a number"),
@@ -207,9 +207,8 @@ BAD: dict[str, tuple[list[dict[str, object]] | None, list[str], str]] = {
 def test_bad_requests(rows: list[dict[str, object]] | None, words: list[str], message: str, kit: Kit, tmp_path: Path):
     if rows is not None:
         (tmp_path / "rows.json").write_text(json.dumps(rows), encoding="utf-8")
-    given = dict(zip(words[::2], words[1::2], strict=False)) if "=" not in "".join(words) else {}
     defaults = {"--by": "ic_ifd", "--top": "1", "--data": "rows.json", "--out": "o.json"}
-    line = [word for pair in (defaults | given).items() for word in pair] + (words if not given else [])
-    code, out, err = kit(*line)
+    given = defaults | dict(zip(words[::2], words[1::2], strict=True))
+    code, out, err = kit(*(word for pair in given.items() for word in pair))
     assert (err.strip(), code, out) == (message, 2, "")
     assert not (tmp_path / "o.json").exists()
