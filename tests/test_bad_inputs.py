@@ -18,7 +18,10 @@ MANIFEST = (Path(__file__).parent / "data" / "mine.toml").read_text(encoding="ut
 TWO_SEEDS = [{"instruction": "Name a colour."}, {"instruction": "Count to three."}]
 PROBLEMS = [{"question": f"What is {n} + 1?", "answer": f"#### {n + 1}"} for n in range(3)]
 SHA = "a41c1a8a" + 56 * "0"
-TABLES = "figure-1, figure-3, table-1, table-10, table-11, table-12, table-2, table-3, table-4, table-9"
+TABLES = (
+    "figure-1, figure-3, figure-6, figure-7, table-1, table-10, table-11, table-12, table-15, table-2, table-3, table-4, "
+    "table-5, table-9"
+)
 
 
 def lines(rows: list[dict[str, Any]]) -> str:
@@ -78,7 +81,7 @@ NAMES = {
     ),
     "table that is not computed yet": (
         "reproduce 5",
-        f"table-5: the paper's numbers are here, the kit can't compute it yet; it computes {TABLES}",
+        f"table-13: the paper's numbers are here, the kit can't compute it yet; it computes {TABLES}",
     ),
     "scale": ("reproduce 2 --scale smok", "no scale named 'smok'; did you mean 'smoke'?"),
     "mirror": ("reproduce 2 --scale smoke --mirror nowhere", "--mirror {folder}/nowhere: no such folder"),

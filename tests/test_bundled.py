@@ -35,10 +35,13 @@ def lines(name: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (BUNDLED / name).read_text(encoding="utf-8").splitlines()]
 
 
-@pytest.mark.parametrize(("name", "with_input"), [("mini-alpaca.json", 5), ("mini-code-alpaca.json", 4)])
-def test_seeds(name: str, with_input: int) -> None:
+SEEDS = [("mini-alpaca.json", 12, 5), ("mini-alpaca-picks.json", 20, 7), ("mini-code-alpaca.json", 12, 4)]
+
+
+@pytest.mark.parametrize(("name", "count", "with_input"), SEEDS)
+def test_seeds(name: str, count: int, with_input: int) -> None:
     rows = json.loads((BUNDLED / name).read_text(encoding="utf-8"))
-    assert len(rows) == 12
+    assert len({row["instruction"] for row in rows}) == len(rows) == count
     assert all(list(row) == ["instruction", "input", "output"] for row in rows)
     assert all(row["instruction"] and row["output"] for row in rows)
     assert sum(bool(row["input"]) for row in rows) == with_input

@@ -321,10 +321,14 @@ def test_a_table_has_the_papers_rows_and_columns(name: str):
     printed = paper.table(view.paper).of_series(view.series)
     assert view.title == printed.title[0].upper() + printed.title[1:]
     table = plan_tables([name], "paper").tables[name]
-    assert [column.id for column in table.columns] == [column.id for column in printed.column]
+    assert [column.printed or column.id for column in table.columns] == [column.id for column in printed.column]
     rows = [printed.row_at({**row, **view.at}) for row in table.rows]
     assert rows == printed.row  # every row, in order
     assert len(plan_tables([name], "paper").cells[name]) == sum(len(row.values) for row in printed.row)
+
+
+WITHOUT_CLAIM = ("table-5", "table-9", "table-15", "figure-1", "figure-3", "figure-6", "figure-7")
+"""Tables whose cells a claim can't be averaged over: they have one base model, or no two evolvers."""
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -332,7 +336,7 @@ def test_a_tables_claim_holds_in_the_paper(name: str):
     view = CATALOGUE.table(name)
     roles = {row.evolver: row.evolver_role for row in paper.table(name).row}
     claims = [(roles[str(claim.better["evolver"])], roles[str(claim.worse["evolver"])]) for claim in view.claim]
-    assert claims == ([] if name in ("table-9", "figure-1", "figure-3") else [("slm", "llm")])
+    assert claims == ([] if name in WITHOUT_CLAIM else [("slm", "llm")])
 
 
 @pytest.mark.parametrize("path", sorted(manifests_folder().glob("[est]*/*.toml")), ids=lambda path: path.stem)

@@ -49,13 +49,18 @@ COUNTS = {
     "11": (6, 6, 42, 70, 70),  # 2 evolvers x 3 seed sets x 7 bases
     "4": (2 * 3 * 3, 6, 2 * 3 * 3, 2 * 3 * 5, 30),  # 2 evolvers x 3 seed sets, 3 steps; x 3 bases
     "3": (2 * 5, 2, 12, 6 * 12, 6 * 12),  # 2 evolvers x 5 steps of AutoIF, 6 bases, 6 benchmarks
-    # Table 1 has round 1 of 10's 3 (6 evolve, 6 sft, 10 answers), 0.7 of 12's 6 temperatures (2, 2, 4), 11's evolution
+    "5": (3, 1, 5, 5, 5),  # three rounds of one evolver, all of its pairs and four picks
+    "15": (6, 2, 2, 2, 2),  # three rounds of two evolvers
+    "figure-6": (0, 0, 12, 12, 6),  # 2 bases x 3 fractions x 2 picks, whose answers are compared
+    "figure-7": (0, 0, 4, 4, 3),  # 3 fractions, each against all pairs
+    # Table 1 has round 1 of 10's 3 (6 evolve, 6 sft, 10 answers), 0.7 of 12's 6 temperatures (2, 2, 4), 11's evolution;
+    # Table 10 all of 5 but its four picks, and all of 15; Figure 6 Figure 7's picks, and Table 9 its whole set
     "all": (
         6 + 6 + 10 + 18 + 12 + 10,
         42 + 6,
-        36 + 36 + 12 + 18 + 18 + 12 + 10 + 42,
-        60 + 60 + 72 + 30 + 30 + 20 + 20 + 70,
-        332 + 30,
+        36 + 36 + 12 + 18 + 18 + 12 + 10 + 42 + 4 + 12,
+        60 + 60 + 72 + 30 + 30 + 20 + 20 + 70 + 4 + 12 + 1,
+        332 + 30 + 4 + 6 + 3,
     ),
 }
 
@@ -72,12 +77,16 @@ def test_all_is_every_table_in_order():
         "table-2",
         "table-3",
         "table-4",
+        "table-5",
         "table-9",
         "table-10",
         "table-11",
         "table-12",
+        "table-15",
         "figure-1",
         "figure-3",
+        "figure-6",
+        "figure-7",
     ]
     assert list(planned("all", "smoke").tables) == names
     for name in names:
@@ -133,7 +142,9 @@ def test_rounds_and_temperatures_are_the_protocols(shared: Path):
 
 
 @pytest.mark.parametrize("scale", ["smoke", "mini", "one-gpu", "paper"])
-@pytest.mark.parametrize("table", ["1", "2", "9", "10", "11", "12", "figure-1", "figure-3", "all"])
+@pytest.mark.parametrize(
+    "table", ["1", "2", "5", "9", "10", "11", "12", "15", "figure-1", "figure-3", "figure-6", "all"]
+)
 def test_every_input_of_a_plan_is_in_it(table: str, scale: str):
     plan = planned(table, scale)
     seen: set[str] = set()

@@ -84,7 +84,7 @@ VIEWS = {
     ),
     "no benchmark": (
         {"columns": [{"at": {"seeds": "gsm8k-train"}, "measures": ["gsm8"]}]},
-        "table-2.toml: columns[0].measures: no benchmark named 'gsm8'; did you mean 'gsm8k'?",
+        "table-2.toml: columns[0].measures: no benchmark or metric named 'gsm8'; did you mean 'gsm8k'?",
     ),
 }
 

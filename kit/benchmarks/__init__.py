@@ -164,6 +164,20 @@ class HasItems(Protocol):
 
 
 @runtime_checkable
+class Pairwise(Protocol):
+    """Interface of a judged benchmark that compares each answer with a text of its own file, or of another model."""
+
+    def against(self, problems: Sequence[Problem], texts: Sequence[str]) -> list[Problem]:
+        """Return the problems, each with one of these texts in the place of the text that its answer is compared with.
+
+        Args:
+            problems: what was asked.
+            texts: what the other model answered, one a problem.
+        """
+        ...
+
+
+@runtime_checkable
 class Annotated(Protocol):
     """Interface of a judged benchmark that can take over verdicts which its own tool has written."""
 

@@ -1,4 +1,4 @@
-"""AlpacaFarm: 805 instructions; a judge compares each answer with that of text-davinci-003.
+"""AlpacaFarm: 805 instructions; a judge compares each answer with that of text-davinci-003, or of another model.
 
     {"dataset": "helpful_base", "instruction": "Name a river.", "output": "Danube.", "generator": "text_davinci_003"}
 
@@ -15,6 +15,7 @@ is better, one that it is worse, one neither. So each pack may have its own word
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from kit.benchmarks import UNREADABLE
@@ -73,6 +74,11 @@ def turns(problem: Problem, pack: Pack) -> tuple[Turn, ...]:
     """Return the chat that asks a problem: the template by which the training pairs' responses were asked for."""
     values = {"instruction": problem.data["instruction"], "input": problem.data.get("input") or ""}
     return fill(pack.chat("respond.with_input" if values["input"] else "respond.without_input"), values)
+
+
+def against(problems: Sequence[Problem], texts: Sequence[str]) -> list[Problem]:
+    """Return the problems, each with another model's answer in the place of text-davinci-003's."""
+    return [replace(one, data={**one.data, "output": text}) for one, text in zip(problems, texts, strict=True)]
 
 
 def questions(problems: Sequence[Problem], texts: Sequence[str], pack: Pack, protocol: str) -> list[Question]:

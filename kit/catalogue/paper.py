@@ -1,5 +1,6 @@
 """The numbers that the paper prints, from ``manifests/paper``: a file for each table or figure, one for the text."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pydantic import Field
@@ -10,8 +11,16 @@ from kit.errors import RequestError, did_you_mean
 from kit.reading.documents import Strict, read
 
 Value = float | str
-PRINTED_NAMES = {"base": "model", "seeds": "dataset", "tuning": "finetune"}
-"""Axis -> its key in the printed rows, where that is another name."""
+PRINTED_NAMES: Mapping[str, Sequence[str]] = {
+    "base": ["model"],
+    "seeds": ["dataset"],
+    "tuning": ["finetune"],
+    "selection": ["selection", "candidate"],
+    "against": ["reference"],
+}
+"""Axis -> its keys in the printed rows, where they are others; a row has one of them."""
+PRINTED_VALUES = {("reference", "none"): "full"}
+"""Key and value of an axis -> the value in the printed rows, where that is another."""
 
 
 class PaperColumn(Strict):
@@ -124,7 +133,8 @@ class PaperTable(Strict):
         Raises:
             RequestError: several rows match.
         """
-        wanted = {PRINTED_NAMES.get(axis, axis): value for axis, value in at.items()}
+        named = {key: value for axis, value in at.items() for key in PRINTED_NAMES.get(axis, [axis])}
+        wanted = {key: PRINTED_VALUES.get((key, str(value)), value) for key, value in named.items()}
         keys = [key for key in PaperRow.model_fields if key in wanted]
         rows = [row for row in self.row if all(getattr(row, key) in (None, wanted[key]) for key in keys)]
         if len(rows) > 1:

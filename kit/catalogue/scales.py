@@ -15,6 +15,8 @@ class SeedRows(Strict):
     dataset: str
     rows: Rows | None = None
     """Number of rows, counted from the first; all by default."""
+    name: Name | None = None
+    """First part of its rows' ids, its own name by default; two seed sets of one name and the same rows share jobs."""
 
 
 class BenchmarkRows(Strict):
@@ -31,6 +33,21 @@ class BenchmarkRows(Strict):
     """``text``: the judge writes a reply, which is read; ``labels``: the label that it finds likeliest is taken."""
     judge_max_tokens: Tokens = 2048
     """A judge's reply is cut after so many tokens; one that is asked for labels writes none."""
+
+
+class MetricRows(Strict):
+    """Rows of an instruction set that a metric scores, and the metric's settings."""
+
+    rows: Rows | None = None
+    """Number of rows, counted from the first; all by default."""
+    max_tokens: Tokens = 2048
+    """A longer row is not scored; a judge's reply is cut after so many tokens."""
+    prompts: Literal["kit", "paper"] | None = None
+    """Source of the words that a judge is asked in; the scale's by default."""
+    judge_by: Literal["text", "labels"] = "text"
+    """``text``: the judge writes a reply, which is read; ``labels``: the label that it finds likeliest is taken."""
+    options: dict[Name, str | float | bool] = Field(default_factory=dict)
+    """Options of the metric, in the place of its defaults."""
 
 
 class EngineSpec(Strict):
@@ -95,6 +112,8 @@ class Scale(Strict):
     """The paper's model -> the model that plays it. Tables leave out base models that no model plays."""
     seeds: dict[Name, SeedRows]
     benchmarks: dict[str, BenchmarkRows]
+    metrics: dict[Name, MetricRows] = Field(default_factory=dict)
+    """Metrics of instruction sets that are not computed with the defaults at this scale."""
     engine: EngineSpec
     training: Training
     chat: ChatFormat

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import ModuleType
 from typing import Any
 
 from kit import registry
 from kit.catalogue import look_up
 from kit.catalogue.axes import Coordinates, checked_value, coordinates_text, value_at, value_text
-from kit.catalogue.drawing import COLUMN, Draw
+from kit.catalogue.drawing import Draw, check_columns
 from kit.catalogue.experiments import AXES, AXIS_TYPES, Experiment
 from kit.catalogue.manifest import Claim, ColumnGroup, View
 from kit.catalogue.points import Point, make_point, product_of
@@ -33,6 +34,10 @@ class Column:
     """Unit, digits and kind of its numbers."""
     curve: CurveMeasure | None = None
     """Axes of its curves; None for a column of numbers."""
+    mean_of: tuple[str, ...] = ()
+    """Ids of the numbers whose mean it shows; empty for a column of one number."""
+    printed: str = ""
+    """Id of the paper's column with the same numbers, where that is not its own id."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,16 +86,21 @@ class CellFinder:
         """Return the columns of the view: one for each metric of each group.
 
         Raises:
-            RequestError: no benchmark has a measure, a column stands twice, or the figure has no place for a column.
+            RequestError: no benchmark or metric has a measure, a column stands twice, a mean is of unlike numbers, a
+                printed column is given to none, or the figure has no place for a column.
         """
         found: list[Column] = []
         for number, (group, at) in enumerate(zip(self.view.columns, self.group_at, strict=True)):
             where = f"{self.where}: columns[{number}].measures"
-            for column in (one for measure in group.measures for one in self._columns_of(measure, at, where)):
+            each = [one for measure in group.measures for one in self._columns_of(measure, at, where)]
+            each = [_mean_column(group.mean, each, where)] if group.mean else each
+            for id in group.printed:
+                look_up(dict.fromkeys(one.id for one in each), id, f"{self.where}: columns[{number}].printed", "column")
+            for column in each:
                 if any((other.id, other.benchmark, other.at) == (column.id, column.benchmark, at) for other in found):
                     place = f", at {coordinates_text(at)}" if at else ""
                     raise RequestError(f"{where}: {column.id} is a column already{place}; leave one out")
-                found.append(column)
+                found.append(replace(column, printed=group.printed.get(column.id, "")))
         self._check_figure(found)
         return [_with_distinct_name(column, found) for column in found]
 
@@ -120,9 +130,10 @@ class CellFinder:
         return {axis: at[axis] for axis in AXES if axis in at}
 
     def _columns_of(self, measure: str, at: Coordinates, where: str) -> Iterator[Column]:
-        """Yield the columns of one measure, which is a benchmark's name or ``benchmark.metric``."""
+        """Yield the columns of one measure: a benchmark's or a metric's name, or with one number, ``ifd.ic_ifd``."""
         benchmark, _, metric = measure.partition(".")
-        look_up(dict.fromkeys(registry.names("benchmarks")), benchmark, where, "benchmark")
+        known = dict.fromkeys([*registry.names("benchmarks"), *registry.names("metrics")])
+        look_up(known, benchmark, where, "benchmark or metric")
         metrics, curves = measures_of(benchmark), curves_of(benchmark)
         if metric:
             look_up({**metrics, **curves}, metric, where, "metric or curve" if curves else "metric")
@@ -139,21 +150,11 @@ class CellFinder:
         Raises:
             RequestError: it would draw several columns over each other, numbers as curves or curves as numbers.
         """
-        draw = self.view.draw
-        if draw is None:
-            return
-        where = f"{self.where}: draw"
-        names = listed(column.id for column in columns)
-        if len(columns) > 1 and COLUMN not in (draw.line, draw.panel_axis):
-            raise RequestError(
-                f"{where}: {len(columns)} columns ({names}) have no place; wanted line or panel = {COLUMN!r}, "
-                "or one column"
-            )
-        draws_curves = draw.kind == "curves"
-        if other := [column.id for column in columns if (column.curve is not None) != draws_curves]:
-            fault = "a number, wanted a curve" if draws_curves else "a curve, wanted a number"
-            cure = "lines" if draws_curves else "curves"
-            raise RequestError(f"{where}.kind: {other[0]} is {fault}; kind = {cure!r} draws it")
+        if self.view.draw:
+            try:
+                check_columns(self.view.draw, columns)
+            except ValueError as error:
+                raise RequestError(f"{self.where}: {error}") from error
 
     def _values(self, axis: str, values: Sequence[Any], key: str) -> list[Any]:
         """Return values in the type of their axis.
@@ -207,16 +208,44 @@ class CellFinder:
                     )
 
 
-def measures_of(benchmark: str) -> Mapping[str, Measure]:
-    """Return the metrics of a benchmark by id, each with its measure."""
-    found: Mapping[str, Measure] = registry.load("benchmarks", benchmark).METRICS
+def _mean_column(id: str, columns: Sequence[Column], where: str) -> Column:
+    """Return one column that shows the mean of others, which are shares or means of one benchmark in one unit.
+
+    Its heading begins with the words that all of theirs begin with.
+
+    Raises:
+        RequestError: they are of several benchmarks, of several units or kinds, or curves.
+    """
+    first = columns[0]
+    kinds = {(one.benchmark, one.measure.unit, one.measure.kind, one.curve is None) for one in columns}
+    if len(kinds) > 1 or first.curve:
+        found = listed(f"{one.benchmark}.{one.id}" for one in columns)
+        raise RequestError(f"{where}: a mean is of numbers of one benchmark, unit and kind, found {found}")
+    words = [words[0] for words in zip(*(one.name.split() for one in columns), strict=False) if len(set(words)) == 1]
+    name = f"{' '.join(words) or first.benchmark}, mean of {len(columns)}"
+    return replace(first, id=id, name=name, mean_of=tuple(one.id for one in columns))
+
+
+def measuring_stage(name: str) -> str:
+    """Return the stage whose job gives the numbers of a benchmark or of a metric of instruction sets."""
+    return "score" if name in registry.names("metrics") else "grade"
+
+
+def measures_of(name: str) -> Mapping[str, Measure]:
+    """Return the numbers of a benchmark, or of a metric of instruction sets, by id, each with its measure."""
+    found: Mapping[str, Measure] = _plugin(name).METRICS
     return found
 
 
-def curves_of(benchmark: str) -> Mapping[str, CurveMeasure]:
-    """Return the curves of a benchmark by id; most benchmarks have none."""
-    found: Mapping[str, CurveMeasure] = getattr(registry.load("benchmarks", benchmark), "CURVES", {})
+def curves_of(name: str) -> Mapping[str, CurveMeasure]:
+    """Return the curves of a benchmark or metric by id; most have none."""
+    found: Mapping[str, CurveMeasure] = getattr(_plugin(name), "CURVES", {})
     return found
+
+
+def _plugin(name: str) -> ModuleType:
+    """Return the module of a benchmark or of a metric."""
+    return registry.load("metrics" if measuring_stage(name) == "score" else "benchmarks", name)
 
 
 def default_view(title: str, experiments: Sequence[Experiment]) -> View:

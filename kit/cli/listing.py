@@ -53,6 +53,12 @@ def price(jobs: "Iterable[Job]") -> str:
     return ", ".join(parts)
 
 
+def kept(job: "Job") -> str:
+    """Return how many rows a selection keeps and of how many; empty for other jobs, and where this is not known."""
+    rows, read = job.resources.get("rows"), job.resources.get("rows_read")
+    return f"keeps {rows:,} of {read:,} rows" if rows and read else ""
+
+
 def show_plan(console: "Console", plan: "Plan", store: "Store") -> None:
     """Print one line for each job of a plan, and one with the sums."""
     from rich.text import Text
@@ -62,7 +68,8 @@ def show_plan(console: "Console", plan: "Plan", store: "Store") -> None:
     width = max((len(job.id) for job in plan.jobs.values()), default=0)
     for key, job in plan.jobs.items():
         state = "cached" if store.has(key) else "to do"
-        console.print(Text(f"{state:7}{key[:10]} {plain(job.id):{width}} {price([job])}".rstrip()), soft_wrap=True)
+        text = price([job]) or kept(job)
+        console.print(Text(f"{state:7}{key[:10]} {plain(job.id):{width}} {text}".rstrip()), soft_wrap=True)
     sums = totals(plan)
     estimates = ("gpu_hours", "wall_s", "disk_bytes")
     stages = ", ".join(f"{int(count)} {name}" for name, count in sums.items() if name not in estimates)

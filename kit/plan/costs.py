@@ -2,7 +2,8 @@
 
 Lengths of texts are not known before the texts are written. Assumed are a prompt of 200 tokens, a text of 350 tokens or
 the limit if that is less, and a training row of 500 tokens or the longest length allowed if that is less. A question to
-a judge that a server answers for has 900 tokens: it holds one or two texts, and says what to look for.
+a judge that a server answers for has 900 tokens: it holds one or two texts, and says what to look for. A model that
+scores rows reads 850 tokens of each: the row, and its answer once more.
 """
 
 from collections.abc import Mapping
@@ -23,7 +24,9 @@ FORMULA = f"{__doc__}\n{estimate.generation.__doc__}\n{estimate.training.__doc__
 """All formulas and assumptions as a text for people."""
 
 
-def generation(catalogue: Catalogue, scale: Scale, name: str, rows: int, max_tokens: int) -> dict[str, Any]:
+def generation(
+    catalogue: Catalogue, scale: Scale, name: str, rows: int, max_tokens: int, *, prompt_tokens: int = PROMPT_TOKENS
+) -> dict[str, Any]:
     """Return the cost of a job in which a model writes one text a row, on as many copies as the devices hold.
 
     It is empty for a model of the user's whose sizes are not known.
@@ -34,9 +37,14 @@ def generation(catalogue: Catalogue, scale: Scale, name: str, rows: int, max_tok
     machine = _machine(scale.hardware.machine)
     copies = max(1, scale.hardware.gpus // share)
     cost = estimate.generation(
-        model, -(-rows // copies), PROMPT_TOKENS, min(TEXT_TOKENS, max_tokens), gpus=share, hardware=machine
+        model, -(-rows // copies), prompt_tokens, min(TEXT_TOKENS, max_tokens), gpus=share, hardware=machine
     )
     return _resources(scale, cost, copies)
+
+
+def scoring(catalogue: Catalogue, scale: Scale, name: str, rows: int) -> dict[str, Any]:
+    """Return the cost of a job in which a model reads each row twice: the whole of it, and its answer alone."""
+    return generation(catalogue, scale, name, rows, 1, prompt_tokens=ROW_TOKENS + TEXT_TOKENS)
 
 
 def tuning(catalogue: Catalogue, scale: Scale, name: str, rows: int, params: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,12 +8,13 @@ from pathlib import Path
 
 from kit import registry
 from kit.catalogue import Catalogue, lock_hash, look_up, manifests_folder
-from kit.catalogue.experiments import Experiment
+from kit.catalogue.experiments import NO_SELECTION, RANDOM_SELECTION, Experiment
 from kit.catalogue.manifest import UserManifest, View, ViewFields
 from kit.catalogue.options import ScaleOptions, ScenarioOptions
 from kit.catalogue.scales import Scale
 from kit.catalogue.views import default_view, each_cell_has_one_experiment
 from kit.errors import RequestError, did_you_mean, one_line, shown
+from kit.metrics import selecting_numbers
 from kit.plan import Plan
 from kit.plan.planner import make_plan
 from kit.plan.seed_sets import check_seed_sets
@@ -218,23 +219,30 @@ def check_names(catalogue: Catalogue, scale: Scale, user: UserManifest) -> None:
         RequestError: a name does not exist; the message has the key that mentions it.
     """
     models = dict.fromkeys([*catalogue.models, *scale.cast])
+    picks = dict.fromkeys([NO_SELECTION, RANDOM_SELECTION, *selecting_numbers()])
     known: dict[str, tuple[Mapping[str, object], str]] = {
         "scenario": (dict.fromkeys(registry.names("scenarios")), "scenario"),
         "seeds": (scale.seeds, "seed set"),
         **dict.fromkeys(("responder", "evolver", "base"), (models, "model")),
         "benchmarks": (dict.fromkeys(registry.names("benchmarks")), "benchmark"),
+        **dict.fromkeys(("selection", "against"), (picks, "selection")),
+        **dict.fromkeys(("scorer", "embedder", "rewarder"), (models, "model")),
+        "judge": ({**models, **catalogue.served}, "model"),
     }
+    optional = ("against", "scorer", "embedder", "rewarder", "judge")
     for index, experiment in enumerate(user.experiment):
         where = f"{catalogue.where}: experiment[{index}]"
         for field, (names, noun) in known.items():
             found = getattr(experiment, field)
             for position, name in enumerate(found if isinstance(found, list) else [found]):
                 place = f"{where}.{field}[{position}]" if isinstance(found, list) else f"{where}.{field}"
-                if name or experiment.values("round") != [0]:
+                if name or (experiment.values("round") != [0] and field not in optional):
                     look_up(names, name, place, noun)
         for axis, changes in experiment.by.items():
             for value, fields in changes.items():
                 for field in known.keys() & fields.model_fields_set:
+                    if field in optional and not getattr(fields, field):
+                        continue
                     place = f"{where}.by.{axis}.{one_line(value, LONGEST_NAME)}.{field}"
                     look_up(known[field][0], getattr(fields, field), place, known[field][1])
 

@@ -1,4 +1,4 @@
-"""Rows that the steps of evolution behind a table left out, counted by reason."""
+"""Rows that the steps of evolution behind a table left out, and rows that could not be scored, counted by reason."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -38,7 +38,9 @@ class Drops:
 
 
 def drops_behind(keys: Iterable[str], plan: Plan, store: Store) -> tuple[Drops, ...]:
-    """Return what the steps of evolution behind some jobs left out, in the plan's order; of those that the store has.
+    """Return what the steps of evolution and the scores behind some jobs left out, in the plan's order.
+
+    Of those that the store has.
 
     Args:
         keys: keys of the jobs, which are a table's.
@@ -49,13 +51,14 @@ def drops_behind(keys: Iterable[str], plan: Plan, store: Store) -> tuple[Drops, 
         KitError: an artifact's counts are none.
     """
     needed = plan.needs(keys)
-    steps = [key for key, job in plan.jobs.items() if key in needed and job.stage == "evolve" and store.has(key)]
+    stages = ("evolve", "score")
+    steps = [key for key, job in plan.jobs.items() if key in needed and job.stage in stages and store.has(key)]
     found = [drops_of(store.get(key), plan.jobs[key].id) for key in steps]
     return tuple(one for one in found if one is not None)
 
 
 def drops_of(artifact: Artifact, id: str) -> Drops | None:
-    """Return what a job left out; None if it kept every row.
+    """Return what a job left out; None if it kept, or scored, every row.
 
     Args:
         artifact: the job's.
@@ -64,17 +67,20 @@ def drops_of(artifact: Artifact, id: str) -> Drops | None:
     Raises:
         KitError: its counts are none; a head may have been written by others.
     """
-    reasons = artifact.facts.get("dropped")
+    scored = artifact.job.stage == "score"
+    reasons = artifact.facts.get("skipped" if scored else "dropped")
     if reasons is None:
         return None
-    read = artifact.facts.get("rows_read")
+    read = artifact.rows if scored else artifact.facts.get("rows_read")
     if not (isinstance(reasons, dict) and all(map(is_count, [*reasons.values(), read]))):
         raise KitError(
             f"{artifact.folder}: found {shown(reasons)} left out of {shown(read)} rows, wanted a count for each reason"
             "; `kit store check` finds what was changed, and what is removed from the store is computed anew"
         )
     ordered = dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0])))
-    return Drops(job=id.removeprefix("evolve/"), key=artifact.key, read=int(str(read)), reasons=ordered)
+    return Drops(
+        job=id.removeprefix("evolve/").removeprefix("score/"), key=artifact.key, read=int(str(read)), reasons=ordered
+    )
 
 
 def is_count(value: object) -> bool:

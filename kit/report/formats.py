@@ -45,6 +45,7 @@ def markdown(grid: Grid) -> str:
     lines += ["", *(f"- {one_line(judging.line())}" for judging in grid.judgings)] if grid.judgings else []
     lines += ["", f"Units behind a cell: {sizes}."] if (sizes := grid.sizes()) else []
     lines += ["", *(f"- {one_line(drops.text())}" for drops in grid.drops)] if grid.drops else []
+    lines += ["", *(f"- {one_line(one.text())}" for one in grid.selections)] if grid.selections else []
     lines += ["", one_line(line)] if (line := overlap_line(grid)) else []
     lines += [""]
     return "\n".join(lines)
@@ -141,6 +142,7 @@ def as_json(grids: Sequence[Grid]) -> dict[str, Any]:
                 ],
                 **({"curves": list(map(_curve, grid.curves))} if grid.curves else {}),
                 **({"left_out": [drops.to_json() for drops in grid.drops]} if grid.drops else {}),
+                **({"selections": [one.to_json() for one in grid.selections]} if grid.selections else {}),
                 **({"overlaps": list(map(_overlap, grid.overlaps))} if grid.overlaps else {}),
             }
             for grid in grids

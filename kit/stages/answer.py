@@ -35,7 +35,7 @@ def plan(point: Point, planner: Planning) -> str:
     rows = planner.row_count(problems.dataset, problems.rows)
     return planner.job(
         "answer",
-        planner.job_name(point, "benchmark", "seeds", "evolver", "base", "round"),
+        planner.job_name(point, "benchmark", "seeds", "evolver", "base", "round", "selection"),
         params,
         inputs,
         plugins={point.benchmark: benchmark.ASKS, **planner.engine_version()},

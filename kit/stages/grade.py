@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kit import registry
-from kit.benchmarks import Curved, Grouped, HasItems, Judged
+from kit import metrics, registry
+from kit.benchmarks import Curved, Grouped, HasItems, Judged, Pairwise
 from kit.benchmarks._reading_time import not_read
 from kit.benchmarks._results import check_curves, results
+from kit.catalogue.experiments import NO_SELECTION, RANDOM_SELECTION
 from kit.catalogue.points import Point
-from kit.errors import KitError, RequestError
+from kit.errors import KitError, RequestError, shown
 from kit.records import Completion, Grade, Problem, Verdict, read_rows, write_rows
 from kit.stages import VERDICTS, Context, Planning, Summary, data_path
 
@@ -23,7 +24,8 @@ def plan(point: Point, planner: Planning) -> str:
     """Plan the grades of the answers of the point's model.
 
     Raises:
-        RequestError: the rows that are graded end in the middle of an item.
+        RequestError: the rows that are graded end in the middle of an item; or the point names a selection to compare
+            with that is not known, or the benchmark compares nothing.
     """
     problems, benchmark = planner.problems(point), registry.load("benchmarks", point.benchmark)
     if isinstance(benchmark, HasItems) and (problems.rows or 0) % benchmark.ITEM_ROWS:
@@ -31,6 +33,8 @@ def plan(point: Point, planner: Planning) -> str:
             f"{point.benchmark}: rows: found {problems.rows}, wanted a multiple of {benchmark.ITEM_ROWS}, so that the "
             "last item is whole"
         )
+    if point.setting.against:
+        _check_against(point, benchmark)
     params = {"benchmark": point.benchmark, "protocol": problems.protocol, "rows": problems.rows}
     answers = planner.need("answer", point)
     if isinstance(benchmark, Judged):
@@ -40,12 +44,28 @@ def plan(point: Point, planner: Planning) -> str:
         planner.judge(point)  # an error if the scale names one: it would have nothing to do
     return planner.job(
         "grade",
-        planner.job_name(point, "benchmark", "seeds", "evolver", "base", "round"),
+        planner.job_name(point, "benchmark", "seeds", "evolver", "base", "round", "selection", "against"),
         params,
         {"completions": answers, "data": planner.data(problems.dataset), **verdicts},
         plugins={point.benchmark: benchmark.VERSION},
         rows=planner.expected_rows(answers),
     )
+
+
+def _check_against(point: Point, benchmark: object) -> None:
+    """Check that a benchmark can compare the point's answers with those of the model of another selection.
+
+    Raises:
+        RequestError: it compares no answers, or there is no such selection.
+    """
+    against = point.setting.against
+    if not isinstance(benchmark, Pairwise):
+        raise RequestError(
+            f"{point.name}: against = {shown(against)}, and {point.benchmark} compares no two answers; leave it out "
+            "for this benchmark"
+        )
+    if against not in (NO_SELECTION, RANDOM_SELECTION):
+        metrics.metric_with(against, f"{point.name}: against")
 
 
 def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, context: Context) -> Summary:

@@ -15,7 +15,7 @@ from kit.judges.settings import ServerSettings
 from kit.judges.thoughts import RULE
 from kit.judges.verdicts import check_questions, counts, money, request, unanswered, verdict
 from kit.machine.ranks import spread
-from kit.records import Completion, Question, Verdict, read_rows, write_rows
+from kit.records import Completion, Problem, Question, Verdict, read_rows, write_rows
 from kit.stages import VERDICTS, Context, Planning, Summary, data_path
 
 VERSION = 1
@@ -45,6 +45,8 @@ def plan(point: Point, planner: Planning) -> str:
     else:
         params["labels"] = local.RULE
     inputs = {"completions": answers, "data": planner.data(problems.dataset)}
+    if point.setting.against:
+        inputs["against"] = planner.need("answer", point.compared_with())
     plugins = {point.benchmark: benchmark.JUDGE_ASKS}
     resources: dict[str, Any] = {"judge": judge, "questions": count}
     if server := planner.server(judge):
@@ -59,7 +61,7 @@ def plan(point: Point, planner: Planning) -> str:
     prompt_params, prompt_inputs = planner.prompts(problems.prompts, judge_prompts(benchmark, problems.prompts))
     return planner.job(
         "judge",
-        planner.job_name(point, "benchmark", "seeds", "evolver", "base", "round"),
+        planner.job_name(point, "benchmark", "seeds", "evolver", "base", "round", "selection", "against"),
         params | prompt_params,
         inputs | prompt_inputs,
         plugins=plugins,
@@ -87,16 +89,27 @@ def _questions(params: Mapping[str, Any], inputs: Mapping[str, Path], context: C
     """Return what the benchmark asks about the completions."""
     benchmark = registry.load("benchmarks", params["benchmark"])
     problems = benchmark.read(data_path(inputs["data"]))[: params["rows"]]
-    completions = read_rows(inputs["completions"] / "completions.jsonl", Completion)
-    if [problem.id for problem in problems] != [completion.id for completion in completions]:
-        raise KitError(
-            f"{params['benchmark']}: {len(completions):,} completions don't go with {len(problems):,} problems in order"
-        )
-    # a judge's tokenizer takes no half of a character, which a model can write
-    texts = [HALF.sub("\N{REPLACEMENT CHARACTER}", completion.text) for completion in completions]
+    texts = _texts(inputs["completions"], problems, params["benchmark"])
+    if "against" in inputs:
+        problems = benchmark.against(problems, _texts(inputs["against"], problems, params["benchmark"]))
     ids = judge_prompts(benchmark, params["prompts"])
     pack = context.pack(params["prompts"], ids, inputs.get("prompts"))
     return check_questions(benchmark.questions(problems, texts, pack, params["protocol"]), params["benchmark"])
+
+
+def _texts(folder: Path, problems: Sequence[Problem], benchmark: str) -> list[str]:
+    """Return a model's answers, one for each problem.
+
+    Raises:
+        KitError: they are not those of the problems.
+    """
+    completions = read_rows(folder / "completions.jsonl", Completion)
+    if [problem.id for problem in problems] != [completion.id for completion in completions]:
+        raise KitError(
+            f"{benchmark}: {len(completions):,} completions don't go with {len(problems):,} problems in order"
+        )
+    # a judge's tokenizer takes no half of a character, which a model can write
+    return [HALF.sub("\N{REPLACEMENT CHARACTER}", completion.text) for completion in completions]
 
 
 Asked = tuple[list[Verdict], dict[str, Any]]
