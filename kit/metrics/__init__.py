@@ -46,6 +46,8 @@ class ScoreSettings:
     """Most tokens of a row; a longer row is left out, with its reason."""
     options: Mapping[str, Option] = field(default_factory=dict)
     """Name -> value, for each of the metric's :attr:`Metric.OPTIONS`."""
+    pack: Pack | None = None
+    """The templates that the metric names in its :attr:`PromptedMetric.PROMPTS`; None for one that names none."""
 
 
 class Scorer(Protocol):
@@ -103,6 +105,23 @@ class CurvedMetric(Protocol):
 
     def curves(self, scores: Sequence[Score], options: Mapping[str, Option]) -> list[Curve]:
         """Return the lines of its curves."""
+        ...
+
+
+@runtime_checkable
+class PromptedMetric(Protocol):
+    """Interface of a metric that shows its model texts in the words of templates: those of the scale's prompt pack."""
+
+    PROMPTS: Sequence[str]
+    """Ids of the templates; their hash is in the job's key."""
+
+
+@runtime_checkable
+class FinishedMetric(Protocol):
+    """Interface of a metric whose scores depend on the other rows in a last step that takes no model."""
+
+    def finish(self, scores: Sequence[Score], options: Mapping[str, Option]) -> list[Score]:
+        """Return the scores of all rows as they are kept, by those of every process."""
         ...
 
 

@@ -6,7 +6,6 @@ are taken, and the library is never left to import what a folder names: of a fol
 such file: its last hidden states are averaged over all tokens and brought to length 1.
 """
 
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -186,7 +185,7 @@ def module_folders(folder: Path) -> dict[str, str | None]:
 
 def _longest(folder: Path, max_tokens: int | None) -> int:
     """Return the number of tokens at which a text is cut."""
-    limits = [max_tokens] if max_tokens else []
+    limits: list[Any] = [max_tokens] if max_tokens else []
     config = read_config(folder)
     if (folder / SETTINGS).is_file():
         limits.append(read_json(folder / SETTINGS).get("max_seq_length"))

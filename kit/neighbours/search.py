@@ -100,7 +100,9 @@ def _checked_squares(vectors: "Vectors") -> "Floats":
     wrong = np.flatnonzero(~(squares <= LARGEST_LENGTH**2))
     if len(wrong):
         row = int(wrong[0])
-        found = "a number that is not finite" if not math.isfinite(squares[row]) else f"length {squares[row] ** 0.5:.3g}"
+        found = (
+            "a number that is not finite" if not math.isfinite(squares[row]) else f"length {squares[row] ** 0.5:.3g}"
+        )
         raise RequestError(
             f"vectors: row {row:,}: {found}, wanted finite numbers and a length of {LARGEST_LENGTH:.0e} at most; "
             "was the model loaded in a type that overflows?"
@@ -178,7 +180,7 @@ class _Search:
             self._improve(products.T, other, start)
 
     def _extended(self, rows: slice, factor: float = 1.0, *, ones_first: bool = True) -> Any:
-        """Return rows with a one and their squared length behind, so that one product of matrices has all three terms."""
+        """Return rows with a one and their squared length behind, so that one product has all three terms."""
         import torch
 
         part = self.tensor[rows]

