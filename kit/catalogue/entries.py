@@ -126,13 +126,10 @@ class Model(Strict):
 
     @model_validator(mode="after")
     def _check_source(self) -> Self:
-        given = [
-            name for name in ("hub", "package", "stack", "reward_head", "folder") if getattr(self, name) is not None
-        ]
+        sources = ("hub", "package", "stack", "reward_head", "folder")
+        given = [name for name in sources if getattr(self, name) is not None]
         if len(given) != 1:
-            raise ValueError(
-                f"wanted one of hub, package, stack, reward_head, folder; found {' and '.join(given) or 'none'}"
-            )
+            raise ValueError(f"wanted one of {', '.join(sources)}; found {' and '.join(given) or 'none'}")
         return self
 
     @model_validator(mode="after")

@@ -134,7 +134,7 @@ def finish(scores: Sequence[Score], options: Mapping[str, Option]) -> list[Score
     }
     return [
         replace(score, values={"mean_reward": score.values["mean_reward"] * factors[score.id]})
-        if score.values
+        if score.id in factors
         else score
         for score in scores
     ]

@@ -89,12 +89,12 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, contex
     rows = _rows(metric, params, inputs)
     if not rows:
         raise KitError(f"{params['metric']}: there are no rows to score")
-    prompted = isinstance(metric, PromptedMetric)
+    ids = metric.PROMPTS if isinstance(metric, PromptedMetric) else ()
     settings = ScoreSettings(
         dtype=params.get("dtype", "float32"),
         max_tokens=params.get("max_tokens", 0),
         options=params["options"],
-        pack=context.pack(params["prompts"], metric.PROMPTS, inputs.get("prompts")) if prompted else None,
+        pack=context.pack(params["prompts"], ids, inputs.get("prompts")) if ids else None,
     )
     scorer = metric.open(inputs.get("model"), settings)
 
