@@ -219,6 +219,24 @@ class Verdict(Row):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Score(Row):
+    """The score of one row of an instruction set: a value for each of a metric's numbers, or a reason why not."""
+
+    id: str
+    """Id of the row."""
+    values: Mapping[str, float] = field(default_factory=dict)
+    """Id of a number -> its value for this row; empty where the row could not be scored."""
+    skipped: str = ""
+    """Reason why the row has no value; empty where it has one."""
+    facts: Mapping[str, Json] = field(default_factory=dict)
+    """Numbers counted on the way, for instance tokens; not written where there are none."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the row as a JSON object, without ``skipped`` and ``facts`` where they are empty."""
+        return {name: value for name, value in asdict(self).items() if value or name in ("id", "values")}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Result(Row):
     """One number of one benchmark: a metric's value with its standard error."""
 

@@ -13,6 +13,11 @@ Reader = Callable[[Problem, str], str]
 """Finds the letter that a text chooses; empty where there is none."""
 
 
+def group(problem: Problem) -> str:
+    """Return the subject of a problem."""
+    return str(problem.data["subject"])
+
+
 def ask(pack: Pack, id: str, subject: str, problem: Problem) -> tuple[Turn, ...]:
     """Return the chat that asks a problem after its worked examples.
 

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from kit.benchmarks._choice_files import read_choices
-from kit.benchmarks._choices import Reader, ask, fair, grade_choices
+from kit.benchmarks._choices import Reader, ask, fair, grade_choices, group
 from kit.benchmarks._choices import reader as choice_reader
 from kit.benchmarks._letters import first_capital
 from kit.measures import Measure
@@ -98,11 +98,6 @@ def read(path: Path) -> list[Problem]:
         RequestError: not the benchmark's format, or a subject has some examples and fewer than five.
     """
     return read_choices(path, SUBJECTS, "val")
-
-
-def group(problem: Problem) -> str:
-    """Return the subject of a problem."""
-    return str(problem.data["subject"])
 
 
 def turns(problem: Problem, pack: Pack) -> tuple[Turn, ...]:

@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from kit.benchmarks._choice_files import LETTERS, read_choices
-from kit.benchmarks._choices import Reader, ask, fair, grade_choices
+from kit.benchmarks._choices import Reader, ask, fair, grade_choices, group
 from kit.benchmarks._choices import reader as choice_reader
 from kit.benchmarks._letters import FirstOption
 from kit.measures import Measure
@@ -60,11 +60,6 @@ def read(path: Path) -> list[Problem]:
         RequestError: not the benchmark's format, or a subject has some examples and fewer than five.
     """
     return read_choices(path, SUBJECTS, "test")
-
-
-def group(problem: Problem) -> str:
-    """Return the subject of a problem."""
-    return str(problem.data["subject"])
 
 
 def turns(problem: Problem, pack: Pack) -> tuple[Turn, ...]:

@@ -79,6 +79,10 @@ class Sft(Strict):
         return self
 
 
+NO_SELECTION = "none"
+"""Selection that keeps every pair."""
+
+
 class Setting(Strict):
     """All choices from which one number of a table follows: each field has one value."""
 
@@ -95,6 +99,18 @@ class Setting(Strict):
     breadth: bool = False
     """Whether evolution uses the breadth operator beside the four depth operators."""
     options: ScenarioOptions | None = None
+    selection: str = NO_SELECTION
+    """Score by which a part of the pairs is kept for training, ``ic_ifd`` for instance; ``random``; or ``none``."""
+    kept_fraction: float = Field(default=1.0, gt=0, le=1)
+    """Part of the pairs that a selection keeps."""
+    scorer: str = ""
+    """The paper's name of the model whose losses score pairs; the base where it is left out."""
+    judge: str = ""
+    """The paper's name of the model that judges instructions."""
+    embedder: str = ""
+    """The paper's name of the model that embeds instructions."""
+    rewarder: str = ""
+    """The paper's name of the reward model that scores instructions."""
     seed: int = Field(ge=0, le=LARGEST_SEED)
     evolve: SamplingSpec | None = None
     respond: SamplingSpec | None = None
@@ -105,6 +121,15 @@ class Setting(Strict):
         fields = ("scenario", "evolver", "responder", "evolve", "respond")
         if self.round and (missing := [field for field in fields if not getattr(self, field)]):
             raise ValueError(f"{missing[0]} is missing; it may be left out where round = 0 alone, the seed data")
+        return self
+
+    @model_validator(mode="after")
+    def _check_selection(self) -> Self:
+        if (self.selection == NO_SELECTION) != (self.kept_fraction == 1):
+            raise ValueError(
+                f"selection = {self.selection!r} and kept_fraction = {self.kept_fraction} do not fit; a selection "
+                "keeps less than 1, and without one (selection = 'none') nothing is left out"
+            )
         return self
 
 

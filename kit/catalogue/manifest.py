@@ -23,7 +23,12 @@ class ColumnGroup(Strict):
     at: Annotated[dict[AxisName, Value], NamedByAxis] = Field(default_factory=dict)
     """axis -> value, for all cells of these columns."""
     measures: Names
-    """Benchmarks, each with all its metrics; or single metrics, ``ifeval.ifeval_prompt_strict``."""
+    """Benchmarks, or metrics of instruction sets, each with all its numbers; or single numbers,
+    ``ifeval.ifeval_prompt_strict``, ``ifd.ic_ifd``."""
+    mean: str = Field(default="", pattern=r"^([a-z0-9][a-z0-9_]*)?$", max_length=LONGEST_NAME)
+    """Id of one column that shows the mean of these numbers, in their place; empty for a column each."""
+    printed: dict[Name, str] = Field(default_factory=dict)
+    """Id of a column -> its id in the paper's file, where that is another."""
 
 
 class Claim(Strict):

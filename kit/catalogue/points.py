@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from kit.catalogue.axes import Coordinates, coordinates_text, value_text
-from kit.catalogue.experiments import Experiment, Setting
+from kit.catalogue.experiments import NO_SELECTION, Experiment, Setting
 from kit.errors import RequestError, did_you_mean
 
 
@@ -23,7 +23,7 @@ class Point:
     setting: Setting
     """The value of every field: from the experiment, from the axes, and from ``by``."""
     benchmark: str = ""
-    """Benchmark on which the point's model is tested; empty before one is chosen."""
+    """Benchmark on which the point's model is tested, or metric that scores its rows; empty before one is chosen."""
     evolvers: tuple[str, ...] = ()
     """Evolvers that a command's options name, where there are several."""
 
@@ -33,12 +33,17 @@ class Point:
         return f"experiment {self.experiment.id!r}" if self.experiment else "options"
 
     def with_benchmark(self, benchmark: str) -> "Point":
-        """Return the point with a benchmark on which its model is tested."""
+        """Return the point with a benchmark on which its model is tested, or a metric that scores its rows."""
         return replace(self, benchmark=benchmark)
 
     def with_round(self, round: int) -> "Point":
         """Return the point with another round of evolution, and all other fields unchanged."""
         return replace(self, setting=self.setting.model_copy(update={"round": round}))
+
+    def without_selection(self) -> "Point":
+        """Return the point of all the pairs of which this one's are a selected part."""
+        changes = {"selection": NO_SELECTION, "kept_fraction": 1.0}
+        return replace(self, setting=self.setting.model_copy(update=changes))
 
     def replace(self, **changes: Any) -> "Point":
         """Return the point of the same experiment that has other values on some axes.

@@ -33,6 +33,21 @@ class BenchmarkRows(Strict):
     """A judge's reply is cut after so many tokens; one that is asked for labels writes none."""
 
 
+class MetricRows(Strict):
+    """Rows of an instruction set that a metric scores, and the metric's settings."""
+
+    rows: Rows | None = None
+    """Number of rows, counted from the first; all by default."""
+    max_tokens: Tokens = 2048
+    """A longer row is not scored; a judge's reply is cut after so many tokens."""
+    prompts: Literal["kit", "paper"] | None = None
+    """Source of the words that a judge is asked in; the scale's by default."""
+    judge_by: Literal["text", "labels"] = "text"
+    """``text``: the judge writes a reply, which is read; ``labels``: the label that it finds likeliest is taken."""
+    options: dict[Name, str | float | bool] = Field(default_factory=dict)
+    """Options of the metric, in the place of its defaults."""
+
+
 class EngineSpec(Strict):
     """Settings of the engine that computes text; see :class:`kit.engines.EngineSettings`."""
 
@@ -95,6 +110,8 @@ class Scale(Strict):
     """The paper's model -> the model that plays it. Tables leave out base models that no model plays."""
     seeds: dict[Name, SeedRows]
     benchmarks: dict[str, BenchmarkRows]
+    metrics: dict[Name, MetricRows] = Field(default_factory=dict)
+    """Metrics of instruction sets that are not computed with the defaults at this scale."""
     engine: EngineSpec
     training: Training
     chat: ChatFormat

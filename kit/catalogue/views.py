@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import ModuleType
 from typing import Any
 
 from kit import registry
@@ -33,6 +34,10 @@ class Column:
     """Unit, digits and kind of its numbers."""
     curve: CurveMeasure | None = None
     """Axes of its curves; None for a column of numbers."""
+    mean_of: tuple[str, ...] = ()
+    """Metrics whose mean it shows; empty for a column of one metric."""
+    printed: str = ""
+    """Id of the paper's column with the same numbers, where that is not its own id."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,11 +91,15 @@ class CellFinder:
         found: list[Column] = []
         for number, (group, at) in enumerate(zip(self.view.columns, self.group_at, strict=True)):
             where = f"{self.where}: columns[{number}].measures"
-            for column in (one for measure in group.measures for one in self._columns_of(measure, at, where)):
+            each = [one for measure in group.measures for one in self._columns_of(measure, at, where)]
+            each = [_mean_column(group.mean, each, where)] if group.mean else each
+            for id in group.printed:
+                look_up(dict.fromkeys(one.id for one in each), id, f"{self.where}: columns[{number}].printed", "column")
+            for column in each:
                 if any((other.id, other.benchmark, other.at) == (column.id, column.benchmark, at) for other in found):
                     place = f", at {coordinates_text(at)}" if at else ""
                     raise RequestError(f"{where}: {column.id} is a column already{place}; leave one out")
-                found.append(column)
+                found.append(replace(column, printed=group.printed.get(column.id, "")))
         self._check_figure(found)
         return [_with_distinct_name(column, found) for column in found]
 
@@ -122,7 +131,7 @@ class CellFinder:
     def _columns_of(self, measure: str, at: Coordinates, where: str) -> Iterator[Column]:
         """Yield the columns of one measure, which is a benchmark's name or ``benchmark.metric``."""
         benchmark, _, metric = measure.partition(".")
-        look_up(dict.fromkeys(registry.names("benchmarks")), benchmark, where, "benchmark")
+        look_up(dict.fromkeys([*registry.names("benchmarks"), *registry.names("metrics")]), benchmark, where, "measure")
         metrics, curves = measures_of(benchmark), curves_of(benchmark)
         if metric:
             look_up({**metrics, **curves}, metric, where, "metric or curve" if curves else "metric")
@@ -207,16 +216,40 @@ class CellFinder:
                     )
 
 
-def measures_of(benchmark: str) -> Mapping[str, Measure]:
-    """Return the metrics of a benchmark by id, each with its measure."""
-    found: Mapping[str, Measure] = registry.load("benchmarks", benchmark).METRICS
+def _mean_column(id: str, columns: Sequence[Column], where: str) -> Column:
+    """Return one column that shows the mean of others, which are numbers of one benchmark in one unit.
+
+    Raises:
+        RequestError: they are of several benchmarks, in several units, or curves.
+    """
+    first = columns[0]
+    if any((one.benchmark, one.measure.unit) != (first.benchmark, first.measure.unit) or one.curve for one in columns):
+        found = listed(f"{one.benchmark}.{one.id}" for one in columns)
+        raise RequestError(f"{where}: a mean is of numbers of one benchmark in one unit, found {found}")
+    name = id.replace("_", " ").replace("ifeval", "IFEval")
+    return replace(first, id=id, name=name, mean_of=tuple(one.id for one in columns))
+
+
+def measuring_stage(name: str) -> str:
+    """Return the stage whose job gives the numbers of a benchmark or of a metric of instruction sets."""
+    return "score" if name in registry.names("metrics") else "grade"
+
+
+def measures_of(name: str) -> Mapping[str, Measure]:
+    """Return the numbers of a benchmark, or of a metric of instruction sets, by id, each with its measure."""
+    found: Mapping[str, Measure] = _plugin(name).METRICS
     return found
 
 
-def curves_of(benchmark: str) -> Mapping[str, CurveMeasure]:
-    """Return the curves of a benchmark by id; most benchmarks have none."""
-    found: Mapping[str, CurveMeasure] = getattr(registry.load("benchmarks", benchmark), "CURVES", {})
+def curves_of(name: str) -> Mapping[str, CurveMeasure]:
+    """Return the curves of a benchmark or metric by id; most have none."""
+    found: Mapping[str, CurveMeasure] = getattr(_plugin(name), "CURVES", {})
     return found
+
+
+def _plugin(name: str) -> ModuleType:
+    """Return the module of a benchmark or of a metric."""
+    return registry.load("metrics" if measuring_stage(name) == "score" else "benchmarks", name)
 
 
 def default_view(title: str, experiments: Sequence[Experiment]) -> View:

@@ -174,4 +174,4 @@ def paper_tolerance(reference: float, ours: float, n: int, *, rounding: float = 
 def _left_blank(printed: paper.PaperTable, cell: Cell) -> bool:
     """Return whether the paper has this row, and prints no number in this column (none, or a word)."""
     row = printed.row_at(cell.address.at)
-    return row is not None and not isinstance(row.values.get(cell.address.column), int | float)
+    return row is not None and not isinstance(row.values.get(cell.address.printed or cell.address.column), int | float)

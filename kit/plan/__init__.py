@@ -20,7 +20,9 @@ class CellAddress:
     column: str
     """Id of the metric."""
     keys: tuple[str, ...]
-    """Key of the grade job, or a key for each seed; none where no experiment gives the cell."""
+    """Key of the job that measures, or a key for each seed; none where no experiment gives the cell."""
+    printed: str = ""
+    """Id of the paper's column, where that is not the column's own."""
 
 
 @dataclass(slots=True, kw_only=True)

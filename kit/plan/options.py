@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from kit import registry
-from kit.catalogue.experiments import Setting, Sft
+from kit.catalogue.experiments import NO_SELECTION, Setting, Sft
 from kit.catalogue.options import ScenarioOptions
 from kit.catalogue.points import Point
 from kit.errors import RequestError, did_you_mean, one_line, shown
@@ -28,6 +28,9 @@ UNUSED_FIELDS: Mapping[str, Any] = {
     "round": 0,
     "breadth": False,
     "options": None,
+    "selection": NO_SELECTION,
+    "kept_fraction": 1.0,
+    **dict.fromkeys(("scorer", "judge", "embedder", "rewarder"), ""),
     "seed": 0,
     "evolve": None,
     "respond": None,

@@ -7,19 +7,19 @@ from typing import Any, TypeVar, cast
 
 from kit import registry
 from kit.catalogue import Catalogue, look_up
-from kit.catalogue.axes import Coordinates
 from kit.catalogue.entries import Model
+from kit.catalogue.experiments import NO_SELECTION
 from kit.catalogue.manifest import View
-from kit.catalogue.points import Point, product_of
-from kit.catalogue.scales import BenchmarkRows, Scale
-from kit.catalogue.views import CellFinder, Column, Table, blank_note
+from kit.catalogue.points import Point
+from kit.catalogue.scales import BenchmarkRows, MetricRows, Scale
 from kit.errors import RequestError, did_you_mean, shown
 from kit.files.formats import SEED_FORMATS
 from kit.judges.settings import ServerSettings
-from kit.plan import CellAddress, Plan, costs, sources
+from kit.plan import Plan, costs, sources
 from kit.plan.given import GivenArtifacts
 from kit.plan.ids import JobIds
 from kit.plan.judging import find_judge
+from kit.plan.tables import add_table
 from kit.stages import Origin, Stage
 from kit.store import Job
 from kit.workers import kind_for
@@ -55,53 +55,6 @@ class Planner:
         self.given = given or GivenArtifacts()
         self.planned: dict[tuple[Any, ...], str] = {}
         """(stage, experiment, setting, benchmark) -> key of the job that was planned for them."""
-
-    # tables and experiments
-
-    def add_table(self, name: str, view: View) -> None:
-        """Add the jobs of every cell of a view, except the rows of base models that no model plays at this scale.
-
-        Raises:
-            RequestError: a name that no manifest has, a view that leaves a point open, or a table without any cell.
-        """
-        where = f"{self.where}: table {name}" if self.catalogue.user else f"{name}.toml"
-        finder = CellFinder(view, self.catalogue.experiments, where)
-        columns, rows = finder.columns(), self.rows_with_players(name, finder)
-        self.plan.tables[name] = Table(
-            title=view.title,
-            paper=view.paper,
-            series=view.series,
-            axes=tuple(view.rows),
-            rows=tuple(rows),
-            columns=tuple(columns),
-            claims=tuple(view.claim),
-            draw=view.draw,
-        )
-        cells = [self.cell(finder, row, column) for row in rows for column in columns]
-        if blank := [(cell, column) for cell, column in zip(cells, columns * len(rows), strict=True) if not cell.keys]:
-            self.note(blank_note(name, [(cell.at, column) for cell, column in blank], finder.experiments))
-        if len(blank) == len(cells):
-            raise RequestError(f"{finder.where}: no experiment gives a cell of it: {self.plan.notes[-1]}")
-        self.plan.cells[name] = cells
-
-    def rows_with_players(self, name: str, finder: CellFinder) -> list[dict[str, Any]]:
-        """Return the view's rows without those of base models that no model plays at this scale."""
-        bases = finder.rows.get("base", [])
-        known = {base for experiment in finder.experiments for base in experiment.all_values("base")}
-        left_out = [base for base in bases if base in known and not self.find_player(base)]
-        if bases and len(left_out) == len(bases):
-            raise RequestError(f"{self.where}: cast: nobody plays a base model of {name} ({', '.join(bases)})")
-        if left_out:
-            self.note(
-                f"{name}: no player at scale {self.plan.scale} for {', '.join(left_out)}; these rows are left out"
-            )
-        return [row for row in product_of(finder.rows) if row.get("base") not in left_out]
-
-    def cell(self, finder: CellFinder, row: Coordinates, column: Column) -> CellAddress:
-        """Return a cell's coordinates, and the jobs that hold its number."""
-        points = finder.points(row, column)
-        keys = tuple(self.need("grade", point.with_benchmark(column.benchmark)) for point in points)
-        return CellAddress(at=finder.coordinates(row, column), column=column.id, keys=keys)
 
     # the methods that stages call: see kit.stages.Planning
 
@@ -300,6 +253,18 @@ class Planner:
             return Origin(key=key, params={}, rows=self.expected_rows(key))
         return self.seeds(point.setting.seeds)
 
+    def pairs(self, point: Point) -> Origin:
+        """Return the pairs that the point's model is tuned on: a selected part, all responses, or the seeds' own."""
+        selected = point.setting.selection != NO_SELECTION
+        if not (selected or point.setting.round):
+            return self.seeds(point.setting.seeds)
+        key = self.need("select" if selected else "respond", point)
+        return Origin(key=key, params={}, rows=self.expected_rows(key))
+
+    def metric(self, point: Point) -> MetricRows:
+        """Return the settings that the scale has for the point's metric of instruction sets."""
+        return self.scale.metrics.get(point.benchmark, MetricRows())
+
     def seeds(self, name: str) -> Origin:
         """Return the instructions of the seed set that has this name at the scale."""
         rows = look_up(self.scale.seeds, name, f"{self.where}: seeds", "seed set")
@@ -396,5 +361,5 @@ def make_plan(
         for name in names:
             look_up(known, name, f"{planner.where}: {key}", "model")
     for name, view in views.items():
-        planner.add_table(name, view)
+        add_table(planner, name, view)
     return planner.plan

@@ -180,9 +180,9 @@ def make_grid(name: str, plan: Plan, store: Store) -> Grid:
         for key in address.keys:
             if key not in known and store.has(key):
                 known[key] = stored_results(store, key, measures_of(column.benchmark))
-        runs = [known.get(key, {}).get(address.column) for key in address.keys]
+        runs = [result_of(column, known.get(key, {})) for key in address.keys]
         result, spread = mean_of([run for run in runs if run]) if runs and all(runs) else (None, None)
-        reference = _number(printed.cell(address.at, address.column)) if printed else None
+        reference = _number(printed.cell(address.at, address.printed or address.column)) if printed else None
         cells.append(Cell(address=address, result=result, reference=reference, spread=spread, measure=column.measure))
     width = sum(column.curve is None for column in table.columns)
     lines = tuple(
@@ -198,6 +198,30 @@ def make_grid(name: str, plan: Plan, store: Store) -> Grid:
         curves=tuple(curves),
         drops=drops_behind(keys, plan, store),
         judgings=tuple(judgings(keys, plan.jobs, store)),
+    )
+
+
+def result_of(column: Column, results: Mapping[str, Result]) -> Result | None:
+    """Return a column's result among those of one run: its metric's, or the mean of several; None if one is missing.
+
+    The standard error of a mean of several metrics is the mean of theirs: they are counted from the same answers, and
+    this is the most that it can be.
+    """
+    if not column.mean_of:
+        return results.get(column.id)
+    parts = [results.get(id) for id in column.mean_of]
+    found = [part for part in parts if part]
+    if len(found) < len(parts):
+        return None
+    return replace(
+        found[0],
+        metric=column.id,
+        value=statistics.fmean(part.value for part in found),
+        stderr=statistics.fmean(part.stderr for part in found),
+        n=min(part.n for part in found),
+        failures={},
+        groups=None,
+        step=statistics.fmean(1 / part.n if part.step is None else part.step for part in found),
     )
 
 

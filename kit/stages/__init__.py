@@ -7,18 +7,23 @@ from typing import Any, Protocol
 
 from kit.catalogue.experiments import SamplingSpec
 from kit.catalogue.points import Point
-from kit.catalogue.scales import BenchmarkRows, Scale
+from kit.catalogue.scales import BenchmarkRows, MetricRows, Scale
 from kit.engines import Engine, EngineSettings, Request, Sampling
-from kit.errors import KitError
+from kit.errors import KitError, RequestError
+from kit.files.formats import AUTO, SEED_FORMATS
 from kit.files.network import Unreachable
-from kit.files.seeds import Reading, read_seeds, read_stored
+from kit.files.seeds import Reading, read_seeds, read_stored, read_training
 from kit.judges.settings import ServerSettings
 from kit.prompts import Pack
-from kit.records import Completion, Instruction
+from kit.records import Completion, Instruction, Pair
 from kit.sandbox import Sandbox
 
 INSTRUCTIONS = "instructions.jsonl"
 """Name of the main file of a round of evolution."""
+PAIRS = "pairs.jsonl"
+"""Name of the main file of responses, and of a selected part of them."""
+SCORES = "scores.jsonl"
+"""Name of the file of a metric's scores."""
 VERDICTS = "verdicts.jsonl"
 """Name of the file of a judge's verdicts."""
 
@@ -165,6 +170,14 @@ class Planning(Protocol):
         """Return how many rows of a data set are used, of the first ``rows`` or of all; 0 where this is not known."""
         ...
 
+    def pairs(self, point: Point) -> Origin:
+        """Return the pairs that the point's model is tuned on: a selected part, all responses, or the seeds' own."""
+        ...
+
+    def metric(self, point: Point) -> MetricRows:
+        """Return the settings that the scale has for the point's metric of instruction sets."""
+        ...
+
     def seeds(self, name: str) -> Origin:
         """Return the instructions of the seed set that has this name at the scale."""
         ...
@@ -277,6 +290,34 @@ def input_instructions(
     if "instructions" in inputs:
         return read_stored(inputs["instructions"] / INSTRUCTIONS, row_type)
     return read_seeds(only_file(inputs["seeds"]), params["format"], params["seeds"], params["rows"])
+
+
+def input_pairs(params: Mapping[str, Any], folder: Path, stage: str) -> Reading[Pair]:
+    """Return the pairs of a job's input: those of an earlier stage, or of a file of seeds or of the user's own.
+
+    Args:
+        params: parameters of the job; ``format``, ``seeds`` and ``rows`` tell how to read a file.
+        folder: the artifact with the pairs.
+        stage: the job's stage, for the message.
+
+    Raises:
+        RequestError: the parameters ask for more pairs than there are.
+    """
+    path = folder / PAIRS
+    if not path.exists():
+        path = only_file(folder)
+    if path.name == PAIRS:
+        reading = read_stored(path, Pair)
+    else:
+        named = path.name.partition(".")[0]  # a copy of the user's own file is named by its format
+        format = params.get("format") or (named if named in SEED_FORMATS else AUTO)
+        reading = read_training(path, format, params.get("seeds"))
+    rows = params.get("rows")
+    if rows is not None and rows > len(reading.rows):
+        raise RequestError(
+            f"{stage}.rows: {rows:,} asked for, {path} has {len(reading.rows):,}; lower it or make more pairs"
+        )
+    return Reading(rows=reading.rows[:rows], unread=reading.unread, mended=reading.mended)
 
 
 def only_file(folder: Path) -> Path:

@@ -9,18 +9,14 @@ import gc
 import random
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from kit.catalogue.points import Point
-from kit.errors import RequestError
-from kit.files.formats import AUTO, SEED_FORMATS
-from kit.files.seeds import Reading, read_stored, read_training
 from kit.models import check_ids, embedding_rows
 from kit.records import Pair, dump_line
-from kit.stages import Context, Planning, Summary, only_file
+from kit.stages import Context, Planning, Summary, input_pairs
 from kit.training.examples import Encoded, chat_tokenizer, encode
 from kit.training.packing import Step
 from kit.training.packing import plan as plan_steps
@@ -29,9 +25,6 @@ from kit.training.sharding import check_after, check_before
 
 VERSION = 2
 WORKER = "train"
-
-PAIRS = "pairs.jsonl"
-"""Name of the main file of the input ``pairs``, if ``respond`` wrote it."""
 
 LOG = "train_log.jsonl"
 """Name of the log, one line a step: step, loss (nats per response token), lr, tokens, rows (positions of examples)."""
@@ -52,18 +45,14 @@ def plan(point: Point, planner: Planning) -> str:
         "seed": point.setting.seed,
         **planner.training_params(),
     }
-    if point.setting.round:
-        pairs = planner.need("respond", point)
-        rows = planner.expected_rows(pairs)
-    else:
-        seeds = planner.instructions(point)
-        pairs, rows, params = seeds.key, seeds.rows, {**params, **seeds.params}
+    pairs = planner.pairs(point)
+    params |= pairs.params
     return planner.job(
         "sft",
         planner.job_name(point, "seeds", "evolver", "base", "round"),
         params,
-        {"pairs": pairs, "base": planner.model(base)},
-        resources=planner.tuning_cost(base, rows, params),
+        {"pairs": pairs.key, "base": planner.model(base)},
+        resources=planner.tuning_cost(base, pairs.rows, params),
     )
 
 
@@ -91,7 +80,7 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, contex
     with quiet():
         attention = attention_for(inputs["base"], settings.packing)
         tokenizer, end_of_turn = chat_tokenizer(inputs["base"], settings.chat_template, settings.end_of_turn)
-        reading = _pairs(settings, inputs["pairs"])
+        reading = input_pairs(params, inputs["pairs"], "sft")
         encoded = _examples(settings, reading.rows, tokenizer, end_of_turn, embedding_rows(inputs["base"]))
         steps = _steps(settings, encoded, context.world)
         arguments = training_arguments(settings, context.world, out, steps=len(steps))
@@ -115,27 +104,6 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, contex
     facts = _facts(encoded, steps, log, wall_s) | reading.facts()
     facts |= {"attention": attention or "padded", "trainable": trainable}
     return Summary(rows=tensors, facts=facts)
-
-
-def _pairs(settings: SftParams, folder: Path) -> Reading[Pair]:
-    """Return the pairs to train on, from ``respond``, from a seed file or from the user's own file.
-
-    Raises:
-        RequestError: the settings ask for more pairs than there are.
-    """
-    path = folder / PAIRS
-    if not path.exists():
-        path = only_file(folder)
-    if path.name == PAIRS:
-        reading = read_stored(path, Pair)
-    else:
-        named = path.name.partition(".")[0]  # `kit sft` names its copy by the format
-        reading = read_training(path, settings.format or (named if named in SEED_FORMATS else AUTO), settings.seeds)
-    if settings.rows is not None and settings.rows > len(reading.rows):
-        raise RequestError(
-            f"sft.rows: {settings.rows:,} asked for, {path} has {len(reading.rows):,}; lower it or make more pairs"
-        )
-    return replace(reading, rows=reading.rows[: settings.rows])
 
 
 def _examples(

@@ -1,41 +1,20 @@
-"""AutoIF's cross-check: what a text holds, what is kept, what can't pay, and the results of AutoIF's own records."""
+"""AutoIF's cross-check: what a text holds, which functions and cases are kept, and rules out of range."""
 
 import json
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from kit.errors import RequestError
 from kit.records import read_rows, write_rows
-from kit.sandbox import Function, Sandbox, open_sandbox
+from kit.sandbox import Function, Sandbox
 from kit.scenarios._autoif_rows import WithFunctions
 from kit.scenarios._cross_check import Case, Rule, cross_check, parse
+from tests.autoif.conftest import CASES, LONG, MISLEADING, SHORT, check, text_of
 
-ROOT = Path(__file__).resolve().parents[2]
-SHORT = "def evaluate(response):\n    return len(response) < 4"
 SHORT_TOO = "def evaluate(response):\n    return not len(response) >= 4"
-LONG = "def evaluate(response):\n    return len(response) >= 4"
 YES = "def evaluate(response):\n    return True"
-CASES = {"a": True, "bb": True, "ccc": True, "dddd": False, "eeeee": False}
-"""Input -> what a right function gives."""
-MISLEADING = {"f": False, "ffffff": True}
-"""Input -> what no right function gives."""
 BROKEN = "def evaluate(response)\n    return True"
-
-
-def text_of(function: Any, cases: dict[str, Any]) -> str:
-    held = {"func": function, "cases": [{"input": given, "output": wanted} for given, wanted in cases.items()]}
-    return f"Here it is.\n```json\n{json.dumps(held)}\n```\nIt checks the length."
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox]:
-    with open_sandbox() as opened:
-        yield opened
 
 
 PARSED = {
@@ -71,11 +50,6 @@ def test_a_text_holds(name: str) -> None:
     sample = parse(text)
     found = [(case.input, case.output) for case in sample.cases]
     assert (sample.function, found, sample.reason, sample.left_out) == (function, cases, reason, left_out)
-
-
-def check(texts: list[str], sandbox: Sandbox, **rule: Any) -> Any:
-    (checked,) = cross_check([texts], sandbox, Rule(**rule))
-    return checked
 
 
 def test_functions_and_cases_check_each_other(sandbox: Sandbox) -> None:
@@ -221,86 +195,6 @@ def test_an_equal_value_counts_whatever_its_length(name: str, sandbox: Sandbox) 
     assert check([text], sandbox).scores == {code: 1.0}
 
 
-HOSTILE = {
-    "always equal": "class A:\n    def __eq__(self, other): return True\ndef evaluate(x): return A()",
-    "always equal int": "class A(int):\n    def __eq__(self, other): return True\ndef evaluate(x): return A(1)",
-    "never unequal": "class A(int):\n    def __ne__(self, other): return False\n    __eq__ = lambda *_: True\n"
-    "def evaluate(x): return A(1)",
-    "hangs": "def evaluate(x):\n    while True: pass",
-    "exits": "import os\ndef evaluate(x): os._exit(0)",
-    "exits at once": "import os\nos._exit(0)",
-    "forks": "import os\ndef evaluate(x):\n    os.fork()\n    return True",
-    "recurses": "def evaluate(x): return evaluate(x)",
-    "prints": "def evaluate(x):\n    for n in range(9): print('true', flush=True)",
-    "alternates": "import os\ndef evaluate(x):\n    os.n = not getattr(os, 'n', False)\n    return os.n",
-    "remembers what was asked": (
-        "import os\ndef evaluate(x):\n    os.seen = [*getattr(os, 'seen', ()), x]\n    return os.seen.count(x) == 1"
-    ),
-    "swaps its globals": "def evaluate(x):\n    globals()['evaluate'] = lambda x: True",
-    "swaps what runs it": (
-        "import sys\ncaller = sys.modules['kit.sandbox.caller']\ndef evaluate(x):\n"
-        "    sys._getframe(1).f_globals['json'].loads = lambda text: 'a'\n    return x if x != 'a' else None"
-    ),
-    "forges": (
-        "import os\ndef evaluate(x):\n    for fd in range(3, 64):\n        for n in range(99):\n"
-        "            try: os.write(fd, b'0123456789abcdef %d 0 true\\n' % n)\n            except OSError: pass"
-    ),
-    "forges and exits": (
-        "import os\ndef evaluate(x):\n    for fd in range(3, 64):\n        for n in range(99):\n"
-        "            try: os.write(fd, b'0123456789abcdef %d 0 true\\n' % n)\n            except OSError: pass\n"
-        "    os._exit(0)"
-    ),
-    "looks for what is expected": (
-        "import gc\ndef evaluate(x):\n    for held in gc.get_objects():\n"
-        "        if type(held) is dict and 'output' in held:\n            return held['output']\n"
-        "        if type(held) in (list, tuple) and len(held) == 2 and held[0] == x:\n            return held[1]"
-    ),
-}
-"""Functions that try to be kept, or to keep the misleading cases, without an answer of their own."""
-
-
-@pytest.mark.parametrize("name", HOSTILE)
-def test_no_trick_is_kept(name: str, sandbox: Sandbox) -> None:
-    honest = text_of(SHORT, CASES)
-    checked = check([honest, text_of(HOSTILE[name], MISLEADING)], sandbox, cpu_s=0.1)
-    assert checked.functions == [SHORT]
-    assert checked.cases == [Case(input=given, output=wanted) for given, wanted in CASES.items()]
-    assert checked.scores.get(HOSTILE[name], 0.0) == 0.0
-
-
-BY_COUNT = {
-    "in its own names": ("n = 0\ndef evaluate(x):\n    global n\n    n += 1\n    return n % 2 == 1", 0.5),
-    "in its attribute": (
-        "def evaluate(x):\n    evaluate.n = not getattr(evaluate, 'n', False)\n    return evaluate.n",
-        0.5,
-    ),
-    "elsewhere": ("import os\ndef evaluate(x):\n    os.n = not getattr(os, 'n', False)\n    return os.n", 0.0),
-}
-
-
-@pytest.mark.parametrize("name", BY_COUNT)
-def test_an_answer_by_the_number_of_the_call_gains_nothing(name: str, sandbox: Sandbox) -> None:
-    # One call after another in the order of the cases, each of these gets all of them right.
-    code, score = BY_COUNT[name]
-    right = "def evaluate(x): return x % 2 == 0"
-    cases = [{"input": n, "output": n % 2 == 0} for n in range(6)]
-    text = f"```json\n{json.dumps({'func': code, 'cases': cases})}\n```"
-    checked = check([text, text_of(right, {})], sandbox)
-    assert checked.scores == {code: score, right: 1.0}
-
-
-def test_order_and_workers_make_no_difference(sandbox: Sandbox) -> None:
-    texts = [text_of(code, {**CASES, **MISLEADING}) for code in (SHORT, LONG, *HOSTILE.values())]
-    rule = Rule(cpu_s=0.1, threshold=0.2)
-    (here,) = cross_check([texts], sandbox, rule)
-    with open_sandbox(workers=1) as one:
-        (reverse,) = cross_check([texts[::-1]], one, rule)
-    assert here.scores == reverse.scores
-    assert here.cases == reverse.cases
-    assert here.functions == reverse.functions[::-1]
-    assert here.left_out == reverse.left_out
-
-
 BAD = {
     "threshold of 0": (
         {"threshold": 0},
@@ -356,69 +250,3 @@ def test_an_input_that_json_cannot_hold(sandbox: Sandbox) -> None:
         "sandbox: function f: inputs: Object of type set is not JSON serializable; wanted what JSON can hold, since no "
         "other value can be handed to a model's code"
     )
-
-
-def records(shared: Path, name: str) -> list[dict[str, Any]]:
-    lines = (shared / "data" / "autoif" / "sample_data" / name).read_text(encoding="utf-8").splitlines()
-    return [json.loads(line) for line in lines]
-
-
-@pytest.mark.shared
-@pytest.mark.parametrize(("name", "count"), [("back_trans.jsonl", 5), ("query_rft.jsonl", 20)])
-def test_scores_of_autoifs_own_records(name: str, count: int, shared: Path, sandbox: Sandbox) -> None:
-    rows = records(shared, name)
-    samples = [[text_of(code, {}) for code, _ in row["eval_func"]] for row in rows]
-    for row, texts in zip(rows, samples, strict=True):
-        texts[0] = text_of(row["eval_func"][0][0], dict(row["cases"]))
-    found = cross_check(samples, sandbox, Rule())
-    assert len(rows) == count
-    assert [checked.scores for checked in found] == [dict(row["eval_func"]) for row in rows]
-    assert [len(checked.cases) for checked in found if any(checked.scores.values())] == [
-        len(row["cases"]) for row in rows if any(score for _, score in row["eval_func"])
-    ]
-
-
-@pytest.mark.shared
-@pytest.mark.parametrize("rule", [Rule(), Rule(minimum_functions=3, minimum_cases=10), Rule(by_type=True)])
-def test_what_is_kept_of_autoifs_own_texts(rule: Rule, shared: Path, sandbox: Sandbox) -> None:
-    found = cross_check([row["gpt-answer"] for row in records(shared, "eval_func_rft.jsonl")], sandbox, rule)
-    assert [(len(checked.functions), len(checked.cases)) for checked in found] == [
-        (2, 16),
-        (3, 13),
-        (0, 21),
-        (5, 13),
-        (7, 10),
-    ]
-    assert [checked.reason for checked in found] == ["", "", "no function that reaches the threshold", "", ""]
-
-
-MEASURED = {
-    "no record": ("", [], "error: {records}: found no text with a function, wanted replies as AutoIF's file has them"),
-    "no function": (
-        '{"gpt-answer": ["x"]}\n',
-        [],
-        "error: {records}: found no text with a function, wanted replies as AutoIF's file has them",
-    ),
-    "no copy": ("", ["--copies", "0"], "cross_check.py: error: argument --copies: invalid times value: '0'"),
-    "no repeat": ("", ["--repeats", "-1"], "cross_check.py: error: argument --repeats: invalid times value: '-1'"),
-}
-
-
-@pytest.mark.parametrize("name", MEASURED)
-def test_nothing_to_measure(name: str, tmp_path: Path) -> None:
-    # A traceback: division by zero.
-    text, options, message = MEASURED[name]
-    records = tmp_path / "records.jsonl"
-    records.write_text(text)
-    command = [sys.executable, "perf/cross_check.py", "--records", str(records), *options]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode != 0
-    assert done.stderr.splitlines()[-1] == message.format(records=records)
-
-
-@pytest.mark.shared
-def test_a_bare_loop_keeps_the_same(shared: Path) -> None:
-    command = [sys.executable, "perf/cross_check.py", "--copies", "1", "--repeats", "1"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.stderr == ""
-    assert "\nall 5 records: the same functions and cases kept\n" in done.stdout

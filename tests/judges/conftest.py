@@ -15,6 +15,9 @@ from tests.judges.serving import Server
 
 KEY = "sk-test-0123456789abcdef"
 GREEDY = Sampling(max_tokens=20)
+TEXTS = ("one", "two", "three")
+Asking = Callable[..., list[Reply]]
+"""Type of the fixture ``asking``."""
 
 
 def requests(*texts: str) -> list[Request]:
@@ -34,7 +37,7 @@ def replies(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def asking(replies: Path) -> Callable[..., list[Reply]]:
+def asking(replies: Path) -> Asking:
     """Ask a server some texts, with a clock on which waits take a thousandth of their time."""
 
     def run(server: Server, texts: Sequence[str], **fields: Any) -> list[Reply]:

@@ -1,4 +1,4 @@
-"""One sandbox a tier for the whole run, and a place with things worth attacking."""
+"""One sandbox a tier for the whole run, a place with things worth attacking, and calls of one function."""
 
 import os
 from collections.abc import Iterator
@@ -7,7 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from kit.sandbox import Sandbox, lock, open_sandbox
+from kit.sandbox import Function, Sandbox, functions, lock, open_sandbox
+
+INPUTS = ("a", "b", "c", "d", "e")
+CPU_S = 0.1
+"""Seconds of a call, few: a function that never ends takes four times that."""
+AFTER = "def evaluate(x): return x == 'b'"
 
 
 @dataclass(frozen=True)
@@ -48,3 +53,16 @@ def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
         patch.setenv("KIT_SANDBOX_SECRET", "secret")
         with open_sandbox(force_tier=request.param) as opened:
             yield opened
+
+
+def body(text: str) -> str:
+    return f"def evaluate(x):\n    {text}\n"
+
+
+def call(sandbox: Sandbox, code: str) -> functions.Returned:
+    """Call one function, and another after it in each worker, which must not notice."""
+    wanted = [Function(id=code, code=code, name="evaluate", inputs=INPUTS, cpu_s=CPU_S)]
+    wanted += [Function(id="after", code=f"{AFTER}\nn = {n}", name="evaluate", inputs=INPUTS) for n in range(2)]
+    returned, *others = sandbox.call_functions(wanted)
+    assert [[reply.value for reply in other.replies] for other in others] == [[each == "b" for each in INPUTS]] * 2
+    return returned

@@ -1,0 +1,43 @@
+"""Selections of rows: the first of an order by one score, of the whole set or of each group."""
+
+import math
+import random
+from collections.abc import Hashable, Sequence
+from typing import Literal, TypeVar
+
+Group = TypeVar("Group", bound=Hashable)
+
+
+def kept_count(fraction: float, rows: int) -> int:
+    """Return how many rows a fraction keeps: rounded to the nearest whole number, a half upwards, one at least."""
+    return min(rows, max(1, math.floor(fraction * rows + 0.5))) if rows else 0
+
+
+def kept_rows(values: Sequence[float | None], count: int, keeps: Literal["highest", "lowest"]) -> list[int]:
+    """Return the positions of the rows that are kept, in the order of the set.
+
+    Rows of equal value are taken in the order of the set; a row without a value comes after all others.
+
+    Args:
+        values: the score of each row; None for a row that could not be scored.
+        count: number of rows to keep.
+        keeps: end of the order that is kept.
+    """
+    sign = -1.0 if keeps == "highest" else 1.0
+    scored = [(sign * value, position) for position, value in enumerate(values) if value is not None]
+    order = [position for _, position in sorted(scored)]
+    order += [position for position, value in enumerate(values) if value is None]
+    return sorted(order[:count])
+
+
+def random_rows(rows: int, count: int, seed: int) -> list[int]:
+    """Return the positions of rows that are drawn without replacement, in the order of the set."""
+    return sorted(random.Random(seed).sample(range(rows), min(count, rows)))
+
+
+def by_group(groups: Sequence[Group]) -> dict[Group, list[int]]:
+    """Return group -> positions of its rows, in the order in which the groups begin."""
+    found: dict[Group, list[int]] = {}
+    for position, group in enumerate(groups):
+        found.setdefault(group, []).append(position)
+    return found
