@@ -8,10 +8,10 @@ from kit import metrics
 from kit.catalogue.points import Point
 from kit.errors import KitError, RequestError
 from kit.machine.ranks import spread
-from kit.metrics import CurvedMetric, Metric, Rewrite, Role, ScoreSettings, options_with
+from kit.metrics import CurvedMetric, Metric, Rewrite, Role, RowCurvedMetric, ScoreSettings, options_with
 from kit.metrics._sums import results, skipped_rows
-from kit.records import Instruction, Score, write_rows
-from kit.stages import SCORES, Context, Origin, Planning, Summary, input_instructions, input_pairs
+from kit.records import Instruction, Probe, Score, read_rows, write_rows
+from kit.stages import PROBES, SCORES, Context, Origin, Planning, Summary, input_instructions, input_pairs
 
 VERSION = 1
 WORKER = "text"
@@ -66,6 +66,9 @@ def _planned_rows(metric: Metric, point: Point, planner: Planning) -> tuple[dict
     if metric.READS == "pairs":
         pairs = planner.pairs(point)
         return {"pairs": pairs.key}, dict(pairs.params), pairs.rows
+    if metric.READS == "probes":
+        key = planner.need("probe", point)
+        return {"probes": key}, {}, planner.expected_rows(key)
     origin = planner.instructions(point)
     inputs, params = {origin.role: origin.key}, dict(origin.params)
     if metric.READS == "rewrites":
@@ -100,6 +103,8 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, contex
         write_rows(out / "results.jsonl", results(scores, metric.METRICS))
         if isinstance(metric, CurvedMetric):
             write_rows(out / "curves.jsonl", metric.curves(scores, params["options"]))
+        elif isinstance(metric, RowCurvedMetric):
+            write_rows(out / "curves.jsonl", metric.curves_of_rows(rows, params["options"]))
     return Summary(rows=len(scores), facts={"skipped": skipped_rows(scores), "scorer": dict(scorer.fingerprint)})
 
 
@@ -107,6 +112,8 @@ def _rows(metric: Metric, params: Mapping[str, Any], inputs: Mapping[str, Path])
     """Return the rows that a metric scores."""
     if metric.READS == "pairs":
         return input_pairs(params, inputs["pairs"], "score").rows[: params["rows"]]
+    if metric.READS == "probes":
+        return read_rows(inputs["probes"] / PROBES, Probe)[: params["rows"]]
     rows = input_instructions(params, inputs).rows[: params["rows"]]
     if metric.READS == "instructions":
         return list(rows)
