@@ -194,6 +194,9 @@ class Question(Row):
     """The chat that asks it."""
     labels: tuple[str, ...]
     """The answers that it allows, as the judge is asked to write them; two at least, none the start of another."""
+    is_open: bool = False
+    """Whether a reply may give another answer of the kind, for instance any number; then ``labels`` are those among
+    which a judge chooses that is asked for likelihoods, and writes no reply."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

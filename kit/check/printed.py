@@ -119,6 +119,8 @@ def mean_differences(grid: Grid, claim: Claim, unit: str = PERCENT) -> tuple[lis
         other = cells.get(place({**at, **claim.worse}, cell.address.column))
         if other is None or cell.value is None or other.value is None:
             continue
+        if cell.address.keys == other.address.keys:  # one result on both sides, as of seeds that nobody evolved
+            continue
         if cell.reference is not None and other.reference is not None:
             run.setdefault(at[claim.over], []).append(cell.value - other.value)
             printed.setdefault(at[claim.over], []).append(cell.reference - other.reference)

@@ -126,20 +126,47 @@ class JudgedMetric(Protocol):
     JUDGE_ASKS: int
     """Raised when the same row gets another verdict: what ``questions`` gives or ``label`` reads has changed."""
     JUDGE_PROMPTS: Sequence[str]
-    """Ids of the templates that ``questions`` may use."""
+    """Ids of the templates that ``questions`` may use; see :class:`Worded`."""
 
     def questions(self, rows: Sequence[Any], pack: Pack, options: Mapping[str, Option]) -> list[Question]:
         """Return what the judge is asked about the rows."""
         ...
 
     def label(self, question: Question, reply: str) -> str:
-        """Return the label that a judge's reply gives; empty where none can be read."""
+        """Return the label that a judge's reply gives; empty where none can be read.
+
+        Args:
+            question: what was asked; if it is open, the label may be none of its own.
+            reply: the judge's text, without its thoughts.
+        """
         ...
 
     def judged(
         self, rows: Sequence[Any], verdicts: Mapping[str, Verdict], options: Mapping[str, Option]
     ) -> list[Score]:
         """Return one score a row, from the verdicts on the questions about it."""
+        ...
+
+
+@runtime_checkable
+class Worded(Protocol):
+    """Interface of a judged metric whose options choose the templates that ask."""
+
+    def judge_prompts(self, options: Mapping[str, Option]) -> Sequence[str]:
+        """Return those of ``JUDGE_PROMPTS`` that ``questions`` uses with these options.
+
+        Raises:
+            RequestError: an option has a value that is not known.
+        """
+        ...
+
+
+@runtime_checkable
+class Estimated(Protocol):
+    """Interface of a judged metric whose replies are short, so that its cost is less than the longest replies'."""
+
+    def reply_tokens(self, options: Mapping[str, Option]) -> int:
+        """Return about how many tokens a judge writes for one row."""
         ...
 
 
@@ -151,6 +178,27 @@ def load(name: str) -> Metric:
     """
     found: Metric = registry.load("metrics", name)
     return found
+
+
+def judged_metric(name: str) -> JudgedMetric:
+    """Return the module of a metric whose scores a judge gives.
+
+    Raises:
+        RequestError: there is no such metric, or no judge is asked for it.
+    """
+    found = load(name)
+    if not isinstance(found, JudgedMetric):
+        raise RequestError(f"metric {name}: no judge gives its scores")
+    return found
+
+
+def judge_prompts(metric: JudgedMetric, options: Mapping[str, Option]) -> Sequence[str]:
+    """Return the ids of the templates in which a metric asks with these options.
+
+    Raises:
+        RequestError: an option has a value that is not known.
+    """
+    return metric.judge_prompts(options) if isinstance(metric, Worded) else metric.JUDGE_PROMPTS
 
 
 def metric_with(number: str, where: str) -> str:

@@ -18,7 +18,7 @@ from kit.judges.settings import ServerSettings
 from kit.plan import Plan, costs, sources
 from kit.plan.given import GivenArtifacts
 from kit.plan.ids import JobIds
-from kit.plan.judging import find_judge
+from kit.plan.judging import find_judge, find_metric_judge
 from kit.plan.tables import add_table
 from kit.stages import Origin, Stage
 from kit.store import Job
@@ -293,7 +293,9 @@ class Planner:
         return found
 
     def judge(self, point: Point) -> str | None:
-        """Return the model that judges the answers to the point's benchmark; None where no model does."""
+        """Return the model that judges for the point's benchmark or metric; None where no model does."""
+        if point.benchmark in registry.names("metrics"):
+            return find_metric_judge(point, self.metric(point), self.where, self.player, self.catalogue.served)
         return find_judge(point.benchmark, self.problems(point), self.where, self.player, self.catalogue.served)
 
     def server(self, name: str) -> ServerSettings | None:

@@ -195,7 +195,7 @@ class Planning(Protocol):
         ...
 
     def judge(self, point: Point) -> str | None:
-        """Return the model that judges the answers to the point's benchmark; None where no model does."""
+        """Return the model that judges for the point's benchmark or metric; None where no model does."""
         ...
 
     def prompts(self, pack: str, ids: Sequence[str]) -> tuple[dict[str, Any], dict[str, str]]:
