@@ -166,8 +166,16 @@ class Estimated(Protocol):
     """Interface of a judged metric whose replies are short, so that its cost is less than the longest replies'."""
 
     def reply_tokens(self, options: Mapping[str, Option]) -> int:
-        """Return about how many tokens a judge writes for one row."""
+        """Return about how many tokens a judge writes for one question."""
         ...
+
+
+@runtime_checkable
+class AsksSeveral(Protocol):
+    """Interface of a judged metric that asks several questions about a row."""
+
+    QUESTIONS_A_ROW: int
+    """Number of questions about one row, about; for estimates."""
 
 
 def load(name: str) -> Metric:

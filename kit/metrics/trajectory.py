@@ -48,17 +48,19 @@ PARTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "paper": ("Step 2", ("Step 1", "Method List")),
 }
 """Prompt pack -> start of the second part's heading, and what a line has that names the first part."""
-ROW_TOKENS = 60
-"""Tokens that a judge writes about one row, about: ten lines of a few words."""
+QUESTIONS_A_ROW = 8
+"""Lines of a list, about."""
+REPLY_TOKENS = 6
+"""Tokens of a phrase, about."""
 
 UNASKED = "too long to be asked"
 NO_PART = "no heading of the second part"
 
 
 def reply_tokens(options: Mapping[str, Option]) -> int:
-    """Return about how many tokens a judge writes for one row."""
+    """Return about how many tokens a judge writes for one line."""
     del options
-    return ROW_TOKENS
+    return REPLY_TOKENS
 
 
 def judge_prompts(options: Mapping[str, Option]) -> Sequence[str]:
