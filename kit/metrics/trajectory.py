@@ -64,7 +64,7 @@ def reply_tokens(options: Mapping[str, Option]) -> int:
 
 
 def judge_prompts(options: Mapping[str, Option]) -> Sequence[str]:
-    """Return the template that asks.
+    """Return the id of the template that asks for a phrase.
 
     Raises:
         RequestError: the option ``equal`` has a value that is not known.

@@ -1,4 +1,4 @@
-"""What the stages share in which an evolver is at work: its job's parameters, their cost, and a step's tools."""
+"""Parameters, cost and tools of the jobs in which an evolver writes, for the stages that have such jobs."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

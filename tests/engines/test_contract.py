@@ -33,7 +33,7 @@ def seen(request):
 
 @pytest.fixture(scope="module")
 def plain(smollm2):
-    """What plain forward passes give, worked out once for all engines.
+    """Return the numbers of plain forward passes, worked out once for all engines.
 
     ``loglikelihood``: the sums of the pairs. ``probabilities``: of each token of the greedy text to the first question.
     """
