@@ -76,7 +76,9 @@ def test_all_is_every_table_in_order():
         "table-10",
         "table-11",
         "table-12",
+        "table-13",
         "figure-1",
+        "figure-2",
         "figure-3",
     ]
     assert list(planned("all", "smoke").tables) == names

@@ -52,7 +52,7 @@ NO_NUMBER = "reply is no number"
 """Reason of a row whose reply does not count."""
 OUT_OF_RANGE = "number is not from 0 to 100"
 """Reason of a row whose reply is another number."""
-NUMBER = re.compile(r"[-+]?(?:\d{1,20}\.?\d{0,20}|\.\d{1,20})(?:[eE][-+]?\d{1,2})?", re.ASCII)
+NUMBER = re.compile(r"[-+]?(?:\d{1,20}(?:\.\d{0,20})?|\.\d{1,20})(?:[eE][-+]?\d{1,2})?", re.ASCII)
 """A number as people and models write it: no ``nan``, no ``inf``, no blanks, nothing beside it."""
 
 
