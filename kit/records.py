@@ -222,6 +222,23 @@ class Verdict(Row):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Probe(Row):
+    """A text that an evolver was asked for, with the probability of each of its tokens."""
+
+    id: str
+    """Id of the row that it was asked about."""
+    text: str
+    """The text, without special tokens."""
+    probabilities: Sequence[float]
+    """Probability of each token when it was chosen, 0 to 1 with seven digits after the point, the token that ended the
+    text included; empty where no token was written."""
+    finish_reason: str = ""
+    """Reason why the text ended, as in :class:`Completion`."""
+    prompts: str = ""
+    """Prompt pack in whose words it was asked for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Score(Row):
     """The score of one row of an instruction set: a value for each of a metric's numbers, or a reason why not."""
 

@@ -15,8 +15,9 @@ from kit.measures import CurveMeasure, Measure
 from kit.prompts import Pack
 from kit.records import Curve, Instruction, Question, Score, Verdict
 
-Reads: TypeAlias = Literal["instructions", "pairs", "rewrites"]
-"""Rows that a metric scores: :class:`~kit.records.Instruction`, :class:`~kit.records.Pair`, or :class:`Rewrite`."""
+Reads: TypeAlias = Literal["instructions", "pairs", "rewrites", "probes"]
+"""Rows that a metric scores: :class:`~kit.records.Instruction`, :class:`~kit.records.Pair`, :class:`Rewrite`, or
+:class:`~kit.records.Probe`, what the evolver writes when it is asked to evolve the rows before the round."""
 Role: TypeAlias = Literal["", "scorer", "embedder", "rewarder"]
 """Field of a setting that names the model which scores; empty for a metric that opens no model itself."""
 Keeps: TypeAlias = Literal["highest", "lowest"]
@@ -126,6 +127,18 @@ class FinishedMetric(Protocol):
 
 
 @runtime_checkable
+class RowCurvedMetric(Protocol):
+    """Interface of a metric whose curves show more of its rows than their scores, for instance each token's."""
+
+    CURVES: Mapping[str, CurveMeasure]
+    """curve -> its title and the quantities along its axes."""
+
+    def curves_of_rows(self, rows: Sequence[Any], options: Mapping[str, Option]) -> list[Curve]:
+        """Return the lines of its curves."""
+        ...
+
+
+@runtime_checkable
 class JudgedMetric(Protocol):
     """Interface of a metric whose scores a judge gives: a question a row, whose verdict becomes the score."""
 
@@ -172,8 +185,16 @@ class Estimated(Protocol):
     """Interface of a judged metric whose replies are short, so that its cost is less than the longest replies'."""
 
     def reply_tokens(self, options: Mapping[str, Option]) -> int:
-        """Return about how many tokens a judge writes for one row."""
+        """Return about how many tokens a judge writes for one question."""
         ...
+
+
+@runtime_checkable
+class AsksSeveral(Protocol):
+    """Interface of a judged metric that asks several questions about a row."""
+
+    QUESTIONS_A_ROW: int
+    """Number of questions about one row, about; for estimates."""
 
 
 def load(name: str) -> Metric:

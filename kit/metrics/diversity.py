@@ -54,7 +54,8 @@ def open(model: Path | None, settings: ScoreSettings) -> "Diversity":  # noqa: A
         raise RequestError(f"diversity: text: no way to embed named {text!r}{did_you_mean(str(text), TEXTS)}")
     from kit.neighbours.embedder import open_embedder
 
-    embedder = open_embedder(model, dtype=settings.dtype, max_tokens=settings.max_tokens or None)
+    # float32 whatever the scale computes in, as the authors do it: a step of bfloat16 is as large as small distances
+    embedder = open_embedder(model, dtype="float32", max_tokens=settings.max_tokens or None)
     return Diversity(embedder, settings.options)
 
 

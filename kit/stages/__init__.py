@@ -8,10 +8,11 @@ from typing import Any, Protocol
 from kit.catalogue.experiments import SamplingSpec
 from kit.catalogue.points import Point
 from kit.catalogue.scales import BenchmarkRows, MetricRows, Scale
-from kit.engines import Engine, EngineSettings, Request, Sampling
+from kit.engines import Engine, EngineSettings, Request, Sampling, ScoredCompletion
 from kit.errors import KitError, RequestError
 from kit.files.formats import AUTO, SEED_FORMATS
 from kit.files.network import Unreachable
+from kit.files.parts import Parts
 from kit.files.seeds import Reading, read_seeds, read_stored, read_training
 from kit.judges.settings import ServerSettings
 from kit.prompts import Pack
@@ -22,6 +23,8 @@ INSTRUCTIONS = "instructions.jsonl"
 """Name of the main file of a round of evolution."""
 PAIRS = "pairs.jsonl"
 """Name of the main file of responses, and of a selected part of them."""
+PROBES = "probes.jsonl"
+"""Name of the file of an evolver's texts with the probabilities of their tokens."""
 SCORES = "scores.jsonl"
 """Name of the file of a metric's scores."""
 VERDICTS = "verdicts.jsonl"
@@ -52,6 +55,12 @@ class Context(Protocol):
     """A folder with copies of pinned files."""
     replies: Path
     """Folder that outlives the jobs, in which servers' replies are kept."""
+
+    @property
+    def parts(self) -> Parts:
+        """Return the parts of the job's rows, which outlive the process: see :func:`kit.files.parts.in_parts`."""
+        ...
+
     unreachable: Unreachable
     """Hosts that fetching jobs of this worker could not reach; kept from job to job."""
 
@@ -65,6 +74,12 @@ class Context(Protocol):
         Returns:
             One completion for each request, in the order of the requests; all of them on every rank.
         """
+        ...
+
+    def generate_with_probabilities(
+        self, requests: Sequence[Request], engine: Engine, sampling: Sampling
+    ) -> list[ScoredCompletion]:
+        """Do as :meth:`generate`, and return the probability of each token too."""
         ...
 
     def pack(self, name: str, ids: Sequence[str], folder: Path | None = None) -> Pack:

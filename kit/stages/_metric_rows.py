@@ -8,8 +8,8 @@ from typing import Any
 from kit.catalogue.points import Point
 from kit.errors import KitError
 from kit.metrics import Metric, Rewrite
-from kit.records import Instruction
-from kit.stages import Origin, Planning, input_instructions, input_pairs
+from kit.records import Instruction, Probe, read_rows
+from kit.stages import PROBES, Origin, Planning, input_instructions, input_pairs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,11 +26,14 @@ def planned_rows(metric: Metric, point: Point, rows: int | None, planner: Planni
     """Plan the rows of the point's instruction set that a metric reads.
 
     Args:
-        metric: the metric, which says whether it reads instructions, pairs or rewrites.
+        metric: the metric, which says whether it reads instructions, pairs, rewrites or probes.
         point: the point.
         rows: number of rows that are taken, counted from the first; None for all.
         planner: adds the jobs that make them.
     """
+    if metric.READS == "probes":  # its rows are counted off where they are asked about
+        key = planner.need("probe", point)
+        return PlannedRows(inputs={"probes": key}, params={}, count=planner.expected_rows(key))
     if metric.READS == "pairs":
         origin = planner.pairs(point)
         inputs = {"pairs": origin.key}
@@ -51,6 +54,8 @@ def read_metric_rows(metric: Metric, params: Mapping[str, Any], inputs: Mapping[
     Raises:
         KitError: a rewrite's instruction is not among those before its round.
     """
+    if metric.READS == "probes":
+        return read_rows(inputs["probes"] / PROBES, Probe)
     if metric.READS == "pairs":
         return input_pairs(params, inputs["pairs"], "score").rows[: params["first"]]
     rows = input_instructions(params, inputs).rows[: params["first"]]

@@ -82,7 +82,7 @@ def _plan_metric(point: Point, planner: Planning) -> str:
         by=spec.judge_by,
         max_tokens=spec.max_tokens,
         expected_tokens=metric.reply_tokens(options) if isinstance(metric, metrics.Estimated) else spec.max_tokens,
-        questions=rows.count,
+        questions=rows.count * (metric.QUESTIONS_A_ROW if isinstance(metric, metrics.AsksSeveral) else 1),
         pack=spec.prompts or planner.scale.prompts,
         templates=templates,
         params={"metric": name, "options": options, **rows.params},
