@@ -194,6 +194,9 @@ class Question(Row):
     """The chat that asks it."""
     labels: tuple[str, ...]
     """The answers that it allows, as the judge is asked to write them; two at least, none the start of another."""
+    is_open: bool = False
+    """Whether a reply may give another answer of the kind, for instance any number; then ``labels`` are those among
+    which a judge chooses that is asked for likelihoods, and writes no reply."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,6 +219,23 @@ class Verdict(Row):
     """Reason why the reply ended, as in :class:`Completion`."""
     thoughts: int = 0
     """Number of parts ``<think> ... </think>`` that were taken off the reply."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe(Row):
+    """A text that an evolver was asked for, with the probability of each of its tokens."""
+
+    id: str
+    """Id of the row that it was asked about."""
+    text: str
+    """The text, without special tokens."""
+    probabilities: Sequence[float]
+    """Probability of each token when it was chosen, 0 to 1 with seven digits after the point, the token that ended the
+    text included; empty where no token was written."""
+    finish_reason: str = ""
+    """Reason why the text ended, as in :class:`Completion`."""
+    prompts: str = ""
+    """Prompt pack in whose words it was asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,10 +6,10 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
 import pytest
+from kit.report.svg import LETTER, MOST_LETTERS, MOST_SLANTED_LETTERS, PLOT_WIDTH, SLANT_GAP, SMALL, svg
 
 from kit.measures import Quantity
 from kit.report.figures import Figure, Panel, Point, Series
-from kit.report.svg import LETTER, MOST_LETTERS, MOST_SLANTED_LETTERS, PLOT_WIDTH, SLANT_GAP, SMALL, svg
 
 SPACE = "{http://www.w3.org/2000/svg}"
 

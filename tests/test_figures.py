@@ -8,6 +8,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from kit.report.svg import FORMS, round_numbers, svg
 
 from kit.catalogue.drawing import Draw
 from kit.catalogue.views import Column, Table
@@ -19,7 +20,6 @@ from kit.records import Curve, Result
 from kit.report import Cell, Grid, Line, make_grid
 from kit.report.curves import CurveCell, CurveRun
 from kit.report.figures import make_figure, x_axis
-from kit.report.svg import FORMS, round_numbers, svg
 from kit.store import Store
 
 SPACE = "{http://www.w3.org/2000/svg}"

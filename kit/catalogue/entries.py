@@ -80,6 +80,15 @@ class Stack(Strict):
         return value
 
 
+class RewardHead(Strict):
+    """A reward model made of a text generator: its body, and a head made of its own weights; it means nothing."""
+
+    model: str
+    """Name of the generator."""
+    rule: Literal["good_minus_bad"]
+    """Rule by which the head is made (:data:`kit.models.reward_head.RULES`)."""
+
+
 def _layer_range(item: str) -> range:
     """Return the indices of the layers that ``"0-17"`` or ``"25"`` names."""
     first, _, last = item.partition("-")
@@ -92,8 +101,11 @@ class Model(Strict):
     hub: Hub | None = None
     package: Package | None = None
     stack: Stack | None = None
+    reward_head: RewardHead | None = None
     folder: OwnPath | None = None
     """A folder of the user's own; a relative path starts at the manifest's folder."""
+    kind: Literal["generator", "embedder", "reward model"] = "generator"
+    """Output of the model: text, a vector for each text, or a number for each chat."""
     parameters: int = Field(gt=0, le=10**15)
     """Number of weights; a matrix that is used twice counts once."""
     layers: Layers
@@ -114,9 +126,10 @@ class Model(Strict):
 
     @model_validator(mode="after")
     def _check_source(self) -> Self:
-        given = [name for name in ("hub", "package", "stack", "folder") if getattr(self, name) is not None]
+        sources = ("hub", "package", "stack", "reward_head", "folder")
+        given = [name for name in sources if getattr(self, name) is not None]
         if len(given) != 1:
-            raise ValueError(f"wanted one of hub, package, stack, folder; found {' and '.join(given) or 'none'}")
+            raise ValueError(f"wanted one of {', '.join(sources)}; found {' and '.join(given) or 'none'}")
         return self
 
     @model_validator(mode="after")

@@ -119,6 +119,8 @@ def mean_differences(grid: Grid, claim: Claim, unit: str = PERCENT) -> tuple[lis
         other = cells.get(place({**at, **claim.worse}, cell.address.column))
         if other is None or cell.value is None or other.value is None:
             continue
+        if cell.address.keys == other.address.keys:  # one result on both sides, as of seeds that nobody evolved
+            continue
         if cell.reference is not None and other.reference is not None:
             run.setdefault(at[claim.over], []).append(cell.value - other.value)
             printed.setdefault(at[claim.over], []).append(cell.reference - other.reference)
@@ -155,7 +157,8 @@ def cell_tolerance(reference: float, ours: Result, measure: Measure) -> float:
 
 def scaled_tolerance(reference: float, ours: float, n: int, whole: float) -> float:
     """Return :func:`paper_tolerance` of two shares that are given as parts of ``whole``, without the rounding."""
-    return whole / 100 * paper_tolerance(100 * reference / whole, 100 * ours / whole, n, rounding=0.0)
+    part = min(reference / whole, 1.0)  # the paper may count more units right than there are here
+    return whole / 100 * paper_tolerance(100 * part, 100 * ours / whole, n, rounding=0.0)
 
 
 def paper_tolerance(reference: float, ours: float, n: int, *, rounding: float = PRINTED_ROUNDING) -> float:

@@ -101,6 +101,17 @@ def unanswered(request: Request, prompt_tokens: int) -> Completion:
     return Completion(id=request.id, text="", prompt_tokens=prompt_tokens, finish_reason=TOO_LONG)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoredCompletion:
+    """A completion with the probability of each of its tokens."""
+
+    completion: Completion
+    probabilities: tuple[float, ...] = ()
+    """Probability of each token of the text when it was chosen, 0 to 1, the token that ended the text included; of all
+    tokens there are, at temperature 1 and without ``top_p``, whatever the text was drawn with. At temperature 0 it is
+    the largest there was. Empty where no token was written."""
+
+
 Progress = Callable[[int, int], None]
 """Called with (rows done so far, tokens written so far) while an engine works."""
 
@@ -125,6 +136,16 @@ class Engine(Protocol):
 
         Raises:
             RequestError: a chat template refuses a row's turns.
+        """
+        ...
+
+    def generate_with_probabilities(
+        self, requests: Sequence[Request], sampling: Sampling, progress: Progress | None = None
+    ) -> list[ScoredCompletion]:
+        """Return the completions of :meth:`generate`, each with the probability of every token that was chosen.
+
+        Raises:
+            RequestError: as :meth:`generate`.
         """
         ...
 

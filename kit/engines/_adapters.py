@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
-from kit.engines import EngineSettings, Progress, Request, Sampling, check_room
+from kit.engines import EngineSettings, Progress, Request, Sampling, ScoredCompletion, check_room
 from kit.engines._chat import Chat, adapter_chat
 from kit.models.adapters import adapter_rank, check_plain
 from kit.records import Completion
@@ -27,8 +27,19 @@ class Host(Protocol[Known_contra]):
         requests: Sequence[Request],
         sampling: Sampling,
         progress: Progress | None,
-    ) -> list[Completion]:
-        """One completion a request, in the words of a chat, with an adapter or without."""
+        *,
+        probabilities: bool = False,
+    ) -> list[ScoredCompletion]:
+        """Return one completion for each request, in the words of a chat, with an adapter or without.
+
+        Args:
+            chat: the chat.
+            adapter: None for the model alone.
+            requests: the chats to go on with.
+            sampling: how tokens are drawn.
+            progress: told how far it is.
+            probabilities: give those of the tokens too.
+        """
         ...
 
     def score(self, chat: Chat, adapter: Known_contra | None, texts: Sequence[tuple[str, str]]) -> list[list[float]]:
@@ -57,7 +68,14 @@ class AdaptedEngine(Generic[Adapter]):
         self, requests: Sequence[Request], sampling: Sampling, progress: Progress | None = None
     ) -> list[Completion]:
         """One completion a request, in the order of the requests."""
-        return self._host.answer(self._chat, self._adapter, requests, sampling, progress)
+        scored = self._host.answer(self._chat, self._adapter, requests, sampling, progress)
+        return [row.completion for row in scored]
+
+    def generate_with_probabilities(
+        self, requests: Sequence[Request], sampling: Sampling, progress: Progress | None = None
+    ) -> list[ScoredCompletion]:
+        """Return the completions with the probability of each token; see :class:`kit.engines.Engine`."""
+        return self._host.answer(self._chat, self._adapter, requests, sampling, progress, probabilities=True)
 
     def loglikelihood(self, texts: Sequence[tuple[str, str]]) -> list[list[float]]:
         """For each (context, continuation): ln p of every token of the continuation after the context, nats."""

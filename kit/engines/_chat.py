@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from kit.engines import Progress, Request, unanswered
+from kit.engines import Progress, Request, ScoredCompletion, unanswered
 from kit.errors import KitError, RequestError
 from kit.files.texts import HALF
 from kit.models import (
@@ -24,7 +24,6 @@ from kit.models.files import read_json
 from kit.models.folder import require_chat_template
 from kit.models.settings import read_config
 from kit.models.templates import Renderer, template_text
-from kit.records import Completion
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +36,7 @@ class Prompt:
     """Most tokens that the text may take of ``max_model_len``; 0 for a prompt that leaves no room."""
 
 
-Compute = Callable[[Sequence[tuple[Request, Prompt]], Progress | None], list[Completion]]
+Compute = Callable[[Sequence[tuple[Request, Prompt]], Progress | None], list[ScoredCompletion]]
 """An engine's work: requests and their prompts, none without room, to completions in the same order."""
 
 
@@ -60,7 +59,7 @@ class Chat:
 
     def complete(
         self, requests: Sequence[Request], max_tokens: int, progress: Progress | None, compute: Compute
-    ) -> list[Completion]:
+    ) -> list[ScoredCompletion]:
         """Render every request, have those computed whose prompt leaves room, and leave the others without a text.
 
         Args:
@@ -74,7 +73,7 @@ class Chat:
         left_out = len(requests) - len(fitting)
         found = iter(compute(fitting, progress and (lambda rows, tokens: progress(rows + left_out, tokens))))
         return [
-            next(found) if prompt.max_tokens else unanswered(request, len(prompt.ids))
+            next(found) if prompt.max_tokens else ScoredCompletion(completion=unanswered(request, len(prompt.ids)))
             for request, prompt in zip(requests, prompts, strict=True)
         ]
 

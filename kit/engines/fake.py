@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kit.engines import EngineSettings, Progress, Request, Sampling, check_room, unanswered
+from kit.engines import EngineSettings, Progress, Request, Sampling, ScoredCompletion, check_room, unanswered
 from kit.errors import RequestError
 from kit.records import Completion
 
@@ -67,6 +67,20 @@ class FakeEngine:
             if progress:
                 progress(len(completions), sum(completion.tokens for completion in completions))
         return completions
+
+    def generate_with_probabilities(
+        self, requests: Sequence[Request], sampling: Sampling, progress: Progress | None = None
+    ) -> list[ScoredCompletion]:
+        """The completions with a value above 0 and up to 1 for every word."""
+        return [
+            ScoredCompletion(
+                completion=completion,
+                probabilities=tuple(
+                    (1 + _digest([self._model, completion.text, place])[0]) / 256 for place in range(completion.tokens)
+                ),
+            )
+            for completion in self.generate(requests, sampling, progress)
+        ]
 
     def loglikelihood(self, texts: Sequence[tuple[str, str]]) -> list[list[float]]:
         """A value below 0 for every word of the continuation."""

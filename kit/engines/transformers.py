@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kit.engines import EngineSettings, Progress, Request, Sampling
+from kit.engines import EngineSettings, Progress, Request, Sampling, ScoredCompletion
 from kit.engines._adapters import AdaptedEngine, open_adapter
 from kit.engines._chat import Chat, Prompt, load_chat
 from kit.errors import RequestError
@@ -70,7 +70,13 @@ class TransformersEngine:
         self, requests: Sequence[Request], sampling: Sampling, progress: Progress | None = None
     ) -> list[Completion]:
         """One completion a request, in the order of the requests; see :class:`kit.engines.Engine`."""
-        return self.answer(self._chat, None, requests, sampling, progress)
+        return [row.completion for row in self.answer(self._chat, None, requests, sampling, progress)]
+
+    def generate_with_probabilities(
+        self, requests: Sequence[Request], sampling: Sampling, progress: Progress | None = None
+    ) -> list[ScoredCompletion]:
+        """Return the completions with the probability of each token; see :class:`kit.engines.Engine`."""
+        return self.answer(self._chat, None, requests, sampling, progress, probabilities=True)
 
     def answer(
         self,
@@ -79,21 +85,24 @@ class TransformersEngine:
         requests: Sequence[Request],
         sampling: Sampling,
         progress: Progress | None,
-    ) -> list[Completion]:
-        """:meth:`generate` in the words of a chat, with an adapter or without."""
+        *,
+        probabilities: bool = False,
+    ) -> list[ScoredCompletion]:
+        """Generate in the words of a chat, with an adapter or without, with probabilities if they are wanted."""
         import torch
 
-        def compute(rows: Sequence[tuple[Request, Prompt]], progress: Progress | None) -> list[Completion]:
-            completions: list[Completion] = []
+        def compute(rows: Sequence[tuple[Request, Prompt]], progress: Progress | None) -> list[ScoredCompletion]:
+            completions: list[ScoredCompletion] = []
+            tokens = 0
             for first in range(0, len(rows), self._settings.max_num_seqs):
                 batch = rows[first : first + self._settings.max_num_seqs]
                 prompts, seeds = [prompt for _, prompt in batch], [row.seed for row, _ in batch]
                 with torch.inference_mode(), self._using(adapter):
-                    texts = self._batch(prompts, seeds, sampling, chat.stop_ids)
-                for (request, prompt), ids in zip(batch, texts, strict=True):
-                    completions.append(_completion(chat, request, prompt, ids))
+                    texts = self._batch(prompts, seeds, sampling, chat.stop_ids, probabilities=probabilities)
+                completions += [_completion(chat, *row, *text) for row, text in zip(batch, texts, strict=True)]
+                tokens += sum(len(ids) for ids, _ in texts)
                 if progress:
-                    progress(len(completions), sum(completion.tokens for completion in completions))
+                    progress(len(completions), tokens)
             return completions
 
         return chat.complete(requests, sampling.max_tokens, progress, compute)
@@ -156,15 +165,21 @@ class TransformersEngine:
             torch.cuda.empty_cache()
 
     def _batch(
-        self, prompts: Sequence[Prompt], seeds: Sequence[int], sampling: Sampling, stop_ids: Sequence[int]
-    ) -> list[list[int]]:
-        """The token ids that a batch of prompts goes on with, the end token included."""
+        self,
+        prompts: Sequence[Prompt],
+        seeds: Sequence[int],
+        sampling: Sampling,
+        stop_ids: Sequence[int],
+        *,
+        probabilities: bool,
+    ) -> "list[tuple[list[int], list[float]]]":
+        """Return the token ids that each prompt goes on with, end token included, and their probabilities if wanted."""
         import torch
 
         ids, mask = _padded([prompt.ids for prompt in prompts], self._model.device, left=True)
         # On the CPU, so that a seed means the same draws on every device.
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        texts: list[list[int]] = [[] for _ in prompts]
+        texts: list[tuple[list[int], list[float]]] = [([], []) for _ in prompts]
         live = set(range(len(prompts)))
         cache = None
         while live:
@@ -173,26 +188,32 @@ class TransformersEngine:
                 input_ids=ids, attention_mask=mask, position_ids=places, past_key_values=cache, logits_to_keep=1
             )
             cache = output.past_key_values
-            tokens = _next_tokens(output.logits[:, -1].float(), sampling, generators)
+            logits = output.logits[:, -1].float()
+            tokens = _next_tokens(logits, sampling, generators)
+            shares = _probabilities(logits, tokens) if probabilities else []
             ids = torch.zeros_like(ids[:, :1])
             for row in sorted(live):
                 token = tokens[row]
-                texts[row].append(token)
+                texts[row][0].append(token)
+                texts[row][1].extend(shares[row : row + 1])
                 ids[row, 0] = token
-                if token in stop_ids or len(texts[row]) >= prompts[row].max_tokens:
+                if token in stop_ids or len(texts[row][0]) >= prompts[row].max_tokens:
                     live.remove(row)
             mask = torch.cat([mask, torch.ones_like(mask[:, :1])], dim=1)
         return texts
 
 
-def _completion(chat: Chat, request: Request, prompt: Prompt, ids: Sequence[int]) -> Completion:
-    return Completion(
+def _completion(
+    chat: Chat, request: Request, prompt: Prompt, ids: Sequence[int], probabilities: Sequence[float]
+) -> ScoredCompletion:
+    completion = Completion(
         id=request.id,
         text=chat.text(prompt.ids, ids),
         prompt_tokens=len(prompt.ids),
         tokens=len(ids),
         finish_reason="stop" if ids[-1] in chat.stop_ids else "length",
     )
+    return ScoredCompletion(completion=completion, probabilities=tuple(probabilities))
 
 
 def _padded(rows: Sequence[Sequence[int]], device: Any, *, left: bool) -> "tuple[torch.Tensor, torch.Tensor]":
@@ -216,6 +237,15 @@ def _next_tokens(logits_BV: "torch.Tensor", sampling: Sampling, generators: Sequ
         return greedy
     rows = zip(logits_BV.cpu(), generators, strict=True)
     return [_draw(logits_V, sampling, generator) for logits_V, generator in rows]
+
+
+def _probabilities(logits_BV: "torch.Tensor", tokens: Sequence[int]) -> list[float]:  # noqa: N803
+    """Return the probability of each row's chosen token among all there are."""
+    import torch
+
+    chosen = torch.tensor(tokens, device=logits_BV.device)[:, None]
+    shares: list[float] = logits_BV.softmax(dim=-1).gather(1, chosen)[:, 0].tolist()
+    return shares
 
 
 def _draw(logits_V: "torch.Tensor", sampling: Sampling, generator: Any) -> int:  # noqa: N803

@@ -1,6 +1,7 @@
 """vLLM in this process, on CUDA GPUs or on a CPU."""
 
 import gc
+import math
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -8,21 +9,18 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from kit.engines import EngineSettings, Progress, Request, Sampling, adapter_room
+from kit.engines import EngineSettings, Progress, Request, Sampling, ScoredCompletion, adapter_room
 from kit.engines._adapters import AdaptedEngine, open_adapter
 from kit.engines._chat import Chat, Prompt, load_chat
+from kit.engines._vllm_cpu_cache import cache_gib
 from kit.engines._whole_prompts import joining
 from kit.errors import KitError, RequestError
 from kit.models.adapters import adaptable_layers
 from kit.models.files import read_json
 from kit.models.opening import opening
-from kit.models.settings import read_config
 from kit.records import Completion
 
 VERSION = 2
-
-CPU_CACHE_GIB = 4
-"""Key-value cache on a CPU, at most. It decides how many requests run side by side: it is not read off the machine."""
 
 STEP_TOKENS = 4096
 """Most tokens of one step on a CPU, vLLM's own number."""
@@ -122,12 +120,25 @@ class VllmEngine:
         self, requests: Sequence[Request], sampling: Sampling, progress: Progress | None = None
     ) -> list[Completion]:
         """One completion a request, in the order of the requests; see :class:`kit.engines.Engine`."""
-        return self.answer(self._chat, None, requests, sampling, progress)
+        return [row.completion for row in self.answer(self._chat, None, requests, sampling, progress)]
+
+    def generate_with_probabilities(
+        self, requests: Sequence[Request], sampling: Sampling, progress: Progress | None = None
+    ) -> list[ScoredCompletion]:
+        """Return the completions with the probability of each token; see :class:`kit.engines.Engine`."""
+        return self.answer(self._chat, None, requests, sampling, progress, probabilities=True)
 
     def answer(
-        self, chat: Chat, adapter: Any, requests: Sequence[Request], sampling: Sampling, progress: Progress | None
-    ) -> list[Completion]:
-        """:meth:`generate` in the words of a chat, with an adapter or without."""
+        self,
+        chat: Chat,
+        adapter: Any,
+        requests: Sequence[Request],
+        sampling: Sampling,
+        progress: Progress | None,
+        *,
+        probabilities: bool = False,
+    ) -> list[ScoredCompletion]:
+        """Generate in the words of a chat, with an adapter or without, with probabilities if they are wanted."""
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
@@ -138,11 +149,12 @@ class VllmEngine:
                 max_tokens=prompt.max_tokens,
                 seed=request.seed,
                 stop_token_ids=list(chat.stop_ids),
+                logprobs=0 if probabilities else None,  # 0: of the token that was chosen, and of no other
                 detokenize=False,
                 output_kind=RequestOutputKind.FINAL_ONLY,
             )
 
-        def compute(rows: Sequence[tuple[Request, Prompt]], progress: Progress | None) -> list[Completion]:
+        def compute(rows: Sequence[tuple[Request, Prompt]], progress: Progress | None) -> list[ScoredCompletion]:
             prompts = [prompt.ids for _, prompt in rows]
             outputs = self._run(prompts, [params(*row) for row in rows], progress, adapter)
             return [_completion(chat, *row, output.outputs[0]) for row, output in zip(rows, outputs, strict=True)]
@@ -276,13 +288,17 @@ class VllmEngine:
         return outputs
 
 
-def _completion(chat: Chat, request: Request, prompt: Prompt, output: Any) -> Completion:
-    return Completion(
+def _completion(chat: Chat, request: Request, prompt: Prompt, output: Any) -> ScoredCompletion:
+    completion = Completion(
         id=request.id,
         text=chat.text(prompt.ids, output.token_ids),
         prompt_tokens=len(prompt.ids),
         tokens=len(output.token_ids),
         finish_reason=output.finish_reason,
+    )
+    chosen = zip(output.logprobs or (), output.token_ids, strict=output.logprobs is not None)
+    return ScoredCompletion(
+        completion=completion, probabilities=tuple(math.exp(place[token].logprob) for place, token in chosen)
     )
 
 
@@ -302,7 +318,7 @@ def _cpu_options(model: Path, settings: EngineSettings, threads: int) -> dict[st
             "OMP_NUM_THREADS": str(threads),
         }
     )
-    os.environ["VLLM_CPU_KVCACHE_SPACE"] = str(_cache_gib(model, settings))  # read anew at every start
+    os.environ["VLLM_CPU_KVCACHE_SPACE"] = str(cache_gib(model, settings))  # read anew at every start
     # Likelihoods rank tokens in a function that torch would compile, which takes a C++ compiler; images have none.
     torch._dynamo.config.disable = True
     if torch.get_num_threads() != threads:  # torch read OMP_NUM_THREADS when it was imported, which may be long ago
@@ -310,23 +326,6 @@ def _cpu_options(model: Path, settings: EngineSettings, threads: int) -> dict[st
     # A sampled prompt is not split (see _whole_prompts), so that a step holds the longest.
     longest = {"max_num_batched_tokens": settings.max_model_len} if settings.max_model_len > STEP_TOKENS else {}
     return {"enforce_eager": True, **longest}
-
-
-def _cache_gib(model: Path, settings: EngineSettings) -> int:
-    """Whole GiB that keep ``max_num_seqs`` texts of ``max_model_len``; vLLM fills all of it with zeros at the start."""
-    config = read_config(model)
-    names = ("num_attention_heads", "hidden_size", "num_hidden_layers")
-    sizes = [config[name] for name in names if isinstance(config.get(name), int)]
-    if len(sizes) < len(names):  # an architecture with other names for them
-        return CPU_CACHE_GIB
-    heads, hidden, layers = sizes
-    kv_heads, head_dim = config.get("num_key_value_heads") or heads, config.get("head_dim") or hidden // heads
-    if not isinstance(kv_heads, int) or not isinstance(head_dim, int):  # one a layer
-        return CPU_CACHE_GIB
-    # Keys and values, 4 bytes at most, in blocks of 128 tokens.
-    token_bytes = 2 * 4 * layers * kv_heads * head_dim
-    wanted: int = token_bytes * settings.max_num_seqs * (settings.max_model_len + 128)
-    return min(CPU_CACHE_GIB, wanted // 2**30 + 1)
 
 
 def _cuda_options(settings: EngineSettings) -> dict[str, Any]:

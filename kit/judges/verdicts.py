@@ -12,7 +12,8 @@ from kit.judges.thoughts import without_thoughts
 from kit.records import Question, Verdict
 
 ReadLabel: TypeAlias = Callable[[Question, str], str]
-"""Returns the label that a reply to a question gives, one of the question's; empty where none can be read."""
+"""Returns the label that a reply to a question gives, one of the question's unless it is open; empty where none can be
+read."""
 
 
 class Reply(Protocol):
@@ -48,15 +49,19 @@ class Unanswered(Protocol):
         ...
 
 
-def check_questions(questions: Sequence[Question], benchmark: str) -> list[Question]:
-    """Return a benchmark's questions, each of which has an id of its own, a chat, and labels that can be told apart.
+def check_questions(questions: Sequence[Question], file: str) -> list[Question]:
+    """Return questions, each of which has an id of its own, a chat, and labels that can be told apart.
+
+    Args:
+        questions: what a judge is to be asked.
+        file: the plug-in that asks, for messages: ``benchmarks/alpacafarm.py``.
 
     Raises:
-        KitError: one has not; the benchmark's file is wrong.
+        KitError: one has not; the plug-in's file is wrong.
     """
     seen: set[str] = set()
     for question in questions:
-        where = f"benchmarks/{benchmark}.py: questions: {shown(question.id)}"
+        where = f"{file}: questions: {shown(question.id)}"
         if question.id in seen:
             raise KitError(f"{where} stands twice; wanted an id for each question, <problem>#<part> for several")
         seen.add(question.id)
@@ -82,15 +87,15 @@ def verdict(question: Question, reply: Reply, read_label: ReadLabel, model: str 
     Args:
         question: what was asked.
         reply: what the judge said.
-        read_label: the benchmark's way of reading a label.
+        read_label: the benchmark's, or metric's, way of reading a label.
         model: name of the model as the server reports it; empty for a local one.
 
     Raises:
-        KitError: the benchmark reads a label that the question does not have.
+        KitError: what is read is a label that the question does not have, and does not leave open.
     """
     text, thoughts = without_thoughts(reply.text)
     label = read_label(question, text) if text.strip() else ""
-    if label and label not in question.labels:
+    if label and label not in question.labels and not question.is_open:
         wanted = ", ".join(question.labels)
         raise KitError(f"question {shown(question.id)}: label: found {shown(label)}, wanted one of {wanted}")
     return Verdict(

@@ -16,8 +16,9 @@ from kit.measures import CurveMeasure, Measure
 from kit.prompts import Pack
 from kit.records import Curve, Instruction, Question, Score, Verdict
 
-Reads: TypeAlias = Literal["instructions", "pairs", "rewrites"]
-"""Rows that a metric scores: :class:`~kit.records.Instruction`, :class:`~kit.records.Pair`, or :class:`Rewrite`."""
+Reads: TypeAlias = Literal["instructions", "pairs", "rewrites", "probes"]
+"""Rows that a metric scores: :class:`~kit.records.Instruction`, :class:`~kit.records.Pair`, :class:`Rewrite`, or
+:class:`~kit.records.Probe`, what the evolver writes when it is asked to evolve the rows before the round."""
 Role: TypeAlias = Literal["", "scorer", "embedder", "rewarder"]
 """Field of a setting that names the model which scores; empty for a metric that opens no model itself."""
 Keeps: TypeAlias = Literal["highest", "lowest"]
@@ -47,6 +48,8 @@ class ScoreSettings:
     """Most tokens of a row; a longer row is left out, with its reason."""
     options: Mapping[str, Option] = field(default_factory=dict)
     """Name -> value, for each of the metric's :attr:`Metric.OPTIONS`."""
+    pack: Pack | None = None
+    """The templates that the metric names in its :attr:`PromptedMetric.PROMPTS`; None for one that names none."""
 
 
 class Scorer(Protocol):
@@ -108,20 +111,54 @@ class CurvedMetric(Protocol):
 
 
 @runtime_checkable
+class PromptedMetric(Protocol):
+    """Interface of a metric that shows its model texts in the words of templates: those of the scale's prompt pack."""
+
+    PROMPTS: Sequence[str]
+    """Ids of the templates; their hash is in the job's key."""
+
+
+@runtime_checkable
+class FinishedMetric(Protocol):
+    """Interface of a metric whose scores depend on the other rows in a last step that takes no model."""
+
+    def finish(self, scores: Sequence[Score], options: Mapping[str, Option]) -> list[Score]:
+        """Return the scores of all rows as they are kept, by those of every process."""
+        ...
+
+
+@runtime_checkable
+class RowCurvedMetric(Protocol):
+    """Interface of a metric whose curves show more of its rows than their scores, for instance each token's."""
+
+    CURVES: Mapping[str, CurveMeasure]
+    """curve -> its title and the quantities along its axes."""
+
+    def curves_of_rows(self, rows: Sequence[Any], options: Mapping[str, Option]) -> list[Curve]:
+        """Return the lines of its curves."""
+        ...
+
+
+@runtime_checkable
 class JudgedMetric(Protocol):
     """Interface of a metric whose scores a judge gives: a question a row, whose verdict becomes the score."""
 
     JUDGE_ASKS: int
     """Raised when the same row gets another verdict: what ``questions`` gives or ``label`` reads has changed."""
     JUDGE_PROMPTS: Sequence[str]
-    """Ids of the templates that ``questions`` may use."""
+    """Ids of the templates that ``questions`` may use; see :class:`Worded`."""
 
     def questions(self, rows: Sequence[Any], pack: Pack, options: Mapping[str, Option]) -> list[Question]:
         """Return what the judge is asked about the rows."""
         ...
 
     def label(self, question: Question, reply: str) -> str:
-        """Return the label that a judge's reply gives; empty where none can be read."""
+        """Return the label that a judge's reply gives; empty where none can be read.
+
+        Args:
+            question: what was asked; if it is open, the label may be none of its own.
+            reply: the judge's text, without its thoughts.
+        """
         ...
 
     def judged(
@@ -129,6 +166,36 @@ class JudgedMetric(Protocol):
     ) -> list[Score]:
         """Return one score a row, from the verdicts on the questions about it."""
         ...
+
+
+@runtime_checkable
+class Worded(Protocol):
+    """Interface of a judged metric whose options choose the templates that ask."""
+
+    def judge_prompts(self, options: Mapping[str, Option]) -> Sequence[str]:
+        """Return those of ``JUDGE_PROMPTS`` that ``questions`` uses with these options.
+
+        Raises:
+            RequestError: an option has a value that is not known.
+        """
+        ...
+
+
+@runtime_checkable
+class Estimated(Protocol):
+    """Interface of a judged metric whose replies are short, so that its cost is less than the longest replies'."""
+
+    def reply_tokens(self, options: Mapping[str, Option]) -> int:
+        """Return about how many tokens a judge writes for one question."""
+        ...
+
+
+@runtime_checkable
+class AsksSeveral(Protocol):
+    """Interface of a judged metric that asks several questions about a row."""
+
+    QUESTIONS_A_ROW: int
+    """Number of questions about one row, about; for estimates."""
 
 
 def load(name: str) -> Metric:
@@ -144,6 +211,27 @@ def load(name: str) -> Metric:
 def selecting_numbers() -> dict[str, str]:
     """Return id of each number by which rows can be selected -> the metric that gives it."""
     return {id: name for name in registry.names("metrics") for id in load(name).KEEPS}
+
+
+def judged_metric(name: str) -> JudgedMetric:
+    """Return the module of a metric whose scores a judge gives.
+
+    Raises:
+        RequestError: there is no such metric, or no judge is asked for it.
+    """
+    found = load(name)
+    if not isinstance(found, JudgedMetric):
+        raise RequestError(f"metric {name}: no judge gives its scores")
+    return found
+
+
+def judge_prompts(metric: JudgedMetric, options: Mapping[str, Option]) -> Sequence[str]:
+    """Return the ids of the templates in which a metric asks with these options.
+
+    Raises:
+        RequestError: an option has a value that is not known.
+    """
+    return metric.judge_prompts(options) if isinstance(metric, Worded) else metric.JUDGE_PROMPTS
 
 
 def metric_with(number: str, where: str) -> str:

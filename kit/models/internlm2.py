@@ -20,7 +20,7 @@ from kit.models.folder import (
 from kit.models.headers import FLOATS, stored_tensors
 from kit.models.opening import opening
 from kit.models.settings import check_files, read_config
-from kit.models.weights import check_tensors, check_weights, described
+from kit.models.weights import Head, check_tensors, check_weights, described
 from kit.reading.textfiles import read_bytes
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ NAMES = {
     "model.tok_embeddings": "model.embed_tokens",
     "model.norm": "model.norm",
     "output": "lm_head",
+    "v_head": "score",
     "attention.wo": "self_attn.o_proj",
     "attention_norm": "input_layernorm",
     "ffn_norm": "post_attention_layernorm",
@@ -40,6 +41,12 @@ NAMES = {
     "feed_forward.w3": "mlp.up_proj",
 }
 """InternLM2's module -> Llama's; without the layer's number."""
+
+HEADS = ("output", "v_head")
+"""The modules behind the body: one that gives each token's likelihood, and a reward model's, which gives a number."""
+
+REWARD_LABEL = "reward"
+"""Name of the one label of a reward model."""
 
 UNUSED_TENSOR = "rotary_emb.inv_freq"
 """A buffer that old checkpoints hold and every model computes for itself."""
@@ -56,6 +63,9 @@ MODULE = re.compile(r"(?P<layer>model\.layers\.\d+\.)?(?P<module>.+)\.(?P<kind>w
 def internlm2_to_llama(model: Path, out: Path) -> None:
     """Rewrite an InternLM2 model folder as a Llama one, shard by shard, running no code from the folder.
 
+    A reward model becomes a sequence classifier with one label: its ``v_head``, which has no bias either, is the score.
+    ``reward_token_id`` stays in config.json (:mod:`kit.rewards` reads the number there).
+
     Args:
         model: config.json with ``model_type`` ``internlm2``; weights as safetensors or ``pytorch_model*.bin``;
             tokenizer.json or tokenizer.model.
@@ -67,6 +77,8 @@ def internlm2_to_llama(model: Path, out: Path) -> None:
     Source:
         The layout of ``wqkv`` is that of vLLM's own class, which the test compares with:
         https://github.com/vllm-project/vllm/blob/v0.11.0/vllm/model_executor/models/internlm2.py (``split_qkv``).
+        ``v_head`` has ``hidden_size`` inputs, one output and no bias:
+        https://github.com/InternLM/lmdeploy/blob/602570779a00/lmdeploy/pytorch/models/internlm2_reward.py
     """
     check_config(model)
     config = read_config(model)
@@ -75,14 +87,14 @@ def internlm2_to_llama(model: Path, out: Path) -> None:
     _check_heads(model, config)
     check_files(model)
     pickled = not any(model.glob("*.safetensors"))
-    _check_source(model, config, pickled)
+    head = _check_source(model, config, pickled)
     out.mkdir(parents=True, exist_ok=True)
     copy_small_files(model, out)
     _write_tokenizer(model, out)
-    write_json(out / "config.json", _llama_config(config))
+    write_json(out / "config.json", _llama_config(config, head))
     source = bins(model) if pickled else safetensors(model)
     write_shards(out, ((name, _llama_tensors(shard, config)) for name, shard in source))
-    check_weights(out)
+    check_weights(out, head=head)
 
 
 def _check_heads(model: Path, config: dict[str, Any]) -> None:
@@ -101,8 +113,11 @@ def _check_heads(model: Path, config: dict[str, Any]) -> None:
         )
 
 
-def _check_source(model: Path, config: dict[str, Any], pickled: bool) -> None:
+def _check_source(model: Path, config: dict[str, Any], pickled: bool) -> Head:
     """Check names and shapes as they will be under Llama's names, on the meta device, before a file is written.
+
+    Returns:
+        The head that the model has.
 
     Raises:
         RequestError: a tensor is missing, misshapen or unknown; the message has Llama's names.
@@ -114,16 +129,18 @@ def _check_source(model: Path, config: dict[str, Any], pickled: bool) -> None:
     else:
         stored = stored_tensors(model)
     tensors = {name: torch.empty(one.shape, dtype=torch.float32, device="meta") for name, one in stored.items()}
-    check_tensors(model, _llama_config(config), described(_llama_tensors(tensors, config)))
+    head: Head = "reward" if "v_head.weight" in stored else "text"
+    check_tensors(model, _llama_config(config, head), described(_llama_tensors(tensors, config)), head=head)
     if not_floats := [
         name for name, one in stored.items() if one.dtype not in FLOATS and not name.endswith(UNUSED_TENSOR)
     ]:
         raise RequestError(
             f"{model}: {not_floats[0]} is of type {stored[not_floats[0]].dtype}, wanted a 16- or 32-bit float"
         )
+    return head
 
 
-def _llama_config(config: dict[str, Any]) -> dict[str, Any]:
+def _llama_config(config: dict[str, Any], head: Head) -> dict[str, Any]:
     """Return the numbers of config.json under Llama's names."""
     gone = {
         "architectures",
@@ -135,13 +152,21 @@ def _llama_config(config: dict[str, Any]) -> dict[str, Any]:
         "_name_or_path",
     }
     kept = {key: value for key, value in config.items() if key not in gone}
-    return kept | {
-        "architectures": ["LlamaForCausalLM"],
-        "attention_bias": config.get("bias", False),
-        "mlp_bias": False,
-        "model_type": "llama",
-        "num_key_value_heads": config.get("num_key_value_heads") or config["num_attention_heads"],
+    classifier = {
+        "architectures": ["LlamaForSequenceClassification"],
+        "id2label": {"0": REWARD_LABEL},
+        "label2id": {REWARD_LABEL: 0},
     }
+    return (
+        kept
+        | (classifier if head == "reward" else {"architectures": ["LlamaForCausalLM"]})
+        | {
+            "attention_bias": config.get("bias", False),
+            "mlp_bias": False,
+            "model_type": "llama",
+            "num_key_value_heads": config.get("num_key_value_heads") or config["num_attention_heads"],
+        }
+    )
 
 
 def _llama_tensors(shard: "Tensors", config: dict[str, Any]) -> "Tensors":
@@ -155,7 +180,7 @@ def _llama_tensors(shard: "Tensors", config: dict[str, Any]) -> "Tensors":
         if layer and module == "attention.wqkv":
             for part, split in zip("qkv", _split_qkv(tensor, config), strict=True):
                 tensors[f"{layer}self_attn.{part}_proj.{kind}"] = split
-        elif module in NAMES and bool(layer) == (not module.startswith(("model.", "output"))):
+        elif module in NAMES and bool(layer) == (not module.startswith(("model.", *HEADS))):
             if module != "output" or not config.get("tie_word_embeddings"):
                 tensors[f"{layer or ''}{NAMES[module]}.{kind}"] = tensor.clone()
         else:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from kit.errors import KitError, RequestError, did_you_mean
 from kit.models.differences import SHOWN, Differences, difference_message, likely_cure, order
@@ -21,6 +21,9 @@ from kit.models.headers import FLOATS, Stored, same_bytes, stored_tensors
 from kit.models.opening import one_line, opening
 from kit.models.settings import check_bounds
 from kit.models.vocabulary import EMBEDDINGS
+
+Head: TypeAlias = Literal["text", "reward"]
+"""Part of a model behind its body: one that gives each token's likelihood, or one that gives a single number."""
 
 MOST_MODULES = 1_000_000
 """Most modules of one model; those with the most have some hundred thousand, an expert or a projection each."""
@@ -33,7 +36,14 @@ FUSED = re.compile(r"^(\S+) +\| CONVERSION ", re.MULTILINE)
 """A line of transformers' report on a tensor that is made up of several stored ones, a layer's experts for instance."""
 
 
-def check_weights(model: Path, *, engine: str = "transformers") -> None:
+def head_of(settings: Mapping[str, Any]) -> Head:
+    """Return the head of the model that config.json names: ``reward`` for a sequence classifier, else ``text``."""
+    named = settings.get("architectures")
+    names = named if isinstance(named, list) else []
+    return "reward" if any(str(name).endswith("ForSequenceClassification") for name in names) else "text"
+
+
+def check_weights(model: Path, *, engine: str = "transformers", head: Head = "text") -> None:
     """Refuse a model folder whose weights are not what its config.json describes; no weight is loaded.
 
     Args:
@@ -41,15 +51,21 @@ def check_weights(model: Path, *, engine: str = "transformers") -> None:
         engine: ``vllm`` or ``transformers``: who is to read the folder. vLLM alone takes quantised weights, whose names
             and types are their packer's own, so that no more is checked than that every module has some. And it alone
             wants the names as the architecture has them, where transformers puts ``model.`` in front.
+        head: the head that the model has to have.
 
     Raises:
         RequestError: the architecture is unknown, or tensors are missing, unexpected, or of another shape or type.
     """
-    check_tensors(model, read_json(model / "config.json"), stored_tensors(model), engine=engine)
+    check_tensors(model, read_json(model / "config.json"), stored_tensors(model), engine=engine, head=head)
 
 
 def check_tensors(
-    where: Path, settings: Mapping[str, Any], stored: Mapping[str, Stored], *, engine: str = "transformers"
+    where: Path,
+    settings: Mapping[str, Any],
+    stored: Mapping[str, Stored],
+    *,
+    engine: str = "transformers",
+    head: Head = "text",
 ) -> None:
     """Refuse tensors that are not those of the model that config.json's settings describe; see :func:`check_weights`.
 
@@ -58,6 +74,7 @@ def check_tensors(
         settings: config.json.
         stored: the tensors by name.
         engine: as for :func:`check_weights`.
+        head: the head that the model has to have.
     """
     packing = settings.get("quantization_config")
     if packing and engine != "vllm":
@@ -67,7 +84,7 @@ def check_tensors(
             f"{where}: its weights are quantised ({named[:80]}), wanted 16- or 32-bit floats; take the model's version "
             "that is not quantised"
         )
-    kind, config = architecture(where, settings)
+    kind, config = architecture(where, settings, head)
     plain = not packing
     found = _differences(where, kind, config, stored) if plain else _missing_modules(where, kind, config, stored)
     if found:
@@ -115,11 +132,29 @@ def load_causal_lm(model: Path, **options: Any) -> Any:
         RequestError: a weight is missing, unexpected or of another shape.
         KitError: transformers can't load the folder, for whatever reason.
     """
+    return _load("AutoModelForCausalLM", model, **options)
+
+
+def load_reward_model(model: Path, **options: Any) -> Any:
+    """Load a sequence classifier with transformers, and refuse one of which a weight was drawn at random.
+
+    Args:
+        model: the folder.
+        options: as for ``from_pretrained``.
+
+    Raises:
+        RequestError: as :func:`load_causal_lm`, and KitError.
+    """
+    return _load("AutoModelForSequenceClassification", model, **options)
+
+
+def _load(loader: str, model: Path, **options: Any) -> Any:
+    """Load a folder by one of transformers' loaders."""
     where = model / options["gguf_file"] if "gguf_file" in options else model
     with opening(f"{where}: transformers can't load it", request=False), limited_building(str(where)):
-        from transformers import AutoModelForCausalLM
+        import transformers
 
-        loaded, report = AutoModelForCausalLM.from_pretrained(
+        loaded, report = getattr(transformers, loader).from_pretrained(
             model, output_loading_info=True, trust_remote_code=False, local_files_only=True, **options
         )
     check_report(where, type(loaded).__name__, report)
@@ -136,13 +171,13 @@ def check_report(where: Path, kind: str, report: Mapping[str, Any]) -> None:
         raise RequestError(difference_message(where, kind, found, likely_cure({}, {}, found)))
 
 
-def architecture(where: Path, settings: Mapping[str, Any]) -> tuple[Any, Any]:
+def architecture(where: Path, settings: Mapping[str, Any], head: Head = "text") -> tuple[Any, Any]:
     """Return transformers' class and configuration of the model that config.json describes.
 
     Raises:
         RequestError: transformers knows no such model, or refuses its settings.
     """
-    from transformers import CONFIG_MAPPING, MODEL_FOR_CAUSAL_LM_MAPPING
+    from transformers import CONFIG_MAPPING, MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
 
     check_bounds(settings, str(where / "config.json"))
     name = settings.get("model_type")
@@ -153,12 +188,15 @@ def architecture(where: Path, settings: Mapping[str, Any]) -> tuple[Any, Any]:
     without_packing = {key: value for key, value in settings.items() if key != "quantization_config"}
     with opening(f"{where / 'config.json'}: transformers refuses it as a {name!r} model"), reports():
         config = CONFIG_MAPPING[name].from_dict(without_packing)
-    if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
-        raise RequestError(
-            f"{where / 'config.json'}: model_type {name!r} is no causal language model in transformers; wanted a text "
-            "generator"
+    known = MODEL_FOR_CAUSAL_LM_MAPPING if head == "text" else MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
+    if type(config) not in known:
+        found, wanted = (
+            ("causal language model", "text generator") if head == "text" else ("sequence classifier", "reward model")
         )
-    kind = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
+        raise RequestError(
+            f"{where / 'config.json'}: model_type {name!r} is no {found} in transformers; wanted a {wanted}"
+        )
+    kind = known[type(config)]
     if isinstance(kind, list | tuple):
         kind = next((one for one in kind if one.__name__ in (config.architectures or ())), kind[0])
     text = config.sub_configs.get("text_config")  # as AutoModelForCausalLM does with a model of texts and images

@@ -91,14 +91,34 @@ def parameters(model: Model, *, qkv_bias: bool = False) -> int:
     With head = hidden / heads and kv = kv_heads * head, one layer has ``2 * hidden^2 + 2 * hidden * kv`` (attention)
     ``+ 3 * hidden * intermediate`` (gated feed-forward) ``+ 2 * hidden`` (norms), and ``hidden + 2 * kv`` more where
     queries, keys and values have biases (Qwen). Added to the layers are ``vocab * hidden`` twice (once where the
-    embeddings are tied) and the last norm, ``hidden``.
+    embeddings are tied) and the last norm, ``hidden``. A reward model has ``hidden`` weights in the place of the
+    output matrix; an embedder, see :func:`encoder_parameters`.
     """
+    if model.kind == "embedder":
+        return encoder_parameters(model)
     hidden, kv = model.hidden, model.kv_heads * (model.hidden // model.heads)
     layer = 2 * hidden * hidden + 2 * hidden * kv + 3 * hidden * model.intermediate + 2 * hidden
     if qkv_bias:
         layer += hidden + 2 * kv
     embeddings = model.vocab * hidden * (1 if model.tied_embeddings else 2)
+    if model.kind == "reward model":
+        embeddings = model.vocab * hidden + hidden
     return model.layers * layer + embeddings + hidden
+
+
+def encoder_parameters(model: Model) -> int:
+    """Return the number of weights of an encoder in MPNet's layout.
+
+    One layer has ``4 * (hidden^2 + hidden)`` (attention) ``+ 2 * hidden * intermediate + intermediate + hidden``
+    (feed-forward) ``+ 4 * hidden`` (norms). Added are ``(vocab + context + 2) * hidden`` (tokens and positions),
+    ``2 * hidden`` (a norm), ``32 * heads`` (relative positions), and ``hidden^2 + hidden`` for a layer behind the last
+    hidden states.
+    """
+    hidden, intermediate = model.hidden, model.intermediate
+    square = hidden * hidden + hidden
+    layer = 4 * square + 2 * hidden * intermediate + intermediate + hidden + 4 * hidden
+    first = (model.vocab + model.context + 2) * hidden + 2 * hidden + 32 * model.heads
+    return model.layers * layer + first + square
 
 
 def adapter_parameters(model: Model, rank: int) -> int:

@@ -19,7 +19,7 @@ from kit.metrics import options_with
 from kit.plan import Plan, costs, sources
 from kit.plan.given import GivenArtifacts
 from kit.plan.ids import JobIds
-from kit.plan.judging import find_judge
+from kit.plan.judging import find_judge, find_metric_judge
 from kit.plan.tables import add_table
 from kit.stages import Origin, Stage
 from kit.store import Job
@@ -148,6 +148,10 @@ class Planner:
             self.catalogue.check_stack(name, self.where)
             inputs = {"model": self.model(model.stack.model)}
             params: dict[str, Any] = {"how": "stack", "layers": model.stack.indices()}
+            return self.job("convert", name, params, inputs, resources=cost)
+        if model.reward_head:
+            inputs = {"model": self.model(model.reward_head.model)}
+            params = {"how": "reward_head", "rule": model.reward_head.rule}
             return self.job("convert", name, params, inputs, resources=cost)
         params, source = self.read("models", name, lambda: sources.model_source(model, self.catalogue.user_folder))
         fetched = self.job("fetch", name, params, {}, resources=cost | {"source": source})
@@ -296,7 +300,9 @@ class Planner:
         return found
 
     def judge(self, point: Point) -> str | None:
-        """Return the model that judges the answers to the point's benchmark; None where no model does."""
+        """Return the model that judges for the point's benchmark or metric; None where no model does."""
+        if point.benchmark in registry.names("metrics"):
+            return find_metric_judge(point, self.metric(point), self.where, self.player, self.catalogue.served)
         return find_judge(point.benchmark, self.problems(point), self.where, self.player, self.catalogue.served)
 
     def server(self, name: str) -> ServerSettings | None:

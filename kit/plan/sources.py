@@ -218,6 +218,8 @@ def _hashed_folder(folder: Path) -> Source:
     )
     for name in names:
         check_file_name(folder / name)
+    if (folder / "modules.json").is_file():  # an embedder's; its parts have folders of their own
+        names += sorted(str(path.relative_to(folder)) for path in folder.glob("*/config.json"))
     files = {name: sha256_file(folder / name) for name in names}
     return {"kind": "folder", "files": files}, {"path": str(folder.resolve())}
 
@@ -230,11 +232,15 @@ def _check_weights(folder: Path, engine: str) -> None:
     """
     from importlib.util import find_spec
 
-    from kit.models import check_model_folder, check_weights
+    from kit.models import check_model_folder, check_weights, head_of
+    from kit.models.settings import read_config
+    from kit.neighbours import embedder
 
     check_model_folder(folder)
-    if find_spec("torch") and find_spec("transformers"):
-        check_weights(folder, engine=engine)
+    if (folder / embedder.LIST).is_file():
+        embedder.module_folders(folder)  # an encoder; its weights are checked as it is opened
+    elif find_spec("torch") and find_spec("transformers"):
+        check_weights(folder, engine=engine, head=head_of(read_config(folder)))
 
 
 def prompts_source(pack: str) -> Source | None:

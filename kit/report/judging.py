@@ -16,15 +16,16 @@ MOST_MODELS = 8
 
 @dataclass(slots=True, kw_only=True)
 class Judging:
-    """All verdicts of one judge on the answers to one benchmark."""
+    """All verdicts of one judge on the answers to one benchmark, or on the instructions that one metric scores."""
 
     benchmark: str
+    """The benchmark, or the metric."""
     judge: str
     """Name of the judge in the manifests."""
     by: str = "text"
     """``labels`` where the likelihoods of labels were asked for, and no reply."""
     jobs: int = 0
-    """Number of answered tests that it judged."""
+    """Number of answered tests, or of instruction sets, that it judged."""
     questions: int = 0
     counts: Counter[str] = field(default_factory=Counter)
     """One of :data:`COUNTS` -> its sum."""
@@ -85,10 +86,10 @@ def _number(value: Any) -> int:
 
 
 def judgings(keys: Iterable[str], jobs: Mapping[str, Job], store: Store) -> list[Judging]:
-    """Return who judged the answers behind some gradings, as far as the store has the verdicts.
+    """Return who judged the answers or instructions behind some numbers, as far as the store has the verdicts.
 
     Args:
-        keys: keys of gradings; each counts once.
+        keys: keys of gradings and scorings; each counts once.
         jobs: the plan's jobs.
         store: where the verdicts are.
     """
@@ -96,13 +97,14 @@ def judgings(keys: Iterable[str], jobs: Mapping[str, Job], store: Store) -> list
     for key in dict.fromkeys(key for grade in keys for key in verdict_keys(grade, jobs)):
         job = jobs[key]
         if store.has(key):
-            names = tuple(str(name) for name in (job.params.get("benchmark"), job.resources.get("judge")))
+            asks = job.params.get("benchmark", job.params.get("metric"))
+            names = tuple(str(name) for name in (asks, job.resources.get("judge")))
             by = str(job.params.get("judge_by", "text"))
             found.setdefault((*names, by), Judging(benchmark=names[0], judge=names[1], by=by)).add(store.get(key))
     return list(found.values())
 
 
 def verdict_keys(grade: str, jobs: Mapping[str, Job]) -> Sequence[str]:
-    """Return the keys of the verdicts that a grading reads: one, or none."""
+    """Return the keys of the verdicts that a grading or scoring reads: one, or none."""
     key = jobs[grade].inputs.get("verdicts") if grade in jobs else None
     return [key] if key in jobs and key is not None and jobs[key].stage == "judge" else []

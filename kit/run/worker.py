@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from kit import registry
-from kit.engines import Engine, EngineSettings, Request, Sampling
+from kit.engines import Engine, EngineSettings, Request, Sampling, ScoredCompletion
 from kit.errors import KitError
 from kit.files.network import Unreachable
 from kit.files.parts import Parts
@@ -90,6 +90,18 @@ class JobContext:
         def compute(part: Sequence[Request]) -> list[Completion]:
             self.progress(0, len(part))
             return engine.generate(part, sampling, lambda done, tokens: self.progress(done, len(part), tokens))
+
+        return spread(requests, self.world, compute)
+
+    def generate_with_probabilities(
+        self, requests: Sequence[Request], engine: Engine, sampling: Sampling
+    ) -> list[ScoredCompletion]:
+        """Do as :meth:`generate`, and return the probability of each token too."""
+
+        def compute(part: Sequence[Request]) -> list[ScoredCompletion]:
+            self.progress(0, len(part))
+            report = lambda done, tokens: self.progress(done, len(part), tokens)  # noqa: E731
+            return engine.generate_with_probabilities(part, sampling, report)
 
         return spread(requests, self.world, compute)
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from kit.catalogue.experiments import SamplingSpec
 from kit.catalogue.points import Point
 from kit.catalogue.scales import BenchmarkRows, MetricRows, Scale
-from kit.engines import Engine, EngineSettings, Request, Sampling
+from kit.engines import Engine, EngineSettings, Request, Sampling, ScoredCompletion
 from kit.errors import KitError, RequestError
 from kit.files.formats import AUTO, SEED_FORMATS
 from kit.files.network import Unreachable
@@ -23,6 +23,8 @@ INSTRUCTIONS = "instructions.jsonl"
 """Name of the main file of a round of evolution."""
 PAIRS = "pairs.jsonl"
 """Name of the main file of responses, and of a selected part of them."""
+PROBES = "probes.jsonl"
+"""Name of the file of an evolver's texts with the probabilities of their tokens."""
 SCORES = "scores.jsonl"
 """Name of the file of a metric's scores."""
 VERDICTS = "verdicts.jsonl"
@@ -72,6 +74,12 @@ class Context(Protocol):
         Returns:
             One completion for each request, in the order of the requests; all of them on every rank.
         """
+        ...
+
+    def generate_with_probabilities(
+        self, requests: Sequence[Request], engine: Engine, sampling: Sampling
+    ) -> list[ScoredCompletion]:
+        """Do as :meth:`generate`, and return the probability of each token too."""
         ...
 
     def pack(self, name: str, ids: Sequence[str], folder: Path | None = None) -> Pack:
@@ -198,7 +206,7 @@ class Planning(Protocol):
         ...
 
     def judge(self, point: Point) -> str | None:
-        """Return the model that judges the answers to the point's benchmark; None where no model does."""
+        """Return the model that judges for the point's benchmark or metric; None where no model does."""
         ...
 
     def prompts(self, pack: str, ids: Sequence[str]) -> tuple[dict[str, Any], dict[str, str]]:

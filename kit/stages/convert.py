@@ -18,6 +18,8 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, contex
         models.from_gguf(only_file(source), out)
     elif how == "stack":
         models.select_layers(source, params["layers"], out)
+    elif how == "reward_head":
+        models.add_reward_head(source, params["rule"], out)
     elif how == "internlm2":
         models.internlm2_to_llama(source, out)
     else:

@@ -1,23 +1,18 @@
 """Stage ``evolve``: one round of evolution of seeds or of the last round's instructions, a job for each step."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from kit.catalogue.points import Point
-from kit.engines import TOO_LONG, EngineSettings, Request, Sampling
 from kit.errors import KitError, RequestError, shown
 from kit.files.seeds import Reading
-from kit.files.texts import broken
-from kit.prompts import Pack
-from kit.records import Completion, Instruction, write_rows
+from kit.records import Instruction, write_rows
 from kit.registry import load
-from kit.sandbox import Sandbox
 from kit.scenarios import Amount, Made, Step, Work, check_round, step_name, steps_of
-from kit.stages import INSTRUCTIONS, Context, Origin, Planning, Summary, given_sampling, input_instructions
-from kit.stages._options import evolve_limit, evolve_sampling, step_options
+from kit.stages import INSTRUCTIONS, Context, Origin, Planning, Summary, input_instructions
+from kit.stages._evolving import StepTools, cost, generation
+from kit.stages._options import step_options
 from kit.workers import KINDS
 
 VERSION = 1
@@ -54,7 +49,7 @@ def plan_step(point: Point, planner: Planning, number: int) -> str:
     name, step = list(steps.items())[number]
     where = f"scenarios/{scenario}.py: STEPS: {name}"
     generates = KINDS[step.worker].accelerated
-    params, inputs, plugins = _generation(point, planner, step) if generates else ({}, {}, {})
+    params, inputs, plugins = generation(point, planner, step) if generates else ({}, {}, {})
     sides = sides_of(point, step)
     origins = [_origin(side, planner, number) for side in sides]
     own, counts = [side.at for side in sides].index(point.at), [origin.rows for origin in origins]
@@ -82,7 +77,7 @@ def plan_step(point: Point, planner: Planning, number: int) -> str:
         params,
         inputs,
         plugins=plugins,
-        resources=_cost(point, planner, amount.texts, params),
+        resources=cost(point, planner, amount.texts, params),
         rows=amount.rows,
     )
 
@@ -119,28 +114,6 @@ def _amount(step: Step, counts: Sequence[int], own: int, options: Mapping[str, A
         sides = ", ".join(map(str, counts))
         raise RequestError(f"{where}: expects: found {shown(found)} for {sides} rows, wanted a whole number from 0")
     return Amount(texts=counts[own], rows=found)
-
-
-def _generation(point: Point, planner: Planning, step: Step) -> tuple[dict[str, Any], dict[str, str], dict[str, int]]:
-    """Return the parameters, inputs and plug-ins of a step in which the evolver generates text."""
-    evolver, sampling = planner.player(point.setting.evolver), given_sampling(point.setting.evolve)
-    max_tokens = planner.capped("evolve.max_tokens", sampling.max_tokens, evolve_limit(point, planner))
-    model = planner.model(evolver, chat=True)
-    prompt_params, prompt_inputs = planner.prompts(planner.scale.prompts, step.prompts)
-    params = {
-        "breadth": point.setting.breadth,
-        "sampling": {**evolve_sampling(point, planner), "max_tokens": max_tokens},
-        **prompt_params,
-        **planner.engine_params(evolver),
-    }
-    return params, {"model": model, **prompt_inputs}, planner.engine_version()
-
-
-def _cost(point: Point, planner: Planning, texts: int, params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the estimated cost of a step, by the number of its texts; empty if no model writes in it."""
-    if "sampling" not in params:
-        return {}
-    return planner.generation_cost(planner.player(point.setting.evolver), texts, params["sampling"]["max_tokens"])
 
 
 def sides_of(point: Point, step: Step) -> list[Point]:
@@ -251,55 +224,3 @@ def _counts(reading: Reading[Instruction], made: Made) -> dict[str, Any]:
     reasons = {reason: count for reason, count in made.dropped.items() if count}
     dropped = {"dropped": reasons, "rows_read": len(reading.rows)} if reasons else {}
     return {**reading.facts(), "outputs_left_out": sum(bool(row.output.strip()) for row in reading.rows), **dropped}
-
-
-class StepTools:
-    """Tools of one step, see :class:`kit.scenarios.Tools`; each kind of worker has some of them."""
-
-    def __init__(
-        self, name: str, step: Step, params: Mapping[str, Any], inputs: Mapping[str, Path], context: Context
-    ) -> None:
-        self._name, self._step, self._params, self._inputs, self._context = name, step, params, inputs, context
-        self._engine = (
-            context.engine(inputs["model"], EngineSettings(**params["engine"])) if "engine" in params else None
-        )
-        self._counts = Counter[str]()
-        """Counts of all texts that the evolver wrote."""
-
-    @cached_property
-    def pack(self) -> Pack:
-        """Return the prompt templates that the step names; raises KitError if the job has none."""
-        if "prompts" not in self._params:
-            raise KitError(self._missing("prompt"))
-        return self._context.pack(self._params["prompts"], self._step.prompts, self._inputs.get("prompts"))
-
-    def generate(self, requests: Sequence[Request]) -> list[Completion]:
-        """Return the evolver's completions with the job's sampling, one for each request, in their order."""
-        if self._engine is None:
-            raise KitError(self._missing("model"))
-        completions = self._context.generate(requests, self._engine, Sampling(**self._params["sampling"]))
-        for text in completions:
-            self._counts["tokens"] += text.tokens
-            self._counts["cut_at_limit"] += text.finish_reason == "length"
-            self._counts["too_long"] += text.finish_reason == TOO_LONG
-            self._counts["broken_characters"] += broken(text.text)
-        return completions
-
-    def sandbox(self) -> Sandbox:
-        """Return the sandbox, which only a worker of the kind ``sandbox`` has."""
-        return self._context.sandbox()
-
-    def progress(self, done: int, total: int) -> None:
-        """Report how far the step is."""
-        self._context.progress(done, total)
-
-    def facts(self) -> dict[str, Any]:
-        """Return counts of the texts that the evolver wrote in this step; empty for a step without an evolver."""
-        if self._engine is None:
-            return {}
-        names = ("tokens", "cut_at_limit", "too_long", "broken_characters")
-        return {name: self._counts[name] for name in names} | {"engine": self._engine.fingerprint}
-
-    def _missing(self, what: str) -> str:
-        """Return the error message for a step that uses a tool which its kind of worker does not have."""
-        return f"step {self._name}: a worker of the kind {self._step.worker!r} has no {what}; wanted one that has"

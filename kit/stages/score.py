@@ -8,13 +8,23 @@ from typing import Any
 from kit import metrics
 from kit.benchmarks._results import check_curves
 from kit.catalogue.points import Point
-from kit.errors import KitError, RequestError
+from kit.errors import KitError
 from kit.files.parts import in_parts
 from kit.machine.ranks import spread
-from kit.metrics import CurvedMetric, Metric, Rewrite, Scorer, ScoreSettings
+from kit.metrics import (
+    CurvedMetric,
+    FinishedMetric,
+    JudgedMetric,
+    Metric,
+    PromptedMetric,
+    RowCurvedMetric,
+    Scorer,
+    ScoreSettings,
+)
 from kit.metrics._sums import check_scores, results, skipped_rows
-from kit.records import Instruction, Score, write_rows
-from kit.stages import SCORES, Context, Origin, Planning, Summary, input_instructions, input_pairs
+from kit.records import Score, Verdict, read_rows, write_rows
+from kit.stages import SCORES, VERDICTS, Context, Planning, Summary
+from kit.stages._metric_rows import planned_rows, read_metric_rows
 
 VERSION = 1
 WORKER = "text"
@@ -26,21 +36,31 @@ def worker(params: Mapping[str, Any]) -> str:
 
 
 def plan(point: Point, planner: Planning) -> str:
-    """Plan the scores that the point's metric gives the instructions or pairs of the point."""
+    """Plan the scores that the point's metric gives the instructions or pairs of the point.
+
+    Raises:
+        RequestError: the setting names no model for the metric, or an option is not known.
+    """
     name, spec = point.benchmark, planner.metric(point)
     metric = metrics.load(name)
-    inputs, params, rows = _planned_rows(metric, point, planner)
-    params |= {"metric": name, "score_rows": spec.rows, "options": dict(spec.options)}
-    count = min(rows, spec.rows or rows)
+    rows = planned_rows(metric, point, spec.rows, planner)
+    params: dict[str, Any] = {"metric": name, "options": dict(spec.options), **rows.params}
+    inputs = dict(rows.inputs)
     resources: dict[str, Any] = {}
     job_name = f"{name}/{planner.job_name(point, 'seeds', 'evolver', 'round')}"
+    if isinstance(metric, PromptedMetric):
+        pack_params, pack_inputs = planner.prompts(spec.prompts or planner.scale.prompts, metric.PROMPTS)
+        params |= pack_params
+        inputs |= pack_inputs
+    if isinstance(metric, JudgedMetric):
+        inputs["verdicts"] = planner.need("judge", point)
     if role := metrics.model_of(name, point.setting, point.name):
         model = planner.player(role)
         job_name = f"{job_name}/{model}"
         inputs["model"] = planner.model(model)
         world = 1 if metric.WHOLE else planner.engine_params(model)["world"]
         params |= {"dtype": planner.scale.engine.dtype, "max_tokens": spec.max_tokens, "world": world}
-        resources = planner.scoring_cost(model, count)
+        resources = planner.scoring_cost(model, rows.count)
     return planner.job(
         "score",
         job_name,
@@ -48,31 +68,8 @@ def plan(point: Point, planner: Planning) -> str:
         inputs,
         plugins={name: metric.VERSION},
         resources=resources,
-        rows=count,
+        rows=rows.count,
     )
-
-
-def _planned_rows(metric: Metric, point: Point, planner: Planning) -> tuple[dict[str, str], dict[str, Any], int]:
-    """Return the inputs with the rows that a metric reads, the parameters to read them, and their expected number.
-
-    Raises:
-        RequestError: the metric compares two rounds, and the point is before the first.
-    """
-    if metric.READS == "pairs":
-        pairs = planner.pairs(point)
-        return {"pairs": pairs.key}, dict(pairs.params), pairs.rows
-    origin = planner.instructions(point)
-    inputs, params = {origin.role: origin.key}, dict(origin.params)
-    if metric.READS == "rewrites":
-        if point.setting.round == 0:
-            raise RequestError(
-                f"{point.name}: round: found 0, and {point.benchmark} compares instructions with those of the round "
-                "before; wanted 1 or more"
-            )
-        before = planner.instructions(point.with_round(point.setting.round - 1))
-        inputs["before"] = before.key
-        params["before"] = dict(before.params)
-    return inputs, params, origin.rows
 
 
 def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, context: Context) -> Summary:
@@ -82,27 +79,45 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, contex
         KitError: there are no rows, or none could be scored.
     """
     metric = metrics.load(params["metric"])
-    rows = _rows(metric, params, inputs)
+    rows = read_metric_rows(metric, params, inputs)
     if not rows:
         raise KitError(f"{params['metric']}: there are no rows to score")
-    settings = ScoreSettings(
-        dtype=params.get("dtype", "float32"), max_tokens=params.get("max_tokens", 0), options=params["options"]
-    )
-    scorer = metric.open(inputs.get("model"), settings)
-
-    if metric.WHOLE:
-        scores = scorer.score(rows, lambda done: context.progress(done, len(rows)))
-        check_scores([row.id for row in rows], scores, metric.METRICS, params["metric"])
-    else:
-        scores = _score_in_parts(params["metric"], rows, scorer, context)
+    scores, facts = _scores(metric, rows, params, inputs, context)
+    check_scores([row.id for row in rows], scores, metric.METRICS, params["metric"])
     if context.rank == 0:
         write_rows(out / SCORES, scores)
         write_rows(out / "results.jsonl", results(scores, metric.METRICS))
         if isinstance(metric, CurvedMetric):
-            curves = check_curves(metric.curves(scores, params["options"]), metric.CURVES)
-            write_rows(out / "curves.jsonl", curves)
+            write_rows(out / "curves.jsonl", check_curves(metric.curves(scores, params["options"]), metric.CURVES))
+        elif isinstance(metric, RowCurvedMetric):
+            curves = metric.curves_of_rows(rows, params["options"])
+            write_rows(out / "curves.jsonl", check_curves(curves, metric.CURVES))
     skipped = {"skipped": found} if (found := skipped_rows(scores)) else {}
-    return Summary(rows=len(scores), facts={**skipped, "scorer": dict(scorer.fingerprint)})
+    return Summary(rows=len(scores), facts={**skipped, **facts})
+
+
+def _scores(
+    metric: Metric, rows: Sequence[Any], params: Mapping[str, Any], inputs: Mapping[str, Path], context: Context
+) -> tuple[list[Score], dict[str, Any]]:
+    """Return a score for each row, and facts on what computed them; of a judged metric, from the judge's verdicts."""
+    if isinstance(metric, JudgedMetric):
+        verdicts: list[Verdict] = read_rows(inputs["verdicts"] / VERDICTS, Verdict)
+        return metric.judged(rows, {verdict.id: verdict for verdict in verdicts}, params["options"]), {}
+    ids = metric.PROMPTS if isinstance(metric, PromptedMetric) else ()
+    settings = ScoreSettings(
+        dtype=params.get("dtype", "float32"),
+        max_tokens=params.get("max_tokens", 0),
+        options=params["options"],
+        pack=context.pack(params["prompts"], ids, inputs.get("prompts")) if ids else None,
+    )
+    scorer = metric.open(inputs.get("model"), settings)
+    if metric.WHOLE:
+        scores = scorer.score(rows, lambda done: context.progress(done, len(rows)))
+    else:
+        scores = _score_in_parts(params["metric"], rows, scorer, context)
+    if isinstance(metric, FinishedMetric):
+        scores = metric.finish(scores, params["options"])
+    return scores, {"scorer": dict(scorer.fingerprint)}
 
 
 def _score_in_parts(name: str, rows: Sequence[Any], scorer: Scorer, context: Context) -> list[Score]:
@@ -121,23 +136,3 @@ def _score_in_parts(name: str, rows: Sequence[Any], scorer: Scorer, context: Con
 def _report(context: Context, first: int, part: int, rows: int, done: int) -> None:
     """Report how many rows of the job are done, where this rank has done so many of its share of a part."""
     context.progress(first + min(done * context.world, part), rows)
-
-
-def _rows(metric: Metric, params: Mapping[str, Any], inputs: Mapping[str, Path]) -> list[Any]:
-    """Return the rows that a metric scores: the first so many, as its parameters ask, or all."""
-    count = params.get("score_rows")
-    if metric.READS == "pairs":
-        return list(input_pairs(params, inputs["pairs"], "score").rows[:count])
-    rows = input_instructions(params, inputs).rows[:count]
-    if metric.READS == "instructions":
-        return list(rows)
-    before = _before(params["before"], inputs["before"])
-    if missing := [row.id for row in rows if row.id not in before]:
-        raise KitError(f"score: row {missing[0]} is not among those before the round")
-    return [Rewrite(id=row.id, before=before[row.id], after=row) for row in rows]
-
-
-def _before(params: Mapping[str, Any], folder: Path) -> dict[str, Instruction]:
-    """Return the instructions before the round, by id."""
-    role = Origin(key="", params=params, rows=0).role
-    return {row.id: row for row in input_instructions(params, {role: folder}).rows}

@@ -46,7 +46,7 @@ def test_a_problem_is_asked_as_a_pair_is(tmp_path: Path):
 )
 def test_the_tested_answer_stands_first_or_in_both_places(protocol: str, ids: list[str], tmp_path: Path):
     asked = alpacafarm.questions(problems(tmp_path), ["The Rhine.", "{user_query}"], KIT, protocol)
-    assert [one.id for one in check_questions(asked, "alpacafarm")] == ids
+    assert [one.id for one in check_questions(asked, "benchmarks/alpacafarm.py")] == ids
     assert {one.labels for one in asked} == {LABELS}
     assert len(asked) == alpacafarm.question_count(2, protocol)
     texts = [one.turns[0].content for one in asked]
@@ -253,4 +253,4 @@ def test_the_published_win_rate(shared: Path):
 def test_the_real_questions_are_whole(shared: Path):
     asked = alpacafarm.read(shared / "data" / "alpaca_farm" / "text_davinci_003_outputs.json")
     texts = [row["output"] for row in json.loads((shared / "data/alpaca_farm/alpaca-7b_outputs.json").read_text())]
-    assert len(check_questions(alpacafarm.questions(asked, texts, KIT, "default"), "alpacafarm")) == 1610
+    assert len(check_questions(alpacafarm.questions(asked, texts, KIT, "default"), "benchmarks/alpacafarm.py")) == 1610

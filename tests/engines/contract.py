@@ -36,6 +36,14 @@ def observe(name, model):
     seen["drawn"] = dump(engine.generate(asked, drawn))
     seen["drawn_again"] = dump(reversed(engine.generate(asked[::-1], drawn)))
     seen["drawn_other_seed"] = dump(engine.generate([ask(0, ASKS[0], seed=8), ask(0, ASKS[2], seed=8)], drawn))
+    heard = []
+    for kind, sampling in (("greedy", greedy), ("drawn", drawn)):
+        scored = engine.generate_with_probabilities(asked, sampling, lambda *done: heard.append(done))
+        seen[f"{kind}_scored"] = dump(row.completion for row in scored)
+        seen[f"{kind}_probabilities"] = [row.probabilities for row in scored]
+    seen["scored_progress"] = heard
+    certain = Sampling(max_tokens=12, temperature=0.9, top_p=1e-6)
+    seen["certain_probabilities"] = [row.probabilities for row in engine.generate_with_probabilities(asked, certain)]
     opened = Turn(role="assistant", content="The capital of France is")
     goes_on = Request(id="goes on", turns=(Turn(role="user", content=ASKS[0]), opened), seed=1)
     seen["goes_on"] = dump(engine.generate([goes_on], greedy))
@@ -46,7 +54,12 @@ def observe(name, model):
     seen["too_long"] = dump(engine.generate(rows, greedy, lambda *done: said.append(done)))
     seen["too_long_said"] = said
     seen["loglikelihood"] = engine.loglikelihood(PAIRS)
-    seen["none"] = engine.generate([], greedy), engine.loglikelihood([])
+    seen["too_long_scored"] = [row.probabilities for row in engine.generate_with_probabilities(rows, greedy)]
+    seen["none"] = (
+        engine.generate([], greedy),
+        engine.loglikelihood([]),
+        engine.generate_with_probabilities([], greedy),
+    )
     engine.close()
     engine.close()
     again = module.open(model, settings)

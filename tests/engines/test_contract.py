@@ -32,24 +32,37 @@ def seen(request):
 
 
 @pytest.fixture(scope="module")
-def plain_loglikelihood(smollm2):
-    """Sums that a plain forward pass gives, worked out once for all engines."""
+def plain(smollm2):
+    """Return the numbers of plain forward passes, worked out once for all engines.
+
+    ``loglikelihood``: the sums of the pairs. ``probabilities``: of each token of the greedy text to the first question.
+    """
     code = """if True:
         import json, sys, torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
         tokenizer = AutoTokenizer.from_pretrained(sys.argv[1], trust_remote_code=False)
         model = AutoModelForCausalLM.from_pretrained(sys.argv[1], dtype=torch.float32, trust_remote_code=False)
+        sums, probabilities = [], []
         for context, text in json.loads(sys.argv[2]):
             head = tokenizer(context).input_ids or [tokenizer.bos_token_id]
             tail = tokenizer(text).input_ids
             with torch.no_grad():
                 logits = model(torch.tensor([head + tail])).logits[0].log_softmax(-1)
-            print(sum(float(logits[len(head) - 1 + i, t]) for i, t in enumerate(tail)))
+            sums.append(sum(float(logits[len(head) - 1 + i, t]) for i, t in enumerate(tail)))
+        chat = [{"role": "user", "content": "What is the capital of France?"}]
+        ids = tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
+        ids = tokenizer(ids, add_special_tokens=False).input_ids
+        while len(probabilities) < 12 and ids[-1] != tokenizer.eos_token_id or not probabilities:
+            with torch.no_grad():
+                best = model(torch.tensor([ids])).logits[0, -1].softmax(-1).max(0)
+            probabilities.append(float(best.values))
+            ids.append(int(best.indices))
+        print(json.dumps({"loglikelihood": sums, "probabilities": probabilities}))
         """
     pairs = [("The capital of France is", " Paris."), ("", "Hello there"), ("Water boils at", " 100 degrees 海")]
     command = [sys.executable, "-c", code, str(smollm2), json.dumps(pairs)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=3600, check=True)
-    return [float(line) for line in done.stdout.split()]
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def test_fingerprint_names_the_engine(seen):
@@ -102,13 +115,41 @@ def test_a_prompt_without_room_for_a_token_gets_an_empty_text(seen):
     assert seen["too_long_said"][-1] == [3, first["tokens"] + last["tokens"]]
 
 
+@pytest.mark.parametrize("kind", ["greedy", "drawn"])
+def test_probabilities_stand_beside_the_same_texts(seen, kind):
+    assert seen[f"{kind}_scored"] == seen[kind]
+    assert [len(row) for row in seen[f"{kind}_probabilities"]] == [row["tokens"] for row in seen[kind]]
+    assert all(0 < value <= 1 for row in seen[f"{kind}_probabilities"] for value in row)
+    assert seen["scored_progress"][-1] == [8, sum(row["tokens"] for row in seen["drawn"])]
+
+
+def test_a_prompt_without_room_for_a_token_has_no_probabilities(seen):
+    first, long, last = seen["too_long_scored"]
+    wanted = seen["greedy_probabilities"]
+    assert (long, first, last) == ([], pytest.approx(wanted[0], rel=1e-4), pytest.approx(wanted[2], rel=1e-4))
+
+
+def test_probabilities_are_those_of_a_plain_forward_pass(seen, request):
+    if seen["name"] == "fake":
+        pytest.skip("no model")
+    wanted = request.getfixturevalue("plain")["probabilities"]
+    assert seen["greedy_probabilities"][0] == pytest.approx(wanted, rel=1e-3)
+
+
+def test_probabilities_are_of_all_tokens_at_temperature_1(seen):
+    # With top_p 1e-6 the likeliest token is drawn with certainty, and is no likelier among all there are.
+    if seen["name"] == "fake":
+        pytest.skip("no model")
+    assert seen["certain_probabilities"] == [pytest.approx(row, rel=1e-4) for row in seen["greedy_probabilities"]]
+
+
 def test_loglikelihood_has_a_value_a_token(seen):
     assert all(value <= 0 for row in seen["loglikelihood"] for value in row)
     assert len(seen["loglikelihood"]) == 3
 
 
 def test_nothing_asked_nothing_given(seen):
-    assert seen["none"] == [[], []]
+    assert seen["none"] == [[], [], []]
 
 
 def test_an_engine_can_be_opened_after_another_was_closed(seen):
@@ -124,7 +165,7 @@ def test_continues_the_assistants_turn(seen):
 def test_loglikelihood_matches_a_plain_forward_pass(seen, request):
     if seen["name"] == "fake":
         pytest.skip("no model")
-    wanted = request.getfixturevalue("plain_loglikelihood")
+    wanted = request.getfixturevalue("plain")["loglikelihood"]
     assert [sum(row) for row in seen["loglikelihood"]] == pytest.approx(wanted, abs=2e-3)
 
 

@@ -49,13 +49,13 @@ FAULTS = {
 @pytest.mark.parametrize(("questions", "message"), FAULTS.values(), ids=list(FAULTS))
 def test_questions_that_no_judge_can_answer(questions: list[Question], message: str):
     with pytest.raises(KitError) as raised:
-        check_questions(questions, "b")
+        check_questions(questions, "benchmarks/b.py")
     assert str(raised.value) == message
 
 
 def test_questions_come_back_in_order():
     questions = [question(id) for id in ("2", "1", "1#b")]
-    assert check_questions(questions, "b") == questions
+    assert check_questions(questions, "benchmarks/b.py") == questions
 
 
 READ = {

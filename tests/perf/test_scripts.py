@@ -43,10 +43,8 @@ def run(*words: str, cwd: Path = ROOT) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, text=True, capture_output=True, check=False, cwd=cwd, timeout=300)
 
 
-UNKNOWN_TABLE = (
-    "error: no table named '99'; known: all, figure-1, figure-3, figure-6, figure-7, table-1, table-10, table-11, "
-    "table-12, table-15, table-2, table-3, table-4, table-5, table-9"
-)
+TABLES = sorted(path.stem for path in (ROOT / "manifests" / "tables").glob("*.toml"))
+UNKNOWN_TABLE = f"error: no table named '99'; known: all, {', '.join(TABLES)}"
 ROOMS = {"__main__.py", "gpu_bench.py", "gpu_tasks.py", "gpu_vllm.py", "speed.py"}
 SCRIPTS = sorted(path.stem for path in PERF.glob("*.py") if path.name not in ROOMS)
 

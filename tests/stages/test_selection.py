@@ -60,7 +60,7 @@ def scored(folder: Path, inputs: dict[str, Path], **params: Any) -> Any:
         rank=0, world=1, parts=Parts(folder / "parts", "k"), progress=lambda *_: None
     )  # fmt: skip
     (folder / "scores").mkdir()
-    wanted = {"metric": METRIC, "score_rows": None, "options": {}, **params}
+    wanted = {"metric": METRIC, "first": None, "options": {}, **params}
     return score.run(wanted, inputs, folder / "scores", context)
 
 
@@ -103,8 +103,8 @@ ROWS = {
     "all": ({"rows": None}, 5),
     "the scale's seeds": ({"rows": 4}, 4),
     # the one took the other's place
-    "fewer of them": ({"rows": 4, "score_rows": 2}, 2),
-    "more than there are": ({"rows": 4, "score_rows": 9}, 4),
+    "fewer of them": ({"rows": 4, "first": 2}, 2),
+    "more than there are": ({"rows": 4, "first": 9}, 4),
 }
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kit.engines import EngineSettings, Progress, Request, Sampling, unanswered
+from kit.engines import EngineSettings, Progress, Request, Sampling, ScoredCompletion, unanswered
 from kit.records import Completion
 
 VERSION = 1
@@ -24,6 +24,14 @@ class Parrot:
         if progress:
             progress(len(found), sum(completion.tokens for completion in found))
         return found
+
+    def generate_with_probabilities(
+        self, requests: Sequence[Request], sampling: Sampling, progress: Progress | None = None
+    ) -> list[ScoredCompletion]:
+        return [
+            ScoredCompletion(completion=found, probabilities=(1.0,) * found.tokens)
+            for found in self.generate(requests, sampling, progress)
+        ]
 
     def loglikelihood(self, texts: Sequence[tuple[str, str]]) -> list[list[float]]:
         return [[-1.0 for _ in continuation.split()] for _, continuation in texts]
