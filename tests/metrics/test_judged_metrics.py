@@ -365,7 +365,7 @@ def test_a_model_of_135_million_parameters_tells_instructions_apart(request: pyt
     model = packaged_model("smollm2-135m-instruct", request.config.rootpath / ".cache")
     settings = EngineSettings(name="transformers", dtype="float32", max_model_len=256)
     engine = registry.load("engines", "transformers").open(model, settings)
-    texts = ("Say hello.", "Name a colour.", "Prove that there are infinitely many primes of the form 4k + 3.")
+    texts = ("Say hello.", "Prove that there are infinitely many primes of the form 4k + 3.")
     asked = [Instruction(id=str(number), instruction=text) for number, text in enumerate(texts)]
     for metric, options in ((difficulty_level, {}), (difficulty_score, difficulty_score.OPTIONS)):
         questions = metric.questions(asked, prompts.load("kit"), options)
