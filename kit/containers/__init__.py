@@ -22,6 +22,8 @@ MIRROR = "/mirror"
 """The folder with copies of pinned files, as a fetching container sees it."""
 REPLIES = "/replies"
 """The folder of servers' replies, as a container that asks one sees it."""
+PARTS = "/parts"
+"""The folder of parts of jobs, as a container whose jobs may keep some sees it."""
 UID = 10001
 """User id of the images' plain user."""
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")

@@ -77,6 +77,20 @@ def fitted(values: list[Any], kind: pa.Field) -> tuple[pa.Field, pa.Array]:
     return kind.with_type(pa.string()), pa.array(texts, pa.string())
 
 
+def new_type(values: list[Any]) -> pa.DataType:
+    """Return the type of a new column: numbers, or lists of numbers or of texts, where all values are; else texts."""
+    plain_lists = all(
+        type(item) in (float, str, type(None)) for value in values if isinstance(value, list) for item in value
+    )
+    scores = all(type(value) in (float, list, type(None)) for value in values)
+    if not (scores and plain_lists and any(value is not None for value in values)):
+        return pa.string()
+    try:
+        return pa.infer_type(values)
+    except pa.ArrowException:
+        return pa.string()
+
+
 def written(request: dict[str, Any]) -> None:
     """Write some rows of a file: those that are kept as they are, others with new values, and new ones.
 
@@ -87,7 +101,7 @@ def written(request: dict[str, Any]) -> None:
     table = file.read(use_threads=False).take(pa.array(request["positions"], pa.int64()))
     for name, changes in request["changes"].items():
         place = table.schema.get_field_index(name)
-        kind = table.schema.field(place) if place >= 0 else pa.field(name, pa.string())
+        kind = table.schema.field(place) if place >= 0 else pa.field(name, new_type([value for _, value in changes]))
         values = table.column(place).to_pylist() if place >= 0 else [None] * table.num_rows
         for row, value in changes:
             values[row] = value

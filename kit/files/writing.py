@@ -46,20 +46,49 @@ def write_back(rows: Iterable[int | Instruction | Pair], origin: RowFile, out: P
     """
     found = list(rows)
     as_lines = origin.container == "lines" and all(isinstance(row, int) for row in found)
-    written = _records(found, origin)
-    if origin.container == "parquet":
-        _write_parquet(written, origin, out)
-        return
     if as_lines:
         lines = [line.lstrip(BYTE_ORDER_MARK) for line in LINE_BREAK.split(origin.text)]
         lines = [line for line in lines if line.strip()]
-        text = "".join(f"{lines[row]}\n" for row in found if isinstance(row, int))
-    elif origin.container == "csv":
+        _write_text("".join(f"{lines[row]}\n" for row in found if isinstance(row, int)), origin, out)
+        return
+    _write(_records(found, origin), origin, out)
+
+
+def write_with(fields: Mapping[int, Mapping[str, Any]], origin: RowFile, out: Path) -> None:
+    """Write records with more fields: same format, same container, all else of them kept, in order.
+
+    Lines have no place for fields: Alpaca records are written of them, as a JSON list.
+
+    Args:
+        fields: position of each record that is written, in order -> the fields that it gets, in place of its own of
+            these names.
+        origin: the file, as :func:`kit.files.formats.open_rows` gives it.
+        out: the file to write.
+
+    Raises:
+        KitError: a Parquet file's columns can't hold the new values.
+    """
+    _write(
+        [_Written(position, {**origin.records[position][1], **more}) for position, more in fields.items()], origin, out
+    )
+
+
+def _write(written: Sequence[_Written], origin: RowFile, out: Path) -> None:
+    """Write records into the container of a file."""
+    if origin.container == "parquet":
+        _write_parquet(written, origin, out)
+        return
+    if origin.container == "csv":
         text = HALF.sub(REPLACEMENT, _csv(written, origin))
     elif origin.container in ("json", "lines"):
         text = _json_list(written, origin)
     else:
         text = _json_lines(written, origin)
+    _write_text(text, origin, out)
+
+
+def _write_text(text: str, origin: RowFile, out: Path) -> None:
+    """Write a text as UTF-8, packed where the file was."""
     data = text.encode("utf-8", "backslashreplace")
     out.write_bytes(gzip.compress(data, mtime=0) if origin.packed else data)
 

@@ -1,16 +1,21 @@
-"""Selections of rows: the first of an order by one score, of the whole set or of each group."""
+"""Which rows a selection keeps: the first of an order by one score, of the whole set or of each group."""
 
 import math
 import random
 from collections.abc import Hashable, Sequence
+from fractions import Fraction
 from typing import Literal, TypeVar
 
 Group = TypeVar("Group", bound=Hashable)
 
 
-def kept_count(fraction: float, rows: int) -> int:
-    """Return how many rows a fraction keeps: rounded to the nearest whole number, a half upwards, one at least."""
-    return min(rows, max(1, math.floor(fraction * rows + 0.5))) if rows else 0
+def kept_count(fraction: float | Fraction, rows: int) -> int:
+    """Return how many rows a fraction keeps: rounded to the nearest whole number, a half upwards, one at least.
+
+    The fraction is what its digits say: 0.29 of 50 rows is 14.5, so 15, and not the 14.499999999999998 of floats.
+    """
+    exact = Fraction(str(fraction)) * rows
+    return min(rows, max(1, math.floor(exact + Fraction(1, 2)))) if rows else 0
 
 
 def kept_rows(values: Sequence[float | None], count: int, keeps: Literal["highest", "lowest"]) -> list[int]:
@@ -30,7 +35,7 @@ def kept_rows(values: Sequence[float | None], count: int, keeps: Literal["highes
     return sorted(order[:count])
 
 
-def random_rows(rows: int, count: int, seed: int) -> list[int]:
+def random_rows(rows: int, count: int, seed: int | str) -> list[int]:
     """Return the positions of rows that are drawn without replacement, in the order of the set."""
     return sorted(random.Random(seed).sample(range(rows), min(count, rows)))
 

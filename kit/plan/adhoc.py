@@ -13,6 +13,7 @@ from kit.catalogue.experiments import Lora
 from kit.catalogue.manifest import read_servers
 from kit.catalogue.points import Point
 from kit.catalogue.scales import BenchmarkRows, ChatFormat, Limits, Scale, SeedRows
+from kit.catalogue.views import measuring_stage
 from kit.engines import adapter_room
 from kit.errors import RequestError, one_line, shown
 from kit.models.adapters import adapter_rank, adapter_settings, brings_tokenizer, is_adapter
@@ -379,7 +380,9 @@ class FilesPlanner(Planner):
     """Plans jobs on files: ids of jobs name the file or the benchmark, and a model where several evolve one file."""
 
     def job_name(self, point: Point, *fields: str) -> str:
-        """Return the name of the benchmark or of the seed set; for evolution with the round."""
+        """Return the name of the benchmark, or of the seed set where it is scored; for evolution with the round."""
+        if measuring_stage(point.benchmark) == "score":
+            return point.setting.seeds
         parts = [point.benchmark or point.setting.seeds]
         if point.evolvers and "evolver" in fields and point.setting.round:
             parts.append(Path(point.setting.evolver).name)

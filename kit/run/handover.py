@@ -240,7 +240,7 @@ def exchange(
     *,
     other_user: bool,
     copies: bool = True,
-    replies: bool = False,
+    shares: Sequence[str] = (),
     observed: Mapping[str, Any] | None = None,
 ) -> Iterator[Exchange]:
     """Hold the locks of a container's jobs and make its folders; release and remove them afterwards.
@@ -251,7 +251,7 @@ def exchange(
         other_user: whether the container's user is another than this process's: then it becomes the owner of the
             output folder, and everybody may read what the container reads.
         copies: whether its output is copied; else it is moved.
-        replies: whether it writes the store's replies too.
+        shares: names of the store's folders that it writes too.
         observed: fields of the provenance that the host knows.
     """
     with ExitStack() as stack:
@@ -268,6 +268,6 @@ def exchange(
             for name in ("artifacts", "jobs"):
                 store.let_others_read(name)
             shutil.chown(folders.out, UID, UID)
-            if replies:
-                store.let_group_write("replies", UID)
+            for name in shares:
+                store.let_group_write(name, UID)
         yield folders

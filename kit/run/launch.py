@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kit.containers import FETCH_VARIABLES, MIRROR, PROXY_VARIABLES, PYTHON, REPLIES, Containers, Request
+from kit.containers import FETCH_VARIABLES, MIRROR, PARTS, PROXY_VARIABLES, PYTHON, REPLIES, Containers, Request
 from kit.containers.client import KEY_LABEL, STORE_LABEL, store_id
 from kit.containers.command_line import command as container_command
 from kit.errors import RequestError
@@ -90,6 +90,9 @@ def command_in_container(
     if shape.kind.asks:
         folders += ["--replies", REPLIES]
         writable += [(str(options.store / "replies"), REPLIES)]
+    if shape.kind.parts:
+        folders += ["--parts", PARTS]
+        writable += [(str(options.store / "parts"), PARTS)]
     if shape.kind.fetches:
         readable += containers.mounts
         if options.mirror:

@@ -53,7 +53,7 @@ def open_exchange(
         keys,
         other_user=os.geteuid() == 0 and not containers.rootless,
         copies=shape.kind.untrusted,
-        replies=shape.kind.asks,
+        shares=[*["replies"] * shape.kind.asks, *["parts"] * shape.kind.parts],
         observed={"image": image.digest, "commit": image.revision or None, "dirty": None},
     )
 

@@ -22,6 +22,7 @@ from kit import registry
 from kit.engines import Engine, EngineSettings, Request, Sampling
 from kit.errors import KitError
 from kit.files.network import Unreachable
+from kit.files.parts import Parts
 from kit.machine.ranks import spread
 from kit.prompts import Pack
 from kit.records import Completion
@@ -48,6 +49,8 @@ class JobContext:
     source: Mapping[str, Any] = field(default_factory=dict)
     key: str = ""
     replies: Path = Path("replies")
+    parts_folder: Path = Path("parts")
+    """Folder of all jobs' parts."""
     unreachable: Unreachable = field(default_factory=Unreachable)
     _engine: tuple[Path, EngineSettings, Engine] | None = None
     _sandbox: Sandbox | None = None
@@ -109,6 +112,11 @@ class JobContext:
 
         return prompts.only(prompts.load(name, folder), ids)
 
+    @property
+    def parts(self) -> Parts:
+        """Return the parts of the job at work."""
+        return Parts(self.parts_folder, self.key)
+
     def sandbox(self) -> Sandbox:
         """Return the sandbox, which is started once for all jobs.
 
@@ -155,6 +163,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--unsafe-exec", action="store_true")
     parser.add_argument("--out", type=Path, help="compute into this folder; whoever started this worker commits")
     parser.add_argument("--replies", type=Path, help="folder of servers' replies, by default the store's")
+    parser.add_argument("--parts", type=Path, help="folder of parts of jobs, by default the store's")
     parser.add_argument("--refusals", type=Path, help="folder in which it writes the reason, if it could not")
     parser.add_argument("--lifeline", action="store_true", help="end when standard input closes")
     options = parser.parse_args(arguments)
@@ -172,6 +181,7 @@ def main(arguments: list[str] | None = None) -> int:
         unsafe_exec=options.unsafe_exec,
         emit=emit,
         replies=options.replies or options.store / "replies",
+        parts_folder=options.parts or options.store / "parts",
     )
     store = (
         Store(options.store) if options.out is None else Handover(options.store, options.out, options.refusals, emit)

@@ -12,6 +12,7 @@ from kit.engines import Engine, EngineSettings, Request, Sampling
 from kit.errors import KitError, RequestError
 from kit.files.formats import AUTO, SEED_FORMATS
 from kit.files.network import Unreachable
+from kit.files.parts import Parts
 from kit.files.seeds import Reading, read_seeds, read_stored, read_training
 from kit.judges.settings import ServerSettings
 from kit.prompts import Pack
@@ -52,6 +53,12 @@ class Context(Protocol):
     """A folder with copies of pinned files."""
     replies: Path
     """Folder that outlives the jobs, in which servers' replies are kept."""
+
+    @property
+    def parts(self) -> Parts:
+        """Return the parts of the job's rows, which outlive the process: see :func:`kit.files.parts.in_parts`."""
+        ...
+
     unreachable: Unreachable
     """Hosts that fetching jobs of this worker could not reach; kept from job to job."""
 

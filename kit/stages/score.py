@@ -1,14 +1,17 @@
 """Stage ``score``: a metric scores the rows of an instruction set; it writes a score a row, numbers and curves."""
 
+import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from kit import metrics
 from kit.catalogue.points import Point
 from kit.errors import KitError, RequestError
+from kit.files.parts import in_parts
 from kit.machine.ranks import spread
-from kit.metrics import CurvedMetric, JudgedMetric, Metric, Role, ScoreSettings, options_with
+from kit.metrics import CurvedMetric, JudgedMetric, Metric, Role, Scorer, ScoreSettings, options_with
 from kit.metrics._sums import results, skipped_rows
 from kit.records import Score, Verdict, read_rows, write_rows
 from kit.stages import SCORES, VERDICTS, Context, Planning, Summary
@@ -78,7 +81,7 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, contex
     if not rows:
         raise KitError(f"{params['metric']}: there are no rows to score")
     scores, facts = _scores(metric, rows, params, inputs, context)
-    _check_ids(rows, scores, params["metric"])
+    _check_scores(rows, scores, params["metric"])
     if context.rank == 0:
         write_rows(out / SCORES, scores)
         write_rows(out / "results.jsonl", results(scores, metric.METRICS))
@@ -98,14 +101,35 @@ def _scores(
         dtype=params.get("dtype", "float32"), max_tokens=params.get("max_tokens", 0), options=params["options"]
     )
     scorer = metric.open(inputs.get("model"), settings)
+    facts = {"scorer": dict(scorer.fingerprint)}
+    if metric.WHOLE:
+        return scorer.score(rows, lambda done: context.progress(done, len(rows))), facts
+    return _score_in_parts(params["metric"], rows, scorer, context), facts
 
-    def compute(part: Sequence[Any]) -> list[Score]:
-        return scorer.score(part, lambda done: context.progress(done, len(part)))
 
-    return spread(rows, context.world, compute), {"scorer": dict(scorer.fingerprint)}
+def _score_in_parts(name: str, rows: Sequence[Any], scorer: Scorer, context: Context) -> list[Score]:
+    """Return the scores of all rows, part by part; the rows of each part are spread over the ranks."""
+
+    def compute(first: int, part: Sequence[Any]) -> list[Score]:
+        context.progress(first, len(rows))
+        report = partial(_report, context, first, len(part), len(rows))
+        scores = spread(part, context.world, lambda share: scorer.score(share, report))
+        _check_scores(part, scores, name)
+        return scores
+
+    return in_parts(rows, Score, context.parts, compute, writes=context.rank == 0)
 
 
-def _check_ids(rows: Sequence[Any], scores: Sequence[Score], metric: str) -> None:
-    """Check that a metric has a score for each row, in order."""
+def _report(context: Context, first: int, part: int, rows: int, done: int) -> None:
+    """Report how many rows of the job are done, where this rank has done so many of its share of a part."""
+    context.progress(first + min(done * context.world, part), rows)
+
+
+def _check_scores(rows: Sequence[Any], scores: Sequence[Score], metric: str) -> None:
+    """Check that a metric has a score for each row, in order, of finite numbers."""
     if [row.id for row in rows] != [score.id for score in scores]:
         raise KitError(f"{metric}: {len(scores):,} scores don't go with {len(rows):,} rows in order")
+    for score in scores:
+        for number, value in score.values.items():
+            if not math.isfinite(value):
+                raise KitError(f"{metric}: row {score.id}: {number}: found {value}, wanted a finite number")

@@ -7,6 +7,7 @@ store/
   locks/<key>            held (flock) while a process works on the job
   logs/<key>.log         what the job printed
   replies/<sha256>.json  what a server replied, for as long as the store is there (:mod:`kit.judges.replies`)
+  parts/<key>-...jsonl   rows of a job that is not committed yet (:mod:`kit.files.parts`); removed when it is
   failed/<key>.json      why the last attempt failed; removed by the next success
   overlaps/<hash>.json   counts of training rows that repeat test items (kit.report.overlaps); made anew where missing
 
@@ -27,7 +28,7 @@ from typing import Any
 from kit.errors import KitError, RequestError
 from kit.store.contents import head_bytes, seal
 from kit.store.job import FORMAT, HEAD, Artifact, Job, canonical, check_lone_name, readable_json, sha256_file
-from kit.store.layout import FOLDERS, check_folders, check_format, key_in
+from kit.store.layout import FOLDERS, check_folders, check_format, key_in, remove_parts
 from kit.store.opening import open_root
 from kit.store.reading import StoredFiles
 from kit.store.walking import remove, walk
@@ -202,6 +203,8 @@ class Store(StoredFiles):
             ) from error
         with suppress(OSError, KitError), self.inside("failed") as failed:
             os.unlink(f"{job.key}.json", dir_fd=failed.descriptor)
+        with suppress(OSError, KitError), self.inside("parts") as parts:
+            remove_parts(parts, job.key)
 
     def record_failure(self, job: Job, reason: str) -> None:
         """Keep why an attempt failed; a disk too full even for that is no further failure."""

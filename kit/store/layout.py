@@ -1,11 +1,14 @@
 """A store's own folders and the version of its layout, looked at before anything in it is."""
 
+import os
+from contextlib import suppress
+
 from kit.errors import KitError, RequestError
 from kit.store.contents import reason
 from kit.store.job import FORMAT, KEY
 from kit.store.opening import Folder
 
-FOLDERS = ("artifacts", "jobs", "tmp", "locks", "logs", "failed", "replies")
+FOLDERS = ("artifacts", "jobs", "tmp", "locks", "logs", "failed", "replies", "parts")
 
 
 def check_folders(store: Folder) -> None:
@@ -51,3 +54,16 @@ def key_in(where: str, name: str) -> str:
     key, dot, _ = name.partition(".")
     fits = KEY.fullmatch(key) and bool(dot) == (where == "tmp")
     return key if fits else ""
+
+
+def remove_parts(parts: Folder, key: str) -> None:
+    """Remove the parts of a job (:mod:`kit.files.parts`), and what a killed process left of one; what may not be stays.
+
+    Args:
+        parts: the folder of all jobs' parts.
+        key: the job's key.
+    """
+    for name in parts.names():
+        if name.lstrip(".").startswith(f"{key}-"):
+            with suppress(OSError):
+                os.unlink(name, dir_fd=parts.descriptor)

@@ -194,13 +194,17 @@ def test_a_worker_in_a_container_reads_the_store_and_writes_to_its_own_folder(tm
             f"{store.root}/jobs:/store/jobs:ro",
             f"{folders.refusals}:/refusals:ro",
             f"{folders.out}:/out:rw",
+            f"{store.root}/parts:/parts:rw",
         ]
         assert {f"--name={folders.name}", "--label=org.evolkit.key=k1"} <= set(words)
         assert folders.name.startswith("kit-k1.")
     inside = words[words.index(IMAGE.id) + 1 :]
     assert inside[:3] == ["-u", "-m", "accelerate.commands.launch"]
-    places = ["--store", "/store", "--out", "/out", "--refusals", "/refusals", "--world", "1", "--lifeline", "k1", "k2"]
-    assert inside[inside.index("kit.run.worker") :] == ["kit.run.worker", *places]
+    places = ["--store", "/store", "--out", "/out", "--parts", "/parts", "--refusals", "/refusals"]
+    places += ["--world", "1", "--lifeline", "k1", "k2"]
+    found = inside[inside.index("kit.run.worker") :]
+    assert sorted(found) == sorted(["kit.run.worker", *places])
+    assert found[:7] == ["kit.run.worker", *places[:4], "--refusals", "/refusals"]
     variables = {word.removeprefix("--env=") for word in words if word.startswith("--env=")}
     assert {f"KIT_IMAGE_DIGEST={IMAGE.digest}", "HF_HUB_OFFLINE=1", "PYTHONHASHSEED=0"} <= variables
 

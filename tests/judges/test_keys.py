@@ -188,7 +188,7 @@ def test_replies_are_written_by_a_containers_user_too(tmp_path: Path):
     if os.geteuid():
         pytest.skip("root alone starts containers as another user")
     store = Store.open(tmp_path / "store")
-    with exchange(store, ["k1"], other_user=True, replies=True):
+    with exchange(store, ["k1"], other_user=True, shares=["replies"]):
         found = (store.root / "replies").stat()
     assert (found.st_uid, found.st_gid, found.st_mode & 0o7777) == (0, 10001, 0o2775)
     Store.open(tmp_path / "store")
