@@ -227,7 +227,7 @@ def test_a_view_that_can_not_be_planned(changes: dict[str, Any], scale: dict[str
 def test_a_scale_scores_the_first_rows_alone():
     few = stage(view_plan({"metrics": {"ifd": MetricRows(rows=5)}}), "score")
     assert [(job.params["first"], job.resources["rows"]) for job in few] == [(5, 5), (5, 5)]
-    assert [job.params["first"] for job in stage(view_plan(), "score")] == [None, None]
+    assert [job.params.get("first") for job in stage(view_plan(), "score")] == [None, None]
     view_plan({"metrics": {"ifd": MetricRows(rows=8)}}, **QUARTER)  # all of them
 
 
