@@ -22,6 +22,7 @@ VERSION = 1
 READS: Reads = "probes"
 ROLE: Role = ""
 WHOLE = False
+SCENARIO, TEMPERATURE, TOP_P = "evol_instruct", 0.0, 1.0
 METRICS = {
     "token_prob": Measure(
         title="Probability of the top token", unit="", digits=3, kind="mean", counts="rows", lowest=0.0, highest=1.0

@@ -28,6 +28,7 @@ JUDGE_ASKS = 1
 READS: Reads = "probes"
 ROLE: Role = ""
 WHOLE = True
+SCENARIO, TEMPERATURE, TOP_P = "auto_evol_instruct", 0.7, 0.95
 METRICS: Mapping[str, Measure] = {
     "trajectory_keywords": Measure(
         title="Different ways to evolve", unit="keywords", digits=0, kind="count", counts="rows"
