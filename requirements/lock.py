@@ -1,10 +1,11 @@
 """Resolve pyproject.toml's extras into complete, hashed locks: one file per environment, no index address in any.
 
-    python requirements/lock.py [--find-links DIR] [NAME ...]
+    python requirements/lock.py [--keep] [--find-links DIR] [NAME ...]
 
 Needs uv. torch's CPU build is on no ordinary index: it comes from PyTorch's own page, or from a folder that
 ``--find-links`` (or ``UV_FIND_LINKS``) names. The ``files-*`` extras are wheels installed for the files they carry;
-they are resolved without their requirements. Prints which packages moved.
+they are resolved without their requirements. With ``--keep`` no package that a lock has moves to another version; what
+is new in pyproject.toml comes to it, or the resolution fails. Prints which packages moved.
 """
 
 import argparse
@@ -113,7 +114,7 @@ def moves(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[str]:
             yield f"{name} {old or 'none'} -> {new or 'none'}"
 
 
-def write(name: str, find_links: list[str]) -> None:
+def write(name: str, find_links: list[str], *, keep: bool = False) -> None:
     """Resolve one lock, replace its file, and print what moved in it.
 
     Raises:
@@ -127,6 +128,8 @@ def write(name: str, find_links: list[str]) -> None:
         places = torch_places(find_links)
         options = [f"--override={HERE / 'overrides.txt'}", *(f"--find-links={place}" for place in places)]
     options += [f"--constraint={HERE / pin}.txt" for pin in spec.get("pinned_by", ())]
+    if keep:
+        options.append(f"--constraint={path}")
     blocks = compile_extras(spec["extras"], *options)
     have = {block.partition("==")[0] for block in blocks}
     carried = compile_extras(spec["files"], "--no-deps")
@@ -146,6 +149,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", default=list(LOCKS))
     parser.add_argument("--find-links", action="append", default=[])
+    parser.add_argument("--keep", action="store_true")
     arguments = parser.parse_args()
     try:
         for name in arguments.names:
@@ -153,7 +157,7 @@ def main() -> int:
                 print(f"error: no lock named {name!r}; there are {', '.join(LOCKS)}", file=sys.stderr)
                 return 2
         for name in arguments.names:
-            write(name, arguments.find_links)
+            write(name, arguments.find_links, keep=arguments.keep)
     except FileNotFoundError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

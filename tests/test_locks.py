@@ -186,6 +186,19 @@ def test_changed_versions_are_printed_with_old_and_new_version(
     ]
 
 
+@pytest.mark.parametrize(("words", "kept"), [((), False), (("--keep",), True)], ids=["anew", "kept"])
+def test_only_keep_holds_packages_at_the_version_that_they_have(
+    words: tuple[str, ...], kept: bool, lock: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / WHEEL).touch()
+    monkeypatch.setattr(sys, "argv", ["lock.py", "cpu", "--find-links", str(tmp_path), *words])
+    log = uv(tmp_path, monkeypatch, "kept==1 \\\n    --hash=sha256:0\n")
+    assert lock.main() == 0
+    resolved, carried = log.read_text().splitlines()
+    assert (f"--constraint={tmp_path}/requirements/cpu.txt" in resolved) == kept
+    assert "--constraint" not in carried  # files-* are pinned in pyproject.toml
+
+
 @pytest.mark.parametrize("where", ["a folder", "PyTorch's page"])
 def test_torchs_cpu_build_is_found_and_hashed_and_no_address_gets_into_the_lock(
     where: str, lock: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -9,11 +9,20 @@ BLOCK = 2**20
 
 
 def gaussian_density(values: Sequence[float], places: Sequence[float]) -> list[float]:
-    """Return the density of the values at each place: the mean of Gaussians about them, as wide as Scott's rule says.
+    """Return the density of the values at each place; see :func:`density_with_error`."""
+    return density_with_error(values, places)[0]
 
-    The width is ``h = s * n^(-1/5)``, where ``s`` is the sample's standard deviation (n - 1)::
 
-        density(x) = sum(exp(-((x - v_i) / h)^2 / 2)) / (n * h * sqrt(2 pi))
+def density_with_error(values: Sequence[float], places: Sequence[float]) -> tuple[list[float], list[float]]:
+    """Return the density of the values at each place, the mean of Gaussians about them, and its standard error.
+
+    The Gaussians are as wide as Scott's rule says: ``h = s * n^(-1/5)``, where ``s`` is the sample's standard deviation
+    (n - 1)::
+
+        density(x) = mean(g_i(x)),    g_i(x) = exp(-((x - v_i) / h)^2 / 2) / (h * sqrt(2 pi))
+        error(x) = sqrt((mean(g_i(x)^2) - density(x)^2) / (n - 1))
+
+    The error is that of a mean of n, for a given width; what the smoothing adds is not in it.
 
     Args:
         values: a sample, in any order; a numpy array is taken as it is.
@@ -21,13 +30,13 @@ def gaussian_density(values: Sequence[float], places: Sequence[float]) -> list[f
 
     Returns:
         One number for each place, in values per unit: over all places there are it integrates to 1. Values near a limit
-        have a part of their Gaussian beyond it.
+        have a part of their Gaussian beyond it. And its standard error at each place.
 
     Raises:
         RequestError: a value or a place is not finite, or no two values differ, so that no width follows from them.
 
     Source:
-        Scott, Multivariate Density Estimation (1992); the same numbers as scipy.stats.gaussian_kde by default.
+        Scott, Multivariate Density Estimation (1992); the same densities as scipy.stats.gaussian_kde by default.
     """
     import numpy as np
 
@@ -42,10 +51,14 @@ def gaussian_density(values: Sequence[float], places: Sequence[float]) -> list[f
         raise RequestError(
             f"density: of {len(sample):,} values no two differ; wanted two that do, to take a width from"
         )
-    sums = np.zeros(len(wanted))
+    sums, squares = np.zeros(len(wanted)), np.zeros(len(wanted))
     step = max(1, BLOCK // max(1, len(wanted)))
     for first in range(0, len(sample), step):
         distances = (wanted[:, None] - sample[None, first : first + step]) / width
-        sums += np.exp(-0.5 * distances**2).sum(axis=1)
-    densities: list[float] = (sums / (len(sample) * width * np.sqrt(2 * np.pi))).tolist()
-    return densities
+        heights = np.exp(-0.5 * distances**2)
+        sums += heights.sum(axis=1)
+        squares += (heights**2).sum(axis=1)
+    height, count = width * np.sqrt(2 * np.pi), len(sample)
+    means = sums / count
+    variances = np.maximum(squares / count - means**2, 0.0) / (count - 1)
+    return (sums / (count * height)).tolist(), (np.sqrt(variances) / height).tolist()
