@@ -88,8 +88,11 @@ def test_all_is_every_table_in_order():
         "figure-1",
         "figure-2",
         "figure-3",
+        "figure-4",
+        "figure-5",
         "figure-6",
         "figure-7",
+        "trajectories",
     ]
     assert list(planned("all", "smoke").tables) == names
     for name in names:
