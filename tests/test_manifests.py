@@ -221,7 +221,8 @@ def test_a_scale_names_what_exists(name: str):
         assert set(experiment.values("seeds")) <= set(scale.seeds)
     for table in TABLES:
         for group in CATALOGUE.table(table).columns:
-            assert {measure.partition(".")[0] for measure in group.measures} <= set(scale.benchmarks)
+            measured = {measure.partition(".")[0] for measure in group.measures}
+            assert measured <= {*scale.benchmarks, *registry.names("metrics")}
     assert {data[seeds.dataset].format for seeds in scale.seeds.values()} == {"alpaca", "gsm8k", "lines", "first-turns"}
     assert all(data[use.dataset].format == benchmark for benchmark, use in scale.benchmarks.items())
 

@@ -72,7 +72,7 @@ def selections_behind(keys: Iterable[str], plan: Plan, store: Store) -> tuple[Se
 
 
 def selected(artifact: Artifact, id: str) -> Selected:
-    """Return what a selection kept.
+    """Return the part of a set that a selection kept, from the facts of its artifact.
 
     Args:
         artifact: the job's.
