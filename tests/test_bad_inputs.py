@@ -18,10 +18,7 @@ MANIFEST = (Path(__file__).parent / "data" / "mine.toml").read_text(encoding="ut
 TWO_SEEDS = [{"instruction": "Name a colour."}, {"instruction": "Count to three."}]
 PROBLEMS = [{"question": f"What is {n} + 1?", "answer": f"#### {n + 1}"} for n in range(3)]
 SHA = "a41c1a8a" + 56 * "0"
-TABLES = (
-    "figure-1, figure-3, figure-6, figure-7, table-1, table-10, table-11, table-12, table-15, table-2, table-3, table-4, "
-    "table-5, table-9"
-)
+TABLES = ", ".join(sorted(path.stem for path in (manifests_folder() / "tables").glob("*.toml")))
 
 
 def lines(rows: list[dict[str, Any]]) -> str:
@@ -80,7 +77,7 @@ NAMES = {
         "{manifests}/tables/table-2.toml: a table of the kit, no manifest of your own; name it without folder: table-2",
     ),
     "table that is not computed yet": (
-        "reproduce 5",
+        "reproduce 13",
         f"table-13: the paper's numbers are here, the kit can't compute it yet; it computes {TABLES}",
     ),
     "scale": ("reproduce 2 --scale smok", "no scale named 'smok'; did you mean 'smoke'?"),
