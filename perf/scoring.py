@@ -163,7 +163,7 @@ def score_once(*, side: str, model: str, dtype: str, pairs: Sequence[Pair]) -> d
     lengths = [len(ids) for ids in tokenizer(asked).input_ids]
     return {
         "seconds": seconds, "losses": losses, "peak_bytes": peak_bytes(device), "products": rates, "device": device,
-        "gflops": flops(inner, lengths) / seconds / 1e9, "tokens": sum(lengths),
+        "gflops": flops(inner, lengths) / seconds / 1e9, "tokens": sum(lengths), "cpu_s": worked,
     }  # fmt: skip
 
 
@@ -245,11 +245,9 @@ def compare(options: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
         for side, runs in found.items():
             one = measure(options, "once", side=side)
             runs.append(one)
-            print(
-                f"{side}: {options.rows / one['seconds']:.2f} rows/s, {one['seconds']:.1f} s, {one['cpu_s']:.1f} CPU s, "
-                f"peak {one['peak_bytes'] / 1e9:.2f} GB, a large product {speed.spread(one['products'])} GFLOP/s",
-                flush=True,
-            )
+            spent = f"{one['seconds']:.1f} s, {one['cpu_s']:.1f} CPU s, peak {one['peak_bytes'] / 1e9:.2f} GB"
+            product = f"a large product {speed.spread(one['products'])} GFLOP/s"
+            print(f"{side}: {options.rows / one['seconds']:.2f} rows/s, {spent}, {product}", flush=True)
     return found
 
 

@@ -42,6 +42,11 @@ TEXTS: dict[str, tuple[dict[str, Any], str]] = {
         {"rows_read": 8, "keeps": "lowest", "by": "instruction_length", "cut": 12.0},
         "s/m kept 2 of 8 rows (25 %), lowest instruction_length first, cut at 12",
     ),
+    # "rounded from 7": floats have 7.000000000000001
+    "digits": (
+        {"rows_read": 100, "kept_fraction": 0.07, "by": "ifd", "cut": 1.0},
+        "s/m kept 7 of 100 rows (7 %), highest ifd first, cut at 1",
+    ),
     "equal scores and none": (
         {"equal_left_out": 3, "without_score": {"too long": 2, "no answer": 1}},
         "s/m kept 2 of 9 rows (25 %, rounded from 2.25), highest ic_ifd first, cut at 0.34568, 3 later rows of this "
@@ -52,7 +57,8 @@ TEXTS: dict[str, tuple[dict[str, Any], str]] = {
 
 @pytest.mark.parametrize(("facts", "text"), TEXTS.values(), ids=list(TEXTS))
 def test_the_line_of_a_selection(facts: dict[str, Any], text: str):
-    assert selected(artifact(FACTS | facts), "select/s/m").text() == text
+    kept = 7 if facts.get("rows_read") == 100 else 2
+    assert selected(artifact(FACTS | facts, kept), "select/s/m").text() == text
 
 
 def test_the_line_of_a_random_part():

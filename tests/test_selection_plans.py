@@ -1,5 +1,6 @@
 """Plans of selections: Tables 5 and 15, Figures 6 and 7, one's own, and the errors that come before any work."""
 
+import dataclasses
 import tomllib
 from collections import Counter
 from pathlib import Path
@@ -18,6 +19,7 @@ from kit.errors import RequestError
 from kit.plan import Plan
 from kit.plan.planner import make_plan
 from kit.plan.planning import locks, plan_manifest
+from kit.run.jobfiles import check_versions
 from kit.store import Job
 from tests.test_plan import planned, stage
 
@@ -141,6 +143,19 @@ def test_scoring_reads_a_row_and_its_answer():
     assert scored["gpu_hours"] == pytest.approx(stage(planned("15", "paper"), "score")[1].resources["gpu_hours"])
     responded = stage(planned("15", "paper"), "respond")[0].resources
     assert 0.5 < scored["gpu_hours"] < responded["gpu_hours"] / 2  # nothing is written
+
+
+@pytest.mark.parametrize("table", ["5", "figure-6"])
+def test_each_job_is_one_that_this_kit_runs(table: str):
+    # "planned for ifd-1, which this kit does not run": a plan that nobody could run
+    for job in planned(table, "smoke").jobs.values():
+        check_versions(job)
+
+
+def test_a_job_of_another_metric_is_not_run():
+    job = stage(planned("5", "smoke"), "score")[0]
+    with pytest.raises(RequestError, match=r"planned for length-9, which this kit does not run; plan it again"):
+        check_versions(dataclasses.replace(job, version="score-1.length-9"))
 
 
 def test_no_metric_has_the_name_of_a_benchmark():

@@ -1,4 +1,4 @@
-"""Rows that a selection keeps: the first of an order by one score, of the whole set or of each group."""
+"""Selections of rows: the first of an order by one score, of the whole set or of each group; or rows that are drawn."""
 
 import math
 import random

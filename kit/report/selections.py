@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any
 
 from kit.errors import KitError
@@ -37,8 +38,8 @@ class Selected:
 
     def text(self) -> str:
         """Return a sentence: how many rows were kept of how many, by what, how it was rounded, and where it was cut."""
-        asked = self.fraction * self.read
-        rounded = "" if asked == self.kept else f", rounded from {asked:.5g}"
+        asked = Fraction(str(self.fraction)) * self.read  # as digits, as the rows were counted
+        rounded = "" if asked == self.kept else f", rounded from {float(asked):,.2f}"
         parts = [f"{self.job} kept {self.kept:,} of {self.read:,} rows ({100 * self.fraction:g} %{rounded})"]
         if self.cut is None:
             parts.append("drawn at random")
@@ -72,7 +73,7 @@ def selections_behind(keys: Iterable[str], plan: Plan, store: Store) -> tuple[Se
 
 
 def selected(artifact: Artifact, id: str) -> Selected:
-    """Return what a selection kept.
+    """Return the part of a set that a selection kept, from the facts of its artifact.
 
     Args:
         artifact: the job's.

@@ -71,8 +71,8 @@ def _versions(name: str) -> set[str]:
     if step and scenario in registry.names("scenarios"):
         steps = steps_of(scenario)
         return {str(steps[step].version)} if step in steps else set()
-    for kind in ("benchmarks", "engines", "scenarios"):
+    for kind in ("benchmarks", "engines", "metrics", "scenarios"):
         if name in registry.names(kind):
             module = registry.load(kind, name)
-            found |= {getattr(module, field, None) for field in ("VERSION", "ASKS")}
+            found |= {getattr(module, field, None) for field in ("VERSION", "ASKS", "JUDGE_ASKS")}
     return {str(version) for version in found if version is not None}

@@ -65,7 +65,7 @@ def _cut(order: Sequence[int], lengths: Sequence[int], budget: int, *, filled_up
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """Tensors of one pass."""
+    """Tensors that one pass of the model takes, and what it is to predict."""
 
     inputs: dict[str, Any]
     """Arguments of the body's ``forward``."""

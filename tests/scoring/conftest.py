@@ -27,7 +27,7 @@ NEXT = [
 
 
 def table_model() -> Any:
-    """Return the model without layers."""
+    """Return the model without layers, its head made from the table."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     sizes = {"hidden_size": 4, "intermediate_size": 4, "num_hidden_layers": 0, "num_attention_heads": 1}

@@ -65,7 +65,7 @@ def test_known_models_pass_the_check(layered: Any) -> None:
 
 
 class Shifted(torch.nn.Module):
-    """What no setting tells: the model adds to the logit of one token."""
+    """A model that adds to the logit of one token, which no setting tells."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
