@@ -11,8 +11,8 @@ import pytest
 from kit import models
 from kit.errors import RequestError
 from kit.records import Turn
-from kit.rewards import open_reward_model
 from kit.rewards import model as reward_model
+from kit.rewards import open_reward_model
 from kit.rewards.model import batches
 
 REWARD_TOKEN = 262
