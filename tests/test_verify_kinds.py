@@ -37,6 +37,8 @@ TOLERANCES = {
     "share as a fraction": (FRACTION, result(0.5, 0.05), 0.5, 0.13859292911 + 0.0005),
     # 50 of 100 is half: the same in items, and the rounding of whole numbers
     "count": (COUNT, result(50.0, 5.0, step=1.0), 50.0, 13.859292911 + 0.5),
+    # a count of the paper's over a larger set spreads like all of this one's: 1.96 * sqrt((0 + 50 * 50) / 100) + 0.5
+    "a count above the units that there are": (COUNT, result(50.0, 5.0, step=1.0), 120.0, 9.8 + 0.5),
     # 1.96 * sqrt(2) * 0.25 + 0.05
     "mean": (POINTS, result(6.0, 0.25), 7.0, 1.96 * math.sqrt(2) * 0.25 + 0.05),
     # 1.96 * sqrt(2) * 2 points + 0.005; the paper's own value has no part in it

@@ -157,7 +157,8 @@ def cell_tolerance(reference: float, ours: Result, measure: Measure) -> float:
 
 def scaled_tolerance(reference: float, ours: float, n: int, whole: float) -> float:
     """Return :func:`paper_tolerance` of two shares that are given as parts of ``whole``, without the rounding."""
-    return whole / 100 * paper_tolerance(100 * reference / whole, 100 * ours / whole, n, rounding=0.0)
+    part = min(reference / whole, 1.0)  # the paper may count more units right than there are here
+    return whole / 100 * paper_tolerance(100 * part, 100 * ours / whole, n, rounding=0.0)
 
 
 def paper_tolerance(reference: float, ours: float, n: int, *, rounding: float = PRINTED_ROUNDING) -> float:

@@ -96,7 +96,8 @@ class Scored:
 
     def notes(self) -> list[tuple[str, str]]:
         """Return place and note of each row that was scored and is odd."""
-        return [(row.where, note) for row in self.rows for note in row.notes]
+        scored = (row for position, row in enumerate(self.rows) if not self.fault(position))
+        return [(row.where, note) for row in scored for note in row.notes]
 
     def scored(self) -> int:
         """Return how many rows have a score."""

@@ -103,12 +103,10 @@ def _scores(
         dtype=params.get("dtype", "float32"), max_tokens=params.get("max_tokens", 0), options=params["options"]
     )
     scorer = metric.open(inputs.get("model"), settings)
-
+    facts = {"scorer": dict(scorer.fingerprint)}
     if metric.WHOLE:
-        scores = scorer.score(rows, lambda done: context.progress(done, len(rows)))
-    else:
-        scores = _score_in_parts(params["metric"], rows, scorer, context)
-    return scores, {"scorer": dict(scorer.fingerprint)}
+        return scorer.score(rows, lambda done: context.progress(done, len(rows))), facts
+    return _score_in_parts(params["metric"], rows, scorer, context), facts
 
 
 def _score_in_parts(name: str, rows: Sequence[Any], scorer: Scorer, context: Context) -> list[Score]:

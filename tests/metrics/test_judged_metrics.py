@@ -7,22 +7,24 @@ from typing import Any
 
 import pytest
 
-from kit import prompts
+from kit import prompts, registry
 from kit.catalogue import Catalogue, manifests_folder
 from kit.catalogue.points import make_point
 from kit.catalogue.scales import MetricRows, Scale
 from kit.catalogue.served import Served
 from kit.cli import listing
-from kit.engines import fake
+from kit.engines import EngineSettings, fake
 from kit.errors import KitError, RequestError
 from kit.judges import local, server
 from kit.judges.server import Reply
 from kit.judges.settings import ServerSettings
 from kit.metrics import difficulty_level, difficulty_score
+from kit.models import packaged_model
 from kit.plan import planning
 from kit.plan.options import point_of_options
 from kit.plan.planner import Planner
 from kit.reading.jsonlines import read_objects
+from kit.records import Instruction
 from kit.run.launch import Shape
 from kit.stages import judge, score
 from kit.store import Job
@@ -109,12 +111,10 @@ def test_a_local_judge_of_instructions_runs_where_models_run():
 def test_seeds_are_judged_as_they_are_read():
     jobs = planned(seeds)
     assert sorted(jobs["judge"].inputs) == ["model", "seeds"]
-    assert {name: jobs["judge"].params[name] for name in ("seeds", "rows", "format", "first")} == {
-        "seeds": "alpaca",
-        "rows": 8,
-        "format": "alpaca",
-        "first": None,
-    }
+    params = jobs["judge"].params
+    assert (params["seeds"], params["rows"], params["format"], "first" in params) == ("alpaca", 8, "alpaca", False)
+    fewer = planned(seeds, lambda s: s.edit(rows=3))["score"]  # of the set, whose own rows stay as they are
+    assert (fewer.params["rows"], fewer.params["first"], fewer.resources["rows"]) == (8, 3, 3)
     assert jobs["judge"].id == "judge/difficulty_score/alpaca/round-0"
 
 
@@ -356,3 +356,20 @@ def test_a_reply_that_nobody_can_read_gives_no_number(folder: Path):
     with pytest.raises(KitError) as raised:
         run(folder, Context(["a lot", "101"]))
     assert str(raised.value) == ("no row could be scored: 1 number is not from 0 to 100, 1 reply is no number")
+
+
+@pytest.mark.real
+def test_a_model_of_135_million_parameters_tells_instructions_apart(request: pytest.FixtureRequest):
+    model = packaged_model("smollm2-135m-instruct", request.config.rootpath / ".cache")
+    settings = EngineSettings(name="transformers", dtype="float32", max_model_len=256)
+    engine = registry.load("engines", "transformers").open(model, settings)
+    texts = ("Say hello.", "Prove that there are infinitely many primes of the form 4k + 3.")
+    asked = [Instruction(id=str(number), instruction=text) for number, text in enumerate(texts)]
+    for metric, options in ((difficulty_level, {}), (difficulty_score, difficulty_score.OPTIONS)):
+        questions = metric.questions(asked, prompts.load("kit"), options)
+        scored = local.score_labels(questions, engine, local.open_chat(model, settings), lambda *_: None)
+        verdicts = {verdict.id: verdict for verdict in local.by_labels(questions, scored)}
+        found = metric.judged(asked, verdicts, options)
+        assert all(score.values and not score.skipped for score in found)
+        assert len({tuple(score.values.values()) for score in found}) > 1
+    engine.close()
