@@ -101,8 +101,8 @@ def report(
         say(as_csv(grids), nl=False)
     elif format == "json":
         say_json(as_json(grids))
-    elif format == "svg" or format == "png":  # noqa: PLR1714  # mypy narrows a text by == alone
-        draw_figures(grids, format, out)
+    elif format in ("svg", "png"):
+        draw_figures(grids, "svg" if format == "svg" else "png", out)
     for grid in grids if format in ("terminal", "markdown") else ():
         if format == "terminal":
             console.print(terminal.grid_table(grid, console.width))

@@ -146,7 +146,9 @@ def _panel_text(panel: Panel) -> str:
     lines = []
     for line in panel.series:
         if line.form == "marks":
-            text = ", ".join(f"{labels[point.x]}: {_point_text(point, panel.y)}" for point in line.points)
+            text = ", ".join(
+                f"{labels.get(point.x, f'{point.x:g}')}: {_point_text(point, panel.y)}" for point in line.points
+            )
         elif line.form == "dots":
             text = f"{len(line.points):,} dots"
         else:

@@ -154,12 +154,12 @@ def numbers_csv(figure: Figure) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["panel", "line", "x", "x_title", "width", "y", "y_title", "stderr"])
-    for panel in figure.panels:
-        for line in panel.series if isinstance(panel, Panel) else ():
+    for panel in (panel for panel in figure.panels if isinstance(panel, Panel)):
+        for line in panel.series:
             for point in line.points:
                 place = [panel.title, line.name, repr(point.x), panel.x_title, line.width or None]
                 writer.writerow([*place, point.y, panel.y.heading, point.error])
-        for rule in panel.rules if isinstance(panel, Panel) else ():
+        for rule in panel.rules:
             writer.writerow([panel.title, rule.text, repr(rule.x), panel.x_title, None, None, None, None])
     return out.getvalue()
 

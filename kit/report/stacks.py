@@ -52,9 +52,10 @@ def _printed(grid: Grid, line: Line, draw: Draw) -> Stack:
     values = [cell.reference for cell in line.cells]
     known = [value for value in values if value is not None]
     whole = len(known) == len(values) and sum(known) > 0
-    row = paper.table(grid.table.paper).of_series(grid.table.series).row_at(line.cells[0].address.at)
+    printed = paper.table(grid.table.paper).of_series(grid.table.series) if grid.table.paper else None
+    row = printed.row_at(line.cells[0].address.at) if printed else None
     name, group = _names(line.at, draw)
-    return Stack(name=name, group=group, parts=tuple(known) if whole else (), n=(row and row.n) or 0)
+    return Stack(name=name, group=group, parts=tuple(known) if whole else (), n=(row.n or 0) if row else 0)
 
 
 def _names(at: Coordinates, draw: Draw) -> tuple[str, str]:

@@ -131,7 +131,7 @@ def samples(panels: Sequence[StackPanel]) -> list[tuple[Any, str]]:
     """Return the legend's entries: a sample of each part."""
     from matplotlib.patches import Patch
 
-    found = {}
+    found: dict[str, Any] = {}
     for panel in panels:
         for name, (colour, hatch) in zip(panel.parts, part_looks(panel), strict=True):
             found.setdefault(name, Patch(facecolor=colour, hatch=hatch, edgecolor=INK, linewidth=0.5))

@@ -124,10 +124,11 @@ def samples(panels: Sequence[Panel], names: Sequence[str]) -> list[tuple[Any, st
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    lines = {line.name: line for panel in panels for line in panel.series}
+    drawn = [line for panel in panels for line in panel.series]
+    forms = {line.name: line.form for line in drawn}
     found: list[tuple[Any, str]] = []
     for number, name in enumerate(names):
-        look, form = look_of(number), lines[name].form
+        look, form = look_of(number), forms[name]
         if form == "bins":
             fill = Patch(facecolor=look.colour, alpha=0.55, edgecolor=INK, linewidth=0.5, hatch=look.hatch or None)
             found.append((fill, name))
@@ -136,10 +137,10 @@ def samples(panels: Sequence[Panel], names: Sequence[str]) -> list[tuple[Any, st
         else:
             stroke = "-" if form == "marks" else "none"
             found.append((Line2D([], [], color=look.colour, marker=look.mark, markersize=4.5, linestyle=stroke), name))
-    if any(line.form == "marks" for line in lines.values()):
+    if "marks" in forms.values():
         ours = Line2D([], [], color=GREY, marker="o", markersize=4.5, linestyle="-")
         found.append((ours, "here, ± standard error"))
-    if any(point.reference is not None for line in lines.values() for point in line.points):
+    if any(point.reference is not None for line in drawn for point in line.points):
         theirs = Line2D([], [], color=GREY, marker="o", markersize=4.5, mfc="white", linestyle=DASHED)
         found.append((theirs, "the paper"))
     rules = dict.fromkeys((number % 3, rule.text) for panel in panels for number, rule in enumerate(panel.rules))

@@ -18,7 +18,7 @@ def width_of(text: str, size: float = SMALL, *, bold: bool = False) -> float:
     from matplotlib.textpath import text_to_path
 
     font = FontProperties(size=size, weight="bold" if bold else "normal")
-    width, _, _ = text_to_path.get_text_width_height_descent(text, font, ismath=False)
+    width, _, _ = text_to_path.get_text_width_height_descent(safe(text), font, ismath=False)
     return float(width)
 
 
