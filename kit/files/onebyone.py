@@ -27,7 +27,7 @@ class ReadRow:
     fault: str = ""
     """Reason why it can't be read."""
     notes: Sequence[str] = ()
-    """What is odd about a row that was read."""
+    """Sentences on what is odd in a row that was read."""
 
 
 def read_each(file: RowFile, rows: int | None = None, *, answers: bool) -> list[ReadRow]:
