@@ -25,7 +25,7 @@ help: ## list these targets
 setup: ## make .venv: Python 3.11, every package by its hash, nothing outside this folder
 	$(SETUP) '$(host)'
 
-reproduce: setup ## TABLE=2 FIGURE=4: compute them at the scale this machine holds, print them beside the paper's (SCALE= MIRROR= STORE= RUNTIME= YES=1)
+reproduce: setup ## TABLE=2 FIGURE=1: compute them at the scale this machine holds, print them beside the paper's (SCALE= MIRROR= STORE= RUNTIME= YES=1)
 	$(KIT) reproduce $(what) $(scale) $(mirror) $(store) $(runtime) $(yes)
 
 plan: setup ## TABLE=2 SCALE=paper: list its jobs, with GPU-hours, disk and what is cached
