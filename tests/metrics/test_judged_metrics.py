@@ -185,7 +185,7 @@ REFUSED: dict[str, tuple[Change, str]] = {
     ),
     "a wording that nobody has": (
         lambda s: s.edit(options={"wording": "reason"}),
-        "metrics.difficulty_score.options.wording: found 'reason', wanted score or reasons; did you mean 'reasons'?",
+        "difficulty_score: option wording: found 'reason', wanted score or reasons; did you mean 'reasons'?",
     ),
     "reasons in the paper's words": (
         lambda s: s.edit(options={"wording": "reasons"}, prompts="paper"),
