@@ -110,7 +110,7 @@ def test_the_printed_lines(shell: Shell, tiny: Path):
     words = ("--data", "rows.json", "--model", str(tiny), "--scale", "smoke")
     _, out, _ = shell.call("score", "length", *words, "--out", "a.json")
     assert out.splitlines() == [
-        "instruction_length       mean 13.0 tokens",
+        "instruction_length               mean 13 tokens",
         "scored, but odd: rows.json[2]: the same texts as rows.json[0]",
         "3 of 3 rows scored by length v1: a.json",
     ]
