@@ -3,7 +3,7 @@
 .PHONY: help setup reproduce plan verify images doctor test lint lock clean
 MAKEFLAGS += --no-print-directory
 
-TABLE ?= 2
+# TABLE=2 "2 5" all · FIGURE=1 "4 5": the tables and figures that a target is about; Table 2 where neither is named
 # SCALE=smoke|mini|one-gpu|paper: how big; without it, the largest that this machine holds
 # RUNTIME=local|docker|podman|apptainer: where jobs run; all but local want `make images` (IMAGES="cpu grade cuda")
 # MIRROR=DIR: copies of the pinned data files · STORE=DIR: the artifacts' folder · YES=1: don't ask before GPU-hours
@@ -16,6 +16,7 @@ scale := $(if $(SCALE),--scale '$(SCALE)')
 store := $(if $(STORE),--store '$(STORE)')
 mirror := $(if $(MIRROR),--mirror '$(MIRROR)')
 runtime := $(if $(RUNTIME),--runtime '$(RUNTIME)')
+what := $(or $(strip $(TABLE) $(addprefix figure-,$(FIGURE))),2)
 yes := $(if $(filter-out 0 no,$(YES)),--yes)
 
 help: ## list these targets
@@ -24,14 +25,14 @@ help: ## list these targets
 setup: ## make .venv: Python 3.11, every package by its hash, nothing outside this folder
 	$(SETUP) '$(host)'
 
-reproduce: setup ## TABLE=2: compute it at the scale this machine holds, print it beside the paper's (SCALE= MIRROR= STORE= RUNTIME= YES=1)
-	$(KIT) reproduce $(TABLE) $(scale) $(mirror) $(store) $(runtime) $(yes)
+reproduce: setup ## TABLE=2 FIGURE=1: compute them at the scale this machine holds, print them beside the paper's (SCALE= MIRROR= STORE= RUNTIME= YES=1)
+	$(KIT) reproduce $(what) $(scale) $(mirror) $(store) $(runtime) $(yes)
 
 plan: setup ## TABLE=2 SCALE=paper: list its jobs, with GPU-hours, disk and what is cached
-	$(KIT) plan $(TABLE) $(scale) $(store)
+	$(KIT) plan $(what) $(scale) $(store)
 
 verify: setup ## TABLE=2: check what was computed: artifacts unharmed, numbers within their tolerance
-	$(KIT) verify $(TABLE) $(scale) $(store)
+	$(KIT) verify $(what) $(scale) $(store)
 
 images: ## build the container images cpu and grade (IMAGES=cuda: that one; BUILDER=docker|podman|buildah)
 	$(SETUP) smoke

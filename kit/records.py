@@ -303,6 +303,14 @@ class Curve(Row):
     """Places along the horizontal axis, in the unit of the curve's measure."""
     y: tuple[float, ...]
     """The value at each place."""
+    error: tuple[float, ...] = ()
+    """Standard error of the value at each place; empty, and not written, where there is none."""
+    n: int | None = None
+    """Values behind the line, for instance of a density; None, and not written, where it is not made of such."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return every field; ``error`` and ``n`` only where there is one."""
+        return {name: value for name, value in asdict(self).items() if name not in ("error", "n") or value}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any], where: str = "") -> Self:
@@ -311,7 +319,7 @@ class Curve(Row):
         Raises:
             RequestError: a field is missing, not known or of another type, or there is not one finite y for each x.
         """
-        lists = {name: tuple(value[name]) for name in ("x", "y") if isinstance(value.get(name), list)}
+        lists = {name: tuple(value[name]) for name in ("x", "y", "error") if isinstance(value.get(name), list)}
         found = super(Curve, cls).from_json({**value, **lists}, where)
         if fault := found.fault():
             raise RequestError(f"{where}: {fault}")
@@ -322,12 +330,16 @@ class Curve(Row):
         for name in ("curve", "group"):
             if type(getattr(self, name)) is not str:
                 return f"Curve: {name!r}: found {type(getattr(self, name)).__name__}, wanted a text"
-        for name in ("x", "y"):
+        for name in ("x", "y", "error"):
             numbers = getattr(self, name)
             if type(numbers) is not tuple or not all(type(n) in (int, float) and math.isfinite(n) for n in numbers):
                 return f"Curve: {name!r}: wanted a list of finite numbers"
         if not self.x or len(self.x) != len(self.y):
             return f"Curve: found {len(self.x)} x and {len(self.y)} y, wanted one y for each x, and at least one"
+        if self.error and (len(self.error) != len(self.x) or min(self.error) < 0):
+            return f"Curve: found {len(self.error)} errors of {len(self.x)} x, wanted one for each, none below 0"
+        if self.n is not None and (type(self.n) is not int or self.n < 1):
+            return f"Curve: 'n': found {self.n!r}, wanted a whole number above 0"
         return None
 
 

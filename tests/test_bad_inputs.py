@@ -129,7 +129,7 @@ NAMES = {
         "answer ifeval --model models/nix --out o.jsonl",
         "'models/nix': no such folder; wanted a model's, or a name of manifests/models.toml",
     ),
-    "report format": ("report 2 --format html", "--format html: known: terminal, markdown, csv, json, svg"),
+    "report format": ("report 2 --format html", "--format html: known: terminal, markdown, csv, json, svg, png"),
     "manifest that is not there": (
         "run mine.toml",
         "mine.toml: No such file or directory",

@@ -6,7 +6,7 @@ import random
 import pytest
 
 from kit.errors import RequestError
-from kit.measures.densities import gaussian_density
+from kit.measures.densities import clustered_density, density_with_error, gaussian_density
 
 SAME = "no two differ; wanted two that do, to take a width from"
 
@@ -71,3 +71,31 @@ def test_samples_without_a_density(values: list[float], places: list[float], mes
     with pytest.raises(RequestError) as error:
         gaussian_density(values, places)
     assert str(error.value) == message
+
+
+def test_groups_have_the_density_of_all_their_values() -> None:
+    values, places = draws(60), [0.0, 0.3, 0.9]
+    groups = [values[:7], [], values[7:40], values[40:]]
+    assert clustered_density(groups, places)[0] == pytest.approx(gaussian_density(values, places), rel=1e-12)
+    assert clustered_density(groups[::-1], places) == clustered_density(groups, places)
+
+
+def test_groups_of_one_value_have_the_error_of_independent_values() -> None:
+    values, places = draws(60), [0.0, 0.3, 0.9]
+    _, error = clustered_density([[value] for value in values], places)
+    _, independent = density_with_error(values, places)
+    assert error == pytest.approx([one * math.sqrt(59 / 60) for one in independent], rel=1e-9)
+
+
+def test_values_that_stand_together_tell_less() -> None:
+    # each value ten times: as many groups as before, ten times the values, and the error of the groups
+    values, places = draws(60), [0.3, 0.9]
+    _, together = clustered_density([[value] * 10 for value in values], places)
+    _, apart = clustered_density([[value] for value in values for _ in range(10)], places)
+    assert together == pytest.approx([error * math.sqrt(10) for error in apart], rel=1e-9)
+
+
+def test_groups_without_a_density() -> None:
+    with pytest.raises(RequestError) as error:
+        clustered_density([[], [0.5], [0.5]], [0.5])
+    assert str(error.value) == f"density: of 2 values {SAME}"

@@ -96,6 +96,22 @@ def test_reproduce_passes_its_variables_on_and_prints_nothing_of_its_own(checkou
     assert checkout.make("reproduce").stdout == ".venv: reproduce 2\n"
 
 
+@pytest.mark.parametrize(
+    ("words", "tables"),
+    [
+        (["FIGURE=4"], "figure-4"),
+        (["FIGURE=4 5"], "figure-4 figure-5"),
+        (["TABLE=2 5", "FIGURE=1"], "2 5 figure-1"),
+        (["TABLE=figure-1"], "figure-1"),
+    ],
+    ids=["a figure", "two figures", "tables and a figure", "a figure's name"],
+)
+@pytest.mark.parametrize("target", ["reproduce", "plan", "verify"])
+def test_figures_go_by_their_number(target: str, words: list[str], tables: str, checkout: Checkout) -> None:
+    checkout.finish()
+    assert checkout.make(target, *words).stdout == f".venv: {target} {tables}\n"
+
+
 def test_jobs_in_images_are_planned_from_the_smallest_environment(checkout: Checkout) -> None:
     """Else a GPU machine would install the cuda lock beside the cuda image."""
     checkout.finish()

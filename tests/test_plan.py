@@ -77,9 +77,11 @@ def test_all_is_every_table_in_order():
         "table-11",
         "table-12",
         "table-13",
+        "table-14",
         "figure-1",
         "figure-2",
         "figure-3",
+        "figure-4",
     ]
     assert list(planned("all", "smoke").tables) == names
     for name in names:

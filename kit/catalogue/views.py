@@ -8,7 +8,7 @@ from typing import Any
 from kit import registry
 from kit.catalogue import look_up
 from kit.catalogue.axes import Coordinates, checked_value, coordinates_text, value_at, value_text
-from kit.catalogue.drawing import COLUMN, Draw
+from kit.catalogue.drawing import Draw, check_columns
 from kit.catalogue.experiments import AXES, AXIS_TYPES, Experiment
 from kit.catalogue.manifest import Claim, ColumnGroup, View
 from kit.catalogue.points import Point, make_point, product_of
@@ -148,21 +148,11 @@ class CellFinder:
         Raises:
             RequestError: it would draw several columns over each other, numbers as curves or curves as numbers.
         """
-        draw = self.view.draw
-        if draw is None:
-            return
-        where = f"{self.where}: draw"
-        names = listed(column.id for column in columns)
-        if len(columns) > 1 and COLUMN not in (draw.line, draw.panel_axis):
-            raise RequestError(
-                f"{where}: {len(columns)} columns ({names}) have no place; wanted line or panel = {COLUMN!r}, "
-                "or one column"
-            )
-        draws_curves = draw.kind == "curves"
-        if other := [column.id for column in columns if (column.curve is not None) != draws_curves]:
-            fault = "a number, wanted a curve" if draws_curves else "a curve, wanted a number"
-            cure = "lines" if draws_curves else "curves"
-            raise RequestError(f"{where}.kind: {other[0]} is {fault}; kind = {cure!r} draws it")
+        if self.view.draw:
+            try:
+                check_columns(self.view.draw, columns)
+            except ValueError as error:
+                raise RequestError(f"{self.where}: {error}") from error
 
     def _values(self, axis: str, values: Sequence[Any], key: str) -> list[Any]:
         """Return values in the type of their axis.

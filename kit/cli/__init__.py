@@ -132,7 +132,20 @@ def _print_version(given: bool) -> None:
 
 def main() -> None:
     """Run the command; exit 0 if it is done, 1 if a job or a check failed, 2 if the request was wrong."""
-    from kit.cli import files, grading, jobs, new, overlaps, running, schema, scoring, selecting, stores, tables  # noqa: F401  # they add their commands to the app
+    from kit.cli import (  # noqa: F401  # they add their commands to the app
+        files,
+        grading,
+        jobs,
+        new,
+        overlaps,
+        plotting,
+        running,
+        schema,
+        scoring,
+        selecting,
+        stores,
+        tables,
+    )
 
     if shell_asks():
         leave_rich_out()

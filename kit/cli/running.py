@@ -109,6 +109,7 @@ def run_plan(
     from kit.report import make_grid, terminal
     from kit.report.escapes import plain
     from kit.report.overlaps import with_overlaps
+    from kit.report.pictures import keep_figure
     from kit.run.execute import execute
     from kit.run.launch import Options
     from kit.store import Store
@@ -139,6 +140,8 @@ def run_plan(
     for grid in with_overlaps([make_grid(name, plan, store) for name in plan.tables], plan, store):
         console.print()
         console.print(terminal.grid_table(grid, console.width))
+        if grid.table.draw:
+            console.print(Text(plain(keep_figure(grid, store))), soft_wrap=True)
     console.print(terminal.summary(outcome))
     if outcome.failed or outcome.blocked:
         for key in outcome.failed:

@@ -21,13 +21,13 @@ from kit.cli import (
 )
 from kit.cli.completing import complete_checkable
 from kit.cli.listing import formula, machine_chooses_scale, print_choices, show_plan, totals
+from kit.cli.pictures import draw_figures
 from kit.errors import RequestError, one_line
 
 if TYPE_CHECKING:
-    from kit.report import Grid
     from kit.store import Store
 
-FORMATS = ("terminal", "markdown", "csv", "json", "svg")
+FORMATS = ("terminal", "markdown", "csv", "json", "svg", "png")
 """Forms of a report; the first is the default."""
 
 
@@ -79,7 +79,8 @@ def report(
     store: StoreDir = DEFAULT_STORE,
     format: Annotated[str, typer.Option("--format", help=", ".join(FORMATS))] = FORMATS[0],
     out: Annotated[
-        Path | None, path_option("--out", "With --format svg: a folder for one file a figure, NAME.svg")
+        Path | None,
+        path_option("--out", "With --format svg or png: a folder for NAME.svg or .png and NAME.csv of each figure"),
     ] = None,
 ) -> None:
     """Print tables from what the store has, or draw figures."""
@@ -90,8 +91,8 @@ def report(
     from kit.report.overlaps import with_overlaps
 
     check_choice("--format", format, FORMATS)
-    if out is not None and format != "svg":
-        raise RequestError(f"--out {one_line(str(out))}: goes with --format svg; other formats are printed")
+    if out is not None and format not in ("svg", "png"):
+        raise RequestError(f"--out {one_line(str(out))}: goes with --format svg or png; other formats are printed")
     opened = store_to_read(store)
     found = plan_tables(tables, scale)
     console = terminal.console()
@@ -100,43 +101,13 @@ def report(
         say(as_csv(grids), nl=False)
     elif format == "json":
         say_json(as_json(grids))
-    elif format == "svg":
-        draw_figures(grids, out)
+    elif format in ("svg", "png"):
+        draw_figures(grids, "svg" if format == "svg" else "png", out)
     for grid in grids if format in ("terminal", "markdown") else ():
         if format == "terminal":
             console.print(terminal.grid_table(grid, console.width))
         else:
             say(markdown(grid), nl=False)
-
-
-def draw_figures(grids: "list[Grid]", out: Path | None) -> None:
-    """Print one figure, or write each into a folder; tables whose views have no ``draw`` are left out.
-
-    Raises:
-        RequestError: there is none, there are several and no folder, or the folder can't be written.
-    """
-    from kit.report.figures import make_figure
-    from kit.report.svg import svg
-
-    drawn = {grid.name: grid for grid in grids if grid.table.draw}
-    if not drawn:
-        names = ", ".join(one_line(grid.name) for grid in grids)
-        raise RequestError(f"--format svg: {names}: no view has draw, which makes a table a figure; figure-1 has one")
-    if out is None and len(drawn) > 1:
-        names = ", ".join(map(one_line, drawn))
-        raise RequestError(f"--format svg: {len(drawn)} figures ({names}); name one, or a folder for all: --out FOLDER")
-    for name, grid in drawn.items():
-        text = svg(make_figure(grid))
-        if out is None:
-            say(text, nl=False)
-            continue
-        path = out / f"{name}.svg"
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="ascii")
-        except OSError as error:
-            raise RequestError(f"--out {one_line(str(out))}: {error.strerror}; name a folder to write to") from error
-        say(f"wrote {path}")
 
 
 def stored_tables(store: "Store", scale: str) -> list[str]:

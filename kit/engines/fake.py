@@ -71,14 +71,9 @@ class FakeEngine:
     def generate_with_probabilities(
         self, requests: Sequence[Request], sampling: Sampling, progress: Progress | None = None
     ) -> list[ScoredCompletion]:
-        """The completions with a value above 0 and up to 1 for every word."""
+        """Return the completions, each with a value of 0 to 1 for every word, by the words up to it."""
         return [
-            ScoredCompletion(
-                completion=completion,
-                probabilities=tuple(
-                    (1 + _digest([self._model, completion.text, place])[0]) / 256 for place in range(completion.tokens)
-                ),
-            )
+            ScoredCompletion(completion=completion, probabilities=self._probabilities(completion.text.split()))
             for completion in self.generate(requests, sampling, progress)
         ]
 
@@ -104,6 +99,9 @@ class FakeEngine:
 
     def close(self) -> None:
         """Do nothing: there is nothing to give back."""
+
+    def _probabilities(self, words: Sequence[str]) -> tuple[float, ...]:
+        return tuple((1 + _digest([self._model, words[: place + 1]])[0]) / 256 for place in range(len(words)))
 
     def _completion(self, request: Request, sampling: Sampling) -> Completion:
         length = sum(len(turn.content.split()) for turn in request.turns)

@@ -67,12 +67,13 @@ def is_empty(path: Path) -> bool:
     return not data.startswith(parquet.MAGIC) and not read_text(path).strip()
 
 
-def open_container(path: Path, *, lines: bool | None = None) -> RowFile:
+def open_container(path: Path, *, lines: bool | None = None, any_table: bool = False) -> RowFile:
     """Read a file, whatever it keeps its records in.
 
     Args:
         path: the file; its name counts only where its text could be one thing as well as another.
         lines: whether it is plain lines of text; by default they are what is neither JSON nor a table.
+        any_table: whether a table's columns may have any names, for scores without the rows' texts.
 
     Raises:
         RequestError: the file can't be read or unpacked, is cut off, or holds something else than records.
@@ -86,7 +87,7 @@ def open_container(path: Path, *, lines: bool | None = None) -> RowFile:
         )
     unpacked = unpack(data, name)
     text = decode(unpacked, name)
-    container, records, table = _records(text, name, lines, marked=unpacked.startswith(BOM_UTF8))
+    container, records, table = _records(text, name, lines, marked=unpacked.startswith(BOM_UTF8), any_table=any_table)
     return RowFile(
         name=name,
         stem=path.stem,
@@ -100,7 +101,7 @@ def open_container(path: Path, *, lines: bool | None = None) -> RowFile:
 
 
 def _records(
-    text: str, name: str, lines: bool | None, *, marked: bool
+    text: str, name: str, lines: bool | None, *, marked: bool, any_table: bool
 ) -> tuple[str, list[tuple[str, dict[str, Any]]], csvrows.Table | None]:
     """Return the container of a text, its records, and a table's cells."""
     bare = text.lstrip(BYTE_ORDER_MARK)
@@ -114,7 +115,8 @@ def _records(
     first = bare.lstrip()[0]
     if first not in "[{" and (delimiter := csvrows.delimiter_of(bare, name, HEADER)):
         table = csvrows.read(bare, name, delimiter, marked=marked)
-        csvrows.check_header(table, name, HEADER)
+        if not any_table:
+            csvrows.check_header(table, name, HEADER)
         return "csv", [(row.where, _unmarked(row.fields)) for row in table.rows], table
     if first in "[{" or lines is False or name.lower().removesuffix(".gz").endswith(NO_LINES):
         return ("json" if first == "[" else "jsonl"), _json(bare, name), None

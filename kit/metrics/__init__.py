@@ -139,6 +139,16 @@ class RowCurvedMetric(Protocol):
 
 
 @runtime_checkable
+class Probed(Protocol):
+    """Interface of a metric that reads probes: how an evolver is asked where no experiment says so, as by a command."""
+
+    SCENARIO: str
+    """Name of the scenario as whose first step the evolver is asked."""
+    TEMPERATURE: float
+    TOP_P: float
+
+
+@runtime_checkable
 class JudgedMetric(Protocol):
     """Interface of a metric whose scores a judge gives: a question a row, whose verdict becomes the score."""
 

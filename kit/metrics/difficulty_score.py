@@ -65,7 +65,7 @@ def judge_prompts(options: Mapping[str, Option]) -> Sequence[str]:
     wording = str(options["wording"])
     if wording not in WORDINGS:
         raise RequestError(
-            f"metrics.difficulty_score.options.wording: found {shown(wording)}, wanted {' or '.join(WORDINGS)}"
+            f"difficulty_score: option wording: found {shown(wording)}, wanted {' or '.join(WORDINGS)}"
             f"{did_you_mean(wording, WORDINGS)}"
         )
     return (WORDINGS[wording],)

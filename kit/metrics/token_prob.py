@@ -14,7 +14,7 @@ from typing import Any
 from kit.engines import TOO_LONG
 from kit.errors import RequestError, did_you_mean, shown
 from kit.measures import CurveMeasure, Measure, Quantity
-from kit.measures.densities import gaussian_density
+from kit.measures.densities import clustered_density
 from kit.metrics import Keeps, Option, Progress, Reads, Role, ScoreSettings
 from kit.records import Curve, Probe, Score
 
@@ -22,6 +22,7 @@ VERSION = 1
 READS: Reads = "probes"
 ROLE: Role = ""
 WHOLE = False
+SCENARIO, TEMPERATURE, TOP_P = "evol_instruct", 0.0, 1.0
 METRICS = {
     "token_prob": Measure(
         title="Probability of the top token", unit="", digits=3, kind="mean", counts="rows", lowest=0.0, highest=1.0
@@ -91,9 +92,14 @@ class TokenProbability:
 
 
 def curves_of_rows(rows: Sequence[Probe], options: Mapping[str, Option]) -> list[Curve]:
-    """Return the density over all positions of all rows; none where no two probabilities differ."""
+    """Return the density over all positions of all rows; none where no two probabilities differ.
+
+    The rows are independent, the positions of one row are not: its error is that of rows.
+    """
     positions = positions_of(options)
-    values = [value for row in rows for value in row.probabilities[:positions]]
-    if len(set(values)) < 2:
+    texts = [row.probabilities[:positions] for row in rows]
+    if len({value for text in texts for value in text}) < 2:
         return []
-    return [Curve(curve="token_prob_density", x=PLACES, y=tuple(gaussian_density(values, PLACES)))]
+    density, error = clustered_density(texts, PLACES)
+    values = sum(len(text) for text in texts)
+    return [Curve(curve="token_prob_density", x=PLACES, y=tuple(density), error=tuple(error), n=values)]

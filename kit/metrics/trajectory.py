@@ -14,6 +14,7 @@ each line. The option ``equal`` has both.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from kit.engines import TOO_LONG
 from kit.errors import KitError, RequestError, did_you_mean, shown
@@ -23,11 +24,25 @@ from kit.metrics import Keeps, Option, Reads, Role
 from kit.prompts import Pack, fill
 from kit.records import Json, Probe, Question, Score, Verdict
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Form:
+    """The form of a reply's first part, as a prompt asks for it."""
+
+    second: str
+    """Start of the second part's heading, which ends the first."""
+    first: tuple[str, ...]
+    """Texts one of which a line has that names the first part; it is no way to evolve."""
+    between: str = ""
+    """Text between ways that stand on one line; empty where each has its own."""
+
+
 VERSION = 1
 JUDGE_ASKS = 1
 READS: Reads = "probes"
 ROLE: Role = ""
 WHOLE = True
+SCENARIO, TEMPERATURE, TOP_P = "auto_evol_instruct", 0.7, 0.95
 METRICS: Mapping[str, Measure] = {
     "trajectory_keywords": Measure(
         title="Different ways to evolve", unit="keywords", digits=0, kind="count", counts="rows"
@@ -43,11 +58,11 @@ JUDGE_PROMPTS = (PROMPT,)
 LABELS = ("constraint", "detail", "example", "format", "reason")
 """Phrases whose likelihoods a judge is asked for that writes no reply."""
 # https://github.com/HypherX/Evolution-Analysis/blob/7595feb5155caf3da63f982a1f507304a60415a1/Auto_Evol_Instruct/extract_keywords.py
-PARTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
-    "kit": ("### Plan", ("### Ways",)),
-    "paper": ("Step 2", ("Step 1", "Method List")),
+FORMS: Mapping[str, Form] = {
+    "kit": Form(second="### Plan", first=("### Ways",), between=";"),
+    "paper": Form(second="Step 2", first=("Step 1", "Method List")),
 }
-"""Prompt pack -> start of the second part's heading, and what a line has that names the first part."""
+"""Prompt pack -> the form in which its template asks for ways."""
 QUESTIONS_A_ROW = 8
 """Lines of a list, about."""
 REPLY_TOKENS = 6
@@ -87,32 +102,32 @@ def ways(row: Probe, options: Mapping[str, Option]) -> list[str]:
     Raises:
         RequestError: it was asked for in the words of a pack whose headings are not known.
     """
-    second, first = _parts(row)
-    lines = [line.strip() for line in row.text.strip().partition(second)[0].splitlines()]
-    return [
-        line for line in lines if not any(name in line for name in first) and (line or options["blank_lines"] is True)
-    ]
+    form = _form(row)
+    part = row.text.strip().partition(form.second)[0]
+    lines = [line.strip() for line in (part.replace(form.between, "\n") if form.between else part).splitlines()]
+    ways = [line for line in lines if not any(name in line for name in form.first)]
+    return ways if options["blank_lines"] else [line for line in ways if line]
 
 
 def fault_of(row: Probe) -> str:
     """Return why nothing can be taken of a reply; empty where its first part has an end."""
     if row.finish_reason == TOO_LONG:
         return UNASKED
-    return "" if _parts(row)[0] in row.text else NO_PART
+    return "" if _form(row).second in row.text else NO_PART
 
 
-def _parts(row: Probe) -> tuple[str, tuple[str, ...]]:
-    """Return how the second part of a row's reply begins, and what names its first.
+def _form(row: Probe) -> Form:
+    """Return the form that the prompt behind a row's reply asks for.
 
     Raises:
-        RequestError: they are not known for the row's prompt pack.
+        RequestError: it is not known for the row's prompt pack.
     """
-    if row.prompts not in PARTS:
+    if row.prompts not in FORMS:
         raise RequestError(
-            f"trajectory: {row.id}: asked for in the words of the prompt pack {shown(row.prompts)}, whose parts are "
-            f"not known; known for {', '.join(PARTS)}; add them to PARTS of metrics/trajectory.py"
+            f"trajectory: {row.id}: asked for in the words of the prompt pack {shown(row.prompts)}, whose form is "
+            f"not known; known for {', '.join(FORMS)}; add it to FORMS of metrics/trajectory.py"
         )
-    return PARTS[row.prompts]
+    return FORMS[row.prompts]
 
 
 def _asked(rows: Sequence[Probe], options: Mapping[str, Option]) -> Iterator[tuple[Probe, list[tuple[str, str]]]]:

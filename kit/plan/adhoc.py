@@ -25,7 +25,7 @@ from kit.plan.planner import Planner
 from kit.plan.planning import largest_scale, locks, this_machine
 from kit.plan.sources import adapter_source, check_file_name, data_source, folder_source
 from kit.scenarios import data_of
-from kit.stages import VERDICTS
+from kit.stages import VERDICTS, Origin
 
 COMPLETIONS = "completions.jsonl"
 """Name of the file that ``answer`` writes and ``grade`` reads."""
@@ -378,6 +378,12 @@ class Workbench:
 
 class FilesPlanner(Planner):
     """Plans jobs on files: ids of jobs name the file or the benchmark, and a model where several evolve one file."""
+
+    def seeds(self, name: str) -> Origin:
+        """Return the rows that stand in the place of every seed set, if there are some, or the set of this name."""
+        if key := self.given.stages.get("seeds"):
+            return Origin(key=key, params={}, rows=self.expected_rows(key))
+        return super().seeds(name)
 
     def job_name(self, point: Point, *fields: str) -> str:
         """Return the name of the benchmark, or of the seed set where it is scored; for evolution with the round."""

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from kit import metrics
+from kit.catalogue.experiments import SamplingSpec
 from kit.catalogue.scales import MetricRows
 from kit.errors import RequestError, one_line, shown
-from kit.metrics import JudgedMetric, Metric, Option, options_with
+from kit.metrics import JudgedMetric, Metric, Option, Probed, options_with
 from kit.plan.adhoc import Workbench
 from kit.plan.options import point_of_options
 from kit.records import Instruction, Row, write_rows
@@ -16,6 +17,8 @@ from kit.stages import INSTRUCTIONS, PAIRS
 
 BEFORE = "before"
 """Name of the seed set of the instructions before a rewrite."""
+LONGEST_TEXT = 2048
+"""Most tokens of an evolver's text where the length that is asked for is that of a judge's reply."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,20 +28,20 @@ class AskedScores:
     metric: str
     """Name of a file of ``kit/metrics``."""
     model: str = ""
-    """Name or folder of the model that scores; empty without one."""
+    """Name or folder of the model that scores, or that evolves where its own texts are scored; empty without one."""
     judge: str = ""
     """Name or folder of the judge; empty without one."""
     judge_by: Literal["text", "labels"] = "text"
     prompts: Literal["kit", "paper"] = "kit"
     """The pack whose words ask the judge."""
     max_tokens: int = 2048
-    """Longest row that is scored, or longest reply of a judge."""
+    """Longest row that is scored, longest text of an evolver, or longest reply of a judge."""
     options: Mapping[str, Option] = field(default_factory=dict)
     """Options of the metric, in the place of its defaults."""
 
     @property
     def module(self) -> Metric:
-        """Return the metric's module."""
+        """Return the module that computes the scores."""
         return metrics.load(self.metric)
 
     @property
@@ -52,13 +55,13 @@ class AskedScores:
         Raises:
             RequestError: one is missing, or has nothing to do.
         """
-        role = self.module.ROLE
-        if role and not self.model:
+        needed = bool(self.module.ROLE) or isinstance(self.module, Probed)
+        if needed and not self.model:
+            does = "an evolver's own texts are scored" if isinstance(self.module, Probed) else "a model scores"
             raise RequestError(
-                f"{self.metric}: a model scores; name it with --model (a model of manifests/models.toml, or a model "
-                "folder)"
+                f"{self.metric}: {does}; name it with --model (a model of manifests/models.toml, or a model folder)"
             )
-        if self.model and not role:
+        if self.model and not needed:
             raise RequestError(f"--model {one_line(self.model)}: {self.metric} opens none; leave it out")
         if self.is_judged and not self.judge:
             raise RequestError(
@@ -122,6 +125,8 @@ def plan_scores(
     """
     metric = asked.module
     stage, file = ("respond", PAIRS) if metric.READS == "pairs" else ("evolve", INSTRUCTIONS)
+    if isinstance(metric, Probed):
+        stage = "seeds"
     write_rows(folder / file, rows)
     bench.given.stages[stage] = bench.file(folder / file, stage, rows=len(rows))
     if before:
@@ -131,6 +136,9 @@ def plan_scores(
     if metric.ROLE:
         bench.model(asked.model)
         setting[metric.ROLE] = asked.model
+    if isinstance(metric, Probed):
+        bench.model(asked.model, chat=True)
+        setting |= _probing(asked, metric)
     if asked.judge:
         bench.judge(asked.judge, asked.judge_by)
         setting["judge"] = asked.judge
@@ -139,3 +147,10 @@ def plan_scores(
     )
     bench.planner.scale = bench.scale.model_copy(update={"metrics": {asked.metric: spec}})
     return bench.planner.need("score", point_of_options(**setting).with_benchmark(asked.metric))
+
+
+def _probing(asked: AskedScores, metric: Probed) -> dict[str, Any]:
+    """Return the fields of a setting that say how the evolver is asked: as a round of evolution of the rows begins."""
+    max_tokens = LONGEST_TEXT if asked.is_judged else asked.max_tokens
+    sampling = SamplingSpec(temperature=metric.TEMPERATURE, top_p=metric.TOP_P, max_tokens=max_tokens)
+    return {"scenario": metric.SCENARIO, "evolver": asked.model, "evolve": sampling}

@@ -1,80 +1,18 @@
-"""Figures: a table with ``draw`` as panels of lines, before anything is placed on a page."""
+"""Figures: a table with ``draw`` as panels of lines, curves or bars, before anything is placed on a page."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
+from kit.catalogue import paper
 from kit.catalogue.axes import Coordinates, value_text
-from kit.catalogue.drawing import COLUMN, Draw
+from kit.catalogue.drawing import COLUMN, STACKED, Draw
 from kit.catalogue.views import Column
 from kit.errors import RequestError, one_line
 from kit.measures import Quantity
-from kit.report import Cell, Grid, disclaimer, how_to_read
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Point:
-    """One place of a line: our value, and the paper's."""
-
-    x: float
-    y: float | None
-    """Our value in the panel's unit; None where it is missing."""
-    error: float | None = None
-    """Its standard error, in the same unit; None for a point of a curve."""
-    spread: float | None = None
-    """Standard deviation between the runs of several seeds, told in words alone; None where there is one run."""
-    reference: float | None = None
-    """The paper's value; None where it prints none."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Series:
-    """One line of a panel, with its points."""
-
-    name: str
-    """Its name in the legend, alike in all panels; empty where there is one line alone."""
-    points: tuple[Point, ...]
-    """From left to right."""
-    marked: bool = True
-    """Whether each point has a mark; a curve of many points has none."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Panel:
-    """One pair of axes with its lines."""
-
-    title: str
-    x_title: str
-    y: Quantity
-    """Title, unit and digits of the vertical axis."""
-    ticks: tuple[tuple[float, str], ...]
-    """Places along x with their labels; none where the axis finds round numbers itself."""
-    x_digits: int = 0
-    """Digits of such round numbers at most."""
-    series: tuple[Series, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Figure:
-    """All panels, and what is said around them."""
-
-    name: str
-    title: str
-    panels: tuple[Panel, ...]
-    notes: tuple[str, ...]
-    """Sentences below the panels."""
-
-    def names(self) -> list[str]:
-        """Return the names of the lines, in the order of the legend; none where there is one line alone."""
-        return list(dict.fromkeys(line.name for panel in self.panels for line in panel.series if line.name))
-
-    def has_references(self) -> bool:
-        """Return whether a value of the paper is drawn."""
-        points = (point for panel in self.panels for line in panel.series for point in line.points)
-        return any(point.reference is not None for point in points)
-
-    def description(self) -> str:
-        """Return all that is drawn in words, for a reader who can't see it."""
-        return " ".join(_panel_text(panel) for panel in self.panels)
+from kit.records import Curve, Result
+from kit.report import Cell, Grid, disclaimer, how_to_read, units_text
+from kit.report.curves import CurveCell
+from kit.report.drawn import Figure, Panel, Point, Series
+from kit.report.stacks import stack_panels
 
 
 def make_figure(grid: Grid) -> Figure:
@@ -86,28 +24,34 @@ def make_figure(grid: Grid) -> Figure:
     draw = grid.table.draw
     if draw is None:
         raise RequestError(f"{one_line(grid.name)}: its view has no draw, so it is a table alone")
-    panels = _curve_panels(grid, draw) if draw.kind == "curves" else _line_panels(grid, draw)
+    make = stack_panels if draw.kind in STACKED else _curve_panels if draw.kind == "curves" else _line_panels
     return Figure(
         name=grid.name,
         title=f"{grid.table.title} (scale {grid.scale})",
-        panels=tuple(panels),
+        panels=tuple(make(grid, draw)),
         notes=tuple(filter(None, _notes(grid, draw))),
     )
 
 
 def _notes(grid: Grid, draw: Draw) -> Iterator[str]:
     """Yield what stands below the panels: how to read them, who plays whom, what is missing."""
-    if draw.kind == "lines":
-        done = [cell.result is not None for line in grid.lines for cell in line.cells if not cell.is_blank]
-        if any(done):
-            yield f"{how_to_read(grid, spread=False)} over so many units: {grid.sizes()}."
-    else:
+    if draw.kind == "curves":
         done = [len(cell.runs) == len(cell.address.keys) for cell in grid.curves if cell.address.keys]
+        if any(line.error for cell in grid.curves for run in cell.runs for line in run.lines):
+            yield "Bands: ± one standard error of each curve, for its width of smoothing."
+        if grid.table.paper and (claim := paper.table(grid.table.paper).claim):
+            yield f"The paper gives no numbers for this figure; it says: {claim}."
+    else:
+        done = [cell.result is not None for line in grid.lines for cell in line.cells if not cell.is_blank]
+        if draw.kind in STACKED:
+            yield "Whiskers: ± one standard error of the share up to there, as a share of n."
+        elif any(done):
+            yield f"{how_to_read(grid, spread=False)}; n stands below each panel."
     yield disclaimer(grid)
     if players := grid.players():
         yield f"Played by: {', '.join(f'{name} = {player}' for name, player in players.items())}."
     if not all(done):
-        what = "numbers" if draw.kind == "lines" else "curves"
+        what = "curves" if draw.kind == "curves" else "numbers"
         yield f"{done.count(False)} of {len(done)} {what} are not computed yet."
 
 
@@ -133,7 +77,23 @@ def _line_panels(grid: Grid, draw: Draw) -> Iterator[Panel]:
             for name in names
         ]
         y = _shared_quantity([column.measure for _, _, column in inside])
-        yield Panel(title=title, x_title=x_title, y=y, ticks=ticks, series=tuple(series))
+        sizes = _sizes(grid, [cell for _, cell, _ in inside])
+        yield Panel(title=title, x_title=x_title, y=y, ticks=ticks, series=tuple(series), sizes=sizes)
+
+
+def _sizes(grid: Grid, cells: Sequence[Cell]) -> str:
+    """Return the number of units behind a panel's points, ours and the paper's; empty where neither is known."""
+    results: dict[str, list[Result]] = {}
+    for cell in cells:
+        if cell.result:
+            results.setdefault(cell.result.unit, []).append(cell.result)
+    texts = [f"{units_text(found)} {unit}" for unit, found in results.items()]
+    printed = {column.id: column.n for column in paper.table(grid.table.paper).column} if grid.table.paper else {}
+    shown = (printed.get(cell.address.column) for cell in cells if cell.reference is not None)
+    known = [f"{n:,}" for n in dict.fromkeys(shown) if n]
+    if texts and known:
+        return f"n = {', '.join(texts)} here, {', '.join(known)} in the paper"
+    return f"n = {', '.join(texts)}" if texts else f"n = {', '.join(known)} in the paper" if known else ""
 
 
 def _points(cells: Iterable[tuple[float, Cell]]) -> tuple[Point, ...]:
@@ -175,20 +135,38 @@ def _common_start(names: Sequence[str]) -> str:
 def _curve_panels(grid: Grid, draw: Draw) -> Iterator[Panel]:
     """Yield the panels of curves, a line for each group and each run."""
     named = [(_name(draw.panel_axis, cell.address.at, cell.column), cell) for cell in grid.curves if cell.runs]
-    for title in dict.fromkeys(title for title, _ in named):
+    titles = dict.fromkeys(title for title, _ in named)
+    for title in titles:
         cells = [cell for other, cell in named if other == title]
-        series = [
-            Series(
-                name=", ".join(filter(None, (_name(draw.line, cell.address.at, cell.column), line.group))),
-                points=tuple(sorted((Point(x=x, y=y) for x, y in zip(line.x, line.y, strict=True)), key=_by_x)),
-                marked=False,
-            )
-            for cell in cells
-            for run in cell.runs
-            for line in run.lines
-        ]
+        lines = [(cell, line) for cell in cells for run in cell.runs for line in run.lines]
         x, y = cells[0].measure.x, _shared_quantity([cell.measure.y for cell in cells])
-        yield Panel(title=title, x_title=x.heading, y=y, ticks=(), x_digits=x.digits, series=tuple(series))
+        sizes = [f"{line.n:,}" for _, line in lines if line.n]
+        yield Panel(
+            title=title,
+            x_title=x.heading,
+            y=y,
+            ticks=(),
+            x_digits=x.digits,
+            x_ends=(draw.x_ends[0], draw.x_ends[1]) if draw.x_ends else None,
+            series=tuple(_curve_series(cell, line, draw, sized=len(titles) == 1) for cell, line in lines),
+            sizes=_curve_sizes(sizes) if len(titles) > 1 else "",
+        )
+
+
+def _curve_sizes(sizes: Sequence[str]) -> str:
+    """Return the number of values behind each of a panel's curves; empty where they are not known."""
+    if len(set(sizes)) > 1:
+        return f"n = {', '.join(sizes)} (as in the legend)"
+    return f"n = {sizes[0]}{' each' if len(sizes) > 1 else ''}" if sizes else ""
+
+
+def _curve_series(cell: CurveCell, line: Curve, draw: Draw, *, sized: bool) -> Series:
+    """Return one line of a cell's curves; ``sized``: its name says how many values it is made of."""
+    size = f"n = {line.n:,}" if line.n and sized else ""
+    name = ", ".join(filter(None, (_name(draw.line, cell.address.at, cell.column), line.group, size)))
+    errors = line.error or (None,) * len(line.x)
+    points = [Point(x=x, y=y, error=error) for x, y, error in zip(line.x, line.y, errors, strict=True)]
+    return Series(name=name, points=tuple(sorted(points, key=_by_x)), form="curve")
 
 
 def _by_x(point: Point) -> float:
@@ -213,27 +191,3 @@ def _shared_quantity(quantities: Sequence[Quantity]) -> Quantity:
     titles = dict.fromkeys(one.title for one in quantities)
     units = ", ".join(dict.fromkeys(one.unit for one in quantities if one.unit))
     return Quantity(title=first.title if len(titles) == 1 else "", unit=units, digits=max(q.digits for q in quantities))
-
-
-def _panel_text(panel: Panel) -> str:
-    """Return a panel in words: each line with its numbers, or the ends of its curve."""
-    labels = dict(panel.ticks)
-    lines = []
-    for line in panel.series:
-        if line.marked:
-            texts = [f"{labels[point.x]}: {_point_text(point, panel.y)}" for point in line.points]
-            text = ", ".join(texts)
-        else:
-            top = max(line.points, key=lambda point: point.y or 0.0)
-            ends = f"{line.points[0].x:g} to {line.points[-1].x:g}"
-            text = f"a curve from x = {ends}, highest at x = {top.x:g} with {top.y:g}"
-        lines.append(f"{line.name}, {text}" if line.name else text)
-    title = f"{panel.title} ({panel.y.unit})" if panel.y.unit else panel.title
-    return f"{title}, by {panel.x_title}: {'; '.join(lines)}."
-
-
-def _point_text(point: Point, y: Quantity) -> str:
-    """Return a point's value with its error, and the paper's."""
-    spread = "" if point.spread is None else f" [{y.text(point.spread)}]"
-    ours = "missing" if point.y is None else f"{y.text(point.y)} ±{y.short_text(point.error or 0.0)}{spread}"
-    return ours if point.reference is None else f"{ours} (paper {y.text(point.reference)})"

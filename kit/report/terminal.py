@@ -19,7 +19,7 @@ def grid_table(grid: Grid, width: int) -> Group:
     notes += [*curve_lines(grid), *(judging.line() for judging in grid.judgings), disclaimer(grid)]
     notes += [*(f"{drops.text()}." for drops in grid.drops), *filter(None, [overlap_line(grid)])]
     if grid.table.draw:
-        notes.append("`kit report` with --format svg draws it as a figure.")
+        notes.append("`kit report` with --format svg or png draws it as a figure.")
     if players := grid.players():
         notes.append("Played by: " + ", ".join(f"{name} = {player}" for name, player in players.items()) + ".")
     text = Text(plain("\n".join(notes)), style="dim")

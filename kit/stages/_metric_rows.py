@@ -40,7 +40,9 @@ def planned_rows(metric: Metric, point: Point, rows: int | None, planner: Planni
     else:
         origin = planner.instructions(point)
         inputs = {origin.role: origin.key}
-    params: dict[str, Any] = {**origin.params, "first": rows}
+    params: dict[str, Any] = dict(origin.params)  # which may have "rows" of their own: those of a seed set
+    if rows is not None:
+        params["first"] = rows
     if metric.READS == "rewrites":
         before = planner.instructions(point.with_round(point.setting.round - 1))
         inputs["before"] = before.key
@@ -49,16 +51,17 @@ def planned_rows(metric: Metric, point: Point, rows: int | None, planner: Planni
 
 
 def read_metric_rows(metric: Metric, params: Mapping[str, Any], inputs: Mapping[str, Path]) -> list[Any]:
-    """Return the rows that a metric reads, as its ``READS`` says.
+    """Return the rows that a metric reads, as its ``READS`` says: all, or the first of them.
 
     Raises:
         KitError: a rewrite's instruction is not among those before its round.
     """
     if metric.READS == "probes":
         return read_rows(inputs["probes"] / PROBES, Probe)
+    first = params.get("first")
     if metric.READS == "pairs":
-        return input_pairs(params, inputs["pairs"], "score").rows[: params["first"]]
-    rows = input_instructions(params, inputs).rows[: params["first"]]
+        return input_pairs(params, inputs["pairs"], "score").rows[:first]
+    rows = input_instructions(params, inputs).rows[:first]
     if metric.READS == "instructions":
         return list(rows)
     before = _before(params["before"], inputs["before"])

@@ -10,6 +10,7 @@ store/
   parts/<key>-...jsonl   rows of a job that is not committed yet (:mod:`kit.files.parts`); removed when it is
   failed/<key>.json      why the last attempt failed; removed by the next success
   overlaps/<hash>.json   counts of training rows that repeat test items (kit.report.overlaps); made anew where missing
+  figures/<name>.svg     pictures of reproduced figures, .png and .csv beside (kit.report.pictures); drawn anew
 
 Others may write here too: a group shares a store, or a folder is open to all. What they left is opened as
 :mod:`kit.store.opening` says, read by one reader that checks every field (:mod:`kit.store.job`), and told with its path

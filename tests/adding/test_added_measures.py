@@ -145,7 +145,7 @@ def test_tables_take_units_and_digits_from_the_measures(kit: Kit):
 def test_figures(folder: Path, kit: Kit):
     said = kit("report", "--format", "svg", "--out", "drawn")
     names = ("rated.numbers", "rated.curves")
-    assert said.splitlines() == [f"wrote drawn/{name}.svg" for name in names]
+    assert said.splitlines() == [f"wrote drawn/{name}.svg, its numbers: drawn/{name}.csv" for name in names]
     numbers, curves = (ElementTree.parse(folder / "drawn" / f"{name}.svg").getroot() for name in names)
     space = "{http://www.w3.org/2000/svg}"
     words = [(found.findtext(f"{space}title"), found.findtext(f"{space}desc")) for found in (numbers, curves)]

@@ -20,7 +20,7 @@ GOOD = {"instruction": "Name a river.", "input": "", "output": "The Elbe.", "min
 
 
 def pair(number: int) -> dict[str, Any]:
-    return {"instruction": f"Count to {number}.", "input": "", "output": " ".join(map(str, range(number % 12 + 1)))}
+    return {"instruction": f"Count to {number}.", "input": "", "output": " ".join(map(str, range(number % 12 + 2)))}
 
 
 BROKEN: dict[str, tuple[dict[str, Any], str]] = {
@@ -29,7 +29,9 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     "null answer": ({**GOOD, "output": None}, "the response is empty"),
     "empty instruction": ({**GOOD, "instruction": ""}, "'instruction' is empty; every record needs an instruction"),
     "blank instruction": ({**GOOD, "instruction": " \n"}, "'instruction' is empty; every record needs an instruction"),
-    "of a model that said nothing": ({**GOOD, "id": "a", "instruction": ""}, "'instruction' is empty"),
+    "of a model that said nothing": (
+        {**GOOD, "id": "a", "instruction": ""}, "'instruction' is empty; every record needs an instruction",
+    ),
     "too long": ({**GOOD, "output": "long " * 120}, "longer than the model or the limit takes"),
     "one token": ({**GOOD, "output": "1"}, "no token of the response is predicted, as there is none before it"),
     "zero loss": ({**GOOD, "output": ZERO}, "a loss is 0, so that nothing can be divided by it"),
@@ -46,7 +48,8 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
         "'response' is not read, and 'output' is empty; is it 'output'? Then rename it",
     ),
     "a history that is none": (
-        {**GOOD, "history": "x"}, "'history': found str, wanted a list of pairs: prompt, response",
+        {**GOOD, "history": "x"},
+        "'history': found str, wanted a list of pairs [\"what the user said\", \"what was answered\"]",
     ),
     "a picture": (
         {**GOOD, "image": "a.png"},
@@ -85,11 +88,6 @@ def test_every_kind_of_broken_row_is_named_and_the_rest_is_scored(shell: Shell, 
         place = EVERY * number
         rows[place] = row
         (wanted if number <= len(BROKEN) else odd)[f"rows.jsonl:{place + 1}"] = reason
-    rows[0] = pair(5)  # one number alone is one token
-    odd["rows.jsonl:6"] = "the same texts as rows.jsonl:1"
-    for place in range(30, ROWS, 30):
-        if rows[place] == pair(place):
-            rows[place] = pair(place + 1) | {"output": "to be " + rows[place]["output"]}
     shell.write("rows.jsonl", rows)
     words = ("--data", "rows.jsonl", "--model", str(tiny), "--out", "o.jsonl", "--scale", "smoke", "--json")
     code, out, err = shell.call("score", "ifd", *words)
@@ -112,7 +110,7 @@ def test_the_printed_lines(shell: Shell, tiny: Path):
     words = ("--data", "rows.json", "--model", str(tiny), "--scale", "smoke")
     _, out, _ = shell.call("score", "length", *words, "--out", "a.json")
     assert out.splitlines() == [
-        "instruction_length       mean 13.0 tokens",
+        "instruction_length               mean 13 tokens",
         "scored, but odd: rows.json[2]: the same texts as rows.json[0]",
         "3 of 3 rows scored by length v1: a.json",
     ]

@@ -170,7 +170,7 @@ def test_verdicts_on_other_rows():
 OPTIONS = {
     "a wording that nobody has": (
         {"wording": "reason"},
-        "metrics.difficulty_score.options.wording: found 'reason', wanted score or reasons; did you mean 'reasons'?",
+        "difficulty_score: option wording: found 'reason', wanted score or reasons; did you mean 'reasons'?",
     ),
     "a number": (
         {"wording": 1.0},

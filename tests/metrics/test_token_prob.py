@@ -76,6 +76,8 @@ def test_the_density_is_that_of_all_positions_of_all_rows() -> None:
         for x in curve.x
     ]
     assert curve.y == pytest.approx(wanted, rel=1e-9)
+    assert curve.n == 7
+    assert min(curve.error) > 0
     assert isinstance(load("token_prob"), RowCurvedMetric)
 
 

@@ -24,15 +24,16 @@ def probe(text: str, id: str = "s/0", *, pack: str = "kit", finish_reason: str =
 
 LISTS = {
     "the kit's": (probe("a limit\n two reasons \n### Plan\nBoth.\n### Draft\nc"), FOLDED, ["a limit", "two reasons"]),
+    "the kit's, on one line": (probe("a limit; two reasons\n### Plan\nBoth; c."), FOLDED, ["a limit", "two reasons"]),
     "its heading again": (probe("### Ways\na limit\n### Plan\nBoth."), FOLDED, ["a limit"]),
     "a blank line": (probe("a limit\n\ntwo reasons\n### Plan"), FOLDED, ["a limit", "", "two reasons"]),
     "no blank line": (probe("a limit\n\ntwo reasons\n### Plan"), NO_BLANKS, ["a limit", "two reasons"]),
     "up to the first": (probe("a limit\n### Plan\nb\n### Plan\nc"), FOLDED, ["a limit"]),
     "none": (probe("### Plan\nBoth."), FOLDED, []),
     "the paper's": (
-        probe("Step 1 #Methods List#:\n1. a limit\n2. two reasons\nStep 2 #Plan#:\nBoth", pack="paper"),
+        probe("Step 1 #Methods List#:\n1. a limit; once\n2. two reasons\nStep 2 #Plan#:\nBoth", pack="paper"),
         FOLDED,
-        ["1. a limit", "2. two reasons"],
+        ["1. a limit; once", "2. two reasons"],
     ),
     "the paper's, on two lines": (
         probe("Step 1\n#Method List#:\n- a limit\n\nStep 2\n#Plan#:\n", pack="paper"),
@@ -122,8 +123,8 @@ def test_a_pack_whose_parts_are_not_known() -> None:
     with pytest.raises(RequestError) as caught:
         trajectory.questions([probe("a\n### Plan", pack="opencompass")], PACK, FOLDED)
     assert str(caught.value) == (
-        "trajectory: s/0: asked for in the words of the prompt pack 'opencompass', whose parts are not known; known "
-        "for kit, paper; add them to PARTS of metrics/trajectory.py"
+        "trajectory: s/0: asked for in the words of the prompt pack 'opencompass', whose form is not known; known "
+        "for kit, paper; add it to FORMS of metrics/trajectory.py"
     )
 
 
