@@ -92,7 +92,7 @@ def clustered_density(groups: Sequence[Sequence[float]], places: Sequence[float]
 
 
 def _numbers(values: Sequence[float], name: str) -> "numpy.ndarray[Any, Any]":
-    """Return numbers as an array.
+    """Return numbers as an array, each of which is finite.
 
     Raises:
         RequestError: one is not finite.

@@ -17,7 +17,7 @@ class Rewarder:
     """Asks a reward model about the chat of each row."""
 
     def __init__(self, model: "RewardModel", number: str, chat_of: Callable[[Any], Shown]) -> None:
-        """Take a loaded model.
+        """Ask a model that is loaded already.
 
         Args:
             model: the reward model.

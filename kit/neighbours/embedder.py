@@ -46,7 +46,7 @@ Progress = Callable[[int], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Embeddings:
-    """The embeddings of some texts."""
+    """Vectors of some texts, and the texts' lengths."""
 
     vectors: "Vectors"
     """One row a text, shape (n, d), float32; equal texts have equal rows."""

@@ -45,7 +45,7 @@ class Reward:
     """The reward of one chat, or the reason why it has none."""
 
     value: float | None
-    """What the model's head gives; None for a chat that is too long."""
+    """The number that the model's head gives; None for a chat that is too long."""
     tokens: int
     """Length of the whole chat, tokens."""
 
