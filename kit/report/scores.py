@@ -179,7 +179,7 @@ def _ends(sets: Sequence[Sequence[float]]) -> tuple[float, float, int]:
     length = inner_high - inner_low
     if len(values) <= 2 * cut or length <= 0 or high - low <= LONGEST * length:
         return low, high, 0
-    low, high = max(low, inner_low - 0.25 * length), min(high, inner_high + 0.25 * length)
+    low, high = max(low, inner_low - 0.5 * length), min(high, inner_high + 0.5 * length)
     return low, high, sum(not low <= value <= high for value in values)
 
 
