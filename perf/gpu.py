@@ -42,6 +42,8 @@ MEMORY_WITHIN = 0.15
 """How far a measured peak may be from the estimate, as a share of the estimate."""
 SAME_CURVE = {"float32": 1e-3, "bfloat16": 2e-2}
 """Largest relative difference of a step's loss from the CPU's in float32."""
+SIDES = ("kit", "authors")
+"""Ways to compute the losses behind IFD."""
 
 # parts
 
@@ -202,8 +204,35 @@ def engine(bench: Bench, report: Report) -> None:
         )
 
 
+def scoring(bench: Bench, report: Report) -> None:
+    """Losses behind IFD, ours and the authors' way in turns: the same numbers in float32, and the speed in bf16."""
+    tiny = bench.model("tiny-long", TINY, family="llama", dtype="float32")
+    ours, theirs = (bench.measure("score", side=side, model=tiny, dtype="float32", rows=8) for side in SIDES)
+    apart = max(
+        abs(a - b) / b
+        for one, other in zip(ours["losses"], theirs["losses"], strict=True)
+        for a, b in zip(one, other, strict=True)
+    )
+    report.check(f"losses are those of the authors' way within 1e-3 (found {apart:.1e})", apart < 1e-3)
+    shape, dtype = (
+        (Catalogue(manifests_folder()).model("llama-3.2-3b", ""), "bfloat16") if bench.on_gpu else (TINY, "float32")
+    )
+    model, rows = bench.model(name_of(shape), shape, family="llama", dtype=dtype), 400 if bench.on_gpu else 16
+    found = {side: bench.measure("score", side=side, model=model, dtype=dtype, rows=rows) for side in SIDES}
+    cells = [
+        [f"{name_of(shape)}, {side}", rows, f"{rows / one['seconds']:.1f}", f"{one['tokens'] / rows:.0f}",
+         f"{one['gflops'] / 1e3:.2f}", f"{one['peak_bytes'] / 1e9:.1f}"]
+        for side, one in found.items()
+    ]  # fmt: skip
+    columns = ["model, way", "rows", "rows/s", "tokens a row", "products with weights, TFLOP/s", "peak, GB"]
+    report.table("Losses behind IFD", columns, cells)
+    times = found["authors"]["seconds"] / found["kit"]["seconds"]
+    if bench.on_gpu:
+        report.check(f"at least ten times the rows a second of the authors' way (found {times:.1f})", times >= 10)
+
+
 PARTS: dict[str, Callable[[Bench, Report], None]] = {
-    part.__name__: part for part in (card, curves, training, engine, vllm, table)
+    part.__name__: part for part in (card, curves, training, engine, scoring, vllm, table)
 }
 
 

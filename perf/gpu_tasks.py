@@ -331,6 +331,13 @@ def invariant(model: str) -> dict[str, Any]:
     return {"alone": alone, "among": among}
 
 
+def score(*, side: str, model: str, dtype: str, rows: int) -> dict[str, Any]:
+    """Compute the losses behind IFD of some rows, our way or the authors' (perf/scoring.py)."""
+    from perf import scoring
+
+    return scoring.score_once(side=side, model=model, dtype=dtype, pairs=_pairs(rows, 1500))
+
+
 if __name__ == "__main__":
     task, asked = sys.argv[1:]
     print("\n" + json.dumps(globals()[task](**json.loads(asked))))

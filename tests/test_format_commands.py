@@ -18,9 +18,8 @@ from kit.errors import RequestError
 from kit.plan.adhoc import Workbench
 from kit.plan.planning import plan_manifest
 from kit.plan.sources import count_rows, data_source, seed_format
-from kit.stages import sft
+from kit.stages import input_pairs
 from kit.store import Store
-from kit.training.params import SftParams
 
 MANIFEST = Path(__file__).resolve().parent / "data" / "mine.toml"
 MODEL = "smollm2-135m-instruct"
@@ -188,8 +187,7 @@ def test_the_copy_of_the_pairs_is_named_by_their_format(format: str, name: str, 
     assert fetched.params["name"] == name
     (tmp_path / "copy").mkdir()
     (tmp_path / "copy" / name).write_bytes(path.read_bytes())
-    settings = SftParams.model_construct(format=None, seeds=None, rows=None)
-    (pair,) = sft._pairs(settings, tmp_path / "copy").rows
+    (pair,) = input_pairs({}, tmp_path / "copy", "sft").rows
     assert (pair.instruction, pair.output) == ("Hi.", "Ho.")
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from kit.errors import one_line
 from kit.files.numbers import SKIPPED
+from kit.measures import PERCENT
 
 if TYPE_CHECKING:
     from kit.files.onebyone import ReadRow
@@ -31,7 +32,7 @@ class Scored:
     numbers: Sequence[str]
     """Ids of the numbers that are written."""
     measures: "Mapping[str, Measure]"
-    """Id of a number -> its unit and digits."""
+    """Id of a number -> its unit."""
     origin: "RowFile"
     rows: "Sequence[ReadRow]"
     scores: "Mapping[str, Score]"
@@ -96,7 +97,8 @@ class Scored:
 
     def notes(self) -> list[tuple[str, str]]:
         """Return place and note of each row that was scored and is odd."""
-        return [(row.where, note) for row in self.rows for note in row.notes]
+        scored = (row for position, row in enumerate(self.rows) if not self.fault(position))
+        return [(row.where, note) for row in scored for note in row.notes]
 
     def scored(self) -> int:
         """Return how many rows have a score."""
@@ -124,13 +126,12 @@ class Scored:
         }
 
     def lines(self) -> Iterator[str]:
-        """Yield the printed lines: the mean of each number, rows without a score, odd rows."""
+        """Yield the printed lines: the mean of each number, as the fields hold it, rows without a score, odd rows."""
         for number in self.numbers:
             if not any(number in self.values(position) for position in range(len(self.rows))):
                 continue
-            measure = self.measures[number]
-            mean = measure.text(measure.in_unit(self.mean(number)))
-            yield f"{number:24} mean {mean} {measure.symbol}".rstrip()
+            unit = self.measures[number].unit
+            yield f"{number:32} mean {self.mean(number):.6g} {unit if unit != PERCENT else ''}".rstrip()
         yield from self._some("not scored", self.faults(), f"; the field {self.metric}{SKIPPED} has all reasons")
         yield from self._some("scored, but odd", self.notes(), "; --json prints all of them")
 

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from kit.metrics import Metric
     from kit.records import Instruction, Row, Score
 
-METRIC_NAMES = {"ppl": ("ifd", "ppl")}
-"""Short name -> metric, and a part of the names of the numbers that are meant."""
+METRIC_NAMES = {"ppl": ("ifd", ("instruction_ppl", "instruction_perplexity"))}
+"""Short name -> metric, and the numbers that are meant."""
 KNOWN = ", ".join([*names("metrics"), *METRIC_NAMES])
 BOUNDARIES = ("authors", "exact")
 PACKS = ("kit", "paper")
@@ -145,7 +145,7 @@ def asked_numbers(metric: str, numbers: Sequence[str]) -> "tuple[str, Metric, li
     """
     from kit import metrics
 
-    name, part = METRIC_NAMES.get(metric, (metric, ""))
+    name, meant = METRIC_NAMES.get(metric, (metric, ()))
     known = [*names("metrics"), *METRIC_NAMES]
     if name not in known:
         raise RequestError(f"no metric named {shown(metric)}{did_you_mean(metric, known)}")
@@ -155,7 +155,8 @@ def asked_numbers(metric: str, numbers: Sequence[str]) -> "tuple[str, Metric, li
             raise RequestError(
                 f"--metric {one_line(number, 60)}: {name} gives no such number{did_you_mean(number, module.METRICS)}"
             )
-    return name, module, list(dict.fromkeys(numbers)) or [number for number in module.METRICS if part in number]
+    wanted = numbers or [number for number in meant if number in module.METRICS] or list(module.METRICS)
+    return name, module, list(dict.fromkeys(wanted))
 
 
 def check_drop(name: str, module: "Metric", *, drop: bool) -> None:

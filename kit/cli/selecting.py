@@ -83,8 +83,8 @@ def select(
         str,
         typer.Option(
             "--keep",
-            help="highest or lowest; default: lowest for instruction_ppl and instruction_length, as the metric has it; "
-            "highest for any other field",
+            help="highest or lowest; default for a number of kit score: highest for ifd and ic_ifd, lowest for "
+            "instruction_ppl and instruction_length, ...; other fields have none",
         ),
     ] = "",
     group: Annotated[str, typer.Option("--group", help="A field: the top of each of its values' rows")] = "",
@@ -112,8 +112,8 @@ def select(
     origin = open_rows(data, format)
     check_room(origin, asked)
     values = None if by == RANDOM else numbers_of(origin, by, missing=missing == "last")
-    groups = groups_of(origin, group) if group else [""] * len(origin.records)
     end = end_of(by, keep)
+    groups = groups_of(origin, group) if group else [""] * len(origin.records)
     selections = list(selected(values, groups, asked, end, seed))
     kept = sorted(row for selection in selections for row in selection.kept)
     place(out, lambda path: write_back(kept, origin, path))
@@ -155,12 +155,20 @@ def check_room(origin: "RowFile", top: Top) -> None:
 
 
 def end_of(by: str, keep: str) -> Literal["highest", "lowest"]:
-    """Return the end of the order that is kept: what is asked for, or what the metric of that number has."""
+    """Return the end of the order that is kept: what is asked for, or what the metric of that number has.
+
+    Raises:
+        RequestError: none is asked for, and no metric has that number.
+    """
     from kit import metrics, registry
 
     if keep:
         return "lowest" if keep == "lowest" else "highest"
     known = {number: end for name in registry.names("metrics") for number, end in metrics.load(name).KEEPS.items()}
+    if by not in known and by != RANDOM:
+        raise RequestError(
+            f"--by {one_line(by, 60)}: no metric says which end of it is kept; give --keep highest or --keep lowest"
+        )
     return known.get(by, "highest")
 
 

@@ -12,14 +12,13 @@ from kit.errors import RequestError
 from kit.models import load_causal_lm
 from kit.models.opening import opening
 from kit.records import Completion
+from kit.scoring.batches import TokenRow
+from kit.scoring.losses import LossModel
 
 if TYPE_CHECKING:
     import torch
 
 VERSION = 2
-
-PAIRS_AT_ONCE = 8
-"""Texts of :meth:`TransformersEngine.loglikelihood` in one forward pass, which keeps all their logits."""
 
 
 def open(model: Path, settings: EngineSettings) -> "TransformersEngine":  # noqa: A001 - the verb that every engine has
@@ -64,6 +63,8 @@ class TransformersEngine:
         """The model as PEFT sees it, once there is an adapter; its layers are then the model's own."""
         self._adapters: dict[Path, str] = {}
         """Folder -> the adapter's name in PEFT."""
+        self._losses: LossModel | None = None
+        """The model as it computes likelihoods; made anew after an adapter was put into its layers."""
 
     def generate(
         self, requests: Sequence[Request], sampling: Sampling, progress: Progress | None = None
@@ -103,20 +104,10 @@ class TransformersEngine:
 
     def score(self, chat: Chat, adapter: str | None, texts: Sequence[tuple[str, str]]) -> list[list[float]]:
         """:meth:`loglikelihood` with a chat's tokenizer, with an adapter or without."""
-        import torch
-
-        pairs = chat.pair_ids(texts)
-        values: list[list[float]] = []
-        for first in range(0, len(pairs), PAIRS_AT_ONCE):
-            batch = pairs[first : first + PAIRS_AT_ONCE]
-            # Filled up on the right: a causal model doesn't see what follows.
-            ids, mask = _padded([head + tail for head, tail in batch], self._model.device, left=False)
-            with torch.inference_mode(), self._using(adapter):
-                logits = self._model(input_ids=ids, attention_mask=mask).logits
-            for row, (head, tail) in enumerate(batch):
-                places = logits[row, len(head) - 1 : len(head) + len(tail) - 1].float().log_softmax(dim=-1)
-                values.append(places.gather(1, torch.tensor(tail, device=places.device)[:, None])[:, 0].tolist())
-        return values
+        rows = [TokenRow(ids=[*head, *tail], first=len(head)) for head, tail in chat.pair_ids(texts)]
+        with self._using(adapter):
+            self._losses = self._losses or LossModel(self._model)
+            return [(-losses).tolist() for losses in self._losses.losses(rows)]
 
     def with_adapter(self, adapter: Path) -> AdaptedEngine[str]:
         """Put an adapter into the model's layers, where it does nothing until it is asked; see the Protocol."""
@@ -133,6 +124,7 @@ class TransformersEngine:
                 else:
                     self._peft.load_adapter(adapter, **options)
             self._adapters[adapter] = name
+            self._losses = None
         return AdaptedEngine(self, chat, self._adapters[adapter])
 
     @contextmanager
@@ -158,7 +150,7 @@ class TransformersEngine:
 
         import torch
 
-        self._model = self._peft = None
+        self._model = self._peft = self._losses = None
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()

@@ -27,7 +27,7 @@ class ReadRow:
     fault: str = ""
     """Reason why it can't be read."""
     notes: Sequence[str] = ()
-    """What is odd about a row that was read."""
+    """Sentences on what is odd in a row that was read."""
 
 
 def read_each(file: RowFile, rows: int | None = None, *, answers: bool) -> list[ReadRow]:
@@ -67,8 +67,6 @@ def _read(record: Mapping[str, Any], format: str, id: str, where: str, answers: 
     own = {name: value for name, value in record.items() if name != "id"}  # an id of the user's names nothing here
     row = record_row(own, format, id, where)
     unread(own, columns_read(own, format), where, training=False)
-    if not row.instruction.strip():
-        raise RequestError(f"{where}: 'instruction' is empty")
     if answers and not row.output.strip() and (name := other_name(own, "output")) and not is_nothing(own[name]):
         raise RequestError(f"{where}: {name!r} is not read, and 'output' is empty; is it 'output'? Then rename it")
     return row

@@ -77,7 +77,8 @@ class Measure(Quantity):
     @property
     def bounds(self) -> Bounds:
         """The lowest and the highest number that can come out, as stored."""
-        if self.unit == PERCENT or self.kind == "share":
+        limited = self.lowest is not None or self.highest is not None  # an IFD in percent may be above 100
+        if self.kind == "share" or (self.unit == PERCENT and not limited):
             return 0.0, 1.0
         return (0.0, None) if self.kind == "count" else (self.lowest, self.highest)
 

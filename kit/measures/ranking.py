@@ -1,4 +1,4 @@
-"""Which rows a selection keeps: the first of an order by one score, of the whole set or of each group."""
+"""Rows that a selection keeps: the first of an order by one score, of the whole set or of each group."""
 
 import math
 import random

@@ -38,7 +38,7 @@ class AskedScores:
 
     @property
     def module(self) -> Metric:
-        """Return the metric's module."""
+        """Return the module that computes the scores."""
         return metrics.load(self.metric)
 
     @property

@@ -8,10 +8,10 @@ from typing import Any
 from kit.errors import RequestError
 from kit.models import check_adapter, check_model_folder, check_weights, load_causal_lm
 from kit.models.adapters import name_base
+from kit.models.attention import kernel
 from kit.models.folder import check_config
 from kit.models.opening import opening
 from kit.models.settings import read_config
-from kit.training.attention import kernel
 from kit.training.params import LoraParams, SftParams
 
 ADAPTER = "adapter"

@@ -248,5 +248,6 @@ def main(name: str, words: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.path.pop(0)  # this folder is none of theirs
+    if not sys.flags.safe_path:  # as for workers, which would lose the clone's own folder
+        sys.path.pop(0)  # this folder is none of theirs
     sys.exit(main(sys.argv[1], sys.argv[2:]))

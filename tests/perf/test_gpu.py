@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PARTS = ("card", "curves", "training", "engine", "vllm", "table")
+PARTS = ("card", "curves", "training", "engine", "scoring", "vllm", "table")
 
 
 def run(*words: str) -> str:

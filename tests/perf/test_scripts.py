@@ -128,6 +128,11 @@ MISSING = {
         ["--completions", "no.jsonl"],
         "error: no.jsonl: no such file or folder; name another with --completions",
     ),
+    "rows of Alpaca": (
+        "scoring",
+        ["--data", "no-data"],
+        "error: no-data/alpaca/random_9k.json: no such file or folder; name another with --data",
+    ),
     "table": (
         "cached_table",
         ["--table", "99"],

@@ -49,7 +49,7 @@ class MadeUp:
 
 
 def made_up(count: Callable[[], None]) -> ModuleType:
-    """Return the metric's module."""
+    """Return the module of a metric that scores by length."""
     module = ModuleType(f"kit.metrics.{NAME}")
     vars(module).update(
         VERSION=1, READS="pairs", ROLE="", WHOLE=False, KEEPS={"ratio": "highest"}, OPTIONS={},
@@ -80,7 +80,7 @@ def attempt(store: str, key: str, last_event: int | None, rows_file: Path) -> in
 
 
 def void(_: object) -> None:
-    """Return nothing."""
+    """Return nothing, whatever it is given."""
 
 
 def main(store: str, key: str, seed: str, times: str) -> None:

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from kit.errors import RequestError
-from kit.training import attention
-from kit.training.attention import varlen_attention
+from kit.models import attention
+from kit.models.attention import varlen_attention
 
 LENGTHS = [3, 1, 6]
 ENDS = torch.tensor([0, 3, 4, 10], dtype=torch.int32)

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import torch
 
+from kit.models.attention import VARLEN, register
 from kit.records import Pair, read_rows
 from kit.stages import sft
-from kit.training.attention import VARLEN, register
 from kit.training.examples import chat_tokenizer, encode
 from kit.training.packing import collate
 from kit.training.params import parse

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from kit.training.attention import VARLEN
+from kit.models.attention import VARLEN
 from kit.training.examples import Example
 from kit.training.packing import collate, deal, draw_steps, pack, plan
 from kit.training.weights import attention_for

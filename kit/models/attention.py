@@ -1,6 +1,7 @@
 """Attention over examples that lie end to end in one row, each seeing itself alone: no mask, no padding, no waste."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from kit.errors import RequestError
@@ -35,6 +36,31 @@ def register() -> None:
     from transformers import AttentionInterface
 
     AttentionInterface.register(VARLEN, varlen_attention)
+
+
+def longest_packed(config: Any) -> int | None:
+    """Return the most tokens of an example that may lie in a packed row of a model; None where no row may be packed.
+
+    Args:
+        config: transformers' configuration of the model.
+    """
+    if config.model_type not in FAMILIES:
+        return None
+    window: int | None = getattr(config, "sliding_window", None)
+    return window or int(config.max_position_embeddings)
+
+
+@contextmanager
+def packed_attention(model: Any) -> Iterator[None]:
+    """Let a model that was loaded with another attention compute packed rows; it has its own again afterwards."""
+    register()
+    config = model.config
+    before = config._attn_implementation
+    config._attn_implementation = VARLEN
+    try:
+        yield
+    finally:
+        config._attn_implementation = before
 
 
 def varlen_attention(
