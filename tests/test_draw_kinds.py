@@ -26,7 +26,7 @@ SLM, LLM = "llama-3.1-8b-instruct", "llama-3.1-70b-instruct"
 
 
 def column(id: str, measure: Measure = SHARE, **more: Any) -> Column:
-    """A column of numbers."""
+    """A column of numbers, a share of rows by default."""
     return Column(**{"id": id, "name": id.replace("_", " "), "benchmark": "b", "measure": measure, **more})
 
 

@@ -1,6 +1,7 @@
 """Figures: what is drawn where, in words and in SVG; the same bytes each time, whatever a manifest calls its parts."""
 
 import re
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,6 +20,7 @@ from kit.records import Curve, Result
 from kit.report import Cell, Grid, Line, make_grid
 from kit.report.curves import CurveCell, CurveRun
 from kit.report.figures import make_figure, x_axis
+from kit.report.pictures import keep_figure
 from kit.report.plots import picture
 from kit.report.plots.numbers import round_numbers
 from kit.store import Store
@@ -288,11 +290,48 @@ REFUSED = {
         ("figure-1", "--format", "svg", "--out", "store/format"),
         "--out store/format: File exists; name a folder to write to",
     ),
+    "a picture on a terminal": (
+        ("figure-1", "--format", "png"),
+        "--format png: a PNG is no text for a terminal; name a folder (--out FOLDER), or > FILE",
+    ),
     "another format": (("2", "--format", "pdf"), "--format pdf: known: terminal, markdown, csv, json, svg, png"),
 }
 
 
 @pytest.mark.parametrize("words, message", REFUSED.values(), ids=list(REFUSED))
-def test_figures_that_are_refused(words: tuple[str, ...], message: str, report: Kit):
+def test_figures_that_are_refused(words: tuple[str, ...], message: str, report: Kit, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     code, _, said = report(*words)
     assert (code, re.sub(r"\s+", " ", said).strip()) == (2, f"error: {message}")
+
+
+def test_a_reproduced_figure_lies_in_the_store_with_its_numbers(tmp_path: Path):
+    store = Store.open(tmp_path / "store")
+    folder = store.root / "figures"
+    said = f"t: drawn in {folder}/t.smoke.svg and as .png; the numbers behind it: .csv"
+    assert keep_figure(grid(DRAW), store) == said
+    assert keep_figure(grid(DRAW), store) == said  # again: drawn anew
+    assert sorted(path.name for path in folder.iterdir()) == ["t.smoke.csv", "t.smoke.png", "t.smoke.svg"]
+    assert len((folder / "t.smoke.csv").read_text(encoding="utf-8").splitlines()) == 1 + 8
+
+
+def test_a_picture_that_can_not_be_kept_is_told_and_the_run_goes_on(tmp_path: Path):
+    store = Store.open(tmp_path / "store")
+    (store.root / "figures").symlink_to(tmp_path)
+    assert keep_figure(grid(DRAW), store) == (
+        f"t: its picture is not in the store: {store.root}/figures: a link, wanted a folder; remove it; "
+        "`kit report t --format svg --out FOLDER` draws it"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]
+
+
+def test_nothing_but_drawing_imports_matplotlib():
+    # `kit` starts in a fraction of a second; matplotlib alone takes longer
+    code = (
+        "import sys; sys.path[:0] = sys.argv[1:]\n"
+        "import kit.cli.plotting, kit.cli.tables, kit.report.pictures, kit.report.plots, kit.report.scores\n"
+        "print('matplotlib' in sys.modules, 'numpy' in sys.modules)\n"
+    )
+    root = str(Path(__file__).resolve().parents[1])
+    done = subprocess.run([sys.executable, "-c", code, root], capture_output=True, text=True, check=True)
+    assert done.stdout == "False False\n"

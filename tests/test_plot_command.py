@@ -49,7 +49,7 @@ def write(name: str, rows: list[dict[str, Any]]) -> None:
 
 
 def numbers(path: str) -> list[dict[str, str]]:
-    """The lines of a CSV."""
+    """The lines of a CSV, by their columns."""
     with Path(path).open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 

@@ -146,17 +146,10 @@ def read_scores(path: Path, name: str, by: str, against: str) -> "Scores":
     """
     from kit.files.numbers import numbers_of
     from kit.files.rowfiles import open_container
-    from kit.report.scores import Scores, quantity_of
+    from kit.report.scores import Scores
 
     file = with_nested(open_container(path, lines=False, any_table=True))
-    columns = [
-        [
-            None if value is None else quantity_of(field).in_unit(value)
-            for value in numbers_of(file, field, missing=True)
-        ]
-        for field in (by, against)
-        if field
-    ]
+    columns = [numbers_of(file, field, missing=True) for field in (by, against) if field]
     rows = [row for row in zip(*columns, strict=True) if None not in row]
     if len(rows) < 2:
         both = f"{by!r} and {against!r}" if against else repr(by)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from kit import metrics, registry
 from kit.errors import RequestError
-from kit.measures import Measure, Quantity
+from kit.measures import PERCENT, Quantity
 from kit.measures.densities import density_with_error
 from kit.measures.ranks import spearman
 from kit.report.drawn import Figure, Panel, Point, Rule, Series
@@ -58,15 +58,18 @@ class Cut:
         return Rule(x=self.value, text=f"cut at {by.title} {self.value:.6g}: the {self.end} {self.text}")
 
 
-def quantity_of(name: str) -> Measure:
-    """Return title and unit of a score that a metric of the kit gives; of another one its name."""
+def quantity_of(name: str) -> Quantity:
+    """Return a score as an axis: the field's name, with the unit that a metric of the kit gives it.
+
+    Numbers are drawn as the fields hold them, so a share is 0 to 1.
+    """
     for metric in registry.names("metrics"):
-        if found := metrics.load(metric).METRICS.get(name):
-            return found
-    return Measure(title=name, unit="", kind="mean", counts="rows")
+        if (found := metrics.load(metric).METRICS.get(name)) and found.unit != PERCENT:
+            return Quantity(title=name, unit=found.unit)
+    return Quantity(title=name, unit="")
 
 
-def histogram(scores: Scores, by: Measure, cut: Cut | None, title: str) -> Figure:
+def histogram(scores: Scores, by: Quantity, cut: Cut | None, title: str) -> Figure:
     """Return how many rows have a score within each bar, with the standard error of that number."""
     values = scores.by
     low, high, beyond = _ends([values])
@@ -88,7 +91,7 @@ def histogram(scores: Scores, by: Measure, cut: Cut | None, title: str) -> Figur
     return Figure(name="histogram", title=title, panels=(panel,), notes=(how, *_notes([scores], beyond)))
 
 
-def densities(sets: Sequence[Scores], by: Measure, cut: Cut | None, title: str) -> Figure:
+def densities(sets: Sequence[Scores], by: Quantity, cut: Cut | None, title: str) -> Figure:
     """Return the density of each file's scores, with its standard error.
 
     Raises:
@@ -121,7 +124,7 @@ def densities(sets: Sequence[Scores], by: Measure, cut: Cut | None, title: str) 
     return Figure(name="densities", title=title, panels=(panel,), notes=(how, *_notes(sets, beyond)))
 
 
-def scatter(sets: Sequence[Scores], by: Measure, against: Measure, cut: Cut | None, title: str) -> Figure:
+def scatter(sets: Sequence[Scores], by: Quantity, against: Quantity, cut: Cut | None, title: str) -> Figure:
     """Return each row as a dot at its two scores; the notes have the rank correlation of each file."""
     low, high, beyond = _ends([one.by for one in sets])
     bottom, top, above = _ends([one.against for one in sets])
@@ -179,7 +182,7 @@ def _ends(sets: Sequence[Sequence[float]]) -> tuple[float, float, int]:
     length = inner_high - inner_low
     if len(values) <= 2 * cut or length <= 0 or high - low <= LONGEST * length:
         return low, high, 0
-    low, high = max(low, inner_low - 0.25 * length), min(high, inner_high + 0.25 * length)
+    low, high = max(low, inner_low - 0.5 * length), min(high, inner_high + 0.5 * length)
     return low, high, sum(not low <= value <= high for value in values)
 
 

@@ -36,7 +36,7 @@ def height_of(panel: StackPanel) -> float:
 
 
 def draw_stacks(axes: Any, panel: StackPanel, width: float, *, named: bool) -> None:
-    """Draw a panel of bars.
+    """Draw one panel of bars on its axes.
 
     Args:
         axes: matplotlib's axes.

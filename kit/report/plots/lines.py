@@ -18,13 +18,13 @@ SLANT = 35.0
 SLANT_GAP = 13.0
 """Least distance of two slanted labels, points."""
 OVERHANG = 30.0
-"""How much wider than its axis a title below it may be, points."""
+"""Part by which a title below an axis may be wider than it, points."""
 MOST_DOTS = 2000
 """Dots of an SVG that are drawn as shapes; more become one image in it."""
 
 
 def draw_panel(axes: Any, panel: Panel, names: Sequence[str], width: float, height: float) -> None:
-    """Draw a panel.
+    """Draw one panel of lines on its axes.
 
     Args:
         axes: matplotlib's axes.
