@@ -35,7 +35,8 @@ def page(figure: Figure) -> Any:
     below = EDGE + (len(notes) * SMALL * SPACING / POINTS + 0.06 if notes else 0.0)
     height = top + cells.page_height() + below
     made.set_size_inches(width, height)
-    left, said = EDGE / width, {"linespacing": SPACING}
+    left = EDGE / width
+    said: dict[str, Any] = {"linespacing": SPACING}
     made.text(left, 1 - EDGE / height, "\n".join(heading), fontsize=LARGE, weight="bold", va="top", **said)
     made.text(left, EDGE / height, "\n".join(notes), fontsize=SMALL, color=GREY, va="bottom", **said)
     if legend:
