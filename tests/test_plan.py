@@ -82,6 +82,8 @@ def test_all_is_every_table_in_order():
         "figure-2",
         "figure-3",
         "figure-4",
+        "figure-5",
+        "trajectories",
     ]
     assert list(planned("all", "smoke").tables) == names
     for name in names:
