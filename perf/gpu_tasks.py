@@ -135,7 +135,7 @@ def training(base: str, rows: int, change: dict[str, Any], save: bool) -> dict[s
 
 def train(base: str, rows: int, asked: dict[str, Any], *, save: bool) -> dict[str, Any]:
     """Run the SFT stage; speed is the median step's after the second, memory the peak of all steps."""
-    from kit.stages import sft
+    from kit.stages import PAIRS, sft
     from kit.training import weights
 
     steps: list[tuple[float, int]] = []
@@ -145,7 +145,7 @@ def train(base: str, rows: int, asked: dict[str, Any], *, save: bool) -> dict[st
         weights.save = lambda *_model, **_where: 0
     params = {"tuning": "full", "epochs": 1, "seed": 42, "chat_template": TEMPLATE, "end_of_turn": "<|end|>"} | asked
     with tempfile.TemporaryDirectory() as folder:
-        write_rows(Path(folder) / sft.PAIRS, _pairs(rows, params["max_length_tokens"]))
+        write_rows(Path(folder) / PAIRS, _pairs(rows, params["max_length_tokens"]))
         out = Path(folder) / "tuned"
         out.mkdir()
         progress = lambda *_numbers: steps.append((time.perf_counter(), _peak_bytes()))  # noqa: E731

@@ -76,10 +76,6 @@ NAMES = {
         "plan {manifests}/tables/table-2.toml",
         "{manifests}/tables/table-2.toml: a table of the kit, no manifest of your own; name it without folder: table-2",
     ),
-    "table that is not computed yet": (
-        "reproduce 13",
-        f"table-13: the paper's numbers are here, the kit can't compute it yet; it computes {TABLES}",
-    ),
     "scale": ("reproduce 2 --scale smok", "no scale named 'smok'; did you mean 'smoke'?"),
     "mirror": ("reproduce 2 --scale smoke --mirror nowhere", "--mirror {folder}/nowhere: no such folder"),
     "mirror of a single job": ("job abc --mirror nowhere", "--mirror {folder}/nowhere: no such folder"),

@@ -158,8 +158,9 @@ CHANGES = {
     "a key of an inner table": (
         "seed = 42",
         "seed = 42\nlearning_rat = 1\nepochs = 2\ntemperature = [0, 1]",
-        "my.toml: experiment[0].learning_rat: no such key; known: base, benchmarks, breadth, by, evolve, evolver, id, "
-        "options, respond, responder, round, scenario, seed, seeds, sft\n"
+        "my.toml: experiment[0].learning_rat: no such key; known: against, base, benchmarks, breadth, by, embedder, "
+        "evolve, evolver, id, judge, kept_fraction, options, respond, responder, rewarder, round, scenario, scorer, "
+        "seed, seeds, selection, sft\n"
         "my.toml: experiment[0].epochs: no such key; did you mean sft.epochs?\n"
         "my.toml: experiment[0].temperature: no such key; did you mean evolve.temperature or respond.temperature?",
     ),

@@ -72,7 +72,7 @@ LINES = {
     "all tables": ("kit reproduce a", ["all"]),
     "tables to check": ("kit verify ta", [*NAMED_TABLES, *SETTINGS]),
     "tables of settings": ("kit verify 6", ["6"]),
-    "tables to keep": ("kit store gc --keep t", NAMED_TABLES),
+    "tables to keep": ("kit store gc --keep t", [*NAMED_TABLES, "trajectories"]),
     "scales": ("kit reproduce 2 --scale ", SCALES),
     "a scale": ("kit plan 2 --scale one", ["one-gpu"]),
     "the scale of one's own files": ("kit sft --scale sm", ["smoke"]),

@@ -299,7 +299,7 @@ FAULTS: dict[str, tuple[dict[Any, Any], str]] = {
     "a seed set": (
         {"a": {"worker": "cpu", "data": ("nobody",)}, "b": {}},
         "a: data: smoke.toml: seeds: no seed set named 'nobody'; known: "
-        "alpaca, code-alpaca, constraints, gsm8k-train, queries",
+        "alpaca, alpaca-picks, code-alpaca, constraints, gsm8k-train, queries",
     ),
     "a version": ({"a": {"version": 2}}, "a version of the only step; raise the scenario's VERSION"),
     "rows of its own": (

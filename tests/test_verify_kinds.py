@@ -237,7 +237,8 @@ UNITS = {"points_0_100": "points"}
 @pytest.mark.parametrize("name", Catalogue(manifests_folder()).names("tables"))
 def test_the_paper_prints_in_the_units_of_the_measures(name: str):
     table = plan_tables([name], "smoke").tables[name]
-    assert table.paper
+    if table.paper is None or (table.draw and table.draw.kind == "curves"):
+        return  # nothing is printed, or curves without numbers
     units = [(column.id, UNITS.get(str(column.unit), column.unit)) for column in paper.table(table.paper).column]
     assert [(column.printed or column.id, column.measure.unit) for column in table.columns] == units
 

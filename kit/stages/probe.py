@@ -51,7 +51,7 @@ def plan(point: Point, planner: Planning) -> str:
     rows = min(origin.rows, params["first"] or origin.rows)
     return planner.job(
         "probe",
-        planner.job_name(point, "seeds", "evolver", "round"),
+        f"{point.setting.scenario}/{planner.job_name(point, 'seeds', 'evolver', 'round')}",
         params,
         inputs,
         plugins=plugins,

@@ -64,8 +64,8 @@ READ = {
         "m.toml: view[0].draw: x: curves have an x of their own; leave it out",
     ),
     "a kind that there is not": (
-        '{ kind = "bars", x = "round" }',
-        "m.toml: view[0].draw.kind: input should be 'lines' or 'curves', found 'bars'",
+        '{ kind = "pies", x = "round" }',
+        "m.toml: view[0].draw.kind: input should be 'lines', 'curves', 'bars' or 'outcomes', found 'pies'",
     ),
     "an unknown key": (
         '{ x = "round", lines = "evolver" }',

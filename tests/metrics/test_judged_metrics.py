@@ -193,7 +193,7 @@ REFUSED: dict[str, tuple[Change, str]] = {
     ),
     "an option of another metric": (
         lambda s: (levels(s), s.edit(options={"wording": "score"}))[0],
-        "metrics.difficulty_level.options: difficulty_level takes no option 'wording'; it takes none",
+        "smoke.toml: metrics.difficulty_level.options: difficulty_level takes no option 'wording'; it takes none",
     ),
 }
 
@@ -237,6 +237,9 @@ class Context:
         self.asked: list[Any] = []
         self.source: dict[str, Any] = {}
         self.replies = Path("replies")
+
+    def phase(self, text: str) -> None:
+        """Nobody waits here."""
 
     def engine(self, model: Path, settings: Any) -> Any:
         return fake.open(model, settings)
@@ -319,7 +322,9 @@ def test_labels_become_levels(folder: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 def test_a_server_is_asked_about_instructions(folder: Path, monkeypatch: pytest.MonkeyPatch):
-    def ask(requests: Sequence[Any], sampling: Any, settings: Any, replies: Path, progress: Any) -> list[Reply]:
+    def ask(
+        requests: Sequence[Any], sampling: Any, settings: Any, replies: Path, progress: Any, phase: Any = None
+    ) -> list[Reply]:
         assert (sampling.max_tokens, settings.name, len(requests)) == (64, "mine", 2)
         fields = {"model": "m-0613", "prompt_tokens": 100, "tokens": 10, "finish_reason": "stop"}
         none = {**dict.fromkeys(fields, ""), "prompt_tokens": 0, "tokens": 0, "reason": "refused"}

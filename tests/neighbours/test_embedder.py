@@ -38,7 +38,7 @@ def encoder(generator: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     sizes = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2}
     config = MPNetConfig(vocab_size=264, max_position_embeddings=66, pad_token_id=1, **sizes)
     MPNetModel(config).save_pretrained(folder)
-    tokenizer = AutoTokenizer.from_pretrained(generator)
+    tokenizer = AutoTokenizer.from_pretrained(generator, trust_remote_code=False)
     tokenizer.pad_token = "</s>"
     tokenizer.chat_template = None
     tokenizer.save_pretrained(folder)
@@ -66,8 +66,8 @@ def averaged(folder: Path, text: str, longest: int) -> Any:
     from transformers import AutoModel, AutoTokenizer
 
     model, tokenizer = (
-        AutoModel.from_pretrained(folder, dtype=torch.float32).eval(),
-        AutoTokenizer.from_pretrained(folder),
+        AutoModel.from_pretrained(folder, dtype=torch.float32, trust_remote_code=False).eval(),
+        AutoTokenizer.from_pretrained(folder, trust_remote_code=False),
     )
     with torch.inference_mode():
         ids = tokenizer(text, return_tensors="pt", truncation=True, max_length=longest)
