@@ -239,7 +239,7 @@ class Context:
         self.replies = Path("replies")
 
     def phase(self, text: str) -> None:
-        """Nobody waits here."""
+        """Take what a job says while it waits."""
 
     def engine(self, model: Path, settings: Any) -> Any:
         return fake.open(model, settings)
