@@ -26,6 +26,8 @@ from perf import speed  # noqa: E402
 
 PEERS = {"scikit-learn": "sklearn", "faiss": "faiss"}
 """Name -> package."""
+ROWS = "rows.npy"
+"""Name of the file that hands the rows to each side."""
 CHECKED = 2_000
 CLOSE = 1e-4
 """Largest difference of a squared distance between a library that computes in float32 and the kit."""
@@ -79,7 +81,7 @@ def run_side(side: str, options: argparse.Namespace, out: Path) -> None:
     """Measure one side in this process, and print a JSON line; the distances go into a file."""
     import numpy as np
 
-    vectors = drawn(options.rows, options.size)
+    vectors = np.load(out.with_name(ROWS))  # drawing them takes more memory than they do
     distances(side, drawn(64, options.size), options.threads)  # imports, threads
     before, started = peak_bytes(), time.perf_counter()
     found = distances(side, vectors, options.threads)
@@ -144,6 +146,7 @@ def main() -> None:
     seconds: dict[str, list[float]] = {side: [] for side in ("kit", *peers)}
     memory: dict[str, list[float]] = {side: [] for side in seconds}
     with tempfile.TemporaryDirectory() as folder:
+        np.save(Path(folder) / ROWS, drawn(options.rows, options.size))
         for _ in range(options.repeats):
             for side, times in seconds.items():
                 found = measured(side, options, Path(folder) / f"{side}.npy")
