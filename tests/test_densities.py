@@ -6,7 +6,7 @@ import random
 import pytest
 
 from kit.errors import RequestError
-from kit.measures.densities import clustered_density, density_with_error, gaussian_density
+from kit.measures.densities import clustered_density, density_with_error, gaussian_density, histogram_density
 
 SAME = "no two differ; wanted two that do, to take a width from"
 
@@ -99,3 +99,18 @@ def test_groups_without_a_density() -> None:
     with pytest.raises(RequestError) as error:
         clustered_density([[], [0.5], [0.5]], [0.5])
     assert str(error.value) == f"density: of 2 values {SAME}"
+
+
+def test_a_histogram_is_a_density() -> None:
+    # between two bins: the upper one; the end of the range: the last bin
+    middles, heights = histogram_density([0.1, 0.25, 0.25, 1.0], 0.0, 1.0, 4)
+    assert middles == [0.125, 0.375, 0.625, 0.875]
+    assert heights == [0.25 * 4, 0.5 * 4, 0.0, 0.25 * 4]
+
+
+def test_the_density_is_scipys() -> None:
+    from scipy import stats  # opens a second of modules
+
+    places = [number / 20 for number in range(21)]
+    wanted = stats.gaussian_kde(draws(200), bw_method="scott")(places).tolist()
+    assert gaussian_density(draws(200), places) == pytest.approx(wanted, rel=1e-9)

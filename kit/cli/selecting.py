@@ -184,7 +184,7 @@ def selected(
         end: end of the order that is kept.
         seed: seed of the draw; each group has a draw of its own.
     """
-    from kit.measures.ranking import by_group, kept_rows, random_rows
+    from kit.measures.ranking import by_group, cut_of, kept_rows, random_rows
 
     for group, rows in by_group(groups).items():
         count = top.of(len(rows))
@@ -194,14 +194,12 @@ def selected(
             continue
         own = [values[row] for row in rows]
         kept = kept_rows(own, count, end)
-        there = [value for position in kept if (value := own[position]) is not None]
-        last = (min(there) if end == "highest" else max(there)) if there else None
         yield Selection(
             group=group,
             rows=rows,
             kept=[rows[position] for position in kept],
-            cut=last,
-            unscored=len(kept) - len(there),
+            cut=cut_of(own, kept, end),
+            unscored=sum(own[position] is None for position in kept),
         )
 
 

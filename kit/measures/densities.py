@@ -91,6 +91,23 @@ def clustered_density(groups: Sequence[Sequence[float]], places: Sequence[float]
     return density.tolist(), (np.sqrt(squares) / len(sample)).tolist()
 
 
+def histogram_density(values: Sequence[float], low: float, high: float, bins: int) -> tuple[list[float], list[float]]:
+    """Return the middle of each of some bins of equal width, and the density in it; over all bins it sums up to 1.
+
+    A value between two bins counts for the upper one, and ``high`` for the last.
+
+    Args:
+        values: a sample, each from ``low`` to ``high``; at least one.
+        low: where the first bin begins.
+        high: where the last bin ends.
+        bins: number of bins.
+    """
+    import numpy as np
+
+    heights, edges = np.histogram(values, bins=np.linspace(low, high, bins + 1), density=True)
+    return ((edges[:-1] + edges[1:]) / 2).tolist(), heights.tolist()
+
+
 def _numbers(values: Sequence[float], name: str) -> "numpy.ndarray[Any, Any]":
     """Return numbers as an array, each of which is finite.
 

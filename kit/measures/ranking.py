@@ -35,6 +35,20 @@ def kept_rows(values: Sequence[float | None], count: int, keeps: Literal["highes
     return sorted(order[:count])
 
 
+def cut_of(values: Sequence[float | None], kept: Sequence[int], keeps: Literal["highest", "lowest"]) -> float | None:
+    """Return the value at which a selection is cut: that of the last row kept; None if no row that is kept has one.
+
+    Args:
+        values: the score of each row; None for a row that could not be scored.
+        kept: positions of the rows that are kept.
+        keeps: end of the order that is kept.
+    """
+    found = [value for value in (values[position] for position in kept) if value is not None]
+    if not found:
+        return None
+    return min(found) if keeps == "highest" else max(found)
+
+
 def random_rows(rows: int, count: int, seed: int | str) -> list[int]:
     """Return the positions of rows that are drawn without replacement, in the order of the set."""
     return sorted(random.Random(seed).sample(range(rows), min(count, rows)))

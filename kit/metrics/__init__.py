@@ -105,8 +105,14 @@ class CurvedMetric(Protocol):
     CURVES: Mapping[str, CurveMeasure]
     """curve -> its title and the quantities along its axes."""
 
-    def curves(self, scores: Sequence[Score], options: Mapping[str, Option]) -> list[Curve]:
-        """Return the lines of its curves."""
+    def curves(self, rows: Sequence[Any], scores: Sequence[Score], options: Mapping[str, Option]) -> list[Curve]:
+        """Return the lines of its curves; none where the scores draw none.
+
+        Args:
+            rows: those that were scored, for curves that show more of them than their scores.
+            scores: a score a row, in the order of the rows.
+            options: the metric's.
+        """
         ...
 
 
@@ -124,18 +130,6 @@ class FinishedMetric(Protocol):
 
     def finish(self, scores: Sequence[Score], options: Mapping[str, Option]) -> list[Score]:
         """Return the scores of all rows as they are kept, by those of every process."""
-        ...
-
-
-@runtime_checkable
-class RowCurvedMetric(Protocol):
-    """Interface of a metric whose curves show more of its rows than their scores, for instance each token's."""
-
-    CURVES: Mapping[str, CurveMeasure]
-    """curve -> its title and the quantities along its axes."""
-
-    def curves_of_rows(self, rows: Sequence[Any], options: Mapping[str, Option]) -> list[Curve]:
-        """Return the lines of its curves."""
         ...
 
 

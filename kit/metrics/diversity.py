@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from kit.errors import RequestError, did_you_mean
 from kit.measures import CurveMeasure, Measure, Quantity
+from kit.measures.densities import density_with_error, histogram_density
 from kit.metrics import Keeps, Option, Progress, Reads, Role, ScoreSettings
-from kit.neighbours.density import Line, histogram, smooth
 from kit.records import Curve, Instruction, Score
 
 if TYPE_CHECKING:
@@ -39,6 +39,10 @@ CURVES = {
     "neighbour_density": CurveMeasure(title="Distance to the nearest neighbour", x=DISTANCE, y=DENSITY),
     "neighbour_histogram": CurveMeasure(title="Distance to the nearest neighbour, 100 bins", x=DISTANCE, y=DENSITY),
 }
+PLACES = tuple(number / 200 for number in range(201))
+"""Distances at which the density is computed; all distances count for it."""
+BINS = 100
+"""Bins of the histogram over these places, in which the distances between them count alone."""
 EMPTY = "empty text"
 
 
@@ -104,9 +108,15 @@ class Diversity:
         return scores
 
 
-def curves(scores: Sequence[Score], options: Mapping[str, Option]) -> list[Curve]:
-    """Return the density of the distances, as a smooth curve where they differ and as a histogram."""
-    del options
+def curves(rows: Sequence[Instruction], scores: Sequence[Score], options: Mapping[str, Option]) -> list[Curve]:
+    """Return the density of the distances as the authors draw it: a smooth curve where they differ, and a histogram."""
+    del rows, options
     values = [score.values["neighbour_distance"] for score in scores if score.values]
-    lines: dict[str, Line | None] = {"neighbour_density": smooth(values), "neighbour_histogram": histogram(values)}
-    return [Curve(curve=name, x=line[0], y=line[1]) for name, line in lines.items() if line]
+    found = []
+    if len({*values}) > 1:
+        density, error = density_with_error(values, PLACES)
+        found += [Curve(curve="neighbour_density", x=PLACES, y=tuple(density), error=tuple(error), n=len(values))]
+    if inside := [value for value in values if PLACES[0] <= value <= PLACES[-1]]:
+        middles, heights = histogram_density(inside, PLACES[0], PLACES[-1], BINS)
+        found += [Curve(curve="neighbour_histogram", x=tuple(middles), y=tuple(heights), n=len(inside))]
+    return found

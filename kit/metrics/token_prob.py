@@ -91,11 +91,12 @@ class TokenProbability:
         return Score(id=row.id, values={"token_prob": math.fsum(counted) / len(counted)})
 
 
-def curves_of_rows(rows: Sequence[Probe], options: Mapping[str, Option]) -> list[Curve]:
+def curves(rows: Sequence[Probe], scores: Sequence[Score], options: Mapping[str, Option]) -> list[Curve]:
     """Return the density over all positions of all rows; none where no two probabilities differ.
 
     The rows are independent, the positions of one row are not: its error is that of rows.
     """
+    del scores
     positions = positions_of(options)
     texts = [row.probabilities[:positions] for row in rows]
     if len({value for text in texts for value in text}) < 2:

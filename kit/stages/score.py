@@ -17,7 +17,6 @@ from kit.metrics import (
     JudgedMetric,
     Metric,
     PromptedMetric,
-    RowCurvedMetric,
     Scorer,
     ScoreSettings,
 )
@@ -88,9 +87,7 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, contex
         write_rows(out / SCORES, scores)
         write_rows(out / "results.jsonl", results(scores, metric.METRICS))
         if isinstance(metric, CurvedMetric):
-            write_rows(out / "curves.jsonl", check_curves(metric.curves(scores, params["options"]), metric.CURVES))
-        elif isinstance(metric, RowCurvedMetric):
-            curves = metric.curves_of_rows(rows, params["options"])
+            curves = metric.curves(rows, scores, params["options"])
             write_rows(out / "curves.jsonl", check_curves(curves, metric.CURVES))
     skipped = {"skipped": found} if (found := skipped_rows(scores)) else {}
     return Summary(rows=len(scores), facts={**skipped, **facts})

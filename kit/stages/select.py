@@ -9,7 +9,7 @@ from kit import metrics
 from kit.catalogue.experiments import RANDOM_SELECTION
 from kit.catalogue.points import Point
 from kit.errors import KitError, RequestError
-from kit.measures.ranking import kept_count, kept_rows, random_rows
+from kit.measures.ranking import cut_of, kept_count, kept_rows, random_rows
 from kit.records import Pair, Score, read_rows, write_rows
 from kit.stages import PAIRS, SCORES, Context, Origin, Planning, Summary, input_pairs
 
@@ -82,7 +82,9 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, contex
                 f"({reasons}); lower kept_fraction"
             )
         kept = kept_rows(values, count, params["keeps"])
-        facts |= {"keeps": params["keeps"], **cut_of(values, kept, params["keeps"]), "without_score": dict(without)}
+        cut = cut_of(values, kept, params["keeps"])
+        equal = values.count(cut) - sum(values[position] == cut for position in kept)
+        facts |= {"keeps": params["keeps"], "cut": cut, "equal_left_out": equal, "without_score": dict(without)}
     rows = write_rows(out / PAIRS, [pairs[position] for position in kept])
     return Summary(rows=rows, facts=facts | reading.facts())
 
@@ -99,16 +101,3 @@ def _scores(path: Path, pairs: Sequence[Pair]) -> list[Score]:
             f"select: {len(scores):,} scores don't go with {len(pairs):,} pairs in order; wanted one for every pair"
         )
     return scores
-
-
-def cut_of(values: Sequence[float | None], kept: Sequence[int], keeps: str) -> dict[str, Any]:
-    """Return the score at which a selection is cut: that of the last row kept; and how many others have it too.
-
-    Args:
-        values: the score of each row, None where there is none.
-        kept: positions of the rows that are kept, each of which has a score.
-        keeps: ``highest`` or ``lowest``.
-    """
-    found = [value for value in (values[position] for position in kept) if value is not None]
-    cut = min(found) if keeps == "highest" else max(found)
-    return {"cut": cut, "equal_left_out": values.count(cut) - found.count(cut)}

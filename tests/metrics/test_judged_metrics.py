@@ -28,6 +28,7 @@ from kit.records import Instruction
 from kit.run.launch import Shape
 from kit.stages import judge, score
 from kit.store import Job
+from tests.word_chat import WordChat
 
 CATALOGUE = Catalogue(manifests_folder())
 ROLE = "qwen-2.5-72b-instruct"
@@ -297,16 +298,7 @@ def test_replies_become_scores(folder: Path):
 
 
 def test_labels_become_levels(folder: Path, monkeypatch: pytest.MonkeyPatch):
-    class Chat:
-        max_model_len = 512
-
-        def tokenizer(self, text: str, add_special_tokens: bool) -> dict[str, list[str]]:
-            return {"input_ids": text.split()}
-
-        def rendered(self, request: Any) -> str:
-            return f"{request.turns[0].content}\n"
-
-    monkeypatch.setattr(local, "open_chat", lambda model, settings: Chat())
+    monkeypatch.setattr(local, "open_chat", lambda model, settings: WordChat())
     monkeypatch.setattr(
         fake.FakeEngine,
         "loglikelihood",

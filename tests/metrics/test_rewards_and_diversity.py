@@ -183,10 +183,17 @@ def test_a_text_that_is_cut_says_so():
 
 def test_its_curves_are_densities():
     scores = distances([instruction(f"r/{n}", "a" * n) for n in (0, 1, 2, 4)][1:])
-    found = {curve.curve: curve for curve in diversity.curves(scores, {})}
+    found = {curve.curve: curve for curve in diversity.curves([], scores, {})}
     assert sorted(found) == ["neighbour_density", "neighbour_histogram"]
     assert found["neighbour_histogram"].y[-1] == pytest.approx(100.0)  # two of three, at 1; the other lies beyond
+    assert {name: curve.n for name, curve in found.items()} == {"neighbour_density": 3, "neighbour_histogram": 2}
     assert all(curve.fault() is None for curve in found.values())
+
+
+@pytest.mark.parametrize("distance, curves", [(0.5, ["neighbour_histogram"]), (1.5, [])], ids=["inside", "beyond"])
+def test_distances_that_are_alike_have_no_density(distance: float, curves: list[str]):
+    scores = [Score(id=f"r/{n}", values={"neighbour_distance": distance, "repeat_share": 0.0}) for n in range(3)]
+    assert [curve.curve for curve in diversity.curves([], scores, {})] == curves
 
 
 # errors, before a model is loaded or a text embedded

@@ -7,7 +7,7 @@ import pytest
 
 from kit.engines import TOO_LONG
 from kit.errors import RequestError
-from kit.metrics import Option, RowCurvedMetric, ScoreSettings, load, token_prob
+from kit.metrics import CurvedMetric, Option, ScoreSettings, load, token_prob
 from kit.metrics._sums import results
 from kit.records import Probe, Score, read_rows, write_rows
 
@@ -67,7 +67,7 @@ def test_the_number_of_a_set() -> None:
 def test_the_density_is_that_of_all_positions_of_all_rows() -> None:
     rows = [probe(0.2, 0.4), probe(0.9, 0.95, 1.0, 0.99, 0.5, 0.1, id="s/1")]
     values = [0.2, 0.4, 0.9, 0.95, 1.0, 0.99, 0.5]
-    (curve,) = token_prob.curves_of_rows(rows, FIRST)
+    (curve,) = token_prob.curves(rows, [], FIRST)
     assert (curve.curve, len(curve.x), curve.x[0], curve.x[-1]) == ("token_prob_density", 100, 0.0, 0.99)
     mean = sum(values) / 7
     width = math.sqrt(sum((value - mean) ** 2 for value in values) / 6) * 7**-0.2
@@ -78,7 +78,7 @@ def test_the_density_is_that_of_all_positions_of_all_rows() -> None:
     assert curve.y == pytest.approx(wanted, rel=1e-9)
     assert curve.n == 7
     assert min(curve.error) > 0
-    assert isinstance(load("token_prob"), RowCurvedMetric)
+    assert isinstance(load("token_prob"), CurvedMetric)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_the_density_is_that_of_all_positions_of_all_rows() -> None:
     [pytest.param([probe()], id="no token"), pytest.param([probe(0.5, 0.5), probe(0.5, id="s/1")], id="all alike")],
 )
 def test_values_without_a_spread_have_no_curve(rows: list[Probe]) -> None:
-    assert token_prob.curves_of_rows(rows, ALL) == []
+    assert token_prob.curves(rows, [], ALL) == []
 
 
 def test_a_value_that_is_not_known() -> None:

@@ -25,6 +25,7 @@ from kit.reading.jsonlines import read_objects
 from kit.run.launch import Shape
 from kit.stages import judge
 from kit.store import Job
+from tests.word_chat import WordChat
 
 MINE = {"model": "m", "base_url": "http://127.0.0.1:1/v1"}
 Change = Callable[["Setting"], None]
@@ -286,16 +287,7 @@ def test_replies_become_verdicts(tmp_path: Path):
 
 
 def test_labels_are_scored_where_no_reply_is_wanted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    class Chat:
-        max_model_len = 512
-
-        def tokenizer(self, text: str, add_special_tokens: bool) -> dict[str, list[str]]:
-            return {"input_ids": text.split()}
-
-        def rendered(self, request: Any) -> str:
-            return f"{request.turns[0].content}\n"
-
-    monkeypatch.setattr(local, "open_chat", lambda model, settings: Chat())
+    monkeypatch.setattr(local, "open_chat", lambda model, settings: WordChat())
     monkeypatch.setattr(
         fake.FakeEngine,
         "loglikelihood",

@@ -170,7 +170,7 @@ def test_scores_that_say_nothing_are_refused(given: dict[str, Any], message: str
 def test_a_curve_that_the_metric_does_not_name_is_refused(metric: ModuleType, tmp_path: Path):
     # it was written, and no table found it
     curves = [Curve(curve="seize", x=(0.0,), y=(1.0,))]
-    vars(metric).update(CURVES={"sizes": CURVE}, curves=lambda scores, options: curves)
+    vars(metric).update(CURVES={"sizes": CURVE}, curves=lambda rows, scores, options: curves)
     with pytest.raises(ValueError, match="no curve named 'seize' in CURVES; known: sizes"):
         scored(tmp_path, {"pairs": folder_of(tmp_path / "pairs")})
 
