@@ -110,7 +110,7 @@ install_environment() {
     fi
     say "$("$python" -V) ($python) -> $venv"
     "$python" -I -m venv "$venv" >>"$log" 2>&1 || pip_failed "python -m venv"
-    size='3.3 GB, about 2 minutes' && [ "$environment" = cpu ] || size='10 GB, some minutes'
+    size='3.6 GB, about 2 minutes' && [ "$environment" = cpu ] || size='10 GB, some minutes'
     say "requirements/$environment.txt: $(grep -c == "requirements/$environment.txt") packages, hashes checked, $size; log: $log"
     # setuptools first: it builds the few pure-Python source packages, so that nothing unlocked is fetched for that.
     block setuptools "$environment" >.cache/first.txt
