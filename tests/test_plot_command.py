@@ -12,7 +12,7 @@ import pytest
 
 from kit.cli import main
 from kit.cli.plotting import named
-from kit.measures.ranks import mean_ranks, spearman
+from kit.measures.correlation import mean_ranks, spearman
 from kit.report.drawn import Figure, Panel
 from kit.report.scores import Scores, densities, histogram, quantity_of, scatter
 

@@ -41,7 +41,12 @@ METRICS = {
         title="Response after instruction, L(A|Q)", unit="nats/token", digits=4, kind="mean", counts="rows", lowest=0.0
     ),
 }
-KEEPS: Mapping[str, Keeps] = {"ifd": "highest", "ic_ifd": "highest", "instruction_ppl": "lowest"}
+KEEPS: Mapping[str, Keeps] = {
+    "ifd": "highest",
+    "ic_ifd": "highest",
+    "instruction_ppl": "lowest",
+    "instruction_perplexity": "lowest",
+}
 OPTIONS: Mapping[str, Option] = {"boundary": "authors", "only_below_1": False}
 """``boundary``: the rule of :mod:`kit.scoring.boundaries` for where the response begins. ``only_below_1``: leave out
 rows with an IFD of 1 or more, as the first IFD code does (MingLiiii/Cherry_LLM) and the paper does not."""

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from kit import metrics, registry
 from kit.errors import RequestError
 from kit.measures import PERCENT, Quantity
+from kit.measures.correlation import spearman
 from kit.measures.densities import density_with_error
-from kit.measures.ranks import spearman
 from kit.report.drawn import Figure, Panel, Point, Rule, Series
 
 FEWEST_BINS, MOST_BINS = 8, 60

@@ -111,7 +111,9 @@ def test_a_folder_is_opened_with_its_options(tiny: Path):
 def test_numbers_to_select_by():
     assert [metric_with(number, "x") for number in ("ifd", "ic_ifd", "instruction_ppl")] == ["ifd"] * 3
     assert metric_with("instruction_length", "x") == "length"
-    assert ifd.KEEPS == {"ifd": "highest", "ic_ifd": "highest", "instruction_ppl": "lowest"}
+    assert ifd.KEEPS == {
+        "ifd": "highest", "ic_ifd": "highest", "instruction_ppl": "lowest", "instruction_perplexity": "lowest",
+    }  # fmt: skip
 
 
 def test_length_is_that_of_the_instruction_without_its_input(monkeypatch):
