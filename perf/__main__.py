@@ -20,7 +20,11 @@ from perf import speed  # noqa: E402
 
 ROOMS = ("__main__.py", "gpu_bench.py", "gpu_tasks.py", "gpu_vllm.py", "speed.py")
 """Files of perf/ that are no scripts of their own: this one, the processes of gpu.py, and what scripts share."""
-SHORTENED = {"readings_compared.py": ("--rows", "200"), "neighbours.py": ("--rows", "12000")}
+SHORTENED = {
+    "readings_compared.py": ("--rows", "200"),
+    "neighbours.py": ("--rows", "12000"),
+    "published_selection.py": ("--rows", "100"),
+}
 """What a script is given where its own default takes too long for a comparison among others."""
 OUTCOMES = {0: "ran", 2: "left out"}
 """Exit status -> what it means; any other has failed."""
