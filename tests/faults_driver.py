@@ -86,7 +86,8 @@ def stage(kind: str, name: str) -> ModuleType:
 def command(shape: launch.Shape, keys: list[str], options: launch.Options, *, cpu: bool) -> list[str]:
     """Return the command line of a worker, with this file in place of the kit's worker."""
     del cpu
-    words = ["--store", str(options.store), "--world", str(shape.world), "--lifeline", *keys]
+    again = [word for key in keys if key in options.again for word in ("--again", key)]
+    words = ["--store", str(options.store), "--world", str(shape.world), "--lifeline", *again, *keys]
     return [sys.executable, "-u", __file__, "worker", *words]
 
 
@@ -105,9 +106,14 @@ def main(words: list[str]) -> int:
     vars(processes)["command"] = command
     root = Path(words[1])
     planned = jobs(os.environ.get("FAULTS_FAIL", ""))
-    outcome = run.execute(planned, Store.open(root), launch.Options(store=root.resolve()), say)
+    keep = os.environ.get("FAULTS_KEEP", "all")
+    outcome = run.execute(planned, Store.open(root), launch.Options(store=root.resolve()), say, keep=keep)
     for key in outcome.interrupted:
         say("interrupted", planned[key], {})
+    for key in outcome.freed:
+        say("freed", planned[key], {})
+    for key, names in outcome.changed.items():
+        say("changed", planned[key], {"reason": " ".join(names)})
     return 1 if outcome.failed or outcome.blocked else 0
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from kit import cli
-from kit.cli import files, grading, jobs, new, running, schema, stores, tables  # noqa: F401  # the commands, before the app is put out of the way
 from kit.store import Store
+from tests import kills
 
 DRIVER = Path(__file__).resolve().parent / "faults_driver.py"
 JOBS = 13
@@ -120,6 +120,17 @@ def test_kills_at_random_moments(tmp_path: Path, undisturbed: dict[str, str]):
     assert hashes(store) == undisturbed
     assert list((store / "tmp").iterdir()) == []
     assert list((store / "failed").iterdir()) == []
+
+
+def test_a_campaign_of_kills_tells_a_store_with_other_bytes(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert finish(tmp_path / "reference")[0] == 0
+    words = ["--kills", "3", "--longest", "1", "--folder", str(tmp_path), "--reference", str(tmp_path / "reference")]
+    assert kills.main(words) == 0
+    assert capsys.readouterr().out.splitlines()[-2].startswith("3 kills over 1 runs of 13 jobs: 0 lost or half")
+    wrong = {key: {"rows.jsonl": "0" * 64} for key in kills.hashes(tmp_path / "reference")}
+    campaign = kills.Campaign(command=[], folder=tmp_path, longest_s=1, dice=random.Random(1), reference=wrong)
+    with pytest.raises(SystemExit, match="other bytes than the undisturbed run"):
+        campaign.compare(tmp_path / "reference")
 
 
 @pytest.mark.parametrize("job", ["fetch/a", "convert/c", "grade/all"])
@@ -247,6 +258,10 @@ def test_a_full_disk_or_a_lost_permission_is_reported(
     def fail(**_: str) -> None:
         raise OSError(28, "No space left on device", "store/jobs/x")
 
+    monkeypatch.setattr(sys, "argv", ["kit", "--version"])
+    with pytest.raises(SystemExit):  # the commands, before the app is put out of the way
+        cli.main()
+    capsys.readouterr()
     monkeypatch.setattr(cli, "app", fail)
     with pytest.raises(SystemExit) as ended_with:
         cli.main()

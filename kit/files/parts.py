@@ -1,7 +1,11 @@
 """Parts of a long job's rows, each kept in a file of its own, so that a killed job goes on from the last one.
 
-parts/<key>-<first row>-<rows>-<sha256>.jsonl    rows of one job, as :func:`kit.records.write_rows` writes them
+parts/<key>-<inputs>-<first row>-<rows>-<sha256>.jsonl          rows of one job, as :func:`kit.records.write_rows`
+                                                                writes them
+parts/<key>-<inputs>-<asked>-<first row>-<rows>-<sha256>.jsonl  those of one call of a model (:mod:`kit.run.texts`)
 
+``<inputs>`` stands for the bytes of the job's inputs (:func:`kit.store.kept.inputs_hash`): an input that was made again
+may have others under the same key, and no part of the one goes with parts of the other.
 The folder outlives the jobs, as that of servers' replies does. A part is written beside its place, put on the disk and
 renamed, and is taken only where its bytes have the hash of its name: it is there whole or not at all. The parts of a
 job are removed when its artifact is committed (:meth:`kit.store.Store.commit`).
@@ -32,24 +36,45 @@ In = TypeVar("In")
 Out = TypeVar("Out", bound=Row)
 
 
+def _untold() -> None:
+    """Tell nobody that a job goes on."""
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     """The parts of one job, which it reads and adds to."""
 
-    path: Path
-    """The folder that outlives the jobs."""
+    path: Path | None
+    """The folder that outlives the jobs; None: nothing is read and nothing is kept."""
     key: str
-    """Key of the job."""
+    """Key of the job, what stands for its inputs, and what tells apart several lists of rows that it keeps."""
+    smallest: Callable[[int], int] = int
+    """Returns the smallest of the numbers that the ranks of the job call it with; a lone process's is its own."""
+    went_on: Callable[[], None] = _untold
+    """Called where the job goes on from what was kept."""
 
     def read(self, kind: type[Out], rows: int, size: int = PART_ROWS) -> list[Out]:
-        """Return the rows of the parts that are whole: all from the first to the first that is missing or damaged.
+        """Return the rows of the parts that every rank finds whole: from the first to one that is missing or damaged.
+
+        All ranks call it. What one of them does not see yet, as NFS shows a folder late, no rank takes.
 
         Args:
             kind: type of the rows.
             rows: number of rows of the whole job.
             size: rows of a part.
         """
+        if self.path is None:
+            return []
+        own = self._own(kind, rows, size)
+        found = own[: self.smallest(len(own))]
+        if found:
+            self.went_on()
+        return found
+
+    def _own(self, kind: type[Out], rows: int, size: int) -> list[Out]:
+        """Return the rows of the parts that this rank finds whole, in order."""
         found: list[Out] = []
+        assert self.path is not None
         try:
             with open_root(self.path.absolute()) as folder:
                 names = [name for name in folder.names() if name.startswith(f"{self.key}-")]
@@ -87,6 +112,8 @@ class Parts:
         Raises:
             KitError: a row can't be written as JSON, the disk is full, or a permission is missing.
         """
+        if self.path is None:
+            return
         try:
             data = "".join(dump_line(row.to_json()) for row in rows).encode("utf-8", "backslashreplace")
         except ValueError as error:
@@ -115,8 +142,7 @@ def in_parts(
 ) -> list[Out]:
     """Compute a row for each row, part by part; parts that an earlier run kept are read and not computed.
 
-    Every rank reads the parts before the first is written (no rank gets past the first part before all have begun it),
-    so that all begin with the same one.
+    All ranks begin with the same part: with what :meth:`Parts.read` gives to each.
 
     Args:
         rows: the same on every rank.

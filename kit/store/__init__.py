@@ -2,15 +2,22 @@
 
 store/
   jobs/<key>.json        what the job is: stage, version, parameters, inputs
-  artifacts/<key>/       artifact.json (the head) and the files it lists; never changed once there
-  tmp/<key>.<random>/    what a running job writes; renamed into artifacts/ as the last step
-  locks/<key>            held (flock) while a process works on the job
+  artifacts/<key>/       artifact.json (the head) and the files it lists; never changed once there, but the files may be
+                         given back: artifact.released.json beside the head says so (:mod:`kit.store.releasing`)
+  tmp/<key>.<random>/    what a running job writes; renamed into artifacts/ as the last step; tmp/<key>.copy/ is a batch
+                         of artifacts that are copied here (:mod:`kit.transfers`)
+  locks/<key>            held (flock) while a process works on the job; <key>.lease tells other hosts
+                         (:mod:`kit.store.leases`)
   logs/<key>.log         what the job printed
   replies/<sha256>.json  what a server replied, for as long as the store is there (:mod:`kit.judges.replies`)
-  parts/<key>-...jsonl   rows of a job that is not committed yet (:mod:`kit.files.parts`); removed when it is
+  parts/<key>-...        rows of a job that is not committed yet (:mod:`kit.files.parts`), or the last checkpoint of its
+                         training (:mod:`kit.training.checkpoints`); removed when it is, or when nobody needs it
+  runs/<id>.json         a run, its jobs and how far it is, for ``kit status`` (:mod:`kit.store.runs`)
   failed/<key>.json      why the last attempt failed; removed by the next success
   overlaps/<hash>.json   counts of training rows that repeat test items (kit.report.overlaps); made anew where missing
   figures/<name>.svg     pictures of reproduced figures, .png and .csv beside (kit.report.pictures); drawn anew
+  cluster/<run>/         jobs handed to a cluster (kit.cluster.queue): plan, Snakefile, logs; kept where one failed
+  budgets/<claim>.json   the order in which steps decide a claim (kit.budget.kept); kept for the next call
 
 Others may write here too: a group shares a store, or a folder is open to all. What they left is opened as
 :mod:`kit.store.opening` says, read by one reader that checks every field (:mod:`kit.store.job`), and told with its path
@@ -18,7 +25,6 @@ and the cure where it is damaged. ``docs/shared-stores.md`` says what this holds
 """
 
 import errno
-import fcntl
 import os
 import secrets
 from collections.abc import Iterator, Mapping
@@ -27,21 +33,26 @@ from pathlib import Path
 from typing import Any
 
 from kit.errors import KitError, RequestError
+from kit.store import kept
 from kit.store.contents import head_bytes, seal
+from kit.store.exchanging import FORMER, put_back, refill
+from kit.store.faults import BusyError, cure_of, disk_fault
 from kit.store.job import FORMAT, HEAD, Artifact, Job, canonical, check_lone_name, readable_json, sha256_file
-from kit.store.layout import FOLDERS, check_folders, check_format, key_in, remove_parts
-from kit.store.opening import open_root
-from kit.store.reading import StoredFiles
+from kit.store.layout import COPY, FOLDERS, check_folders, check_format, check_writable, key_in
+from kit.store.locking import Locks
+from kit.store.opening import Folder, open_root
+from kit.store.releasing import unread
 from kit.store.walking import remove, walk
 
 __all__ = ["FORMAT", "HEAD", "Artifact", "BusyError", "Job", "Store", "canonical", "sha256_file"]
 
 
-class BusyError(KitError):
-    """Another process works on this job right now."""
+def _cure(error: OSError) -> str:
+    """Return what helps where a job's own file can't be written: the disk's cure, or that the file goes."""
+    return cure_of(error) if disk_fault(error) else "remove it, or take another --store"
 
 
-class Store(StoredFiles):
+class Store(Locks):
     """A folder of artifacts, with the jobs, logs and locks beside them."""
 
     @classmethod
@@ -53,20 +64,18 @@ class Store(StoredFiles):
                 version of the kit laid it out.
         """
         store = cls(root)
-        cure = "name a folder that you may write with --store"
         try:
             for name in FOLDERS:
                 if not os.path.lexists(store.root / name):
                     (store.root / name).mkdir(parents=True, exist_ok=True)
             with store.inside() as folder:
                 check_folders(folder)
-                if not os.access(store.root / "tmp", os.W_OK):
-                    raise RequestError(f"store {root}: no permission to write; {cure}")
+                check_writable(folder)
                 if not folder.has("format"):
                     folder.write("format", f"{FORMAT}\n".encode())
                 check_format(folder)
         except OSError as error:
-            raise RequestError(f"store {root}: {error.strerror}; {cure}") from error
+            raise RequestError(f"store {root}: {error.strerror}; {cure_of(error)}") from error
         return store
 
     @classmethod
@@ -107,36 +116,7 @@ class Store(StoredFiles):
             with suppress(KitError):
                 self.job(job.key)  # another user's, of the same job
                 return
-            raise KitError(f"{path}: can't be written: {error.strerror}; remove it, or take another --store") from error
-
-    @contextmanager
-    def lock(self, key: str, *, wait: bool = False) -> Iterator[None]:
-        """Hold a job's lock; the kernel gives it back when the process ends, however it ends.
-
-        Raises:
-            BusyError: another process holds it and ``wait`` is off.
-            KitError: it is no plain file, a stranger's, or must not be opened.
-        """
-        path = self.root / "locks" / check_lone_name(key)
-        try:
-            with self.inside("locks") as folder:
-                try:
-                    held = folder.open_or_make(key, os.O_RDWR)
-                except PermissionError:  # another user's of the same group
-                    held = folder.open(key)
-        except OSError as error:
-            raise KitError(f"{path}: can't be opened: {error.strerror}; remove it, or take another --store") from error
-        try:
-            try:
-                fcntl.flock(held, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            except BlockingIOError as error:
-                raise BusyError(f"job {key[:12]} is being worked on by another run") from error
-            except OSError as error:  # NFS locks what may be written alone
-                cure = "let its group write it (chmod g+w), or take another --store"
-                raise KitError(f"{path}: can't be locked: {error.strerror}; {cure}") from error
-            yield
-        finally:
-            os.close(held)
+            raise KitError(f"{path}: can't be written: {error.strerror}; {_cure(error)}") from error
 
     def check_ready(self, key: str) -> None:
         """Refuse a job whose lock or log is not what its run could use.
@@ -175,6 +155,8 @@ class Store(StoredFiles):
     ) -> None:
         """Hash the files, write the head, and rename the folder into place: the artifact is there whole, or not at all.
 
+        Where another process committed the same job in the meantime, its artifact stays, and this one is not kept.
+
         Raises:
             KitError: the disk is full, or a permission is gone, or the folder holds something else than plain files, or
                 the facts are no JSON; nothing is left behind.
@@ -191,21 +173,35 @@ class Store(StoredFiles):
                     provenance=dict(provenance),
                 )
                 head = head_bytes(artifact)
-                inside.write(HEAD, head)
-                os.fchmod(inside.descriptor, 0o755)
-                with self.inside("artifacts") as artifacts:
-                    os.rename(folder, job.key, dst_dir_fd=artifacts.descriptor)
-                    os.fsync(artifacts.descriptor)
+                self.place(inside, job.key, head)
         except OSError as error:
             taken = error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
-            cure = f"; remove {self.root / 'artifacts' / job.key} and run again" * taken
-            raise KitError(
-                f"{job.id}: could not be stored in {self.root}: {error.strerror}; nothing was kept{cure}"
-            ) from error
+            # Two hosts may compute one job, where a lease was lost: the first to be done counts.
+            if not (taken and not self.check(job.key, hashes=False)):
+                cure = f"; remove {self.root / 'artifacts' / job.key} and run again" * taken
+                helps = cure or f"; {cure_of(error)}" * (disk_fault(error) is not None)
+                raise KitError(
+                    f"{job.id}: could not be stored in {self.root}: {error.strerror}; nothing was kept{helps}"
+                ) from error
         with suppress(OSError, KitError), self.inside("failed") as failed:
             os.unlink(f"{job.key}.json", dir_fd=failed.descriptor)
-        with suppress(OSError, KitError), self.inside("parts") as parts:
-            remove_parts(parts, job.key)
+        self.clear_parts(job.key, made=True)
+
+    def place(self, made: Folder, key: str, head: bytes) -> None:
+        """Move a filled folder into the place of an artifact, which is none yet, or one that gave its files back.
+
+        Raises:
+            OSError: an artifact is there already, the disk is full, or a permission is missing.
+        """
+        made.write(HEAD, head)
+        os.fchmod(made.descriptor, 0o755)
+        os.fsync(made.descriptor)
+        with self.inside("artifacts") as artifacts, self.inside("tmp") as tmp:
+            if self.is_released(key):
+                refill(made, key, artifacts, tmp)
+            else:
+                os.rename(made.path, key, dst_dir_fd=artifacts.descriptor)
+            os.fsync(artifacts.descriptor)
 
     def record_failure(self, job: Job, reason: str) -> None:
         """Keep why an attempt failed; a disk too full even for that is no further failure."""
@@ -242,32 +238,53 @@ class Store(StoredFiles):
 
     # clearing away
 
-    def clear(self, key: str) -> None:
-        """Remove what a dead attempt left half-written, as far as permissions go; hold the lock."""
-        with self.inside("tmp") as folder:
-            for name in folder.names():
-                if name.startswith(f"{key}."):
-                    with suppress(OSError):
-                        remove(folder, name)
+    def clear(self, key: str, *, copies: bool = False) -> None:
+        """Remove what a dead attempt left half-written, as far as permissions go; hold the lock.
 
-    def half_written(self, *, remove: bool, faults: list[str] | None = None) -> dict[str, int]:
+        Args:
+            key: of the job.
+            copies: whether batches of artifacts that are copied here go too (:mod:`kit.transfers`).
+        """
+        with self.inside("tmp") as folder, self.inside("artifacts") as artifacts:
+            for name in folder.names():
+                with suppress(OSError):
+                    if name.startswith(f"{key}{FORMER}") and put_back(name, key, artifacts, folder):
+                        continue
+                    if name.startswith(f"{key}.") and (copies or not name.endswith(COPY)):
+                        remove(folder, name)
+        self.clear_parts(key)
+
+    def clear_parts(self, key: str, *, made: bool = False) -> None:
+        """Remove what a dead attempt left of a part or of a checkpoint that is not whole; hold the lock.
+
+        Args:
+            key: of the job.
+            made: whether its artifact is there: then whole parts go too, which nobody reads any more.
+        """
+        with suppress(OSError, KitError), self.inside("parts") as parts:
+            names = kept.names_of(parts, key)
+            kept.remove_kept(parts, names if made else kept.half_written(names))
+
+    def half_written(self, *, remove: bool, copies: bool = False, faults: list[str] | None = None) -> dict[str, int]:
         """List what dead runs left half-written, key -> bytes; what a run is at work on is none of it.
 
         Args:
             remove: whether it is removed.
+            copies: whether batches of an interrupted copy count, with which the same command goes on. A host that
+                copies them here over ssh has no lease, so that a run on another host leaves them alone.
             faults: takes a sentence for each that was left, because its lock can't be told to be free or it can't be
                 removed.
         """
         found: dict[str, int] = {}
         with self.inside("tmp") as folder:
-            names = [name for name in folder.names() if key_in("tmp", name)]
+            names = [name for name in folder.names() if key_in("tmp", name) and (copies or not name.endswith(COPY))]
         for key in sorted({key_in("tmp", name) for name in names}):
             leftovers = [name for name in names if key_in("tmp", name) == key]
             try:
                 with self.lock(key):
                     found[key] = sum(map(self._size, leftovers))
                     if remove:
-                        self.clear(key)
+                        self.clear(key, copies=copies)
                         left = [name for name in leftovers if os.path.lexists(self.root / "tmp" / name)]
                         if left and faults is not None:
                             faults.append(f"{self.root / 'tmp' / left[0]}: no permission to remove all of it")
@@ -292,12 +309,12 @@ class Store(StoredFiles):
         """Delete an artifact; returns the bytes given back.
 
         Raises:
-            BusyError: a run works on its job.
+            BusyError: a run works on its job, or reads it.
             KitError: its head or its lock can't be read, or it may not be removed.
         """
         artifact = self.get(key)
         gone = f"{key}.removed"
-        with self.lock(key), self.inside("tmp") as tmp, self.inside("artifacts") as artifacts:
+        with self.lock(key), unread(self, key), self.inside("tmp") as tmp, self.inside("artifacts") as artifacts:
             try:
                 if tmp.has(gone):
                     remove(tmp, gone)
@@ -305,4 +322,4 @@ class Store(StoredFiles):
                 remove(tmp, gone)
             except OSError as error:
                 raise KitError(f"{artifact.folder}: can't be removed: {error.strerror}") from error
-        return sum(int(file["size_bytes"]) for file in artifact.files.values())
+        return 0 if artifact.released else artifact.size_bytes

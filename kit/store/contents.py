@@ -8,9 +8,11 @@ from typing import Any
 from kit.errors import KitError
 from kit.reading.jsonfiles import MAX_BYTES, parse_json
 from kit.reading.textfiles import decode
-from kit.store.job import HEAD, Artifact, Job, readable_json
+from kit.store.job import HEAD, MARK, Artifact, Job, readable_json
 from kit.store.opening import Folder
-from kit.store.walking import sha256_of, walk
+from kit.store.walking import Found, sha256_of, walk
+
+GC = "`kit store gc` removes it"
 
 
 def parse(data: bytes, where: str) -> Any:
@@ -31,7 +33,13 @@ def reason(error: Exception) -> str:
 
 
 def file_faults(artifact: Artifact, folder: Folder, *, hashes: bool) -> Iterator[str]:
-    """Yield each file of an artifact that is missing, added, changed or of another kind, by name."""
+    """Yield each file of an artifact that is missing, added, changed or of another kind, by name.
+
+    Of one whose files were given back, each that is still there.
+    """
+    if artifact.released:
+        yield from (f"{one.name}: still there, and its files were given back; {GC}" for one in leftovers(folder))
+        return
     present, unexpected = {}, {}
     for one in walk(folder):
         if one.fault:
@@ -47,6 +55,11 @@ def file_faults(artifact: Artifact, folder: Folder, *, hashes: bool) -> Iterator
             yield f"{name}: not in the head"
         else:
             yield from _content_fault(artifact, folder, name, present[name], hashes=hashes)
+
+
+def leftovers(folder: Folder) -> Iterator[Found]:
+    """Yield what still lies in the folder of an artifact whose files were given back: a process was killed at it."""
+    yield from (one for one in walk(folder) if one.name not in (HEAD, MARK))
 
 
 def _content_fault(artifact: Artifact, folder: Folder, name: str, size_bytes: int, *, hashes: bool) -> Iterator[str]:
@@ -82,8 +95,9 @@ def seal(job: Job, folder: Folder) -> dict[str, dict[str, Any]]:
     for one in walk(folder):
         if one.fault:
             raise KitError(f"{job.id}: {_refusal(one.base, one.fault)}")
-        if one.name == HEAD:
-            raise KitError(f"{job.id}: the name {HEAD} is the head's; give the file another name")
+        if one.name in (HEAD, MARK):
+            owner = "the head's" if one.name == HEAD else "the store's own"
+            raise KitError(f"{job.id}: the name {one.name} is {owner}; give the file another name")
         if one.is_folder:
             with one.folder.folder(one.base) as inner:
                 os.fchmod(inner.descriptor, 0o755)

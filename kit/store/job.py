@@ -11,6 +11,8 @@ from typing import Any
 from kit.errors import KitError
 
 HEAD = "artifact.json"
+MARK = "artifact.released.json"
+"""Name of the file beside a head that says that the artifact's files were given back (:mod:`kit.store.releasing`)."""
 FORMAT = 1
 KEY = re.compile(r"[0-9a-f]{64}")
 """A job's key, and the name of its files."""
@@ -85,6 +87,30 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Released:
+    """Time and rule by which an artifact gave its files back; both are empty where the disk was too full for them."""
+
+    at: str = ""
+    rule: str = ""
+    """Option of the command that gave them back or left them out: ``--keep results``, ``--files weights``."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the mark as its file has it."""
+        return {"format": FORMAT, "at": self.at, "rule": self.rule}
+
+    @classmethod
+    def from_json(cls, value: Any) -> "Released":
+        """Return the mark of a decoded file; a copy of the head, as on a full disk, says neither time nor rule.
+
+        Raises:
+            KitError: it is no object, or a field is of another type.
+        """
+        if type(value) is dict and "job" in value:
+            return cls()
+        return cls(at=fitting(value, "at", str, f"{MARK}."), rule=fitting(value, "rule", str, f"{MARK}."))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Artifact:
     """The head of a committed artifact."""
 
@@ -97,6 +123,13 @@ class Artifact:
     facts: dict[str, Any]
     provenance: dict[str, Any]
     """Record of where and how it ran; not in the key."""
+    released: Released | None = None
+    """Mark of an artifact whose files were given back; it is no part of the head."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Return the bytes of its files, whether they are there or were given back."""
+        return sum(int(file["size_bytes"]) for file in self.files.values())
 
     def to_json(self) -> dict[str, Any]:
         """Return the head as its file has it."""
@@ -205,7 +238,7 @@ def check_file_name(name: str) -> str:
         name.encode()
     except UnicodeEncodeError:
         parts = []
-    if not parts or name == HEAD or "\0" in name or any(part in ("", ".", "..") for part in parts):
+    if not parts or name in (HEAD, MARK) or "\0" in name or any(part in ("", ".", "..") for part in parts):
         raise KitError(f"files: {name!r:.200} is no name of a file inside an artifact")
     return name
 

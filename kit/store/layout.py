@@ -1,14 +1,17 @@
 """A store's own folders and the version of its layout, looked at before anything in it is."""
 
+import errno
 import os
-from contextlib import suppress
 
 from kit.errors import KitError, RequestError
 from kit.store.contents import reason
+from kit.store.faults import CURES
 from kit.store.job import FORMAT, KEY
 from kit.store.opening import Folder
 
-FOLDERS = ("artifacts", "jobs", "tmp", "locks", "logs", "failed", "replies", "parts")
+FOLDERS = ("artifacts", "jobs", "tmp", "locks", "logs", "failed", "replies", "parts", "runs", "cluster")
+COPY = ".copy"
+"""End of the name of a folder of ``tmp`` that artifacts are copied into."""
 
 
 def check_folders(store: Folder) -> None:
@@ -27,6 +30,19 @@ def check_folders(store: Folder) -> None:
             raise RequestError(f"store {error}, or name another --store") from error
         except OSError as error:
             raise RequestError(f"store {store.path}: {name}: {error.strerror}; name another --store") from error
+
+
+def check_writable(store: Folder) -> None:
+    """Refuse a store that can't be written: its disk is read-only, or a permission is missing.
+
+    Raises:
+        RequestError: it can't be.
+    """
+    with store.folder("tmp") as tmp:
+        if os.statvfs(tmp.descriptor).f_flag & os.ST_RDONLY:
+            raise RequestError(f"store {store.path}: its disk is mounted read-only; {CURES[errno.EROFS]}")
+    if not os.access("tmp", os.W_OK, dir_fd=store.descriptor):
+        raise RequestError(f"store {store.path}: no permission to write; {CURES[errno.EACCES]}")
 
 
 def check_format(store: Folder) -> None:
@@ -54,16 +70,3 @@ def key_in(where: str, name: str) -> str:
     key, dot, _ = name.partition(".")
     fits = KEY.fullmatch(key) and bool(dot) == (where == "tmp")
     return key if fits else ""
-
-
-def remove_parts(parts: Folder, key: str) -> None:
-    """Remove the parts of a job (:mod:`kit.files.parts`), and what a killed process left of one; what may not be stays.
-
-    Args:
-        parts: the folder of all jobs' parts.
-        key: the job's key.
-    """
-    for name in parts.names():
-        if name.lstrip(".").startswith(f"{key}-"):
-            with suppress(OSError):
-                os.unlink(name, dir_fd=parts.descriptor)

@@ -3,12 +3,13 @@
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 from kit.errors import KitError, RequestError
 from kit.reading.jsonfiles import MAX_BYTES
 from kit.store.contents import file_faults, parse, reason
-from kit.store.job import HEAD, KEY, Artifact, Job, check_lone_name, fitting
+from kit.store.job import HEAD, KEY, MARK, Artifact, Job, Released, check_lone_name, fitting
 from kit.store.layout import key_in
 from kit.store.opening import Folder, open_root
 from kit.store.walking import sha256_of
@@ -43,6 +44,14 @@ class StoredFiles:
         path = self.root / "artifacts" / check_lone_name(key)
         return os.path.lexists(path / HEAD) or (os.path.lexists(path) and (path.is_symlink() or not path.is_dir()))
 
+    def is_released(self, key: str) -> bool:
+        """Return whether an artifact is committed and has given its files back; its head is still there."""
+        return self.has(key) and os.path.lexists(self.root / "artifacts" / key / MARK)
+
+    def holds(self, key: str) -> bool:
+        """Return whether the artifact is committed and its files are there, to be read by a job."""
+        return self.has(key) and not self.is_released(key)
+
     def get(self, key: str) -> Artifact:
         """Return the head of a committed artifact.
 
@@ -60,7 +69,10 @@ class StoredFiles:
         try:
             with self.inside("artifacts", key) as inside:
                 value = parse(inside.read(HEAD, MAX_BYTES), HEAD)
+                mark = parse(inside.read(MARK, MAX_BYTES), MARK) if inside.has(MARK) else None
             artifact = Artifact.from_json(value, folder)
+            if mark is not None:
+                artifact = replace(artifact, released=Released.from_json(mark))
             artifact.job.key  # noqa: B018  # of half a character there is no hash
         except FileNotFoundError as error:
             if os.path.lexists(folder):
@@ -145,12 +157,20 @@ class StoredFiles:
         """Return the folder of an artifact that a job reads, all in it plain files that its head lists.
 
         Raises:
-            KitError: a file is missing, added, of another size, a link or a pipe; or the head can't be read.
+            KitError: a file is missing, added, of another size, a link or a pipe; or the head can't be read; or the
+                files were given back.
         """
+        if self.is_released(key):
+            raise KitError(self.released_text(key))
         if faults := self.check(key, hashes=False):
             folder = self.root / "artifacts" / key
             raise KitError(f"{folder}: {'; '.join(faults[:3])}; remove it and run again")
         return self.root / "artifacts" / key
+
+    def released_text(self, key: str) -> str:
+        """Return a sentence for a reader of an artifact whose files were given back."""
+        folder = self.root / "artifacts" / key
+        return f"{folder}: its files were given back to the disk; `kit job {key[:12]}` makes them again"
 
     def open_file(self, artifact: Artifact, name: str, *, checked: bool = False) -> int:
         """Return a descriptor of one of an artifact's files.
@@ -161,8 +181,10 @@ class StoredFiles:
             checked: whether its bytes must hash to what the head says.
 
         Raises:
-            KitError: it is missing, no plain file, a stranger's, or was changed.
+            KitError: it is missing, no plain file, a stranger's, or was changed; or the files were given back.
         """
+        if artifact.released:
+            raise KitError(self.released_text(artifact.key))
         above = name.split("/")[:-1]
         where = f"{artifact.folder / name}"
         try:
@@ -173,6 +195,8 @@ class StoredFiles:
                     raise KitError(f"{where}: {fault}; remove the folder and run again")
                 return folder.open(base)
         except OSError as error:
+            if self.is_released(artifact.key):  # since its head was read
+                raise KitError(self.released_text(artifact.key)) from error
             raise KitError(f"{where}: {error.strerror}; remove the folder and run again") from error
 
     def job(self, key: str) -> Job:

@@ -1,13 +1,11 @@
 """A store with one artifact, and the command line on it, for tests that damage the store."""
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from kit.cli import main
 from kit.store import Job, Store
 
 Kit = Callable[..., tuple[int, str]]
@@ -60,15 +58,11 @@ def made(store: Store) -> Job:
 
 
 @pytest.fixture
-def kit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Kit:
+def kit(kit: Callable[..., tuple[int, str, str]]) -> Kit:
     """Return a function that runs the command line beside the store: exit code and output."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("KIT_STORE", raising=False)
 
     def call(*words: str) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["kit", *words])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return int(ended.value.code or 0), "".join(capsys.readouterr())
+        code, out, err = kit(*words)
+        return code, out + err
 
     return call
