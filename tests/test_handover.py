@@ -12,6 +12,8 @@ from kit.errors import KitError
 from kit.run import handover
 from kit.run.handover import Exchange, Handover, exchange
 from kit.store import BusyError, Job, Store
+from kit.store.clearing import release
+from kit.store.provenance import provenance_faults
 
 JOB = Job(id="a job", stage="grade", version="grade-1", environment="grade", lock="", params={}, inputs={})
 
@@ -56,6 +58,66 @@ def worker(store: Store, host: Exchange, fill: Callable[[Path], Any]) -> list[st
     return failures
 
 
+def test_the_host_fills_an_artifact_that_gave_its_files_back(store: Store) -> None:
+    # the container saw the head, took its job for committed, and removed its output before the host had taken it
+    def fill(out: Path) -> None:
+        (out / "rows.jsonl").write_text("{}\n")
+
+    for copies in (True, False):
+        with exchange(store, [JOB.key], other_user=False, copies=copies) as host:
+            assert worker(store, host, fill) == []
+        assert (store.holds(JOB.key), store.check(JOB.key)) == (True, [])
+        assert release(store, JOB.key, "--keep results") == 3
+        assert (store.has(JOB.key), store.holds(JOB.key)) == (True, False)
+
+
+def test_what_a_killed_container_left_half_goes_before_and_after(store: Store) -> None:
+    # a checkpoint without its index stayed: the host had no lock for it, and no worker removed it
+    sha = "0" * 64
+    names = {
+        "part": f"{JOB.key}-{'1' * 16}-000000-256-{sha}.jsonl",
+        "tensors": f"{JOB.key}-{'1' * 16}-checkpoint-00000003-0000-{sha}.safetensors",
+        "draft": f".{JOB.key}-{'1' * 16}-checkpoint-0000.12ab34cd",
+    }
+    found = []
+
+    def leave() -> None:
+        found.append(sorted(path.name for path in (store.root / "parts").iterdir()))
+        for name in names.values():
+            (store.root / "parts" / name).write_text("")
+
+    leave()
+    with exchange(store, [JOB.key], other_user=False):
+        leave()
+    leave()
+    assert found == [[], [names["part"]], [names["part"]]]
+
+
+# what the container says of a job that went on -> field of the head, or the reason for which it is refused
+RESUMED: dict[str, tuple[dict[str, Any], Any, str]] = {
+    "an older image's": ({}, None, ""),
+    "a job that went on": ({"resumed": True}, True, ""),
+    "no truth": (
+        {"resumed": "yes"}, None,
+        "a job: a malformed event: ValueError(\"provenance.resumed: found 'yes', wanted a truth\")",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("told, field, reason", RESUMED.values(), ids=list(RESUMED))
+def test_the_container_says_whether_its_job_went_on(
+    told: dict[str, Any], field: Any, reason: str, store: Store
+) -> None:
+    event = {"event": "computed", "rows": 1, "facts": {}, "provenance": PROVENANCE | told}
+    with exchange(store, [JOB.key], other_user=False) as host:
+        (host.out / JOB.key).mkdir()
+        host.take(JOB, event)
+        refusal = host.refusals / JOB.key
+        assert (refusal.read_text() if refusal.exists() else "") == reason
+    if not reason:
+        assert store.get(JOB.key).provenance.get("resumed") is field
+
+
 @pytest.mark.parametrize("copies", [True, False])
 def test_the_host_commits_what_the_worker_computed(store: Store, copies: bool) -> None:
     def fill(out: Path) -> None:
@@ -71,7 +133,9 @@ def test_the_host_commits_what_the_worker_computed(store: Store, copies: bool) -
     artifact = store.get(JOB.key)
     assert (artifact.rows, artifact.facts) == (1, {"tokens": 2})
     # the image, and with it the commit, was what the container said it was
-    assert artifact.provenance == PROVENANCE | observed | {"environment": "grade"}
+    told = {"schema": 2, "environment": "grade", "seed": None, "gpus_held": 0, "gpu_held_s": 0.0, "request": {}}
+    assert artifact.provenance == PROVENANCE | observed | told | {"cpu_s": None, "memory": None}
+    assert provenance_faults(artifact.provenance, artifact.job) == []
     assert {name: file["size_bytes"] for name, file in artifact.files.items()} == {"rows.jsonl": 3, "deep/b": 100_000}
     assert store.check(JOB.key) == []
     paths = [artifact.folder, *artifact.folder.rglob("*")]
@@ -140,8 +204,16 @@ def test_refused_output_is_reported_and_not_committed(
         ({}, "a job: a malformed event: KeyError('provenance')"),
         ({"provenance": {}}, "a job: a malformed event: KeyError('started_at')"),
         ({"provenance": PROVENANCE | {"started_at": "\x1b[2J"}}, "a job: a malformed event: ValueError("),
+        (
+            {"provenance": PROVENANCE | {"cpu_s": -1}},
+            "a job: a malformed event: ValueError('provenance.cpu_s: found -1, wanted seconds or null')",
+        ),
+        (
+            {"provenance": PROVENANCE | {"memory": {"worker_peak_bytes": "all"}}},
+            "a job: a malformed event: ValueError(\"provenance.memory: found {'worker_peak_bytes': 'all'}, wanted an ",
+        ),
     ],
-    ids=["nothing", "no time", "no time but an escape"],
+    ids=["nothing", "no time", "no time but an escape", "time that was given back", "memory that is no number"],
 )
 def test_an_event_that_lacks_a_field_is_refused(store: Store, fields: dict[str, Any], reason: str) -> None:
     with exchange(store, [JOB.key], other_user=False) as host:

@@ -1,14 +1,22 @@
 """Batches of jobs: those that share a worker, in the order in which it does them."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from kit.run.launch import Shape
-from kit.store import Job, Store, canonical
+from kit.store import Job, canonical
 from kit.workers import KINDS
 
 
-def next_batch(pending: Mapping[str, Job], jobs: Mapping[str, Job], store: Store) -> tuple[Shape, list[str]] | None:
+class Holdings(Protocol):
+    """Interface of a store, or of an imagined one, that tells which artifacts a job could read now."""
+
+    def holds(self, key: str) -> bool:
+        """Return whether the artifact is committed and its files are there."""
+        ...
+
+
+def next_batch(pending: Mapping[str, Job], jobs: Mapping[str, Job], store: Holdings) -> tuple[Shape, list[str]] | None:
     """Return the shape and jobs of the next worker: jobs of one kind whose inputs are done or among them; None if none.
 
     Kinds come in their fixed order, so that jobs of a later kind wait until more of them can share a worker.
@@ -21,7 +29,7 @@ def next_batch(pending: Mapping[str, Job], jobs: Mapping[str, Job], store: Store
             if shape.kind != kind:
                 continue
             batch = batches.setdefault(shape, [])
-            if all(needed in batch or store.has(needed) for needed in job.inputs.values()):
+            if all(needed in batch or store.holds(needed) for needed in job.inputs.values()):
                 batch.append(key)
         for shape, keys in batches.items():
             if keys:

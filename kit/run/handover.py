@@ -27,10 +27,15 @@ from typing import Any
 from kit.containers import UID
 from kit.errors import KitError
 from kit.machine.cgroups import memory_kills, memory_limit
+from kit.run.provenance import facts_of
 from kit.store import Job, Store
+from kit.store.provenance import LATER, fault_of
 
 REPORTED = ("started_at", "wall_s", "python", "packages", "machine")
 """Fields of the provenance that only the container knows; the host writes the others."""
+MEASURED = ("cpu_s", "memory")
+"""Fields that it measured; null where it could not, as the kit of an older image did not. Of the fields that were added
+later (``LATER``), those that it reports are taken."""
 DEEPEST = 16
 """Most levels of folders in a container's output."""
 
@@ -86,9 +91,10 @@ class Handover(Store):
                 f"{job.id}: the kernel killed {self._kills - before} of its processes: its container is held to "
                 f"{limit_gib:.1f} GiB of memory; run it where more memory, or fewer cores, are free"
             )
+        was_there = self.has(job.key)  # and gave its files back
         self._emit("computed", key=job.key, rows=rows, facts=dict(facts), provenance=dict(provenance))
         refusal = self.refusals / job.key
-        while not self.has(job.key):
+        while not (self.holds(job.key) if was_there else self.has(job.key)):
             if refusal.exists():
                 raise KitError(refusal.read_text(encoding="utf-8"))
             time.sleep(0.02)
@@ -114,17 +120,20 @@ class Exchange:
         self.copies = copies
         """Whether output is copied; else it is moved."""
         self.observed = observed
-        """Fields of the provenance that the host knows: image and commit."""
+        """Fields of the provenance that the host knows: image, commit, and what the command was asked for."""
 
     def take(self, job: Job, event: Mapping[str, Any]) -> None:
         """Commit the output of one job; where that fails, write the reason where the container reads it."""
-        if self.store.has(job.key):
+        if self.store.holds(job.key):
             return
         folder = Path(tempfile.mkdtemp(prefix="taken.", dir=self.folder))
         try:
             reported = {name: event["provenance"][name] for name in REPORTED}
+            reported |= {name: event["provenance"].get(name) for name in MEASURED}
+            reported |= {name: event["provenance"][name] for name in LATER if name in event["provenance"]}
             check_reported(reported)
-            provenance = {**reported, "environment": job.environment, **self.observed}
+            facts_here = facts_of(job, reported["wall_s"], self.observed.get("request", {}))
+            provenance = {**reported, **facts_here, **self.observed}
             rows, facts = int(event["rows"]), dict(event["facts"])
             self._receive(job, folder)
             self.store.commit(job, folder, rows=rows, facts=facts, provenance=provenance)
@@ -169,6 +178,9 @@ def check_reported(reported: Mapping[str, Any]) -> None:
     for name, wanted in kinds.items():
         if type(reported[name]) not in wanted:
             raise ValueError(f"provenance.{name}: found {type(reported[name]).__name__}")
+    for name in (*REPORTED, *MEASURED, *(name for name in LATER if name in reported)):
+        if fault := fault_of(name, reported.get(name)):
+            raise ValueError(fault)
 
 
 def receive(folder: int, into: Path, *, copy: bool, job_id: str, depth: int = 0) -> None:
@@ -245,6 +257,9 @@ def exchange(
 ) -> Iterator[Exchange]:
     """Hold the locks of a container's jobs and make its folders; release and remove them afterwards.
 
+    What a killed worker left of a part or of a checkpoint that is not whole is removed before and after, while the
+    locks are held; in the container nobody does it.
+
     Args:
         store: the store that the host commits to.
         keys: keys of the container's jobs.
@@ -257,6 +272,8 @@ def exchange(
     with ExitStack() as stack:
         for key in sorted(keys):  # in one order, or two runs could wait for each other
             stack.enter_context(store.lock(key, wait=True))
+            store.clear_parts(key)
+            stack.callback(store.clear_parts, key)
         folder = store.make_scratch(keys[0])
         stack.callback(store.remove_scratch, folder)  # a container may leave thousands of folders in each other
         folders = Exchange(store, folder, copies=copies, observed=observed or {})

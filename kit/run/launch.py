@@ -2,9 +2,10 @@
 
 import os
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from kit.containers import FETCH_VARIABLES, MIRROR, PARTS, PROXY_VARIABLES, PYTHON, REPLIES, Containers, Request
 from kit.containers.client import KEY_LABEL, STORE_LABEL, store_id
@@ -12,7 +13,9 @@ from kit.containers.command_line import command as container_command
 from kit.errors import RequestError
 from kit.run.asking import SERVER_VARIABLE, is_local, own_variables, passed_on, server_text
 from kit.run.handover import Exchange
+from kit.run.nodes import LAUNCH, Nodes, without_slurm
 from kit.store import Job
+from kit.training.checkpoints import VARIABLE
 from kit.workers import Kind, kind_of
 
 
@@ -54,6 +57,33 @@ class Options:
     unsafe_exec: bool = False
     containers: Containers | None = None
     """The containers that workers run in; None where they run in this Python."""
+    again: frozenset[str] = frozenset()
+    """Keys of jobs that are done but gave their files back, and are made again."""
+    request: Mapping[str, Any] = field(default_factory=dict)
+    """Tables, scale and manifests that the command was asked for, which each artifact's provenance records."""
+    nodes: Nodes | None = None
+    """The nodes over which workers with a model spread; None on one machine."""
+
+    def spread(self, shape: Shape) -> Nodes | None:
+        """Return the nodes over which a worker spreads; None where it runs on this machine alone.
+
+        Raises:
+            RequestError: its nodes can't run as many processes each; or the runtime can't start containers on others.
+        """
+        if self.nodes is None or not shape.kind.accelerated:
+            return None
+        count = len(self.nodes.names)
+        if shape.world % count:
+            raise RequestError(
+                f"Slurm job {self.nodes.job}: the plan asks for {shape.world} processes, which its {count} nodes can't "
+                "share evenly; wanted nodes that --gpus-per-node tells of"
+            )
+        if self.containers and self.containers.runtime != "apptainer":
+            raise RequestError(
+                f"--runtime {self.containers.runtime}: a job over {count} nodes starts a container on each, which "
+                "takes apptainer; take --runtime apptainer, or local"
+            )
+        return self.nodes
 
 
 def command(shape: Shape, keys: Sequence[str], options: Options, *, cpu: bool) -> list[str]:
@@ -66,7 +96,9 @@ def command(shape: Shape, keys: Sequence[str], options: Options, *, cpu: bool) -
         cpu: whether the environment computes on a CPU.
     """
     mirror = ["--mirror", str(options.mirror)] if options.mirror else []
-    return [sys.executable, *_python_arguments(shape, keys, options, ["--store", str(options.store), *mirror], cpu=cpu)]
+    line = [sys.executable, *_python_arguments(shape, keys, options, ["--store", str(options.store), *mirror], cpu=cpu)]
+    nodes = options.spread(shape)
+    return nodes.step(line) if nodes else line
 
 
 def command_in_container(
@@ -82,7 +114,7 @@ def command_in_container(
         exchange: the folders that the container shares with the host.
         cpu: whether the environment computes on a CPU.
     """
-    image = containers.image(shape.kind, shape.environment)
+    image, nodes = containers.image(shape.kind, shape.environment), options.spread(shape)
     folders = ["--store", "/store", "--out", "/out", "--refusals", "/refusals"]
     readable = [(str(options.store / name), f"/store/{name}") for name in ("artifacts", "jobs")]
     readable += [(str(exchange.refusals), "/refusals")]
@@ -105,7 +137,7 @@ def command_in_container(
         readable=readable,
         writable=writable,
         variables=shape.variables(),
-        host_network=is_local(shape.server),
+        host_network=is_local(shape.server) or nodes is not None,
         environment=settings(shape, cpu=cpu) | {"KIT_IMAGE_DIGEST": image.digest, "KIT_COMMIT": image.revision},
         gpu=not cpu and shape.kind.accelerated,
         memory_cap=containers.memory_cap,
@@ -114,7 +146,8 @@ def command_in_container(
         workdir=str(exchange.workdir),
         rootless=containers.rootless,
     )
-    return container_command(containers.runtime, request)
+    line = container_command(containers.runtime, request)
+    return nodes.step(line, container=True) if nodes else line
 
 
 def check_folders(options: Options) -> None:
@@ -146,28 +179,38 @@ def _python_arguments(
     worker = ["-m", "kit.run.worker", *folders, "--world", str(shape.world), "--lifeline"]
     if options.unsafe_exec:
         worker += ["--unsafe-exec"]
+    for key in keys:
+        if key in options.again:
+            worker += ["--again", key]
     worker += keys
     if not shape.kind.accelerated:
         return ["-u", *worker]
-    return ["-u", "-m", "accelerate.commands.launch", *_accelerate_options(shape, cpu=cpu), *worker]
+    launch = [*_accelerate_options(shape, cpu=cpu), *worker]
+    if nodes := options.spread(shape):
+        return nodes.arguments(launch)
+    port = "0" if shape.world > 1 else "29500"
+    return ["-u", "-m", LAUNCH, "--num_machines", "1", "--main_process_port", port, *launch]
 
 
 def _accelerate_options(shape: Shape, *, cpu: bool) -> list[str]:
-    """Return all options of ``accelerate launch``, so that no config file sets one; the Trainer decides on sharding."""
-    chosen = ["--num_machines", "1", "--num_processes", str(shape.world), "--dynamo_backend", "no"]
-    chosen += ["--mixed_precision", "no", "--main_process_port", "0" if shape.world > 1 else "29500"]
+    """Return the options of ``accelerate launch`` beside those that say which machines there are.
+
+    They are all of them, so that no config file sets one; the Trainer decides on sharding.
+    """
+    chosen = ["--num_processes", str(shape.world), "--dynamo_backend", "no", "--mixed_precision", "no"]
     if shape.world > 1:
         # `--cpu --num_processes 2` starts one process, in silence; this starts two (on a CPU: over gloo).
         return [*chosen, "--multi_gpu"]
     return [*chosen, "--cpu"] if cpu else chosen
 
 
-def environment(shape: Shape, *, cpu: bool) -> dict[str, str]:
+def environment(shape: Shape, *, cpu: bool, nodes: Nodes | None = None) -> dict[str, str]:
     """Return the environment of a worker on the host: this process's without keys, and :func:`settings`.
 
-    A worker that asks a server gets the key of that one.
+    A worker that asks a server gets the key of that one; one that spreads over nodes, nothing of this step of its job.
     """
-    return passed_on(os.environ, shape.server) | settings(shape, cpu=cpu)
+    own = passed_on(os.environ, shape.server)
+    return (without_slurm(own) if nodes else own) | settings(shape, cpu=cpu)
 
 
 def settings(shape: Shape, *, cpu: bool) -> dict[str, str]:
@@ -183,6 +226,8 @@ def settings(shape: Shape, *, cpu: bool) -> dict[str, str]:
     }
     if shape.kind.asks:
         found |= {SERVER_VARIABLE: shape.server}
+    if shape.kind.parts and (minutes := os.environ.get(VARIABLE)):
+        found |= {VARIABLE: minutes}
     if not shape.kind.fetches:
         found |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
     if cpu and shape.kind.accelerated:

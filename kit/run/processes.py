@@ -5,13 +5,16 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from kit.containers import Containers
 from kit.containers.client import client_environment, end_container
 from kit.run.handover import Exchange, exchange
 from kit.run.launch import Options, Shape, command, command_in_container, environment
+from kit.run.nodes import without_slurm
+from kit.run.provenance import request_variable
 from kit.store import Job, Store
 
 START_S, ROW_S = 900.0, 120.0
@@ -44,17 +47,20 @@ class Limits:
 
 
 def open_exchange(
-    shape: Shape, keys: list[str], containers: Containers, store: Store
+    shape: Shape, keys: list[str], containers: Containers, store: Store, request: Mapping[str, Any]
 ) -> contextlib.AbstractContextManager[Exchange]:
     """Return the folders by which a worker in a container gives its output to the host; they hold its jobs' locks."""
     image = containers.image(shape.kind, shape.environment)
+    commit = "" if image.revision == "unknown" else image.revision
+    # `make images` builds from `git archive COMMIT`, so no change of a checkout is in an image that names a commit
+    known = {"image": image.digest, "commit": commit or None, "dirty": False if commit else None}
     return exchange(
         store,
         keys,
         other_user=os.geteuid() == 0 and not containers.rootless,
         copies=shape.kind.untrusted,
         shares=[*["replies"] * shape.kind.asks, *["parts"] * shape.kind.parts],
-        observed={"image": image.digest, "commit": image.revision or None, "dirty": None},
+        observed={**known, "request": dict(request)},
     )
 
 
@@ -96,8 +102,10 @@ def start_process(shape: Shape, keys: list[str], options: Options, folders: Exch
     if options.containers and folders:
         arguments = command_in_container(shape, keys, options, options.containers, folders, cpu=cpu)
         variables = client_environment(options.containers.runtime, shape.variables())
+        variables = without_slurm(variables) if options.spread(shape) else variables
     else:
-        arguments, variables = command(shape, keys, options, cpu=cpu), environment(shape, cpu=cpu)
+        arguments = command(shape, keys, options, cpu=cpu)
+        variables = environment(shape, cpu=cpu, nodes=options.spread(shape)) | request_variable(options.request)
     return subprocess.Popen(
         arguments,
         stdin=subprocess.PIPE,

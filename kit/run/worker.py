@@ -15,26 +15,32 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 from kit import registry
-from kit.engines import Engine, EngineSettings, Request, Sampling, ScoredCompletion
+from kit.engines import Engine, EngineSettings, Progress, Request, Sampling, ScoredCompletion
 from kit.errors import KitError
 from kit.files.network import Unreachable
 from kit.files.parts import Parts
-from kit.machine.ranks import spread
+from kit.machine.ranks import smallest
 from kit.prompts import Pack
 from kit.records import Completion
 from kit.run import events, provenance
 from kit.run.asking import SERVER_VARIABLE
+from kit.run.failed_ranks import is_closed_connection
 from kit.run.handover import Handover
+from kit.run.texts import Generate, Text, in_parts
 from kit.sandbox import Sandbox
 from kit.stages import Stage
-from kit.store import BusyError, Job, Store
+from kit.store import BusyError, Job, Store, kept
+from kit.store.faults import disk_fault, disk_fault_text
 from kit.workers import kind_of
 
 Emit = Callable[..., None]
+LAST_WORDS_S = 5.0
+"""Seconds that a rank waits with an error that another rank's end may have caused: the launcher ends it meanwhile."""
 
 
 @dataclass
@@ -49,8 +55,14 @@ class JobContext:
     source: Mapping[str, Any] = field(default_factory=dict)
     key: str = ""
     replies: Path = Path("replies")
-    parts_folder: Path = Path("parts")
-    """Folder of all jobs' parts."""
+    parts_folder: Path | None = None
+    """Folder of all jobs' parts; None: no part is kept."""
+    inputs: str = ""
+    """Digits that stand for the bytes of the job's inputs (:func:`kit.store.kept.inputs_hash`)."""
+    resumed: bool = False
+    """Whether the job went on from parts or a checkpoint of an earlier attempt."""
+    again: frozenset[str] = frozenset()
+    """Keys of jobs that are done but gave their files back, and are made again."""
     unreachable: Unreachable = field(default_factory=Unreachable)
     _engine: tuple[Path, EngineSettings, Engine] | None = None
     _sandbox: Sandbox | None = None
@@ -65,6 +77,7 @@ class JobContext:
         """Begin another job: take its key and source, and report what it starts."""
         kind = kind_of(job)
         self.key, self.source, self._report_next = job.key, job.resources.get("source", {}), True
+        self.inputs, self.resumed = "", False
         self._untrusted = kind.untrusted
         if kind.asks:
             self.source = {"server": os.environ.get(SERVER_VARIABLE, "")}
@@ -87,23 +100,37 @@ class JobContext:
     def generate(self, requests: Sequence[Request], engine: Engine, sampling: Sampling) -> list[Completion]:
         """Have an engine continue chats, a part of them on each rank, and say how far it is."""
 
-        def compute(part: Sequence[Request]) -> list[Completion]:
-            self.progress(0, len(part))
-            return engine.generate(part, sampling, lambda done, tokens: self.progress(done, len(part), tokens))
+        def compute(part: Sequence[Request], progress: Progress) -> list[Completion]:
+            return engine.generate(part, sampling, progress)
 
-        return spread(requests, self.world, compute)
+        return self._in_parts(requests, sampling, Completion, compute)
 
     def generate_with_probabilities(
         self, requests: Sequence[Request], engine: Engine, sampling: Sampling
     ) -> list[ScoredCompletion]:
         """Do as :meth:`generate`, and return the probability of each token too."""
 
-        def compute(part: Sequence[Request]) -> list[ScoredCompletion]:
-            self.progress(0, len(part))
-            report = lambda done, tokens: self.progress(done, len(part), tokens)  # noqa: E731
-            return engine.generate_with_probabilities(part, sampling, report)
+        def compute(part: Sequence[Request], progress: Progress) -> list[ScoredCompletion]:
+            return engine.generate_with_probabilities(part, sampling, progress)
 
-        return spread(requests, self.world, compute)
+        return self._in_parts(requests, sampling, ScoredCompletion, compute)
+
+    def _in_parts(
+        self, requests: Sequence[Request], sampling: Sampling, kind: type[Text], compute: Generate[Text]
+    ) -> list[Text]:
+        """Have texts written part by part, each of which outlives this process, and say how far it is."""
+        settings = self._engine[1] if self._engine else EngineSettings()
+        return in_parts(
+            requests,
+            sampling,
+            kind,
+            self.parts,
+            compute,
+            report=self.progress,
+            max_num_seqs=settings.max_num_seqs,
+            rank=self.rank,
+            world=self.world,
+        )
 
     def close(self) -> None:
         """Close the engine and the sandbox."""
@@ -127,7 +154,11 @@ class JobContext:
     @property
     def parts(self) -> Parts:
         """Return the parts of the job at work."""
-        return Parts(self.parts_folder, self.key)
+        agree = partial(smallest, world=self.world)
+        return Parts(self.parts_folder, f"{self.key}-{self.inputs}", smallest=agree, went_on=self._note_resumed)
+
+    def _note_resumed(self) -> None:
+        self.resumed = True
 
     def sandbox(self) -> Sandbox:
         """Return the sandbox, which is started once for all jobs.
@@ -177,12 +208,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--replies", type=Path, help="folder of servers' replies, by default the store's")
     parser.add_argument("--parts", type=Path, help="folder of parts of jobs, by default the store's")
     parser.add_argument("--refusals", type=Path, help="folder in which it writes the reason, if it could not")
+    parser.add_argument("--again", action="append", default=[], help="a key that is done, and made again")
     parser.add_argument("--lifeline", action="store_true", help="end when standard input closes")
     options = parser.parse_args(arguments)
     _close_stdin(lifeline=options.lifeline)
     _log_causes()
     rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-    emit = events.sender(sys.stdout) if rank == 0 else _send_nothing
+    emit = events.sender(sys.stdout) if rank == 0 else _failures_alone(events.sender(sys.stdout))
     if world != options.world:
         emit("failed", key=options.keys[0], reason=f"the plan asks for {options.world} processes, {world} were started")
         return 1
@@ -194,6 +226,7 @@ def main(arguments: list[str] | None = None) -> int:
         emit=emit,
         replies=options.replies or options.store / "replies",
         parts_folder=options.parts or options.store / "parts",
+        again=frozenset(options.again),
     )
     store = (
         Store(options.store) if options.out is None else Handover(options.store, options.out, options.refusals, emit)
@@ -212,10 +245,11 @@ def run_job(store: Store, key: str, context: JobContext) -> bool:
         return False
     try:
         with store.lock(key, wait=True):
-            if store.has(key):
+            if is_made(store, key, context):
+                store.clear_parts(key, made=True)  # of an attempt that was killed after its commit
                 emit("done", key=key, rows=store.get(key).rows, seconds=0.0, shared=True)
                 return True
-            if not all(store.has(needed) for needed in job.inputs.values()):
+            if not all(store.holds(needed) for needed in job.inputs.values()):
                 emit("blocked", key=key)
                 return False
             emit("start", key=key)
@@ -229,6 +263,11 @@ def run_job(store: Store, key: str, context: JobContext) -> bool:
     return True
 
 
+def is_made(store: Store, key: str, context: JobContext) -> bool:
+    """Return whether there is nothing to do: the artifact is there, with its files or for a reader of its head."""
+    return store.holds(key) or (store.has(key) and key not in context.again)
+
+
 def read_job(store: Store, key: str, context: JobContext) -> Job | None:
     """Return the job of a key; where its file can't be read as this job, report a failure and return None."""
     try:
@@ -239,30 +278,36 @@ def read_job(store: Store, key: str, context: JobContext) -> Job | None:
 
 
 def _compute_and_commit(store: Store, job: Job, out: Path, context: JobContext) -> None:
-    started, clock = provenance.now(), time.monotonic()
+    begun = provenance.begin(context.world)
     context.begin(job)
     inputs = {role: store.input_folder(needed) for role, needed in job.inputs.items()}
+    context.inputs = kept.inputs_hash({role: store.get(needed) for role, needed in job.inputs.items()})
     params = {name: value for name, value in job.params.items() if name != "world"}  # world is the launcher's
     summary = cast(Stage, registry.load("stages", job.stage)).run(params, inputs, out, context)
     if context.rank:
         return
-    seconds = time.monotonic() - clock
-    recorded = provenance.record(job, started, seconds)
+    seconds = begun.seconds()
+    recorded = provenance.record(job, begun, seconds, resumed=context.resumed)
     store.commit(job, out, rows=summary.rows, facts=summary.facts, provenance=recorded)
     context.emit("done", key=job.key, rows=summary.rows, seconds=seconds, tokens=summary.facts.get("tokens", 0))
 
 
 def _run_on_ranks(store: Store, key: str, context: JobContext) -> bool:
     """Run one job on all ranks: rank 0 holds the lock and commits; a rank that fails ends the launch."""
+    from accelerate import PartialState
     from accelerate.utils import broadcast_object_list
 
+    # Made without being told that it is on a CPU, it would join no group, and each rank would be alone without a word.
+    PartialState(cpu=os.environ.get("ACCELERATE_USE_CPU") == "true")
     if (job := read_job(store, key, context)) is None:
         return False
     with contextlib.ExitStack() as stack:
         state: list[Any] = [None]
         if context.rank == 0:
             stack.enter_context(store.lock(key, wait=True))
-            state = ["" if store.has(key) else str(stack.enter_context(store.scratch(key)))]
+            if made := is_made(store, key, context):
+                store.clear_parts(key, made=True)
+            state = ["" if made else str(stack.enter_context(store.scratch(key)))]
         broadcast_object_list(state)
         if not state[0]:
             context.emit("done", key=key, rows=0, seconds=0.0, shared=True)
@@ -271,10 +316,23 @@ def _run_on_ranks(store: Store, key: str, context: JobContext) -> bool:
         try:
             _compute_and_commit(store, job, Path(state[0]), context)
         except Exception as error:
-            _report_failure(store, job, error, context)
-            sys.stdout.flush()
-            os._exit(1)
+            _end_rank(store, job, error, context)
     return True
+
+
+def _end_rank(store: Store, job: Job, error: Exception, context: JobContext) -> None:
+    """End this process, with its error as the job's failure unless it only says that another rank is gone."""
+    if context.rank or not isinstance(error, KitError):
+        # If another rank ended first, the launcher ends this one, and says which it was.
+        time.sleep(LAST_WORDS_S)
+    if not isinstance(error, KitError) and is_closed_connection(error):  # however slow the launcher is
+        context.close_engine()
+        traceback.print_exception(error, file=sys.stderr)
+        sys.stderr.flush()
+    else:
+        _report_failure(store, job, error, context)
+    sys.stdout.flush()
+    os._exit(1)
 
 
 def _report_failure(store: Store, job: Job, error: Exception, context: JobContext) -> None:
@@ -285,12 +343,22 @@ def _report_failure(store: Store, job: Job, error: Exception, context: JobContex
         traceback.print_exc(file=sys.stderr)
         sys.stderr.flush()
     reason = str(error) if expected else f"{type(error).__name__}: {error}"
+    if not expected and (fault := disk_fault(error)):
+        reason = f"{job.id}: {disk_fault_text(fault)}"
+    if context.rank:
+        reason = f"rank {context.rank}: {reason}"
     store.record_failure(job, reason)
     context.emit("failed", key=job.key, reason=reason)
 
 
-def _send_nothing(kind: str, **fields: Any) -> None:
-    """Send no event: on all ranks but 0, which sends them."""
+def _failures_alone(emit: Emit) -> Emit:
+    """Return a function that sends no event but a failure: on all ranks but 0, which sends them."""
+
+    def send(kind: str, **fields: Any) -> None:
+        if kind == "failed":
+            emit(kind, **fields)
+
+    return send
 
 
 def _close_stdin(*, lifeline: bool) -> None:
