@@ -2,12 +2,12 @@
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from kit.errors import RequestError
-from kit.records import Completion, Turn
+from kit.records import Completion, Row, Turn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +102,7 @@ def unanswered(request: Request, prompt_tokens: int) -> Completion:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ScoredCompletion:
+class ScoredCompletion(Row):
     """A completion with the probability of each of its tokens."""
 
     completion: Completion
@@ -110,6 +110,17 @@ class ScoredCompletion:
     """Probability of each token of the text when it was chosen, 0 to 1, the token that ended the text included; of all
     tokens there are, at temperature 1 and without ``top_p``, whatever the text was drawn with. At temperature 0 it is
     the largest there was. Empty where no token was written."""
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any], where: str = "") -> Self:
+        """Make a row from a decoded JSON object, with the completion and the probabilities as they were.
+
+        Raises:
+            RequestError: a field is missing, or one is not known.
+        """
+        found = super(ScoredCompletion, cls).from_json(value, where)
+        completion = Completion.from_json(value["completion"], where)
+        return replace(found, completion=completion, probabilities=tuple(found.probabilities))
 
 
 Progress = Callable[[int, int], None]

@@ -18,7 +18,7 @@ from kit.scoring.losses import LossModel
 if TYPE_CHECKING:
     import torch
 
-VERSION = 2
+VERSION = 3
 
 
 def open(model: Path, settings: EngineSettings) -> "TransformersEngine":  # noqa: A001 - the verb that every engine has

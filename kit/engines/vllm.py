@@ -204,7 +204,8 @@ class VllmEngine:
     def swap(self, model: Path) -> bool:
         """Put another model's weights in the place of this one's, if its shape is the same; faster than a new start.
 
-        An engine that answers with adapters can't: vLLM has put layers of its own around the weights.
+        An engine that answers with adapters can't: vLLM has put layers of its own around the weights. Nor can one of
+        quantised weights, which vLLM has put into another order than the folder's.
 
         Returns:
             Whether it was done; if not, the engine is as it was, and the other model needs ``open``.
@@ -213,7 +214,8 @@ class VllmEngine:
             RequestError: the folder is no model.
         """
         chat = load_chat(model, self._chat.max_model_len, engine="vllm")
-        if self._settings.lora_rank or _shape(model) != _shape(self._chat.model):
+        shape = _shape(model)
+        if self._settings.lora_rank or shape.get("quantization_config") or shape != _shape(self._chat.model):
             return False
         with opening(f"{model}: vLLM can't read the weights", request=False):
             self._llm.collective_rpc("reload_weights", kwargs={"weights_path": str(model)})

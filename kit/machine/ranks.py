@@ -1,7 +1,7 @@
 """Rows over ranks: each process of an ``accelerate launch`` computes a part, and rank 0 gets all of it, in order."""
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from kit.errors import KitError
 
@@ -32,3 +32,23 @@ def spread(rows: Sequence[In], world: int, compute: Callable[[Sequence[In]], Seq
     if len(found) != len(rows):
         raise KitError(f"{len(rows):,} rows went out over {world} ranks, {len(found):,} came back")
     return found
+
+
+def gathered(value: Any, world: int) -> list[Any]:
+    """Return the value of each rank, in their order, on every rank; all ranks call it.
+
+    Args:
+        value: this rank's.
+        world: number of ranks.
+    """
+    if world == 1:
+        return [value]
+    from accelerate.utils import gather_object
+
+    return list(gather_object([value]))
+
+
+def smallest(number: int, world: int) -> int:
+    """Return the smallest of the numbers that the ranks call it with, on every rank."""
+    found: list[int] = gathered(number, world)
+    return min(found)

@@ -266,12 +266,15 @@ class Stage(Protocol):
     """Version of the stage, part of the key; raised when the same inputs give another output."""
     WORKER: str
     """Kind of worker that runs the stage, a name of :data:`kit.workers.KINDS`; not in the key. A stage whose jobs need
-    several kinds of worker also has a function ``worker(params)``, which returns the kind for one job."""
+    several kinds of worker also has a function ``worker(params)``, which returns the kind for one job.
+
+    A stage that writes models says whose: ``MODEL``, or a function ``model(params)`` (:mod:`kit.stages._keeping`)."""
 
     def plan(self, point: Point, planner: Planning) -> str:
         """Plan the stage's job at a point, after the jobs whose artifacts it reads.
 
-        ``fetch`` and ``convert`` have no ``plan``: their jobs depend on the name of a model or data set alone.
+        ``fetch`` and ``convert`` have no ``plan``: their jobs depend on the name of a model or data set alone. Nor has
+        ``compare``: no table needs it.
 
         Args:
             point: the point, whose setting has one value in every field.

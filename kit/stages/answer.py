@@ -1,5 +1,6 @@
 """Stage ``answer``: a model, or a base and its adapter, answers a benchmark's problems; it writes completions."""
 
+import random
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -44,8 +45,25 @@ def plan(point: Point, planner: Planning) -> str:
     )
 
 
+def batch_order(count: int, order: int | None) -> list[int]:
+    """Return the places of the problems in the order in which they are asked.
+
+    Args:
+        count: number of problems.
+        order: seed of a random order that is never the problems' own where there are two or more; None for their own.
+    """
+    own = list(range(count))
+    if order is None:
+        return own
+    places = random.Random(order).sample(own, count)
+    return places if places != own else [*own[1:], *own[:1]]
+
+
 def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, context: Context) -> Summary:
-    """Write ``completions.jsonl``: one greedy completion (:class:`~kit.records.Completion`) for each problem."""
+    """Write ``completions.jsonl``: one greedy completion (:class:`~kit.records.Completion`) for each problem.
+
+    The rows stand in the problems' order, in whatever order the parameter ``order`` of a self-test has them asked.
+    """
     benchmark = registry.load("benchmarks", params["benchmark"])
     problems = benchmark.read(data_path(inputs["data"]))[: params["rows"]]
     pack = context.pack(params["prompts"], benchmark.PROMPTS, inputs.get("prompts"))
@@ -60,7 +78,9 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, contex
     engine = context.engine(inputs["model"], EngineSettings(**params["engine"]))
     if "adapter" in inputs:
         engine = engine.with_adapter(inputs["adapter"])
-    completions = context.generate(requests, engine, Sampling(**params["sampling"]))
+    places = batch_order(len(requests), params.get("order"))
+    asked = context.generate([requests[place] for place in places], engine, Sampling(**params["sampling"]))
+    completions = [completion for _, completion in sorted(zip(places, asked, strict=True), key=lambda pair: pair[0])]
     if context.rank == 0:
         write_rows(out / "completions.jsonl", completions)
     return Summary(

@@ -9,6 +9,7 @@ from kit.stages import Context, Summary, only_file
 
 VERSION = 1
 WORKER = "convert"
+MODEL = "published"
 
 
 def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, context: Context) -> Summary:

@@ -18,8 +18,15 @@ from kit.store import sha256_file
 
 VERSION = 1
 WORKER = "fetch"
+MODELS = {"hub": "published", "package": "published", "folder": "own"}
+"""Kind of a job -> whose model it copies (:mod:`kit.stages._keeping`); those of other kinds copy data."""
 BLOCK_BYTES = 16 << 20
 TIMEOUT_S = 60
+
+
+def model(params: Mapping[str, Any]) -> str:
+    """Return whose model a job with these parameters copies; empty where it copies data."""
+    return MODELS.get(params.get("kind", ""), "")
 
 
 def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, context: Context) -> Summary:

@@ -14,6 +14,7 @@ from kit.benchmarks import Estimated, judge_prompts
 from kit.catalogue.points import Point
 from kit.engines import EngineSettings, Sampling
 from kit.errors import KitError, shown
+from kit.files.parts import in_parts
 from kit.files.texts import HALF
 from kit.judges import local
 from kit.judges.settings import ServerSettings
@@ -230,10 +231,14 @@ def _ask_model(
     if params["judge_by"] == "labels":
         chat = local.open_chat(inputs["model"], settings)
 
-        def compute(part: Sequence[Question]) -> list[local.Scored]:
-            return local.score_labels(part, engine, chat, context.progress)
+        def compute(first: int, part: Sequence[Question]) -> list[local.Scored]:
+            def progress(done: int, _: int) -> None:
+                context.progress(first + min(done * context.world, len(part)), len(questions))
 
-        return local.by_labels(questions, spread(questions, context.world, compute)), facts
+            return spread(part, context.world, lambda share: local.score_labels(share, engine, chat, progress))
+
+        scored = in_parts(questions, local.Scored, context.parts, compute, writes=context.rank == 0)
+        return local.by_labels(questions, scored), facts
     replies = context.generate([request(one) for one in questions], engine, Sampling(**params["sampling"]))
     read = _label_reader(params)
     return [verdict(question, reply, read) for question, reply in zip(questions, replies, strict=True)], facts

@@ -6,7 +6,9 @@ padding, which changes the speed and not the numbers (``tests/training/test_curv
 """
 
 import gc
+import os
 import random
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
@@ -17,6 +19,7 @@ from kit.catalogue.points import Point
 from kit.models import check_ids, embedding_rows
 from kit.records import Pair, dump_line
 from kit.stages import Context, Planning, Summary, input_pairs
+from kit.training.checkpoints import Checkpoint, Checkpoints, make_keeper, minutes_between
 from kit.training.examples import Encoded, chat_tokenizer, encode
 from kit.training.packing import Step
 from kit.training.packing import plan as plan_steps
@@ -25,6 +28,7 @@ from kit.training.sharding import check_after, check_before
 
 VERSION = 2
 WORKER = "train"
+MODEL = "own"
 
 LOG = "train_log.jsonl"
 """Name of the log, one line a step: step, loss (nats per response token), lr, tokens, rows (positions of examples)."""
@@ -75,7 +79,7 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, contex
     from kit.training.trainer import Work, make_trainer, quiet, training_arguments
     from kit.training.weights import attention_for, load, save
 
-    settings = parse(params)
+    settings, minutes = parse(params), minutes_between(os.environ)
     check_before(settings.sharding, context.world, torch.cuda.is_available())
     with quiet():
         attention = attention_for(inputs["base"], settings.packing)
@@ -84,15 +88,25 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Path], out: Path, contex
         encoded = _examples(settings, reading.rows, tokenizer, end_of_turn, embedding_rows(inputs["base"]))
         steps = _steps(settings, encoded, context.world)
         arguments = training_arguments(settings, context.world, out, steps=len(steps))
-        work = Work(steps=steps, examples=encoded.examples, kernel=attention, rank=context.rank, world=context.world)
-        log = _Log(steps, context)
+        kept = Checkpoints(context.parts, rank=context.rank, world=context.world, sharded=settings.sharding == "fsdp")
+        start = kept.newest(len(steps))
+        log = _Log(steps, context, start)
+        work = Work(
+            steps=steps,
+            examples=encoded.examples,
+            kernel=attention,
+            rank=context.rank,
+            world=context.world,
+            done=len(log.lines),
+        )
         model = load(inputs["base"], settings, attention, context.rank)
         trainer = make_trainer(model, arguments, work, log.add)
+        trainer.add_callback(make_keeper(kept, start, log.lines, minutes))
         accelerator = trainer.accelerator
         check_after(settings.sharding, context.world, accelerator.distributed_type.value, accelerator.num_processes)
         started = time.perf_counter()
         trainer.train()
-        wall_s = time.perf_counter() - started
+        wall_s = time.perf_counter() - started + (start.seconds if start else 0.0)
         tensors = save(trainer, tokenizer, end_of_turn, base=inputs["base"], params=settings, out=out)
         if context.rank == 0:
             (out / LOG).write_text("".join(map(dump_line, log.lines)), encoding="utf-8", newline="\n")
@@ -132,11 +146,13 @@ def _steps(settings: SftParams, encoded: Encoded, world: int) -> list[Step]:
 class _Log:
     """The training log, to which each step adds a line."""
 
-    def __init__(self, steps: list[Step], context: Context) -> None:
-        self.lines: list[dict[str, Any]] = []
+    def __init__(self, steps: list[Step], context: Context, start: Checkpoint | None) -> None:
+        self.lines: list[dict[str, Any]] = [dict(line) for line in start.lines] if start else []
         self._steps = len(steps)
         self._context = context
-        self._tokens = 0
+        self._tokens = sum(step.tokens for step in steps[: len(self.lines)])
+        if start and context.rank == 0:
+            print(f"sft: goes on after step {start.step} of {len(steps)}", file=sys.stderr, flush=True)
 
     def add(self, line: dict[str, Any]) -> None:
         """Add the line of a step and report the job's progress; called when the step's gradients are computed."""

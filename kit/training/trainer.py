@@ -30,6 +30,8 @@ class Work:
     """Rank of this process."""
     world: int
     """Number of ranks that share a step."""
+    done: int = 0
+    """Number of steps that an earlier run of the job took."""
 
     def micro_batches(self, step: Step, device: Any) -> list[MicroBatch]:
         """This rank's share of a step, laid out."""
@@ -170,7 +172,7 @@ def accumulate(
 
 
 def make_trainer(model: Any, args: Any, work: Work, report: Report) -> Any:
-    """Return a Trainer that takes the planned steps, one batch a step, and reports each."""
+    """Return a Trainer that takes the planned steps that are left, one batch a step, and reports each."""
     import torch
     from transformers import PrinterCallback, Trainer
 
@@ -178,8 +180,8 @@ def make_trainer(model: Any, args: Any, work: Work, report: Report) -> Any:
         """transformers' loop, optimiser, schedule and wrappers around our steps."""
 
         def get_train_dataloader(self) -> Any:
-            """Return every step of the job in order; each rank picks its share itself."""
-            steps: Any = list(work.steps)  # a list will do, whatever the annotation says
+            """Return every step that is left of the job in order; each rank picks its share itself."""
+            steps: Any = list(work.steps[work.done :])  # a list will do, whatever the annotation says
             return torch.utils.data.DataLoader(steps, batch_size=None, collate_fn=lambda step: {"step": step})
 
         def floating_point_ops(self, inputs: Any) -> int:  # noqa: ARG002

@@ -1,6 +1,7 @@
 """Not a test: a worker that scores made-up rows and kills itself; test_score.py starts it.
 
-python killed_scores.py STORE KEY SEED TIMES     prints a JSON line: keys it was killed at, and rows it scored in all
+python -m tests.stages.killed_scores STORE KEY SEED TIMES
+    prints a JSON line: keys it was killed at, and rows it scored in all
 
 Each attempt is a process of its own (a fork), so that nothing but the store is left of it.
 """
@@ -20,12 +21,11 @@ from kit.measures import Measure
 from kit.records import Pair, Score
 from kit.run import worker
 from kit.stages import score
+from tests import dying
 
 NAME = "made_up"
 ROWS = 3000
 """Rows that are scored: 12 parts."""
-EVENTS = ("open", "os.rename", "os.remove", "test.row")
-"""Audit events at which an attempt may end: files that are opened, renamed and removed, and rows that are scored."""
 
 
 class MadeUp:
@@ -61,22 +61,13 @@ def made_up(count: Callable[[], None]) -> ModuleType:
 
 def attempt(store: str, key: str, last_event: int | None, rows_file: Path) -> int:
     """Run the job in a fork, which kills itself at an event; return its exit code, below 0 for a signal."""
-    child = os.fork()
-    if child:
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    descriptor = os.open(rows_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    sys.modules[f"kit.metrics.{NAME}"] = made_up(lambda: void(os.write(descriptor, b".")))
-    seen = 0
 
-    def hook(event: str, _: object) -> None:
-        nonlocal seen
-        if event in EVENTS:
-            seen += 1
-            if seen == last_event:
-                os.kill(os.getpid(), signal.SIGKILL)
+    def work() -> int:
+        descriptor = os.open(rows_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        sys.modules[f"kit.metrics.{NAME}"] = made_up(lambda: void(os.write(descriptor, b".")))
+        return worker.main(["--store", store, "--world", "1", key])
 
-    sys.addaudithook(hook)
-    os._exit(worker.main(["--store", store, "--world", "1", key]))
+    return dying.attempt(work, last_event)
 
 
 def void(_: object) -> None:

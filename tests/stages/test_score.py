@@ -1,7 +1,6 @@
 """Stage ``score``: a killed job goes on from its last part, and ends with the bytes of an unbroken one."""
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,19 +12,25 @@ from kit.errors import KitError
 from kit.files.parts import PART_ROWS, Parts
 from kit.records import Pair, Score, write_rows
 from kit.stages import score
-from kit.store import Job, Store
+from kit.store import Job, Store, kept
+from kit.store.clearing import release
+from tests.dying import run_driver
 from tests.stages import killed_scores as driver
 
 KILLS = 20
+
+
+def rows_of(rows: int, digit: str = "1") -> list[Pair]:
+    """Return pairs whose outputs are one digit, so many times."""
+    return [Pair(id=f"x/{n}", instruction=f"Count to {n}.", output=digit * (n % 97)) for n in range(rows)]
 
 
 def job_of(store: Store, rows: int = driver.ROWS) -> Job:
     """Commit some pairs, and return the job that scores them."""
     fetch = Job(id="fetch/x", stage="fetch", version="1", environment="grade", lock="", params={}, inputs={})
     store.plan(fetch)
-    pairs = [Pair(id=f"x/{n}", instruction=f"Count to {n}.", output="1" * (n % 97)) for n in range(rows)]
     with store.scratch(fetch.key) as folder:
-        write_rows(folder / "pairs.jsonl", pairs)
+        write_rows(folder / "pairs.jsonl", rows_of(rows))
         store.commit(fetch, folder, rows=rows, facts={}, provenance={})
     params = {"metric": driver.NAME, "rows": None, "options": {}}
     found = Job(
@@ -36,24 +41,46 @@ def job_of(store: Store, rows: int = driver.ROWS) -> Job:
     return found
 
 
-def run_driver(store: Store, key: str, times: int) -> dict[str, Any]:
-    words = [sys.executable, driver.__file__, str(store.root), key, "7", str(times)]
-    done = subprocess.run(words, text=True, capture_output=True, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout.splitlines()[-1])
+def scored(store: Store, key: str, times: int) -> dict[str, Any]:
+    return json.loads(run_driver(driver, str(store.root), key, "7", str(times)).splitlines()[-1])
 
 
 def test_killed_at_random_moments_it_ends_with_the_bytes_of_an_unbroken_run(tmp_path: Path):
     whole, broken = Store.open(tmp_path / "whole"), Store.open(tmp_path / "broken")
     key = job_of(whole).key
     assert job_of(broken).key == key
-    assert run_driver(whole, key, 0) == {"killed": 0, "code": 0, "rows": driver.ROWS}
-    found = run_driver(broken, key, KILLS)
+    assert scored(whole, key, 0) == {"killed": 0, "code": 0, "rows": driver.ROWS}
+    found = scored(broken, key, KILLS)
     assert (found["killed"], found["code"]) == (KILLS, 0)
     # each kill costs less than a part and what was read of it; nothing of a part that was kept is computed again
     assert driver.ROWS < found["rows"] < driver.ROWS + KILLS * PART_ROWS
     assert broken.get(key).files == whole.get(key).files
     assert not list((broken.root / "parts").iterdir())
+
+
+# whether the pairs were made again, with other bytes under the same key; rows that are taken from the part
+MADE_OF = {"the same bytes": (False, PART_ROWS), "other bytes": (True, 0)}
+
+
+@pytest.mark.parametrize("again, taken", MADE_OF.values(), ids=list(MADE_OF))
+def test_a_part_goes_with_the_bytes_that_it_was_made_of(again: bool, taken: int, tmp_path: Path):
+    # pairs that gave their files back and were made again on another machine may have other bytes
+    store = Store.open(tmp_path)
+    made = job_of(store)
+    pairs = store.get(made.inputs["pairs"])
+    parts = Parts(store.root / "parts", f"{made.key}-{kept.inputs_hash({'pairs': pairs})}")
+    parts.keep(0, [Score(id=f"x/{n}", values={"ratio": 0.5}) for n in range(PART_ROWS)])
+    if again:
+        release(store, pairs.key, "--keep results")
+        with store.lock(pairs.key), store.scratch(pairs.key) as folder:
+            write_rows(folder / "pairs.jsonl", rows_of(driver.ROWS, "2"))
+            store.commit(pairs.job, folder, rows=driver.ROWS, facts={}, provenance={})
+    assert driver.attempt(str(store.root), made.key, None, tmp_path / "rows") == 0
+    found = store.get(made.key)
+    assert (tmp_path / "rows").stat().st_size == driver.ROWS - taken
+    assert found.provenance["resumed"] is bool(taken)
+    assert (found.folder / "scores.jsonl").read_text().count('"ratio":0.5}') == taken
+    assert not list((store.root / "parts").iterdir())
 
 
 def context_of(folder: Path) -> Any:

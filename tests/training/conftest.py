@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from kit.files.parts import Parts
 from kit.records import Pair, write_rows
 
 TEMPLATE = (
@@ -36,6 +37,7 @@ class Recorder:
 
     rank: int = 0
     world: int = 1
+    parts: Parts = field(default_factory=lambda: Parts(None, ""))
     said: list[tuple[int, int, int]] = field(default_factory=list)
 
     def progress(self, done: int, total: int, tokens: int = 0) -> None:

@@ -12,13 +12,17 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from kit.files.parts import Parts
 from kit.stages import sft
 
 
 def run_jobs(jobs: Path, pairs: Path, base: Path, out: Path) -> Iterator[str]:
     """Run the jobs of a file on this rank, and yield the name of each when it is done."""
     context: Any = SimpleNamespace(
-        rank=int(os.environ["RANK"]), world=int(os.environ["WORLD_SIZE"]), progress=lambda *_numbers: None
+        rank=int(os.environ["RANK"]),
+        world=int(os.environ["WORLD_SIZE"]),
+        parts=Parts(None, ""),
+        progress=lambda *_numbers: None,
     )
     for name, params in json.loads(jobs.read_text()).items():
         sft.run(params, {"pairs": pairs, "base": base}, out / name, context)

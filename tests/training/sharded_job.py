@@ -1,21 +1,26 @@
 """SFT jobs sharded over gloo, as accelerate shards them over GPUs: ``sharded_job.py jobs.json pairs base out``.
 
 On a CPU accelerate and the kit refuse FSDP; here both are told that this is the place for it. Beside each job's folder
-each rank writes what it saw of the job: ``out/NAME.RANK``.
+each rank writes what it saw of the job: ``out/NAME.RANK``. The job ``full`` is trained once more, stopped at a step and
+gone on with, into ``out/continued``.
 """
 
 import json
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from accelerate.state import AcceleratorState, PartialState
 from accelerate.utils import DistributedType
 from transformers import AutoModelForCausalLM
 
+from kit.errors import KitError
+from kit.files.parts import Parts
 from kit.stages import sft
-from kit.training import weights
+from kit.training import checkpoints, weights
 from tests.training.ranks_job import run_jobs
 
 
@@ -31,6 +36,25 @@ def state_of_a_gpu(made: Any) -> Any:
                 fsdp_plugin.set_mixed_precision(self._mixed_precision)
 
     return __init__
+
+
+def stop_and_go_on(params: dict[str, Any], inputs: dict[str, Path], out: Path) -> None:
+    """Train with a checkpoint after each step, end with an error in the fourth step, and go on from the third."""
+    os.environ[checkpoints.VARIABLE], checkpoints.WRITING_SHARE = "1e-9", 0
+    began: list[int] = []
+
+    def stop(done: int, *_: int) -> None:
+        if done == 4:
+            raise KitError("stopped")
+
+    context: Any = SimpleNamespace(
+        rank=int(os.environ["RANK"]), world=2, parts=Parts(out / "parts", "k"), progress=stop
+    )
+    with suppress(KitError):
+        sft.run(params, inputs, out / "stopped", context)
+    context.progress = lambda done, *_: began.append(done)
+    sft.run(params, inputs, out / "continued", context)
+    assert began[0] == 4, began
 
 
 if __name__ == "__main__":
@@ -55,3 +79,4 @@ if __name__ == "__main__":
         (out / f"{name}.{os.environ['RANK']}").write_text(json.dumps(seen))
         seen.clear()
         seen["read"] = 0
+    stop_and_go_on(json.loads(jobs.read_text())["full"], {"pairs": pairs, "base": base}, out)

@@ -7,7 +7,7 @@ import torch
 
 from kit.errors import RequestError
 from kit.models import attention
-from kit.models.attention import varlen_attention
+from kit.models.attention import groups_by_length, varlen_attention
 
 LENGTHS = [3, 1, 6]
 ENDS = torch.tensor([0, 3, 4, 10], dtype=torch.int32)
@@ -50,6 +50,26 @@ def test_one_call_for_all_examples_is_one_call_an_example(
     together = attention._in_one_call(tensors(), LENGTHS, ENDS, scaling)
     assert together.shape == apart.shape == (1, 10, 4, 8)
     torch.testing.assert_close(together, apart)
+
+
+@pytest.mark.parametrize("lengths", [[10], [5, 5], [4, 3, 3], [3, 1, 6], [2, 2, 2, 2, 1, 1]])
+@pytest.mark.parametrize("filled", [1.0, 1.3, 9.0])
+def test_one_call_for_neighbours_of_one_length_is_one_call_an_example(
+    monkeypatch: pytest.MonkeyPatch, lengths: list[int], filled: float
+) -> None:
+    monkeypatch.setattr(attention, "MOST_FILLED", filled)
+    apart, _ = varlen_attention(None, *tensors(), None, example_lengths=lengths, example_ends=ENDS, scaling=0.7)
+    with torch.inference_mode():
+        together, _ = varlen_attention(None, *tensors(), None, example_lengths=lengths, example_ends=ENDS, scaling=0.7)
+    assert together.shape == apart.shape
+    torch.testing.assert_close(together, apart)
+
+
+def test_neighbours_are_taken_together_while_little_is_filled_up() -> None:
+    assert list(groups_by_length([100, 99, 90, 50, 49, 3])) == [[100, 99, 90], [50, 49], [3]]
+    assert list(groups_by_length([3, 100])) == [[3], [100]]
+    assert list(groups_by_length([7] * 5)) == [[7] * 5]
+    assert list(groups_by_length([])) == []
 
 
 def test_queries_and_keys_take_the_values_type(monkeypatch: pytest.MonkeyPatch) -> None:

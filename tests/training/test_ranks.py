@@ -88,6 +88,17 @@ def test_two_ranks_train_as_one_does(
         assert_close(two[weight], tensor, rtol=1e-4, atol=1e-5)
 
 
+def test_two_shards_go_on_from_their_checkpoint_bit_for_bit(sharded: Path) -> None:
+    names = [path.name for path in (sharded / "parts").iterdir()]
+    assert sorted(name.rpartition("-")[0] for name in names) == [
+        "k-checkpoint-00000005",
+        "k-checkpoint-00000005-0000",
+        "k-checkpoint-00000005-0001",
+    ]
+    for file in ("model.safetensors", sft.LOG):
+        assert (sharded / "continued" / file).read_bytes() == (sharded / "full" / file).read_bytes()
+
+
 @pytest.mark.parametrize("name", SHARDED)
 def test_two_shards_train_as_one_model_does(
     name: str, sharded: Path, inputs: dict[str, Path], context: Any, losses: Any, tmp_path: Path
