@@ -283,7 +283,7 @@ def gpus() -> list[Check]:
 
 def gpu_check(printed: str) -> Check:
     """Return the check on what ``nvidia-smi`` prints, one line ``name, MiB, driver`` a GPU."""
-    wanted = f"for the scales one-gpu and paper: driver {DRIVER} or newer"
+    wanted = f"for the scales one-gpu, one-80gb and paper: driver {DRIVER} or newer"
     rows = [[word.strip() for word in line.split(",")] for line in printed.splitlines() if line.count(",") == 2]
     if not rows:
         return Check(name="GPUs", status="ok", found="none", wanted=wanted)

@@ -1,28 +1,50 @@
-"""Compare a table with the values that were recorded for its scale in ``manifests/expected``, and record them anew."""
+"""Compare a table or figure with the values recorded for its scale in ``manifests/expected``, and record them anew."""
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from kit.catalogue import manifests_folder
-from kit.catalogue.axes import Value, value_text
-from kit.check.findings import Finding, Place, named_cells, place
-from kit.errors import KitError
+from kit.catalogue.axes import Coordinates, Value, value_text
+from kit.check.findings import (
+    CANNOT_TELL,
+    MATCH,
+    MISSING,
+    OFF,
+    Finding,
+    Numbers,
+    Place,
+    compares_with_paper,
+    named_cells,
+    named_curves,
+    place,
+)
+from kit.check.recorded_curves import (
+    RECORDED_DIGITS,
+    UNITS_A_FLIP,
+    ExpectedCurve,
+    against_recorded,
+    curve_lines,
+    curves_by_place,
+)
+from kit.errors import KitError, RequestError
 from kit.measures import PERCENT, Measure
 from kit.plan import Plan
 from kit.reading.documents import Strict, read
 from kit.reading.values import MOST_ROWS
 from kit.records import Result
 from kit.report import Cell, Grid, make_grid
+from kit.report.curves import CurveCell
 from kit.store import Store
 
-RECORDED_DIGITS = 2
-"""Digits with which a value is recorded beyond those that are shown."""
-UNITS_A_FLIP = 50
-"""One unit in so many, at least one of a cell, may turn out differently on another CPU."""
+RECORD = "where these numbers are right, the same command with --record writes them into manifests/"
+"""The way to record values, for messages."""
+CURVE_UNIT = "percent of the curve"
+"""The unit of a curve's difference: the part of it that lies elsewhere."""
 
 
 class ExpectedCell(Strict):
@@ -32,8 +54,8 @@ class ExpectedCell(Strict):
     """axis -> value, as the table's view says it."""
     column: str
     """The metric's id."""
-    percent: float | None = Field(default=None, ge=0, le=100)
-    """The number, where its unit is percent."""
+    percent: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    """The number, where its unit is percent; an IFD may be above 100."""
     value: float | None = None
     """The number, where it has another unit."""
     unit: str = PERCENT
@@ -59,6 +81,8 @@ class Expected(Strict):
 
     schema_: int = Field(alias="schema")
     cells: list[ExpectedCell]
+    curves: list[ExpectedCurve] = Field(default_factory=list)
+    """Lines of curves; none in a table of numbers."""
 
     @field_validator("cells", mode="before")
     @classmethod
@@ -73,42 +97,82 @@ class Expected(Strict):
 
 
 def against_expected(grid: Grid) -> Iterator[Finding]:
-    """Check that each number and its recorded value differ by no more units than :func:`allowed_flips`."""
+    """Compare each number and each curve with what was recorded for the scale; where nothing was, it can't be told."""
     path = expected_path(grid)
-    if not path.exists():
-        yield Finding(
-            check="expected",
-            what=grid.name,
-            passed=True,
-            detail=f"no values are recorded for scale {grid.scale}; `kit verify --record` writes them",
-        )
-        return
-    expected = read(Expected, path, f"manifests/expected/{grid.scale}/{path.name}").by_place()
-    yield from cells_without_place(grid, expected)
-    for line, cell in named_cells(grid):
-        wanted = expected.get(place(cell.address.at, cell.address.column))
-        if cell.result is None or cell.value is None:
-            continue
-        if wanted is None:
-            yield Finding(check="expected", what=line, passed=False, detail=f"{path.name} has no value for this cell")
-            continue
-        detail = f"{cell.measure.text(cell.value)}, recorded {cell.measure.text(wanted.number)}"
-        if (other := other_basis(cell.result, cell.measure, wanted)) is not None:
-            yield Finding(check="expected", what=line, passed=False, detail=detail + other, verdict="off")
-            continue
-        passed, how_far = close_to_recorded(cell.result, cell.measure, wanted.number)
-        verdict = "within" if passed else "off"
-        yield Finding(check="expected", what=line, passed=passed, detail=f"{detail}: {how_far}", verdict=verdict)
+    expected = None
+    if path.exists():
+        expected = read(Expected, path, f"manifests/expected/{grid.scale}/{path.name}")
+        yield from places_without_cell(grid, expected)
+    nothing = f"{path.name} has no value for it" if expected else f"nothing is recorded for scale {grid.scale}"
+    numbers = expected.by_place() if expected else {}
+    for what, cell in named_cells(grid):
+        if not cell.is_blank:
+            yield _on_number(grid.name, what, cell, numbers.get(place(cell.address.at, cell.address.column)), nothing)
+    lines = curves_by_place(expected.curves) if expected else {}
+    for what, curve in named_curves(grid):
+        recorded = lines.get(place(curve.address.at, curve.address.column))
+        yield _on_curve(grid.name, what, curve, recorded, nothing)
 
 
-def cells_without_place(grid: Grid, expected: Mapping[Place, ExpectedCell]) -> Iterator[Finding]:
-    """Yield a failed finding for each recorded number whose cell the table does not have."""
+def _on_number(table: str, what: str, cell: Cell, wanted: ExpectedCell | None, nothing: str) -> Finding:
+    """Return the verdict on one number; ``nothing`` says why it can't be told where no value was recorded."""
+    numbers = Numbers(
+        against="recorded",
+        unit=cell.measure.unit,
+        ours=cell.value,
+        wanted=wanted.number if wanted else None,
+        n=cell.result.n if cell.result else None,
+        stderr=cell.error,
+        runs=len(cell.runs),
+    )
+    if cell.result is None or cell.value is None:
+        return _verdict(table, what, MISSING, "not computed", numbers)
+    text = cell.measure.text
+    if wanted is None:
+        return _verdict(table, what, CANNOT_TELL, f"{text(cell.value)}; {nothing}; {RECORD}", numbers)
+    detail = f"{text(cell.value)}, recorded {text(wanted.number)}"
+    if (other := other_basis(cell.result, cell.measure, wanted)) is not None:
+        return _verdict(table, what, OFF, detail + other, numbers)
+    passed, how_far = close_to_recorded(cell.result, cell.measure, wanted.number)
+    most, unit = allowed_difference(cell.result, cell.measure)
+    apart = cell.value - wanted.number
+    numbers = replace(numbers, interval=(apart - most, apart + most), smallest=most + unit, allowed=most)
+    return _verdict(table, what, MATCH if passed else OFF, f"{detail}: {how_far}", numbers)
+
+
+def _on_curve(
+    table: str, what: str, cell: CurveCell, recorded: Mapping[tuple[int, str], ExpectedCurve] | None, nothing: str
+) -> Finding:
+    """Return the verdict on one curve; its numbers are the percent of it that lies elsewhere."""
+    numbers = Numbers(against="recorded", unit=CURVE_UNIT, ours=None, wanted=None, runs=len(cell.runs))
+    if len(cell.runs) < len(cell.address.keys):
+        return _verdict(table, what, MISSING, "not computed", numbers)
+    if recorded is None:
+        return _verdict(table, what, CANNOT_TELL, f"a curve; {nothing}; {RECORD}", numbers)
+    found = against_recorded(cell, recorded)
+    numbers = replace(numbers, ours=100 * found.moved, wanted=0.0, n=found.n, allowed=100 * found.allowed)
+    return _verdict(table, what, found.verdict, found.detail, numbers)
+
+
+def _verdict(table: str, what: str, verdict: str, detail: str, numbers: Numbers) -> Finding:
+    """Return the finding on one number or curve; only a match passes."""
+    passed = verdict == MATCH
+    return Finding(
+        check="expected", table=table, what=what, passed=passed, detail=detail, verdict=verdict, numbers=numbers
+    )
+
+
+def places_without_cell(grid: Grid, expected: Expected) -> Iterator[Finding]:
+    """Yield a failed finding for each recorded number or curve that the table does not have."""
     known = {place(cell.address.at, cell.address.column) for _, cell in named_cells(grid) if not cell.is_blank}
-    for where, wanted in expected.items():
+    known |= {place(curve.address.at, curve.address.column) for curve in grid.curves}
+    recorded: list[ExpectedCell | ExpectedCurve] = [*expected.cells, *expected.curves]
+    wanted = {place(one.at, one.column): one for one in recorded}
+    for where, one in wanted.items():
         if where not in known:
-            what = ", ".join([grid.name, *map(value_text, wanted.at.values()), wanted.column])
+            what = ", ".join([grid.name, *map(value_text, one.at.values()), one.column])
             detail = "recorded, but the table has no such cell; `kit verify --record` writes the file anew"
-            yield Finding(check="expected", what=what, passed=False, detail=detail)
+            yield Finding(check="expected", table=grid.name, what=what, passed=False, detail=detail)
 
 
 def other_basis(result: Result, measure: Measure, wanted: ExpectedCell) -> str | None:
@@ -124,15 +188,24 @@ def close_to_recorded(result: Result, measure: Measure, recorded: float) -> tupl
     A run's share or count differs by whole units, the mean of several runs by parts of one. In a mean over rows a unit
     weighs :attr:`Result.step` at most. Beyond that, half of the last digit that is recorded is allowed.
     """
-    allowed, distance = allowed_flips(result.n), abs(measure.in_unit(result.value) - recorded)
+    distance = abs(measure.in_unit(result.value) - recorded)
+    most, unit = allowed_difference(result, measure)
     hidden = measure.rounding * 10.0**-RECORDED_DIGITS
     if measure.kind in ("share", "count"):
-        unit = measure.in_unit(1 / result.n if result.step is None else result.step)
         apart = f"{distance / unit:.1f}".removesuffix(".0")
-        return distance <= allowed * unit + hidden, f"{apart} of {result.n} units apart, {allowed} allowed"
-    most = allowed * measure.in_unit(result.step or 0.0)
-    what = f"{measure.text(distance)} {measure.difference_unit} apart, {measure.text(most)} allowed"
-    return distance <= most + hidden, what
+        how_far = f"{apart} of {result.n} units apart, {allowed_flips(result.n)} allowed"
+    else:
+        how_far = f"{measure.text(distance)} {measure.difference_unit} apart, {measure.text(most)} allowed"
+    return distance <= most + hidden, how_far
+
+
+def allowed_difference(result: Result, measure: Measure) -> tuple[float, float]:
+    """Return how far :func:`allowed_flips` units move a number at most, and how far one does, in the measure's unit."""
+    step = result.step
+    if measure.kind in ("share", "count"):
+        step = 1 / result.n if step is None else step
+    unit = measure.in_unit(step or 0.0)
+    return allowed_flips(result.n) * unit, unit
 
 
 def allowed_flips(n: int) -> int:
@@ -148,9 +221,15 @@ def record(plan: Plan, store: Store) -> list[Path]:
     """Write what the store has as the values expected from now on.
 
     Raises:
+        RequestError: a table is compared with the paper's numbers, so nothing would read the file.
         KitError: a cell is missing; half a table is no reference.
     """
     grids = [make_grid(name, plan, store) for name in plan.tables]
+    if papers := [grid.name for grid in grids if compares_with_paper(grid)]:
+        raise RequestError(
+            f"--record: {', '.join(papers)}: at scale {plan.scale} the paper's models play themselves, and numbers are "
+            "compared with the paper's; record a scale with other models"
+        )
     texts = {expected_path(grid): _recorded_text(grid) for grid in grids}  # all of them before one is written
     for path, text in texts.items():
         try:
@@ -174,7 +253,30 @@ def _recorded_text(grid: Grid) -> str:
         *(_cell_line(what, cell) for what, cell in named_cells(grid) if not cell.is_blank),
         "]",
     ]
+    if curves := [line for what, cell in named_curves(grid) for line in _curve_lines(what, cell)]:
+        lines += ["curves = [", *curves, "]"]
     return "\n".join(lines) + "\n"
+
+
+def _curve_lines(what: str, cell: CurveCell) -> Iterator[str]:
+    """Yield the lines of a curve as lines of a file of recorded values, with all their points.
+
+    Raises:
+        KitError: it is not computed.
+    """
+    if len(cell.runs) < len(cell.address.keys):
+        raise KitError(f"{what}: not computed yet; only a whole table can be recorded")
+    for (run, group), n, x, y in curve_lines(cell):
+        fields = [f"at = {{ {_at_text(cell.address.at)} }}", f"column = {toml(cell.address.column)}"]
+        fields += [f"run = {run}"] if len(cell.runs) > 1 else []
+        fields += [f"group = {toml(group)}"] if group else []
+        fields += [f"n = {n}"] if n is not None else []
+        yield f"  {{ {', '.join(fields)}, x = [{', '.join(x)}], y = [{', '.join(y)}] }},"
+
+
+def _at_text(at: Coordinates) -> str:
+    """Return coordinates as the inside of an inline table of TOML."""
+    return ", ".join(f"{toml(axis) if '.' in axis else axis} = {toml(value)}" for axis, value in at.items())
 
 
 def _cell_line(what: str, cell: Cell) -> str:
@@ -185,8 +287,7 @@ def _cell_line(what: str, cell: Cell) -> str:
     """
     if cell.result is None or cell.value is None:
         raise KitError(f"{what}: not computed yet; only a whole table can be recorded")
-    at = ", ".join(f"{toml(axis) if '.' in axis else axis} = {toml(value)}" for axis, value in cell.address.at.items())
-    column, unit = toml(cell.address.column), cell.measure.unit
+    at, column, unit = _at_text(cell.address.at), toml(cell.address.column), cell.measure.unit
     number = f"{cell.value:.{cell.measure.digits + RECORDED_DIGITS}f}"
     number = f"percent = {number}" if unit == PERCENT else f"value = {number}, unit = {toml(unit)}"
     return f"  {{ at = {{ {at} }}, column = {column}, {number}, n = {cell.result.n} }},"
