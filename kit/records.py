@@ -197,6 +197,8 @@ class Question(Row):
     is_open: bool = False
     """Whether a reply may give another answer of the kind, for instance any number; then ``labels`` are those among
     which a judge chooses that is asked for likelihoods, and writes no reply."""
+    group: str = ""
+    """Shared by questions that ask the same in another order; their labels stand so that those of one place agree."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -287,6 +289,33 @@ class Result(Row):
         errors = [number for number in (self.stderr, self.step, self.groups) if number is not None]
         finite = all(type(number) in (int, float) and 0 <= number < math.inf for number in errors)
         return texts and finite and measure.allows(self.value) and type(self.n) is int and self.n > 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turned(Row):
+    """Items of a benchmark that came out otherwise when the same model answered them again in another batch order."""
+
+    metric: str
+    """The metric's id; ``texts`` where the texts themselves are compared."""
+    n: int
+    """Items that were compared."""
+    turned: int
+    """Items that differ: in a character of the text, or in the score."""
+    gained: int = 0
+    """Items whose score rose in the second run; 0 for texts."""
+    lost: int = 0
+    """Items whose score fell in the second run; 0 for texts."""
+    rms: float = 0.0
+    """Root of the mean square of the differences of all items' scores, in the terms of the metric's value: where an
+    item is right or wrong, the root of ``turned / n``. Two such runs over N items differ by ``rms / sqrt(N)``, one
+    standard error; a count differs by N times that."""
+
+    def is_sound(self) -> bool:
+        """Return whether a comparison can have written it."""
+        counts = (self.n, self.turned, self.gained, self.lost)
+        whole = type(self.metric) is str and all(type(count) is int and count >= 0 for count in counts)
+        fits = whole and self.n > 0 and self.gained + self.lost <= self.turned <= self.n
+        return fits and type(self.rms) in (int, float) and 0 <= self.rms < math.inf
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

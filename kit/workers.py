@@ -31,7 +31,8 @@ class Kind:
     """Whether it asks a model that a server answers for: it gets that server's key from this process's environment,
     which no other worker does, and a folder for the replies that outlives its jobs."""
     parts: bool = False
-    """Whether its jobs may keep their rows in parts: its container may write the folder of them, which outlives it."""
+    """Whether its jobs may keep parts of their rows, or checkpoints: its container may write the folder of them, which
+    outlives it."""
     untrusted: bool = False
     """Whether it runs code that a model wrote: its container is capped in memory, processes and time, and its output is
     copied, so that nothing it still holds open reaches what was committed."""
@@ -46,7 +47,7 @@ _IN_ORDER = (
     Kind(name="convert"),
     Kind(name="cpu", parts=True, environment="grade"),
     Kind(name="text", accelerated=True, parts=True),
-    Kind(name="train", accelerated=True, starting="the trainer"),
+    Kind(name="train", accelerated=True, parts=True, starting="the trainer"),
     Kind(name="ask", network=True, asks=True),
     Kind(name="sandbox", untrusted=True, environment="grade"),
 )

@@ -90,12 +90,16 @@ def questions(problems: Sequence[Problem], texts: Sequence[str], pack: Pack, pro
     template = pack.chat(*JUDGE_PROMPTS)
     labels = labels_of(template[-1].content, pack.name)
     found = []
-    for order in choose(ORDERS, protocol):
+    orders = choose(ORDERS, protocol)
+    for order in orders:
         for problem, text in zip(problems, texts, strict=True):
             asked = "\n".join(filter(None, (problem.data["instruction"], problem.data.get("input"))))
             first, second = (problem.data["output"], text) if order == "#second" else (text, problem.data["output"])
             values = {"user_query": asked, "assistant1": first, "assistant2": second}
-            found.append(Question(id=f"{problem.id}{order}", turns=fill(template, values), labels=labels))
+            group = problem.id if len(orders) > 1 else ""
+            turns = fill(template, values)
+            named = _mirrored(labels) if order == "#second" else labels
+            found.append(Question(id=f"{problem.id}{order}", turns=turns, labels=named, group=group))
     return found
 
 
@@ -122,6 +126,13 @@ def labels_of(template: str, pack: str) -> tuple[str, ...]:
             f"three labels between apostrophes: one with {BETTER!r}, one with {WORSE!r}, one with neither"
         )
     return labels
+
+
+def _mirrored(labels: Sequence[str]) -> tuple[str, ...]:
+    """Return labels in the order in which they say of the second answer what the given ones say of the first."""
+    by_meaning = {meaning(label): label for label in labels}
+    other = {BETTER: WORSE, WORSE: BETTER, EQUAL: EQUAL}
+    return tuple(by_meaning[other[meaning(label)]] for label in labels)
 
 
 def meaning(label: str) -> str:

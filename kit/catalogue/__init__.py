@@ -3,17 +3,18 @@
 import hashlib
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
 from kit.catalogue.entries import Dataset, DatasetsFile, Model, ModelsFile
-from kit.catalogue.experiments import Experiment, ExperimentsFile
+from kit.catalogue.experiments import Experiment, ExperimentsFile, with_repeats
 from kit.catalogue.manifest import UserManifest, ViewFile
 from kit.catalogue.scales import Scale
 from kit.catalogue.served import Served
-from kit.errors import RequestError, did_you_mean, shown
+from kit.errors import RequestError, did_you_mean, one_line, shown
 from kit.reading.documents import read
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,12 +50,25 @@ class Catalogue:
     """Data files that a command names, by their paths."""
     servers: Mapping[str, Served] = field(default_factory=dict)
     """Models that a server answers for out of a file that a command names (``where``)."""
+    repeats: int = 1
+    """Number of training seeds of each experiment: its own, and the numbers that follow the last of them."""
+    manifests: dict[str, str] = field(default_factory=dict, compare=False)
+    """Each manifest that was read, by its path below ``folder`` (the user's own by its name) -> its sha256."""
+
+    def note(self, path: Path) -> Path:
+        """Note a manifest with the sha256 of its bytes, and return its path; what is no plain file is not noted."""
+        inside = path.is_relative_to(self.folder)
+        name = path.relative_to(self.folder).as_posix() if inside else one_line(path.name)
+        with suppress(OSError):
+            if path.is_file():
+                self.manifests[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+        return path
 
     @cached_property
     def models(self) -> Mapping[str, Model]:
         """Return all models by name; the user's replace those of ``models.toml`` that have the same name."""
         own = self.user.models if self.user else {}
-        return {**read(ModelsFile, self.folder / "models.toml").models, **own}
+        return {**read(ModelsFile, self.note(self.folder / "models.toml")).models, **own}
 
     @cached_property
     def served(self) -> Mapping[str, Served]:
@@ -78,7 +92,7 @@ class Catalogue:
     def datasets(self) -> Mapping[str, Dataset]:
         """Return all data sets by name; the user's replace those of ``datasets.toml`` that have the same name."""
         own = self.user.datasets if self.user else {}
-        return {**read(DatasetsFile, self.folder / "datasets.toml").datasets, **own}
+        return {**read(DatasetsFile, self.note(self.folder / "datasets.toml")).datasets, **own}
 
     @cached_property
     def experiments(self) -> Mapping[str, Experiment]:
@@ -89,7 +103,7 @@ class Catalogue:
         """
         found: dict[str, Experiment] = {}
         for path in sorted((self.folder / "experiments").glob("*.toml")):
-            for experiment in read(ExperimentsFile, path).experiment:
+            for experiment in read(ExperimentsFile, self.note(path)).experiment:
                 if experiment.id in found:
                     raise RequestError(f"{path.name}: experiment id {experiment.id!r} stands twice")
                 found[experiment.id] = experiment
@@ -98,15 +112,15 @@ class Catalogue:
             if repeated := [id for id, count in counts.items() if count > 1]:
                 raise RequestError(f"{self.where}: experiment: the id {repeated[0]!r} stands twice; ids must differ")
             found |= {experiment.id: experiment for experiment in self.user.experiment}
-        return found
+        return {id: with_repeats(experiment, self.repeats) for id, experiment in found.items()}
 
     def scale(self, name: str) -> Scale:
         """Return the scale with this name; raises RequestError if there is none."""
-        return read(Scale, self._path("scales", name, "scale"))
+        return read(Scale, self.note(self._path("scales", name, "scale")))
 
     def table(self, name: str) -> ViewFile:
         """Return the view of a table, which is named by its number (``2``) or its file (``table-2``)."""
-        return read(ViewFile, self._path("tables", f"table-{name}" if name.isdigit() else name, "table"))
+        return read(ViewFile, self.note(self._path("tables", f"table-{name}" if name.isdigit() else name, "table")))
 
     def names(self, kind: str) -> list[str]:
         """Return the file names in ``scales`` or ``tables``, without the ending."""

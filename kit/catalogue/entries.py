@@ -95,6 +95,17 @@ def _layer_range(item: str) -> range:
     return range(int(first), int(last or first) + 1)
 
 
+class Quantised(Strict):
+    """The form of quantised weights: those of the layers' matrices are whole numbers of few bits, in groups."""
+
+    method: Literal["gptq", "awq"]
+    """Name of the form, as the model's config.json has it; vLLM reads both."""
+    bits: Literal[4, 8]
+    """Bits of a weight."""
+    group_size: int = Field(gt=0, le=1024)
+    """Number of weights that share a scale and a zero point."""
+
+
 class Model(Strict):
     """A model: the source of its weights, and the sizes from which its cost is estimated."""
 
@@ -117,6 +128,8 @@ class Model(Strict):
     context: Tokens
     """Longest text that the model takes, in tokens."""
     tied_embeddings: bool = False
+    quantised: Quantised | None = None
+    """Form of the weights where they are quantised; such a model writes texts with vLLM, and is not trained."""
     chat: bool = False
     """Whether the model comes with a chat template; a base model is trained with the scale's."""
     licence: str
@@ -130,6 +143,23 @@ class Model(Strict):
         given = [name for name in sources if getattr(self, name) is not None]
         if len(given) != 1:
             raise ValueError(f"wanted one of {', '.join(sources)}; found {' and '.join(given) or 'none'}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_quantised(self) -> Self:
+        if self.quantised is None:
+            return self
+        if self.hub is None and self.folder is None:
+            raise ValueError("quantised goes with hub or folder; weights of other sources are made plain")
+        if self.kind != "generator":
+            raise ValueError(
+                f"quantised goes with kind = 'generator', found {self.kind!r}; vLLM alone reads such weights"
+            )
+        if self.hidden % self.quantised.group_size or self.intermediate % self.quantised.group_size:
+            raise ValueError(
+                f"quantised.group_size = {self.quantised.group_size}: wanted a divisor of hidden = {self.hidden} and "
+                f"of intermediate = {self.intermediate}; config.json has the padded size"
+            )
         return self
 
     @model_validator(mode="after")

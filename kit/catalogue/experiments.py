@@ -339,3 +339,10 @@ class ExperimentsFile(Strict):
     schema_: int = Field(alias="schema")
     paper: str = ""
     experiment: list[Experiment]
+
+
+def with_repeats(experiment: Experiment, repeats: int) -> Experiment:
+    """Return an experiment with so many training seeds at least: its own, and the numbers that follow the last one."""
+    seeds = experiment.values("seed")
+    more = [seeds[-1] + number for number in range(1, repeats - len(seeds) + 1)]
+    return experiment.model_copy(update={"seed": [*seeds, *more]}) if more else experiment

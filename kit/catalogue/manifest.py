@@ -31,15 +31,6 @@ class ColumnGroup(Strict):
     """Id of a column -> its id in the paper's file, where that is another."""
 
 
-class Claim(Strict):
-    """A statement of the paper: cells at one point are above cells at another, on average over an axis."""
-
-    better: Annotated[dict[AxisName, Value], NamedByAxis] = Field(min_length=1)
-    worse: Annotated[dict[AxisName, Value], NamedByAxis] = Field(min_length=1)
-    over: AxisName
-    """The axis whose values are averaged over; the standard error comes from their differences."""
-
-
 class ViewFields(Strict):
     """The points of experiments that a table shows, and the measures that it shows of them."""
 
@@ -79,7 +70,6 @@ class View(ViewFields):
     """Name of the file under ``manifests/paper`` that has the printed numbers."""
     series: str = ""
     """Name of the printed figure's series with which the numbers are compared."""
-    claim: list[Claim] = Field(default_factory=list, max_length=MOST_NAMES)
 
 
 class ViewFile(View):

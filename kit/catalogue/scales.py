@@ -1,9 +1,11 @@
 """Strict types of scales: who plays each role, numbers of rows, engine, training and hardware."""
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
+from kit.catalogue.axes import with_optional_fields
+from kit.catalogue.experiments import Sft
 from kit.catalogue.options import ScaleOptions
 from kit.reading.documents import Strict
 from kit.reading.values import MOST_BATCH, MOST_EPOCHS, Devices, Gib, Name, Rows, Title, Tokens
@@ -80,6 +82,12 @@ class Limits(Strict):
     epochs: int | None = Field(default=None, gt=0, le=MOST_EPOCHS)
 
 
+if TYPE_CHECKING:
+    PartialSft: TypeAlias = Strict
+else:
+    PartialSft = with_optional_fields(Sft, "Tuning")
+
+
 class Hardware(Strict):
     """Hardware that a machine must have to run this scale."""
 
@@ -120,6 +128,9 @@ class Scale(Strict):
     hardware: Hardware
     tensor_parallel: dict[Name, Annotated[int, Field(gt=0, le=1024)]] = Field(default_factory=dict)
     """Model -> number of GPUs over which it is split; 1 by default."""
+    tuning: dict[Name, PartialSft] = Field(default_factory=dict)
+    """The paper's name of a base model -> hyperparameters that it is tuned with at this scale, in the place of the
+    experiment's: an adapter, for instance, where the hardware does not hold the training of every weight."""
     limits: Limits = Limits()
     scenarios: dict[Name, ScaleOptions] = Field(default_factory=dict)
     """Scenario -> options that it has at this scale, whatever an experiment says."""

@@ -10,7 +10,7 @@ from kit.catalogue import look_up
 from kit.catalogue.axes import Coordinates, checked_value, coordinates_text, value_at, value_text
 from kit.catalogue.drawing import Draw, check_columns
 from kit.catalogue.experiments import AXES, AXIS_TYPES, Experiment
-from kit.catalogue.manifest import Claim, ColumnGroup, View
+from kit.catalogue.manifest import ColumnGroup, View
 from kit.catalogue.points import Point, make_point, product_of
 from kit.errors import RequestError, did_you_mean, listed, one_line
 from kit.measures import CurveMeasure, Measure
@@ -53,7 +53,6 @@ class Table:
     columns: tuple[Column, ...]
     series: str = ""
     """Name of the printed figure's series with which the numbers are compared."""
-    claims: tuple[Claim, ...] = ()
     draw: Draw | None = None
     """Form of the figure; None for a table alone."""
 
@@ -77,10 +76,6 @@ class CellFinder:
         for number, at in enumerate(self.group_at):
             self._check_given_once(at, f"columns[{number}].at")
             self._check_none_open(at, f"columns[{number}]")
-        for number, claim in enumerate(view.claim):
-            look_up(AXES, claim.over, f"{where}: claim[{number}].over", "axis")
-            self._coordinates(claim.better, f"claim[{number}].better")
-            self._coordinates(claim.worse, f"claim[{number}].worse")
 
     def columns(self) -> list[Column]:
         """Return the columns of the view: one for each metric of each group.

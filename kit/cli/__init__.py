@@ -41,7 +41,7 @@ ScaleName = Annotated[
     str,
     typer.Option(
         "--scale",
-        help="smoke, mini, one-gpu, paper; auto takes what fits this machine",
+        help="smoke, mini, one-gpu, one-80gb, paper; auto takes what fits this machine",
         autocompletion=complete_scale,
     ),
 ]
@@ -131,8 +131,15 @@ def _print_version(given: bool) -> None:
 
 
 def main() -> None:
-    """Run the command; exit 0 if it is done, 1 if a job or a check failed, 2 if the request was wrong."""
+    """Run the command; exit 0 if it is done, 1 if a job or a check failed, 2 if the request was wrong.
+
+    A check of ``kit verify``, or a ``kit diff``, that can't tell exits with 3.
+    """
     from kit.cli import (  # noqa: F401  # they add their commands to the app
+        auditing,
+        claims,
+        clustering,
+        diffing,
         files,
         grading,
         jobs,
@@ -143,8 +150,11 @@ def main() -> None:
         schema,
         scoring,
         selecting,
+        selftesting,
+        status,
         stores,
         tables,
+        transferring,
     )
 
     if shell_asks():

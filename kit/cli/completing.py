@@ -75,6 +75,11 @@ def checkable_names() -> list[str]:
     return [*with_numbers(sorted([*files("tables"), *settings_tables()])), ALL]
 
 
+def printed_names() -> list[str]:
+    """Return the tables and figures whose printed numbers the kit has, which ``kit audit`` takes."""
+    return sorted(path.stem for path in (manifests() / "paper").glob("*-*.toml"))
+
+
 def settings_tables() -> list[str]:
     """Return the names for which :attr:`kit.catalogue.paper.PaperTable.prints_settings` holds."""
     found = []
@@ -99,6 +104,18 @@ def runtime_names() -> Iterable[str]:
     return RUNTIMES
 
 
+def cluster_names() -> Iterable[str]:
+    """Return the names of the ways in which Snakemake starts jobs."""
+    from kit.cluster import SCHEDULERS
+
+    return SCHEDULERS
+
+
+def keep_names() -> Iterable[str]:
+    """Return the rules that ``--keep`` takes."""
+    return ("results", "weights", "all")
+
+
 def format_names() -> Iterable[str]:
     """Return the names of the formats of instructions and pairs."""
     from kit.files.formats import FORMATS
@@ -114,8 +131,11 @@ def plugins(kind: str) -> Callable[[], list[str]]:
 complete_model = completer(model_names)
 complete_table = completer(table_names)
 complete_checkable = completer(checkable_names)
+complete_printed = completer(lambda: [*with_numbers(printed_names()), ALL])
 complete_scale = completer(scale_names)
 complete_runtime = completer(runtime_names)
+complete_cluster = completer(cluster_names)
+complete_keep = completer(keep_names)
 complete_format = completer(format_names)
 complete_benchmark = completer(plugins("benchmarks"))
 complete_scenario = completer(plugins("scenarios"))

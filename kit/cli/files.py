@@ -303,19 +303,21 @@ def run_bench(
     from kit.report import terminal
     from kit.run.execute import execute
     from kit.run.launch import Options
+    from kit.run.needs import to_run
     from kit.store import Store
 
     there = store_to_plan(store_path)
-    missing = [job for key, job in bench.plan.jobs.items() if not there.has(key)]
+    missing = [bench.plan.jobs[key] for key in to_run(bench.plan.jobs, there, keys)]
     check_hardware(bench.plan, missing)
     if not quiet:
         say_estimate(missing)
     store = Store.open(store_path)
-    options = Options(store=store.root, mirror=mirror, unsafe_exec=unsafe_exec)
+    options = Options(store=store.root, mirror=mirror, unsafe_exec=unsafe_exec, request=bench.plan.request())
     console = Console(stderr=True, quiet=quiet)
-    jobs = {key: job for key, job in bench.plan.jobs.items() if key not in bench.done}
+    again = {job.key for job in missing}
+    jobs = {key: job for key, job in bench.plan.jobs.items() if key not in bench.done or key in again}
     with terminal.Live(console, len(jobs)) as live:
-        outcome = execute(jobs, store, options, live)
+        outcome = execute(jobs, store, options, live, wanted=keys)
     bench.done.update(outcome.cached, outcome.done)
     for key, reason in outcome.failed.items():
         if quiet:  # else its line has said so

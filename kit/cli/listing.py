@@ -1,12 +1,16 @@
 """Lines printed of a plan: its scale and notes, one line a job, and estimates of time, disk and GPU-hours."""
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
+
+from kit.cli.keeping import KEEP_ALL, again_lines, disk_task, made_again, peaks
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from kit.plan import Plan
+    from kit.run.disk import Task
     from kit.store import Job, Store
 
 
@@ -19,13 +23,22 @@ def formula() -> str:
     return re.sub(r"\n +Args:\n(?: {8}.*\n)*", "", costs.FORMULA).strip()
 
 
-def totals(plan: "Plan") -> dict[str, float]:
-    """Return the number of jobs for each stage, and the estimated GPU-hours, seconds and disk bytes of all jobs."""
+def totals(plan: "Plan", task: "Task") -> dict[str, float]:
+    """Return the number of jobs for each stage, and the estimated GPU-hours and seconds of all jobs, with their disk.
+
+    Args:
+        plan: the plan.
+        task: its jobs with their disk, on an empty store; ``disk_bytes`` is its peak, ``least_disk_bytes`` with how
+            much a run gets by.
+    """
+    from kit.run.disk import least_bytes, peak_bytes
+
     stages: dict[str, float] = {}
     for job in plan.jobs.values():
         stages[job.stage] = stages.get(job.stage, 0) + 1
-    hours, seconds, disk = (estimated(plan.jobs.values(), name) for name in ("gpu_hours", "wall_s", "disk_bytes"))
-    return {**stages, "gpu_hours": round(hours, 1), "wall_s": round(seconds, 1), "disk_bytes": disk}
+    hours, seconds = (estimated(plan.jobs.values(), name) for name in ("gpu_hours", "wall_s"))
+    disk = {"disk_bytes": peak_bytes(task), "least_disk_bytes": least_bytes(task)}
+    return {**stages, "gpu_hours": round(hours, 1), "wall_s": round(seconds, 1), **disk}
 
 
 def estimated(jobs: "Iterable[Job]", name: str) -> float:
@@ -59,24 +72,40 @@ def kept(job: "Job") -> str:
     return f"keeps {rows:,} of {read:,} rows" if rows and read else ""
 
 
-def show_plan(console: "Console", plan: "Plan", store: "Store") -> None:
-    """Print one line for each job of a plan, and one with the sums."""
+def show_plan(console: "Console", plan: "Plan", store: "Store", keep: str = KEEP_ALL) -> None:
+    """Print one line for each job of a plan, one with the sums, and one on what must be computed again.
+
+    Args:
+        console: where it is printed.
+        plan: the plan.
+        store: the store, by which a job is cached, or to do, or to do again.
+        keep: value of ``--keep``.
+
+    Raises:
+        RequestError: there is no such rule.
+    """
     from rich.text import Text
 
     from kit.report.escapes import plain
 
+    left = disk_task(plan, store, keep)
+    unfinished = set(left.unfinished)
     width = max((len(job.id) for job in plan.jobs.values()), default=0)
     for key, job in plan.jobs.items():
-        state = "cached" if store.has(key) else "to do"
+        state = ("again" if store.has(key) else "to do") if key in unfinished else "cached"
         text = price([job]) or kept(job)
         console.print(Text(f"{state:7}{key[:10]} {plain(job.id):{width}} {text}".rstrip()), soft_wrap=True)
-    sums = totals(plan)
-    estimates = ("gpu_hours", "wall_s", "disk_bytes")
-    stages = ", ".join(f"{int(count)} {name}" for name, count in sums.items() if name not in estimates)
+    count = Counter(job.stage for job in plan.jobs.values())
+    stages = ", ".join(f"{number} {name}" for name, number in count.items())
     text = f"{len(plan.jobs)} jobs: {stages}; about {price(plan.jobs.values()) or '0 min'}"
-    missing = [job for key, job in plan.jobs.items() if not store.has(key)]
-    left = f"; to do: {len(missing)}, about {price(missing) or '0 min'}" if len(missing) < len(plan.jobs) else ""
-    console.print(Text(f"{text}, {sums['disk_bytes'] / 1e9:,.1f} GB{left}", style="bold"), soft_wrap=True)
+    text += f", {peaks(disk_task(plan, None, keep), keep)}"
+    if len(unfinished) < len(plan.jobs):
+        missing = [plan.jobs[key] for key in left.unfinished]
+        text += f"; to do: {len(missing)}, about {price(missing) or '0 min'}"
+        text += f", {peaks(left, keep)} more than now" * bool(missing)
+    console.print(Text(text, style="bold"), soft_wrap=True)
+    for line in again_lines(made_again(plan, store, left.unfinished)):
+        console.print(Text(plain(line), style="yellow"), soft_wrap=True)
 
 
 def print_unpinned_hashes(console: "Console", store: "Store", keys: "Iterable[str]") -> None:

@@ -268,7 +268,8 @@ def fetched_problems(
     opened = Store.open(store)
     jobs = {key: bench.plan.jobs[key] for key in keys.values()}
     with terminal.Live(Console(stderr=True, quiet=quiet), len(jobs)) as live:
-        outcome = execute(jobs, opened, Options(store=opened.root, mirror=mirror), live)
+        options = Options(store=opened.root, mirror=mirror, request=bench.plan.request())
+        outcome = execute(jobs, opened, options, live)
     absent = {name: outcome.failed[key] for name, key in keys.items() if key in outcome.failed}
     return {
         name: registry.load("benchmarks", name).read(data_path(opened.get(key).folder))

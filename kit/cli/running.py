@@ -20,7 +20,19 @@ from kit.cli import (
     check_mirror,
     store_to_plan,
 )
+from kit.cli.clustering import (
+    GPUS_PER_NODE,
+    GROUP_HOURS,
+    ClusterName,
+    ClusterOptions,
+    GpusPerNode,
+    GroupHours,
+    ProfileName,
+    find_engine,
+    make_handover,
+)
 from kit.cli.judging import say_estimate
+from kit.cli.keeping import KEEP_ALL, KeepRule, again_lines, check_disk, disk_task, made_again, outcome_lines
 from kit.cli.listing import machine_chooses_scale, print_choices, print_unpinned_hashes, show_plan
 from kit.errors import RequestError, one_line
 
@@ -45,12 +57,20 @@ def reproduce(
     store: StoreDir = DEFAULT_STORE,
     dry_run: DryRun = False,
     yes: Yes = False,
+    keep: KeepRule = KEEP_ALL,
     unsafe_exec: UnsafeExec = False,
     runtime: RuntimeName = "local",
+    cluster: ClusterName = "",
+    profile: ProfileName = "",
+    gpus_per_node: GpusPerNode = GPUS_PER_NODE,
+    group_hours: GroupHours = GROUP_HOURS,
 ) -> None:
     """Compute tables of the paper and print them beside the paper's numbers."""
     from kit.plan.planning import plan_tables
 
+    auto = machine_chooses_scale(tables, scale)
+    options = ClusterOptions(scheduler=cluster, profile=profile, gpus_per_node=gpus_per_node, group_hours=group_hours)
+    options.check(auto=auto)
     run_plan(
         lambda: plan_tables(tables, scale),
         store,
@@ -58,8 +78,10 @@ def reproduce(
         dry_run=dry_run,
         yes=yes,
         unsafe=unsafe_exec,
-        auto=machine_chooses_scale(tables, scale),
+        auto=auto,
         runtime=runtime,
+        keep=keep,
+        cluster=options,
     )
 
 
@@ -70,12 +92,19 @@ def run(
     store: StoreDir = DEFAULT_STORE,
     dry_run: DryRun = False,
     yes: Yes = False,
+    keep: KeepRule = KEEP_ALL,
     unsafe_exec: UnsafeExec = False,
     runtime: RuntimeName = "local",
+    cluster: ClusterName = "",
+    profile: ProfileName = "",
+    gpus_per_node: GpusPerNode = GPUS_PER_NODE,
+    group_hours: GroupHours = GROUP_HOURS,
 ) -> None:
     """Compute the experiments of a manifest of your own."""
     from kit.plan.planning import plan_manifest
 
+    options = ClusterOptions(scheduler=cluster, profile=profile, gpus_per_node=gpus_per_node, group_hours=group_hours)
+    options.check(auto=False)
     if manifest.suffix != ".toml" and not os.path.lexists(manifest):
         raise RequestError(
             f"{one_line(str(manifest))}: no such file; wanted the path of a manifest, which ends in .toml; "
@@ -89,6 +118,8 @@ def run(
         yes=yes,
         unsafe=unsafe_exec,
         runtime=runtime,
+        keep=keep,
+        cluster=options,
     )
 
 
@@ -102,10 +133,13 @@ def run_plan(
     unsafe: bool,
     auto: bool = False,
     runtime: str = "local",
+    keep: str = KEEP_ALL,
+    cluster: ClusterOptions | None = None,
 ) -> None:
     """Plan, ask for confirmation if it is expensive, run, and print every table; exit 1 if a job failed."""
     from rich.text import Text
 
+    from kit.cluster.following import run_on_cluster
     from kit.report import make_grid, terminal
     from kit.report.escapes import plain
     from kit.report.overlaps import with_overlaps
@@ -119,22 +153,28 @@ def run_plan(
     check_mirror(mirror)
     print_choices(console, plan, auto=auto)
     if dry_run:
-        show_plan(console, plan, store_to_plan(store_path))
+        show_plan(console, plan, store_to_plan(store_path), keep)
         return
     store = store_to_plan(store_path)
-    missing = [job for key, job in plan.jobs.items() if not store.has(key)]
-    containers = find_containers(plan, missing, runtime, mirror)
-    store = Store.open(store_path)
-    check_costs(missing, store, plan.scale, ask=not yes)
+    task = disk_task(plan, store, keep)
+    missing = [plan.jobs[key] for key in task.unfinished]
+    engine = find_engine(cluster, missing) if cluster is not None and cluster.scheduler else None
+    containers = None if engine else find_containers(plan, missing, runtime, mirror)
+    store = Store.open(store_path) if missing else writable_or_read(store)
+    check_disk(task, store, keep)
+    for line in again_lines(made_again(plan, store, task.unfinished)):
+        console.print(Text(plain(line), style="yellow"), soft_wrap=True)
+    check_hours(missing, plan.scale, ask=not yes)
     say_estimate(missing)
-    options = Options(
-        store=store.root,
-        mirror=mirror,
-        unsafe_exec=unsafe,
-        containers=containers,
-    )
     with terminal.Live(console, len(plan.jobs)) as live:
-        outcome = execute(plan.jobs, store, options, live)
+        if cluster is not None and engine is not None:
+            handover = make_handover(plan, store, cluster, mirror, runtime, unsafe=unsafe)
+            outcome = run_on_cluster(handover, store, engine, live, keep=keep)
+        else:
+            options = Options(
+                store=store.root, mirror=mirror, unsafe_exec=unsafe, containers=containers, request=plan.request()
+            )
+            outcome = execute(plan.jobs, store, options, live, keep=keep)
     print_interrupted(console, plan, outcome)
     print_unpinned_hashes(console, store, outcome.done)
     for grid in with_overlaps([make_grid(name, plan, store) for name in plan.tables], plan, store):
@@ -143,10 +183,22 @@ def run_plan(
         if grid.table.draw:
             console.print(Text(plain(keep_figure(grid, store))), soft_wrap=True)
     console.print(terminal.summary(outcome))
+    for line in outcome_lines(plan, outcome, keep):
+        console.print(Text(plain(line), style="yellow" if outcome.left or outcome.changed else ""), soft_wrap=True)
     if outcome.failed or outcome.blocked:
         for key in outcome.failed:
             console.print(Text(plain(f"log of {plan.jobs[key].id}: {store.log_path(key)}")), soft_wrap=True)
         sys.exit(1)
+
+
+def writable_or_read(store: "Store") -> "Store":
+    """Return a store in which every job is done, opened to be written; where it can't be, it is read."""
+    from kit.store import Store
+
+    try:
+        return Store.open(store.root)
+    except RequestError:
+        return store
 
 
 def find_containers(plan: "Plan", missing: "list[Job]", runtime: str, mirror: Path | None) -> "Containers | None":
@@ -191,20 +243,23 @@ def print_interrupted(console: "Console", plan: "Plan", outcome: "Outcome") -> N
 
 
 def check_costs(missing: "list[Job]", store: "Store", scale: str, *, ask: bool) -> None:
-    """Check that the disk has room for the missing jobs, and ask before more than one GPU-hour is spent.
+    """Check that the disk has room for the missing jobs together, and ask before more than one GPU-hour is spent.
 
     Raises:
         RequestError: too little disk is free, or more than a GPU-hour is needed and nobody confirmed it.
     """
-    import shutil
+    from kit.run.disk import task_of
 
-    need = sum(int(job.resources.get("disk_bytes", 0)) for job in missing)
-    free = shutil.disk_usage(store.root).free
-    if need > free:
-        raise RequestError(
-            f"store {store.root}: the {len(missing)} jobs to do need about {need / 1e9:.1f} GB of disk, "
-            f"{free / 1e9:.1f} GB are free; make room, or name another --store"
-        )
+    check_disk(task_of({job.key: job for job in missing}, None, KEEP_ALL), store, KEEP_ALL)
+    check_hours(missing, scale, ask=ask)
+
+
+def check_hours(missing: "list[Job]", scale: str, *, ask: bool) -> None:
+    """Ask before more than one GPU-hour is spent.
+
+    Raises:
+        RequestError: more is needed, nobody confirmed it, and there is no terminal on which to ask.
+    """
     hours = sum(float(job.resources.get("gpu_hours", 0)) for job in missing)
     if hours > GPU_HOURS_WITHOUT_ASKING and ask:
         text = f"this needs about {hours:,.0f} GPU-hours at scale {scale}"
@@ -227,6 +282,7 @@ def fetch(
     from kit.report import terminal
     from kit.run.execute import execute
     from kit.run.launch import Options
+    from kit.run.needs import to_run
     from kit.store import Store
     from kit.workers import kind_of
 
@@ -234,10 +290,11 @@ def fetch(
     check_mirror(mirror)
     jobs = {key: job for key, job in found.jobs.items() if kind_of(job).fetches}
     opened = Store.open(store)
-    options = Options(store=opened.root, mirror=mirror)
+    options = Options(store=opened.root, mirror=mirror, request=found.request())
     console = Console()
+    wanted = [key for key in to_run(found.jobs, opened) if key in jobs]  # those that gave back files needed now, too
     with terminal.Live(console, len(jobs)) as live:
-        outcome = execute(jobs, opened, options, live)
+        outcome = execute(jobs, opened, options, live, wanted=wanted)
     print_unpinned_hashes(console, opened, outcome.done)
     console.print(terminal.summary(outcome))
     if outcome.failed:

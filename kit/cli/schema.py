@@ -32,6 +32,9 @@ KINDS = (
     "scalars",
     "hardware",
     "deviations",
+    "margins",
+    "claims",
+    "counts",
 )
 """Kinds of manifests, in the order of :func:`types`; the user's own manifest comes first."""
 
@@ -62,9 +65,12 @@ def schema(
 
 def types() -> "dict[str, type[Strict]]":
     """Return the type of each kind of manifest."""
+    from kit.audit.facts import CountsFile
+    from kit.catalogue.claims import ClaimsFile
     from kit.catalogue.entries import DatasetsFile, ModelsFile
     from kit.catalogue.experiments import ExperimentsFile
     from kit.catalogue.manifest import UserManifest, ViewFile
+    from kit.catalogue.margins import MarginsFile
     from kit.catalogue.paper import PaperTable, ScalarsFile
     from kit.catalogue.scales import Scale
     from kit.check.settings import DeviationsFile
@@ -81,6 +87,9 @@ def types() -> "dict[str, type[Strict]]":
         ScalarsFile,
         MachinesFile,
         DeviationsFile,
+        MarginsFile,
+        ClaimsFile,
+        CountsFile,
     )
     return dict(zip(KINDS, models, strict=True))
 

@@ -36,13 +36,16 @@ def list_artifacts(
 
     opened = Store.existing(store)
     for artifact in readable(opened, opened.committed()):
-        size = size_of(artifact)
+        size, released = size_of(artifact), artifact.released is not None
         if json:
             line = {"key": artifact.key, "id": artifact.job.id, "rows": artifact.rows, "size_bytes": size}
-            say_json(line, indent=None)
+            say_json({**line, "released": released}, indent=None)
         else:
             head = f"{artifact.key[:10]}  {artifact.rows:>7,} rows {size / 1e6:>9,.1f} MB"
-            say(f"{head}  {artifact.provenance.get('started_at', 'no time')}  {artifact.job.id}")
+            say(
+                f"{head}  {artifact.provenance.get('started_at', 'no time')}  {artifact.job.id}"
+                + "  (files given back)" * released
+            )
 
 
 @store_app.command()
@@ -50,16 +53,22 @@ def show(
     key: Annotated[str, typer.Argument(help="A key, or the start of it")],
     store: StoreDir = DEFAULT_STORE,
     rows: Annotated[int, typer.Option(help="Show so many rows of each JSONL file", min=0)] = 0,
+    json: Annotated[bool, typer.Option("--json", help="The head as its file has it, one JSON document")] = False,
 ) -> None:
-    """Show the head of one artifact: its job, files, facts and provenance."""
+    """Show the head of one artifact: its job, files and facts, and where and how it ran."""
+    from kit.report.heads import head_lines
     from kit.store import Store
 
     opened = Store.existing(store)
     artifact = opened.get(opened.find(key))
-    say_json(dict(sorted(artifact.to_json().items())))
+    if json:
+        released = {"released": artifact.released.to_json()} if artifact.released else {}
+        say_json(dict(sorted({**artifact.to_json(), **released}.items())))
+    else:
+        say("\n".join(head_lines(artifact)))
     faults = 0
     for name in artifact.files:
-        if not rows or not name.endswith(".jsonl"):
+        if not rows or not name.endswith(".jsonl") or artifact.released:
             continue
         try:
             lines = first_lines(opened.open_file(artifact, name), rows)
@@ -91,14 +100,14 @@ def check(
     keys: Annotated[list[str] | None, typer.Argument(help="Keys; all artifacts by default")] = None,
     store: StoreDir = DEFAULT_STORE,
 ) -> None:
-    """Hash every file again and compare with the heads."""
+    """Hash every file again and compare with the heads; look whether each head tells where and how its job ran."""
     from kit.store import Store
 
     opened = Store.existing(store)
     wanted = [opened.find(key) for key in keys] if keys else opened.committed()
     faults = 0
     for key in wanted:
-        for fault in opened.check(key):
+        for fault in [*opened.check(key), *head_faults(opened, key)]:
             faults += 1
             say(f"{key[:10]}  {name_of(opened, key)}{fault}")
     for key in [] if keys else opened.headless():
@@ -125,53 +134,80 @@ def gc(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, and remove nothing")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask before artifacts are removed")] = False,
 ) -> None:
-    """Remove what dead runs left behind; with --keep also every artifact that those tables don't need."""
+    """Remove what dead runs left behind; with --keep also every artifact that those tables don't need.
+
+    Parts and checkpoints of a job that is not done go where no plan knows the job, or no table of --keep needs it.
+    """
     from kit.store import Store
+    from kit.store.clearing import left_behind
+    from kit.store.unneeded import DONE, UNKNOWN, kept_parts, remove_parts, unneeded_parts
 
     opened = Store.existing(store)
-    unneeded = not_needed(opened, keep, scale) if keep else []
+    needed = needed_keys(keep, scale) if keep else None
+    unneeded = not_needed(opened, needed) if needed is not None else []
+    parts = unneeded_parts(opened, needed)
     verb = "would remove" if dry_run else "removed"
     faults: list[str] = []
-    leftovers = opened.half_written(remove=not dry_run, faults=faults)
+    leftovers = opened.half_written(remove=not dry_run, copies=True, faults=faults)
     for key, size in leftovers.items():
         say(f"{verb} a half-written {key[:10]}  {megabytes(size)}")
+    for key, (size, why) in parts.items():
+        if why in (DONE, UNKNOWN):
+            say(f"{verb} parts of {key[:10]}  {megabytes(size)}: {why}")
+            faults += [] if dry_run else remove_parts(opened, key)
+    for key, size in left_behind(opened, remove=not dry_run, faults=faults).items():
+        leftovers[key] = size
+        say(f"{verb} what was left of files that {key[:10]} gave back  {megabytes(size)}")
     if unknown := opened.unknown():
         say(
             f"left alone, as no name that the kit gives: {', '.join(map(repr, unknown[:MOST_NAMES]))}{more(unknown)}",
             err=True,
         )
-    if not unneeded:
-        if keep:
-            say("no artifact to remove: the tables need all that are there")
-        elif not leftovers:
-            say("nothing to remove")
-    else:
-        faults += remove_artifacts(opened, unneeded, dry_run=dry_run, yes=yes)
+    asked = {key: size for key, (size, why) in parts.items() if why not in (DONE, UNKNOWN)}
+    if unneeded or asked:
+        faults += remove_unneeded(opened, unneeded, asked, dry_run=dry_run, yes=yes)
+    elif keep:
+        say("no artifact to remove: the tables need all that are there")
+    elif not leftovers and not parts:
+        say("nothing to remove")
+    if not keep and (left := {key: size for key, size in kept_parts(opened).items() if key not in parts}):
+        say(
+            f"kept parts of {len(left)} unfinished jobs, {megabytes(sum(left.values()))}: the run that goes on needs "
+            "them; with --keep, those go that its tables don't need"
+        )
     for fault in faults:
         say(fault, err=True)
     if faults:
         sys.exit(1)
 
 
-def remove_artifacts(store: "Store", artifacts: list["Artifact"], *, dry_run: bool, yes: bool) -> list[str]:
-    """List artifacts, ask for confirmation, and remove those that no run is working on.
+def remove_unneeded(
+    store: "Store", artifacts: list["Artifact"], parts: dict[str, int], *, dry_run: bool, yes: bool
+) -> list[str]:
+    """List artifacts and parts, ask for confirmation, and remove those of jobs that no run is working on.
 
     Args:
         store: the store that has them.
         artifacts: the artifacts to remove.
+        parts: key of each unfinished job whose parts are to be removed -> their bytes.
         dry_run: whether they are listed and not removed.
         yes: whether they are removed without asking.
 
     Returns:
-        A sentence for each artifact that could not be removed.
+        A sentence for each artifact or part that could not be removed.
 
     Raises:
         RequestError: ``yes`` is not given, and there is no terminal on which to ask.
     """
-    total = f"{len(artifacts)} artifacts, {megabytes(sum(map(size_of, artifacts)))}"
+    from kit.store.unneeded import UNNEEDED, remove_parts
+
+    unfinished = f" and parts of {len(parts)} unfinished jobs, {megabytes(sum(parts.values()))}" * bool(parts)
+    total = f"{len(artifacts)} artifacts, {megabytes(sum(map(size_of, artifacts)))}{unfinished}"
+    verb = "would remove" if dry_run else "to remove"
     for artifact in artifacts:
-        line = f"{artifact.key[:10]}  {megabytes(size_of(artifact)):>12}  {artifact.job.id}"
-        say(f"{'would remove' if dry_run else 'to remove'} {line}")
+        say(f"{verb} {artifact.key[:10]}  {megabytes(size_of(artifact)):>12}  {artifact.job.id}")
+    for key, size in parts.items():
+        say(f"{verb} {key[:10]}  {megabytes(size):>12}  parts: {UNNEEDED}")
     if dry_run:
         say(f"would remove {total}")
         return []
@@ -186,8 +222,10 @@ def remove_artifacts(store: "Store", artifacts: list["Artifact"], *, dry_run: bo
             removed.append(artifact)
         except KitError as error:
             faults.append(f"{artifact.key[:10]}  is left: {error}")
-    say(f"removed {len(removed)} artifacts, {megabytes(sum(map(size_of, removed)))}")
-    return faults
+    left = [fault for key in parts for fault in remove_parts(store, key)]
+    done = f" and parts of unfinished jobs{', but for some' * bool(left)}" * bool(parts)
+    say(f"removed {len(removed)} artifacts, {megabytes(sum(map(size_of, removed)))}{done}")
+    return faults + left
 
 
 def more(names: list[str]) -> str:
@@ -206,8 +244,13 @@ def readable(store: "Store", keys: list[str]) -> Iterator["Artifact"]:
         yield artifact
 
 
-def not_needed(store: "Store", tables: list[str], scale: str | None) -> list["Artifact"]:
-    """Return the artifacts that these tables don't need, at one scale or at any; damaged ones are only printed.
+def not_needed(store: "Store", needed: set[str]) -> list["Artifact"]:
+    """Return the artifacts of the jobs that are not needed; damaged ones are only printed."""
+    return list(readable(store, [key for key in store.committed() if key not in needed]))
+
+
+def needed_keys(tables: list[str], scale: str | None) -> set[str]:
+    """Return the keys of the jobs that these tables need, at one scale or at any.
 
     Raises:
         RequestError: there is no such table or scale, or a table can't be planned at it.
@@ -217,8 +260,18 @@ def not_needed(store: "Store", tables: list[str], scale: str | None) -> list["Ar
 
     own = any(name.endswith(".toml") for name in tables)  # a manifest names its scale
     scales = [scale] if scale else ["auto"] if own else Catalogue(manifests_folder()).names("scales")
-    needed = {key for name in scales for key in plan_tables(tables, name).jobs}
-    return list(readable(store, [key for key in store.committed() if key not in needed]))
+    return {key for name in scales for key in plan_tables(tables, name).jobs}
+
+
+def head_faults(store: "Store", key: str) -> list[str]:
+    """List the fields of a head's provenance that are missing or wrong; of a head that can't be read, nothing."""
+    from kit.store.provenance import provenance_faults
+
+    try:
+        artifact = store.get(key)
+    except KitError:
+        return []
+    return [f"artifact.json: {fault}" for fault in provenance_faults(artifact.provenance, artifact.job)]
 
 
 def name_of(store: "Store", key: str) -> str:
@@ -230,8 +283,8 @@ def name_of(store: "Store", key: str) -> str:
 
 
 def size_of(artifact: "Artifact") -> int:
-    """Return the total size of an artifact's files in bytes."""
-    return sum(int(file["size_bytes"]) for file in artifact.files.values())
+    """Return the bytes that an artifact's files take; none where they were given back."""
+    return 0 if artifact.released else artifact.size_bytes
 
 
 def megabytes(size: int) -> str:

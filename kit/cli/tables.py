@@ -9,10 +9,14 @@ import typer
 from kit.cli import (
     DEFAULT_STORE,
     AsJson,
+    MirrorDir,
+    RuntimeName,
     ScaleName,
     StoreDir,
     Tables,
+    UnsafeExec,
     app,
+    budgeting,
     path_option,
     say,
     say_json,
@@ -20,11 +24,16 @@ from kit.cli import (
     store_to_read,
 )
 from kit.cli.completing import complete_checkable
+from kit.cli.keeping import KEEP_ALL, KeepRule, disk_task
 from kit.cli.listing import formula, machine_chooses_scale, print_choices, show_plan, totals
 from kit.cli.pictures import draw_figures
+from kit.cli.running import DryRun, Yes
 from kit.errors import RequestError, one_line
 
 if TYPE_CHECKING:
+    from kit.check.findings import Checked, Finding
+    from kit.check.settings import Setting
+    from kit.plan import Plan
     from kit.store import Store
 
 FORMATS = ("terminal", "markdown", "csv", "json", "svg", "png")
@@ -36,6 +45,7 @@ def plan(
     tables: Tables,
     scale: ScaleName = "auto",
     store: StoreDir = DEFAULT_STORE,
+    keep: KeepRule = KEEP_ALL,
     json: AsJson = False,
     write: Annotated[bool, typer.Option("--write", help="Put the jobs into the store, for `kit job KEY`")] = False,
 ) -> None:
@@ -49,13 +59,14 @@ def plan(
     from kit.store import Store
 
     found = plan_tables(tables, scale)
+    whole = disk_task(found, None, keep)
     opened = Store.open(store) if write else store_to_plan(store)
     for job in found.jobs.values() if write else ():
         opened.plan(job)
     if not json:
         console = Console(highlight=False)
         print_choices(console, found, auto=machine_chooses_scale(tables, scale))
-        show_plan(console, found, opened)
+        show_plan(console, found, opened, keep)
         return
     document = {
         "schema": 1,
@@ -65,9 +76,13 @@ def plan(
         "cast": found.cast,
         "models": {name: model.model_dump(exclude_none=True) for name, model in found.models.items()},
         "notes": found.notes,
-        "totals": totals(found),
+        "keep": keep,
+        "totals": totals(found, whole),
         "formula": formula(),
-        "jobs": [{**job.to_json(), "cached": opened.has(key)} for key, job in found.jobs.items()],
+        "jobs": [
+            {**job.to_json(), "cached": opened.has(key), "released": opened.is_released(key)}
+            for key, job in found.jobs.items()
+        ],
     }
     say_json(document)
 
@@ -146,25 +161,71 @@ def verify(
     record: Annotated[
         bool, typer.Option("--record", help="Write what the store has as the values expected from now on")
     ] = False,
+    junit: Annotated[
+        Path | None, path_option("--junit", "Also write JUnit XML into this file, a case for each check")
+    ] = None,
+    annotations: Annotated[
+        bool, typer.Option("--annotations", help="Also print errors, warnings and counts as GitHub Actions reads them")
+    ] = False,
+    budget: budgeting.Budget = None,
+    claim: budgeting.ClaimName = "",
+    seeds: budgeting.Seeds = budgeting.SEEDS,
+    alpha: budgeting.Alpha = budgeting.ALPHA,
+    about: budgeting.AboutWhat = "runs",
+    simulate: budgeting.Simulate = 0,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    mirror: MirrorDir = None,
+    unsafe_exec: UnsafeExec = False,
+    runtime: RuntimeName = "local",
 ) -> None:
-    """Check finished tables: artifacts unharmed, every cell there, every number within its tolerance.
+    """Check finished tables: artifacts unharmed, every cell there, a verdict on every number.
+
+    At scale paper a number is compared with the paper's, at other scales with the recorded value: match, off, cannot
+    tell or missing, with the reason (docs/verify.md). Where nothing is recorded, --record writes what is there.
 
     Tables 6, 7 and 8 print settings and counts: they are compared with manifests/, which takes no job and no store.
-    """
-    from rich.console import Console
 
-    from kit.check import recorded
+    With --budget and --claim it runs jobs instead, in an order that decides the claim by the fewest hours, and stops as
+    soon as the evidence allows (docs/budget.md).
+
+    Exit codes: 0 all is as it should be; 1 it is not: a check failed, a number is off or missing; 2 the request was
+    wrong; 3 it can't be told: nothing is recorded, or the runs are too few.
+    """
     from kit.check import settings as settings_check
-    from kit.check import verify as checks
-    from kit.check.findings import as_json
+    from kit.check.findings import EXIT_CODES, outcome
     from kit.plan.planning import plan_tables
 
+    asked = budgeting.Request(
+        budget=budget,
+        claim=claim,
+        scale=scale,
+        store=store,
+        mirror=mirror,
+        runtime=runtime,
+        about=about,
+        seeds=seeds,
+        alpha=alpha,
+        simulate=simulate,
+        json=json,
+        dry_run=dry_run,
+        yes=yes,
+        unsafe=unsafe_exec,
+    )
+    if asked.is_asked_for:
+        given = {"--record": record, "--junit": junit, "--annotations": annotations}
+        budgeting.decide(asked, [*(tables or []), *(name for name, value in given.items() if value)])
+        return
+    check_options(json=json, record=record, junit=junit, annotations=annotations)
     printed, computed = settings_check.split(tables or [])
     if printed and record:
         raise RequestError(f"--record: {', '.join(printed)}: no job computes it, so there is nothing to record")
     settings = settings_check.check(printed)
     found, findings = None, []
     if computed or not printed:
+        from kit.check import recorded
+        from kit.check import verify as checks
+
         opened = store_to_read(store)
         found = plan_tables(computed or stored_tables(opened, scale), scale)
         if record:
@@ -172,12 +233,58 @@ def verify(
                 say(f"wrote {path}")
             return
         findings = checks.check(found, opened)
+    print_findings(found, findings, settings, printed, json=json)
+    write_for_machines([*findings, *settings], junit, annotations=annotations)
+    if code := EXIT_CODES[outcome([*findings, *settings])]:
+        sys.exit(code)
+
+
+def check_options(*, json: bool, record: bool, junit: Path | None, annotations: bool) -> None:
+    """Check that the options of ``kit verify`` go together, and that the file of JUnit XML can be written.
+
+    Raises:
+        RequestError: they don't, or it can't.
+    """
+    if record and (json or junit or annotations):
+        raise RequestError("--record: compares nothing; leave out --json, --junit and --annotations")
+    if json and annotations:
+        raise RequestError("--json: prints one document; leave out --annotations, or print them in a second call")
+    if junit is not None and (junit.is_dir() or not junit.parent.is_dir()):
+        fault = "a folder; name a file" if junit.is_dir() else f"no folder {one_line(str(junit.parent))}"
+        raise RequestError(f"--junit {one_line(str(junit))}: {fault}")
+
+
+def print_findings(
+    plan: "Plan | None", findings: "list[Finding]", settings: "list[Setting]", printed: list[str], *, json: bool
+) -> None:
+    """Print findings on tables of results and on tables of settings, as lines or as one JSON document."""
+    from rich.console import Console
+
+    from kit.check import settings as settings_check
+    from kit.check import verify as checks
+    from kit.check.findings import as_json
+
     if json:
-        names = [*(found.tables if found else ()), *printed]
-        typer.echo(as_json(found.scale if found else None, names, [*findings, *settings]))
-    else:
-        if found:
-            checks.show(Console(), found, findings)
-        settings_check.show(Console(), settings)
-    if not (all(one.passed for one in findings) and all(one.passed for one in settings)):
-        sys.exit(1)
+        names = [*(plan.tables if plan else ()), *printed]
+        typer.echo(as_json(plan.scale if plan else None, names, [*findings, *settings]))
+        return
+    if plan:
+        checks.show(Console(), plan, findings)
+    settings_check.show(Console(), settings)
+
+
+def write_for_machines(findings: "list[Checked]", path: Path | None, *, annotations: bool) -> None:
+    """Write findings as JUnit XML into a file, and print them as lines of GitHub Actions, where they are asked for.
+
+    Raises:
+        RequestError: the file can't be written.
+    """
+    from kit.check import junit
+
+    if path is not None:
+        try:
+            path.write_text(junit.junit(findings), encoding="utf-8")
+        except OSError as error:
+            raise RequestError(f"--junit {one_line(str(path))}: {error.strerror}") from error
+    for line in junit.annotations(findings) if annotations else ():
+        typer.echo(line)

@@ -103,7 +103,7 @@ class Request:
     variables: tuple[str, ...] = ()
     """Variables that it takes from this process by name, in addition to those of a fetching container."""
     host_network: bool = False
-    """Whether it is in this machine's network, to ask a server there."""
+    """Whether it is in this machine's network: to ask a server there, or to meet its ranks on other nodes."""
     gpu: bool = False
     memory_cap: str = field(default_factory=memory_cap)
     name: str = ""

@@ -58,7 +58,7 @@ def _user_options(runtime: str, *, rootless: bool = False) -> list[str]:
 def _apptainer(request: Request) -> list[str]:
     """Return apptainer's command line for a request; its images are read-only, and it runs as the caller."""
     line = ["apptainer", "exec", "--containall", "--no-home", "--no-privs", "--cleanenv", "--no-init"]
-    if not request.kind.network:
+    if not (request.kind.network or request.host_network):
         line += ["--net", "--network=none"]
     if request.kind.untrusted:
         line += [f"--memory={request.memory_cap.upper()}", f"--pids-limit={processes_cap()}"]

@@ -2,18 +2,18 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Self
 
 from kit.engines import TOO_LONG, Engine, EngineSettings
 from kit.judges.verdicts import request
-from kit.records import Question, Verdict
+from kit.records import Question, Row, Verdict
 
 if TYPE_CHECKING:
     from kit.engines._chat import Chat
 
-RULE = "above-mean-1"
+RULE = "above-mean-2"
 """Name of the rule of :func:`by_labels`, for a job's parameters."""
 AT_ONCE = 32
 """Questions whose labels are scored together, before the progress is told."""
@@ -26,13 +26,23 @@ ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scored:
+class Scored(Row):
     """Likelihoods that a judge gives the labels of one question."""
 
     likelihoods: tuple[float, ...]
     """ln p of each label, nats, in the question's order; none for a question that is too long to be asked."""
     prompt_tokens: int
     """Length of the question, tokens."""
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any], where: str = "") -> Self:
+        """Make a row from a decoded JSON object, with a tuple where JSON has a list.
+
+        Raises:
+            RequestError: a field is missing, or one is not known.
+        """
+        found = super(Scored, cls).from_json(value, where)
+        return replace(found, likelihoods=tuple(found.likelihoods))
 
 
 def score_labels(
@@ -89,23 +99,39 @@ def by_labels(questions: Sequence[Question], scored: Sequence[Scored]) -> list[V
     probabilities of whole labels, none of which is the start of another. Of equals the first wins; a question whose
     labels no other has gets the likeliest. A model too small to write a reply that can be read answers in this way.
 
+    Questions of a group ask the same in another order, and such a model's choice hangs on the order: they are answered
+    together, by the mean of what each says ("Balanced Position Calibration", Wang et al., arXiv 2305.17926). Where
+    they are the same to the letter, as with two equal answers, all get the label of the first.
+
     Args:
         questions: all that the job asks: the mean is theirs, so that ranks must not share them out here.
         scored: their likelihoods, in order.
     """
-    means = _means(questions, scored)
-    verdicts = []
-    for question, one in zip(questions, scored, strict=True):
-        above = [value - mean for value, mean in zip(one.likelihoods, means[question.labels], strict=False)]
-        verdicts.append(
-            Verdict(
-                id=question.id,
-                label=question.labels[_highest(above)] if above else "",
-                prompt_tokens=one.prompt_tokens,
-                finish_reason="" if above else TOO_LONG,
-            )
+    above = _above_means(questions, scored)
+    groups: dict[str | int, list[int]] = {}
+    for place, question in enumerate(questions):
+        groups.setdefault(question.group or place, []).append(place)
+    labels: dict[int, str] = {}
+    for places in groups.values():
+        known = [place for place in places if above[place]]
+        labels.update(zip(known, _answers([questions[at] for at in known], [above[at] for at in known]), strict=True))
+    return [
+        Verdict(
+            id=question.id,
+            label=labels.get(place, ""),
+            prompt_tokens=one.prompt_tokens,
+            finish_reason="" if place in labels else TOO_LONG,
         )
-    return verdicts
+        for place, (question, one) in enumerate(zip(questions, scored, strict=True))
+    ]
+
+
+def _answers(questions: Sequence[Question], above: Sequence[Sequence[float]]) -> list[str]:
+    """Return the label of each question of a group, or of a question that stands alone."""
+    if len({question.turns for question in questions}) < 2:
+        return [question.labels[_highest(above[0])] for question in questions[:1]] * len(questions)
+    together = [math.fsum(values) / len(values) for values in zip(*above, strict=True)]
+    return [question.labels[_highest(together)] for question in questions]
 
 
 def _highest(values: Sequence[float]) -> int:
@@ -113,17 +139,30 @@ def _highest(values: Sequence[float]) -> int:
     return next(place for place, value in enumerate(values) if value >= max(values) - ROUNDING)
 
 
-def _means(questions: Sequence[Question], scored: Sequence[Scored]) -> Mapping[tuple[str, ...], list[float]]:
-    """Return labels -> the mean likelihood of each, over the questions that have them; 0 where only one was asked."""
-    groups: dict[tuple[str, ...], list[tuple[float, ...]]] = {}
+def _above_means(questions: Sequence[Question], scored: Sequence[Scored]) -> list[list[float]]:
+    """Return how far each label of each question is above its mean over the questions that have the same labels.
+
+    The mean of a question whose labels no other has is 0; a question that is too long has no values.
+    """
+    found: dict[frozenset[str], list[Mapping[str, float]]] = {}
     for question, one in zip(questions, scored, strict=True):
-        groups.setdefault(question.labels, []).extend([one.likelihoods] if one.likelihoods else [])
-    return {
-        labels: [math.fsum(column) / len(rows) for column in zip(*rows, strict=True)]
-        if len(rows) > 1
-        else [0.0] * len(labels)
-        for labels, rows in groups.items()
+        if one.likelihoods:
+            by_label = dict(zip(question.labels, one.likelihoods, strict=True))
+            found.setdefault(frozenset(question.labels), []).append(by_label)
+    means = {
+        labels: {
+            label: math.fsum(by_label[label] for by_label in rows) / len(rows) if len(rows) > 1 else 0.0
+            for label in labels
+        }
+        for labels, rows in found.items()
     }
+    return [
+        [
+            value - means[frozenset(question.labels)][label]
+            for label, value in zip(question.labels, one.likelihoods, strict=False)
+        ]
+        for question, one in zip(questions, scored, strict=True)
+    ]
 
 
 def open_chat(model: Path, settings: EngineSettings) -> "Chat":

@@ -36,8 +36,8 @@ OPTIONS: Mapping[str, Option] = {"text": "question", "repeat_threshold": 0.05}
 ``repeat_threshold``: a row whose nearest neighbour is nearer than this repeats it."""
 DISTANCE, DENSITY = Quantity(title="squared distance", unit="", digits=2), Quantity(title="density", unit="", digits=2)
 CURVES = {
-    "neighbour_density": CurveMeasure(title="Distance to the nearest neighbour", x=DISTANCE, y=DENSITY),
-    "neighbour_histogram": CurveMeasure(title="Distance to the nearest neighbour, 100 bins", x=DISTANCE, y=DENSITY),
+    "neighbour_density": CurveMeasure(title="Nearest neighbour, smoothed", x=DISTANCE, y=DENSITY),
+    "neighbour_histogram": CurveMeasure(title="Nearest neighbour, 100 bins", x=DISTANCE, y=DENSITY),
 }
 PLACES = tuple(number / 200 for number in range(201))
 """Distances at which the density is computed; all distances count for it."""

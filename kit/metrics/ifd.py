@@ -21,7 +21,7 @@ from kit.metrics import Keeps, Option, Progress, Reads, Role, ScoreSettings
 from kit.records import Pair, Score
 from kit.scoring.pairs import PairLosses, ScoringModel, ScoringSettings, open_model, score_pairs
 
-VERSION = 1
+VERSION = 2
 READS: Reads = "pairs"
 ROLE: Role = "scorer"
 WHOLE = False

@@ -3,12 +3,16 @@
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from kit.catalogue.axes import Coordinates
 from kit.catalogue.entries import Model
 from kit.catalogue.scales import Hardware
 from kit.catalogue.views import Table
 from kit.store import Job
+
+MOST_TABLES = 100
+"""Most tables that a provenance names; the paper has 22, a manifest of the user's may have thousands."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +48,18 @@ class Plan:
     """Every model of the plan by name, with its source and sizes."""
     notes: list[str] = field(default_factory=list)
     """Sentences for the reader of the plan: rows that are left out, pins that are not known."""
+    manifests: dict[str, str] = field(default_factory=dict)
+    """Each manifest that was read for it, by its path below ``manifests/`` -> its sha256."""
+
+    def request(self) -> dict[str, Any]:
+        """Return what was asked for, as the provenance of each artifact that a run of this plan makes records it.
+
+        Another command may find the artifact and use it for another table: its job says alone what it depends on.
+        """
+        found: dict[str, Any] = {"scale": self.scale, "manifests": dict(sorted(self.manifests.items()))}
+        if self.tables:
+            found["tables"] = list(self.tables)[:MOST_TABLES]
+        return found
 
     def needs(self, keys: Iterable[str]) -> set[str]:
         """Return these keys and the keys of all jobs that their inputs come from, at any distance."""

@@ -42,6 +42,8 @@ class Workbench:
     def __init__(self, scale: str = "auto", servers: Path | None = None) -> None:
         own_servers = read_servers(servers) if servers else {}
         self.catalogue = Catalogue(manifests_folder(), where=one_line(str(servers or "")), servers=own_servers)
+        if servers:
+            self.catalogue.note(servers)
         name = largest_scale(self.catalogue, this_machine()) if scale == "auto" else scale
         own: dict[str, Any] = {"prompts": "kit", "cast": {}, "benchmarks": {}, "limits": Limits(), "scenarios": {}}
         self.given = GivenArtifacts()
@@ -112,9 +114,10 @@ class Workbench:
             benchmark: name of the benchmark.
             data: the user's own file; the pinned file by default.
             count: number of problems in the user's file, if it is known.
-            fields: prompts, protocol and limits, see :class:`~kit.catalogue.scales.BenchmarkRows`.
+            fields: dataset, prompts, protocol and limits, see :class:`~kit.catalogue.scales.BenchmarkRows`.
         """
-        dataset = str(data) if data else registry.load("benchmarks", benchmark).DATASET
+        pinned = fields.pop("dataset", "") or registry.load("benchmarks", benchmark).DATASET
+        dataset = str(data) if data else pinned
         if data:
             self.given.data[dataset] = self.file(data, benchmark)
             self.catalogue.files[dataset] = Dataset(

@@ -22,6 +22,8 @@ WEIGHT_BYTES = 4
 TRAINED_BYTES = 12
 """Further bytes of a trained weight: gradient 4, AdamW's two moments 8, in fp32: Rajbhandari et al. 2020 (arXiv
 1910.02054), section 3.1."""
+SCALE_BITS = 16
+"""Bits of the scale of a group of quantised weights: GPTQ and AWQ keep it in fp16."""
 MEMORY_SHARE = 0.9
 """Part of a device's memory that a job may use; driver and framework need the rest."""
 TEXT_BYTES_PER_TOKEN = 5
@@ -129,8 +131,23 @@ def adapter_parameters(model: Model, rank: int) -> int:
 
 
 def weight_bytes(model: Model, dtype: str) -> int:
-    """Return the size of the weights on disk or in memory: ``parameters * bytes of one number``."""
-    return model.parameters * BYTES_PER_NUMBER[dtype]
+    """Return the size of the weights on disk or in memory: ``parameters * bytes of one number``.
+
+    Quantised are the matrices of the layers alone, ``2 * hidden^2 + 2 * hidden * kv + 3 * hidden * intermediate`` in
+    each. A weight of them takes its bits, and a group of ``group_size`` weights a scale of 16 bits and a zero point of
+    a weight's bits: of 4 bits in groups of 128, 0.52 bytes a weight. All others take two bytes, whatever ``dtype`` is.
+    """
+    if model.quantised is None:
+        return model.parameters * BYTES_PER_NUMBER[dtype]
+    bits, group = model.quantised.bits, model.quantised.group_size
+    matrices = layer_matrices(model)
+    return math.ceil(matrices * (bits + (SCALE_BITS + bits) / group) / 8) + 2 * (model.parameters - matrices)
+
+
+def layer_matrices(model: Model) -> int:
+    """Return the number of weights in the matrices of all layers, without biases and norms."""
+    hidden, kv = model.hidden, model.kv_heads * (model.hidden // model.heads)
+    return model.layers * (2 * hidden * hidden + 2 * hidden * kv + 3 * hidden * model.intermediate)
 
 
 def cache_bytes_per_token(model: Model, dtype: str) -> int:
@@ -154,8 +171,9 @@ def generation(
       so a model that is too large is seen not to fit);
     - disk is five bytes a token written.
 
-    The start of an engine and communication between devices are left out. Copies of the model that share the rows (data
-    parallel) cost the same GPU-hours: call this with ``rows / copies`` and multiply.
+    Quantised weights are read in their own size, and computed with as others are: the time that it takes to widen them
+    is left out, as are the start of an engine and communication between devices. Copies of the model that share the
+    rows (data parallel) cost the same GPU-hours: call this with ``rows / copies`` and multiply.
 
     Args:
         model: the model that writes.

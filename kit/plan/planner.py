@@ -16,7 +16,7 @@ from kit.errors import RequestError, did_you_mean, shown
 from kit.files.formats import SEED_FORMATS
 from kit.judges.settings import ServerSettings
 from kit.metrics import options_with
-from kit.plan import Plan, costs, sources
+from kit.plan import Plan, costs, fitting, sources
 from kit.plan.given import GivenArtifacts
 from kit.plan.ids import JobIds
 from kit.plan.judging import find_judge, find_metric_judge
@@ -43,7 +43,7 @@ class Planner:
         self.scale = scale
         self.where = catalogue.where or f"{scale_name}.toml"
         self.locks = locks
-        self.plan = Plan(scale=scale_name, hardware=scale.hardware)
+        self.plan = Plan(scale=scale_name, hardware=scale.hardware, manifests=catalogue.manifests)
         self.packs: dict[tuple[str, ...], tuple[dict[str, Any], dict[str, str]]] = {}
         """(pack, templates) -> parameters and inputs of a job that uses them."""
         self.folders: dict[str, str] = {}
@@ -63,6 +63,7 @@ class Planner:
         """Return the key of a stage's output at a point; its job is planned now, unless its artifact was given."""
         if stage in self.given.stages:
             return self.given.stages[stage]
+        point = self.tuned(point)
         place = (stage, point.experiment.id if point.experiment else "", point.setting, point.benchmark)
         if place not in self.planned:
             self.planned[place] = cast(Stage, registry.load("stages", stage)).plan(point, self)
@@ -199,6 +200,8 @@ class Planner:
             lora_rank: largest rank of an adapter that the engine loads; None without an adapter.
         """
         spec, gpus = self.scale.engine, self.scale.hardware.gpus
+        if found := self.catalogue.models.get(model):
+            fitting.check_engine(model, found, self.scale, self.where)
         tensor_parallel = self.scale.tensor_parallel.get(model, 1)
         settings = {**spec.model_dump(), "tensor_parallel": tensor_parallel}
         if lora_rank is not None:
@@ -329,6 +332,8 @@ class Planner:
 
     def scoring_cost(self, model: str, rows: int) -> dict[str, Any]:
         """Return the cost of a job in which a model reads rows; empty if the model's sizes are not known."""
+        if found := self.catalogue.models.get(model):
+            fitting.check_scorer(model, found, self.where)
         return costs.scoring(self.catalogue, self.scale, model, rows)
 
     def asking_cost(self, server: ServerSettings, rows: int, max_tokens: int) -> dict[str, Any]:
@@ -337,6 +342,8 @@ class Planner:
 
     def tuning_cost(self, model: str, rows: int, params: Mapping[str, Any]) -> dict[str, Any]:
         """Return the cost of a job that tunes a base model; empty if the model's sizes are not known."""
+        if found := self.catalogue.models.get(model):
+            fitting.check_trainable(model, found, self.where)
         return costs.tuning(self.catalogue, self.scale, model, rows, params)
 
     def capped(self, field: str, value: int, limit: int | None) -> int:
@@ -346,6 +353,15 @@ class Planner:
         if self.catalogue.user is not None:
             self.note(f"{field}: {value:,} asked for, scale {self.plan.scale} takes {limit:,} at most")
         return limit
+
+    def tuned(self, point: Point) -> Point:
+        """Return a point whose base is tuned as the scale has it; a user's experiment is told of the change."""
+        found = fitting.tuned_point(point, self.scale, self.where) if point.experiment else point
+        if found.setting.sft != point.setting.sft and self.catalogue.user is not None:
+            base = point.setting.base
+            changed = ", ".join(fitting.changes_of_tuning(self.scale, base))
+            self.note(f"sft of {base}: scale {self.plan.scale} has its own {changed}, whatever the experiment says")
+        return found
 
     def note(self, text: str) -> None:
         """Add a sentence to the plan's notes, unless it is there already."""
@@ -373,6 +389,8 @@ def make_plan(
         known = {**catalogue.models, **(catalogue.served if key == "cast" else {})}
         for name in names:
             look_up(known, name, f"{planner.where}: {key}", "model")
+    for name in scale.tuning:
+        look_up(scale.cast, name, f"{planner.where}: tuning", "player for the model")
     for name in scale.metrics:
         look_up(dict.fromkeys(registry.names("metrics")), name, f"{planner.where}: metrics", "metric")
     for name, view in views.items():

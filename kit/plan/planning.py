@@ -82,12 +82,13 @@ def check_machine(plan: Plan, machine: Machine) -> None:
         )
 
 
-def plan_tables(names: list[str], scale: str) -> Plan:
+def plan_tables(names: list[str], scale: str, repeats: int = 1) -> Plan:
     """Return the plan of some tables at one scale, or of the user's own manifest.
 
     Args:
         names: tables (``2``, ``table-2``, ``all``), or one path that ends in ``.toml``.
         scale: name of a scale; ``auto`` is the largest that fits this machine, or the scale that a manifest names.
+        repeats: number of training seeds of each experiment of the kit.
 
     Raises:
         RequestError: there is no such table or scale, or the kit can't compute the table.
@@ -99,7 +100,7 @@ def plan_tables(names: list[str], scale: str) -> Plan:
         if scale != "auto":
             raise RequestError(f"{where}: a manifest names its scale itself; leave --scale {scale} out, or edit it")
         return plan_manifest(Path(paths[0]))
-    catalogue = Catalogue(manifests_folder())
+    catalogue = Catalogue(manifests_folder(), repeats=repeats)
     if scale == "auto":
         scale = largest_scale(catalogue, this_machine())
     tables = [table_name(catalogue, name) for name in names if name != ALL]
@@ -146,6 +147,7 @@ def plan_manifest(path: Path) -> Plan:
         raise RequestError(f"{where}: a table of the kit, no manifest of your own; name it without folder: {path.stem}")
     user = read(UserManifest, path, where)
     catalogue = Catalogue(manifests_folder(), user, path.resolve().parent, where)
+    catalogue.note(path)
     check_own_name(catalogue, path, user)
     base = find_scale(catalogue, user.scale) if isinstance(user.scale, str) else user.scale
     scale_name = user.scale if isinstance(user.scale, str) else path.stem

@@ -29,7 +29,6 @@ def add_table(planner: "Planner", name: str, view: View) -> None:
         axes=tuple(view.rows),
         rows=tuple(rows),
         columns=tuple(columns),
-        claims=tuple(view.claim),
         draw=view.draw,
     )
     cells = [cell(planner, finder, row, column) for row in rows for column in columns]

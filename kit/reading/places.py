@@ -12,6 +12,8 @@ LONGEST_ADDRESS = 2000
 """Characters of an address; servers take little more."""
 HEAD = "artifact.json"
 """The store's own file in every artifact."""
+MARK = "artifact.released.json"
+"""The store's own file in an artifact whose files were given back."""
 
 
 def name_fault(name: str) -> str | None:
@@ -34,8 +36,8 @@ def file_name_fault(name: str) -> str | None:
         return "that is no file's name"
     if "/" in name or "\0" in name or "\\" in name:
         return "a file's name holds no slash and no zero byte"
-    if name == HEAD:
-        return f"the name {HEAD} is the store's own; give the file another"
+    if name in (HEAD, MARK):
+        return f"the name {name} is the store's own; give the file another"
     try:
         size = len(name.encode())
     except UnicodeEncodeError:

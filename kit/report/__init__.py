@@ -37,6 +37,8 @@ class Cell:
     """Standard deviation between the runs of several seeds, as stored; ``None`` where there is one run."""
     measure: Measure = field(default_factory=Measure)
     """Unit, digits and kind of the number."""
+    runs: tuple[float, ...] = ()
+    """Value of each run as stored, in the order of the address's keys; empty while one of them is not done."""
 
     @property
     def value(self) -> float | None:
@@ -186,7 +188,17 @@ def make_grid(name: str, plan: Plan, store: Store) -> Grid:
         runs = [result_of(column, known.get(key, {})) for key in address.keys]
         result, spread = mean_of([run for run in runs if run]) if runs and all(runs) else (None, None)
         reference = _number(printed.cell(address.at, address.printed or address.column)) if printed else None
-        cells.append(Cell(address=address, result=result, reference=reference, spread=spread, measure=column.measure))
+        values = tuple(run.value for run in runs if run) if result else ()
+        cells.append(
+            Cell(
+                address=address,
+                result=result,
+                reference=reference,
+                spread=spread,
+                measure=column.measure,
+                runs=values,
+            )
+        )
     width = sum(column.curve is None for column in table.columns)
     lines = tuple(
         Line(at=row, cells=tuple(cells[index * width : (index + 1) * width])) for index, row in enumerate(table.rows)

@@ -64,7 +64,7 @@ class Judging:
         """Return a sentence: who judged, how many questions, how many replies could not be read."""
         reported = sorted(set(self.models) - {self.judge})
         names = f" (the server reports {listed(reported, MOST_MODELS)})" if reported else ""
-        names += " (the label that is likeliest beside its mean over all questions)" * (self.by == "labels")
+        names += " (the label whose likelihood is highest above its mean)" * (self.by == "labels")
         parts = [f"{self.questions:,} questions", f"{self.counts['unreadable']:,} without a verdict that could be read"]
         for name, phrase in (
             ("cut_at_limit", "replies cut at the limit"),

@@ -9,8 +9,8 @@ from kit.models.attention import longest_packed, packed_attention
 from kit.scoring.batches import TokenRow, lay_out, plan
 from kit.scoring.heads import head_of
 
-CPU_BUDGET = 2048
-"""Tokens of a batch on a CPU."""
+CPU_BUDGET = 1024
+"""Tokens of a batch on a CPU; what lies between two layers of a small model then fits its cache."""
 GPU_BUDGET = 16384
 """Tokens of a batch on a GPU: enough to fill one, and some GB of a large model's activations."""
 PROBES = ((11, 7, 5, 3, 2, 13, 17, 19), (4, 9, 6, 15, 8))

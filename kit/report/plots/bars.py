@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from kit.report.drawn import Stack, StackPanel, part_texts
-from kit.report.plots.numbers import cut, width_of
+from kit.report.plots.numbers import cut, title_lines, width_of
 from kit.report.plots.style import FONT, GREY, HATCHES, INK, OUTCOME_COLOURS, OUTCOME_HATCHES, SMALL, STEPS
 
 BAR = 0.54
@@ -45,7 +45,7 @@ def draw_stacks(axes: Any, panel: StackPanel, width: float, *, named: bool) -> N
         named: whether the bars' names stand at its left; else they stand at a panel left of it.
     """
     found = places(panel)
-    axes.set_title(cut(panel.title, width, FONT, bold=True), fontsize=FONT, fontweight="bold")
+    axes.set_title("\n".join(title_lines(panel.title, width)), fontsize=FONT, fontweight="bold")
     axes.set_xlim(0, 100)
     axes.set_ylim(height_of(panel) - 0.5, -0.5)
     axes.set_xlabel(f"share of {panel.unit}, percent", fontsize=SMALL)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from kit.report.drawn import Figure, Panel, StackPanel
 from kit.report.plots import bars, lines
-from kit.report.plots.numbers import cut, round_numbers, touch, width_of, x_domain, y_domain
+from kit.report.plots.numbers import cut, round_numbers, title_lines, touch, width_of, x_domain, y_domain
 from kit.report.plots.style import SMALL
 
 POINTS = 72.0
@@ -19,7 +19,7 @@ LONE_WIDTH, LONE_HEIGHT = 4.9, 2.6
 STACK_WIDTH, BAR_HEIGHT = 2.9, 0.3
 """Width of the axes of bars, and how high each bar is, inches."""
 TOP, RIGHT, TITLE = 0.34, 0.14, 0.17
-"""Room above and right of axes, and for a line of a title beside or below them, inches."""
+"""Room above axes for a title of one line, right of them, and for each line more of a title anywhere, inches."""
 GAP = 0.06
 """Distance of labels from axes and from each other, inches."""
 
@@ -36,6 +36,8 @@ class Cells:
     """Room right of all axes."""
     heights: Sequence[float]
     """Height of the axes of each row."""
+    top: float
+    """Room above all axes."""
     bottom: float
     """Room below all axes."""
 
@@ -45,13 +47,13 @@ class Cells:
 
     def page_height(self) -> float:
         """Return the height of all rows."""
-        return sum(self.heights) + len(self.heights) * (TOP + self.bottom)
+        return sum(self.heights) + len(self.heights) * (self.top + self.bottom)
 
     def place(self, number: int) -> tuple[float, float, float]:
         """Return where the axes of a panel begin, from the left and from above, and how high they are."""
         row, column = divmod(number, len(self.lefts))
         left = sum(self.lefts[: column + 1]) + column * (self.width + self.right)
-        above = sum(self.heights[:row]) + row * (TOP + self.bottom) + TOP
+        above = sum(self.heights[:row]) + row * (self.top + self.bottom) + self.top
         return left, above, self.heights[row]
 
 
@@ -73,6 +75,7 @@ def _stack_cells(panels: Sequence[StackPanel]) -> Cells:
         width=STACK_WIDTH,
         right=sizes / POINTS + RIGHT,
         heights=[max(heights[start : start + columns]) for start in range(0, len(panels), columns)],
+        top=_titles_height(panels, STACK_WIDTH),
         bottom=2 * TITLE + 2 * GAP,
     )
 
@@ -91,8 +94,15 @@ def _line_cells(panels: Sequence[Panel]) -> Cells:
         width=width,
         right=RIGHT,
         heights=[LONE_HEIGHT if lone else AXES_HEIGHT] * math.ceil(len(panels) / columns),
+        top=_titles_height(panels, width),
         bottom=below + titles * TITLE + 2 * GAP,
     )
+
+
+def _titles_height(panels: Sequence[Panel] | Sequence[StackPanel], width: float) -> float:
+    """Return how much room the panels' titles take above axes of such a width, inches."""
+    most = max((len(title_lines(panel.title, width * POINTS)) for panel in panels), default=1)
+    return TOP + (most - 1) * TITLE
 
 
 def _labels_height(panel: Panel, width: float) -> float:

@@ -5,7 +5,7 @@ from itertools import pairwise
 from typing import Any
 
 from kit.report.drawn import Panel, Point, Series
-from kit.report.plots.numbers import cut, round_numbers, thinned, touch, x_domain, y_domain
+from kit.report.plots.numbers import cut, round_numbers, thinned, title_lines, touch, x_domain, y_domain
 from kit.report.plots.style import DASHED, FAINT, FONT, GREY, INK, SMALL, Look, look_of
 
 SIDESTEP, WIDEST_SIDESTEP = 0.017, 0.085
@@ -34,7 +34,7 @@ def draw_panel(axes: Any, panel: Panel, names: Sequence[str], width: float, heig
         height: length of its vertical axis, points.
     """
     ends = x_domain(panel)
-    axes.set_title(cut(panel.title, width, FONT, bold=True), fontsize=FONT, fontweight="bold")
+    axes.set_title("\n".join(title_lines(panel.title, width)), fontsize=FONT, fontweight="bold")
     heading = panel.y.unit if panel.y.title == panel.title else panel.y.heading
     axes.set_ylabel(cut(heading, height), fontsize=SMALL)
     below = [cut(text, width + OVERHANG) for text in (panel.x_title, panel.sizes) if text]

@@ -6,10 +6,12 @@ from itertools import pairwise
 
 from kit.report.drawn import Panel, Point
 from kit.report.plots import safe
-from kit.report.plots.style import SMALL
+from kit.report.plots.style import FONT, SMALL
 
 LONGEST_LABEL = 120
 """Most letters of a label, whatever room it has."""
+MOST_TITLE_LINES = 2
+"""Most lines of a panel's title."""
 
 
 def width_of(text: str, size: float = SMALL, *, bold: bool = False) -> float:
@@ -45,6 +47,13 @@ def wrapped(text: str, room: float, size: float, *, bold: bool = False) -> list[
                 lines.append("")
             lines[-1] += letter
     return lines
+
+
+def title_lines(text: str, room: float) -> list[str]:
+    """Return a panel's title as :data:`MOST_TITLE_LINES` lines or fewer, the last of them cut where it is too long."""
+    lines = wrapped(text, room, FONT, bold=True)
+    last = " ".join(lines[MOST_TITLE_LINES - 1 :])
+    return [*lines[: MOST_TITLE_LINES - 1], *([cut(last, room, FONT, bold=True)] if last else [])]
 
 
 def x_domain(panel: Panel) -> tuple[float, float]:
