@@ -4,9 +4,10 @@
 MAKEFLAGS += --no-print-directory
 
 # TABLE=2 "2 5" all · FIGURE=1 "4 5": the tables and figures that a target is about; Table 2 where neither is named
-# SCALE=smoke|mini|one-gpu|paper: how big; without it, the largest that this machine holds
+# SCALE=smoke|mini|one-gpu|one-80gb|paper: how big; without it, the largest that this machine holds
 # RUNTIME=local|docker|podman|apptainer: where jobs run; all but local want `make images` (IMAGES="cpu grade cuda")
 # MIRROR=DIR: copies of the pinned data files · STORE=DIR: the artifacts' folder · YES=1: don't ask before GPU-hours
+# KEEP=results|weights|all: models that stay on the disk once no job to come needs them; all by default
 SETUP := @sh requirements/setup.sh
 # Jobs that run in images need nothing of theirs here: the smallest environment plans them.
 host := $(if $(filter-out local,$(RUNTIME)),smoke,$(SCALE))
@@ -17,6 +18,7 @@ store := $(if $(STORE),--store '$(STORE)')
 mirror := $(if $(MIRROR),--mirror '$(MIRROR)')
 runtime := $(if $(RUNTIME),--runtime '$(RUNTIME)')
 what := $(or $(strip $(TABLE) $(addprefix figure-,$(FIGURE))),2)
+keep := $(if $(KEEP),--keep '$(KEEP)')
 yes := $(if $(filter-out 0 no,$(YES)),--yes)
 
 help: ## list these targets
@@ -25,13 +27,13 @@ help: ## list these targets
 setup: ## make .venv: Python 3.11, every package by its hash, nothing outside this folder
 	$(SETUP) '$(host)'
 
-reproduce: setup ## TABLE=2 FIGURE=1: compute them at the scale this machine holds, print them beside the paper's (SCALE= MIRROR= STORE= RUNTIME= YES=1)
-	$(KIT) reproduce $(what) $(scale) $(mirror) $(store) $(runtime) $(yes)
+reproduce: setup ## TABLE=2 FIGURE=1: compute them at the scale this machine holds, print them beside the paper's (SCALE= MIRROR= STORE= RUNTIME= KEEP= YES=1)
+	$(KIT) reproduce $(what) $(scale) $(mirror) $(store) $(runtime) $(keep) $(yes)
 
 plan: setup ## TABLE=2 SCALE=paper: list its jobs, with GPU-hours, disk and what is cached
-	$(KIT) plan $(what) $(scale) $(store)
+	$(KIT) plan $(what) $(scale) $(store) $(keep)
 
-verify: setup ## TABLE=2: check what was computed: artifacts unharmed, numbers within their tolerance
+verify: setup ## TABLE=2: check what was computed: artifacts unharmed, a verdict for each number
 	$(KIT) verify $(what) $(scale) $(store)
 
 images: ## build the container images cpu and grade (IMAGES=cuda: that one; BUILDER=docker|podman|buildah)

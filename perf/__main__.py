@@ -24,6 +24,7 @@ SHORTENED = {
     "readings_compared.py": ("--rows", "200"),
     "neighbours.py": ("--rows", "12000"),
     "published_selection.py": ("--rows", "100"),
+    "verdicts.py": ("--repeats", "20", "--runs", "500"),
 }
 """What a script is given where its own default takes too long for a comparison among others."""
 OUTCOMES = {0: "ran", 2: "left out"}

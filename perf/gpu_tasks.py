@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[0] = str(ROOT)  # this script's folder is no place to import from
 
 from kit.engines import EngineSettings, Request, Sampling  # noqa: E402
+from kit.files.parts import Parts  # noqa: E402
 from kit.records import Pair, Turn, write_rows  # noqa: E402
 
 TEMPLATE = (
@@ -149,7 +150,7 @@ def train(base: str, rows: int, asked: dict[str, Any], *, save: bool) -> dict[st
         out = Path(folder) / "tuned"
         out.mkdir()
         progress = lambda *_numbers: steps.append((time.perf_counter(), _peak_bytes()))  # noqa: E731
-        context: Any = SimpleNamespace(rank=0, world=1, progress=progress)
+        context: Any = SimpleNamespace(rank=0, world=1, parts=Parts(None, ""), progress=progress)
         sft.run(params, {"pairs": Path(folder), "base": Path(base)}, out, context)
         log = [json.loads(line) for line in (out / sft.LOG).read_text().splitlines()]
     times = [at for at, _ in steps]

@@ -4,7 +4,8 @@
 
 The authors' way is written down here from what their script does: one row at a time, three calls of the model, all
 logits. Each measurement is a process of its own, and the two ways take turns; loading is left out, tokenising is not.
-The machine's rate is that of a large product of the same type, measured several times in the processes that score.
+The machine's rate is that of a large product of the same type, measured several times in the processes that score;
+beside it, how much of it the products with this model's own matrices reach alone, of as many tokens as a batch has.
 Beside that: rows a second by length, and many short rows through two layers of the model, whose memory must not grow.
 On a GPU (torch and transformers alone) the body is in bf16. Ends with 1 where a loss differs by 1e-3 or more in fp32,
 or memory grows.
@@ -36,6 +37,8 @@ SIZE = 2048
 QUARTERS = 4
 STEP = 1000
 """Short rows between two looks at the memory."""
+HEAD_BLOCK = 4096
+"""Rows of a matrix in one of the model's own products: its head is taken in blocks."""
 WITHIN = 1e-3
 """The most that a loss may differ, relatively, in fp32."""
 GROWTH = 1.02
@@ -107,6 +110,28 @@ def product_rates(device: str, dtype: str, repeats: int = 7) -> list[float]:
     return rates[1:]
 
 
+def own_rates(losses: Any, repeats: int = 5) -> list[float]:
+    """Return the rate of products with the model's own matrices, one after another and nothing between, in GFLOP/s."""
+    import torch
+
+    inner = losses._model
+    device, dtype = inner.device.type, inner.dtype
+    weights = [module.weight for module in inner.modules() if isinstance(module, torch.nn.Linear)]
+    inputs = {
+        size: torch.randn(losses._budget, size, device=device, dtype=dtype)
+        for size in {one.shape[1] for one in weights}
+    }
+    work = 2 * losses._budget * sum(one.numel() for one in weights)
+
+    def multiply() -> None:
+        for weight in weights:
+            for part in weight.split(HEAD_BLOCK):
+                torch.nn.functional.linear(inputs[part.shape[1]], part)
+
+    with torch.inference_mode():
+        return [work / timed(device, multiply)[1] / 1e9 for _ in range(repeats + 1)][1:]
+
+
 def timed(device: str, work: Callable[[], Any]) -> tuple[Any, float]:
     """Return what some work gives, and its seconds."""
     import torch
@@ -153,17 +178,18 @@ def score_once(*, side: str, model: str, dtype: str, pairs: Sequence[Pair]) -> d
         (lambda part: kit_losses(ours, part)) if side == "kit" else lambda part: authors_losses(inner, tokenizer, part)
     )
     run(pairs[:2])
-    rates = product_rates(device, dtype)
+    rates, own = product_rates(device, dtype), own_rates(ours.losses)
     worked = time.process_time()
     losses, seconds = timed(device, lambda: run(pairs))
     worked = time.process_time() - worked
     rates += product_rates(device, dtype)
+    own += own_rates(ours.losses)
     texts = [(f"{row.instruction}\n{row.input}" if row.input else row.instruction, row.output) for row in pairs]
     asked = [text for question, response in texts for text in (f"{question}\n{response}", response) if response]
     lengths = [len(ids) for ids in tokenizer(asked).input_ids]
     return {
-        "seconds": seconds, "losses": losses, "peak_bytes": peak_bytes(device), "products": rates, "device": device,
-        "gflops": flops(inner, lengths) / seconds / 1e9, "tokens": sum(lengths), "cpu_s": worked,
+        "seconds": seconds, "losses": losses, "peak_bytes": peak_bytes(device), "products": rates, "own": own,
+        "device": device, "gflops": flops(inner, lengths) / seconds / 1e9, "tokens": sum(lengths), "cpu_s": worked,
     }  # fmt: skip
 
 
@@ -263,6 +289,8 @@ def report(options: argparse.Namespace, found: dict[str, list[dict[str, Any]]], 
     by_cpu = speed.ratio(spent["authors"], spent["kit"])
     print(f"CPU seconds, the authors' over ours, which a busy machine moves less: {by_cpu:.2f}")
     print(f"products with weights, share of a large product's rate: {speed.spread(shares, 2)} (wanted: 0.8 at least)")
+    alone = [statistics.median(one["own"]) / statistics.median(one["products"]) for one in found["kit"]]
+    print(f"the model's products alone, nothing between them: {speed.spread(alone, 2)} of that rate")
     print(f"peak memory: ours {peaks['kit']:.2f} GB, the authors' {peaks['authors']:.2f} GB")
     apart = worst(pairs, found["kit"][0]["losses"], found["authors"][0]["losses"])
     speed.add_row(

@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[0] = str(ROOT)  # this script's folder is no place to import from
 
 from kit.errors import RequestError  # noqa: E402
+from kit.files.parts import Parts  # noqa: E402
 from kit.records import Pair, write_rows  # noqa: E402
 from perf import speed  # noqa: E402
 
@@ -53,7 +54,7 @@ def train_kit(params: dict[str, Any], pairs: Path, model: Path, out: Path) -> tu
     """Tokens and seconds of ours."""
     from kit.stages import sft
 
-    context: Any = SimpleNamespace(rank=0, world=1, progress=lambda *_numbers: None)
+    context: Any = SimpleNamespace(rank=0, world=1, parts=Parts(None, ""), progress=lambda *_numbers: None)
     facts = sft.run(params, {"pairs": pairs, "base": model}, out, context).facts
     return facts["tokens"], facts["train_s"]
 

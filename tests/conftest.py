@@ -1,6 +1,8 @@
 """Selection of tests: those that run by default, and those that need the reference data."""
 
 import re
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,27 @@ SAMPLE = Path(__file__).resolve().parent / "data" / "sample"
 NO_SHARED = "no reference data (../shared/data) beside the project"
 SKIPPED = pytest.StashKey[int]()
 SAMPLED = pytest.StashKey[int]()
+
+
+Kit = Callable[..., tuple[int, str, str]]
+"""Runs the command line with some words: exit code, standard output, standard error."""
+
+
+@pytest.fixture
+def kit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Kit:
+    """Run the command line in an empty folder: exit code, standard output, standard error."""
+    from kit.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("KIT_STORE", raising=False)
+
+    def call(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["kit", *words])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return int(ended.value.code or 0), *capsys.readouterr()
+
+    return call
 
 
 @pytest.fixture(scope="session")

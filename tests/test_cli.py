@@ -6,7 +6,6 @@ import json
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,13 +13,14 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from kit.cli import listing, main, outcomes, placing
+from kit.cli import listing, outcomes, placing
 from kit.errors import KitError
 from kit.plan.planning import Machine, plan_tables
 from kit.store import Job, Store
+from tests.conftest import Kit
 
-Kit = Callable[..., tuple[int, str, str]]
 COMMANDS = [
+    "claims",
     "reproduce",
     "run",
     "plan",
@@ -38,21 +38,6 @@ COMMANDS = [
     "schema",
     "store",
 ]
-
-
-@pytest.fixture
-def kit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Kit:
-    """Run the command line in an empty folder: exit code, standard output, standard error."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("KIT_STORE", raising=False)
-
-    def call(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["kit", *words])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return int(ended.value.code or 0), *capsys.readouterr()
-
-    return call
 
 
 def test_help_names_every_command(kit: Kit):
@@ -98,7 +83,7 @@ def test_plan_is_one_json_document(kit: Kit, tmp_path: Path):
     assert "Args:" not in document["formula"]
     assert "tokens_per_row: mean length" not in document["formula"]
     fields = {"id", "key", "stage", "version", "environment", "lock", "params", "inputs", "resources", "worker"}
-    assert all(set(job) == fields | {"cached"} and not job["cached"] for job in document["jobs"])
+    assert all(set(job) == fields | {"cached", "released"} and not job["cached"] for job in document["jobs"])
     sft = next(job for job in document["jobs"] if job["stage"] == "sft")
     assert {"gpu_hours", "disk_bytes", "memory_bytes_per_device"} <= set(sft["resources"])
     assert list(tmp_path.iterdir()) == []  # a plan leaves nothing behind
@@ -112,7 +97,7 @@ def test_plan_and_dry_run_show_one_line_a_job(kit: Kit):
         assert (code, [line.split()[3] for line in lines]) == (0, [job.id for job in jobs])
         assert f"{len(jobs)} jobs: " in out
         # "about 0.0 GPU-hours", and no word of the rows that are left out
-        assert re.search(r"; about \d+\.\d min, \d+\.\d GB$", out.rstrip())
+        assert re.search(r"; about \d+\.\d min, \d+\.\d GB of disk at the peak$", out.rstrip())
         assert "\nnote: table-2: no player at scale smoke for mistral-7b-v0.3" in f"\n{out}"
 
 

@@ -12,9 +12,7 @@ import pytest
 
 from kit.plan.planning import plan_tables
 from kit.store import Job, Store
-from tests.test_cli import Kit, kit
-
-__all__ = ["kit"]  # the fixture: the command line in an empty folder
+from tests.conftest import Kit
 
 
 def committed(root: Path, name: str) -> Job:
@@ -43,7 +41,7 @@ def test_store_list_show_check_gc(kit: Kit, tmp_path: Path):
     assert {line.split("  ")[-1] for line in out.splitlines()} == {"fetch/a", "fetch/b\\x1b[5m"}
     code, out, _ = kit("store", "list", "--json")
     assert {json.loads(line)["key"] for line in out.splitlines()} == {first.key, second.key}
-    code, out, _ = kit("store", "show", first.key[:16], "--rows", "2")
+    code, out, _ = kit("store", "show", first.key[:16], "--rows", "2", "--json")
     assert (code, json.loads(out.partition("--- rows.jsonl")[0])["key"]) == (0, first.key)
     assert out.endswith('--- rows.jsonl\n{"text":"\\u001b[31m"}\n{"text":"\\x1b[31m"}\n')
     assert kit("store", "check") == (0, "2 artifacts checked, 0 faults\n", "")

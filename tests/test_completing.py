@@ -74,7 +74,7 @@ LINES = {
     "tables of settings": ("kit verify 6", ["6"]),
     "tables to keep": ("kit store gc --keep t", [*NAMED_TABLES, "trajectories"]),
     "scales": ("kit reproduce 2 --scale ", SCALES),
-    "a scale": ("kit plan 2 --scale one", ["one-gpu"]),
+    "a scale": ("kit plan 2 --scale one", ["one-80gb", "one-gpu"]),
     "the scale of one's own files": ("kit sft --scale sm", ["smoke"]),
     "the scale of a new manifest": ("kit new mine.toml --scale pa", ["paper"]),
     "runtimes": ("kit run mine.toml --runtime ", list(RUNTIMES)),

@@ -194,7 +194,8 @@ def test_72b_by_hand():
 
 
 @pytest.mark.parametrize(
-    ("scale", "hardware"), [("paper", "a100-80gb"), ("one-gpu", "rtx-4090"), ("mini", "cpu-2-cores")]
+    ("scale", "hardware"),
+    [("paper", "a100-80gb"), ("one-80gb", "h100-80gb"), ("one-gpu", "rtx-4090"), ("mini", "cpu-2-cores")],
 )
 def test_every_base_of_a_scale_can_be_trained_on_its_machine(scale: str, hardware: str):
     room = MEMORY_SHARE * machine(hardware).memory_bytes

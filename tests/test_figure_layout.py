@@ -10,11 +10,23 @@ from typing import Any
 import pytest
 
 from kit.measures import Quantity
+from kit.metrics import diversity, token_prob
 from kit.report.drawn import Figure, Panel, Point, Rule, Series, Stack, StackPanel
 from kit.report.plots import FORMATS, picture
 from kit.report.plots.bars import DARK, lightness, part_looks
+from kit.report.plots.cells import AXES_WIDTH, POINTS
 from kit.report.plots.lines import SLANT, SLANT_GAP, SLANTED_ROOM, sidesteps
-from kit.report.plots.numbers import cut, round_numbers, thinned, touch, width_of, wrapped, x_domain, y_domain
+from kit.report.plots.numbers import (
+    cut,
+    round_numbers,
+    thinned,
+    title_lines,
+    touch,
+    width_of,
+    wrapped,
+    x_domain,
+    y_domain,
+)
 from kit.report.plots.page import page
 from kit.report.plots.style import COLOURS, HATCHES, MARKS, look_of, own_style
 
@@ -214,3 +226,17 @@ def test_whiskers_of_a_bar_are_standard_errors_of_shares():
     stack = Stack(name="s", parts=(3.0, 1.0, 6.0), n=10)
     found = [number for boundary in stack.boundaries() for number in boundary]
     assert found == pytest.approx([0.3, 0.144914, 0.4, 0.154919], rel=1e-5)
+
+
+def test_a_title_takes_a_second_line_and_is_cut_in_that_one():
+    assert title_lines("Nearest neighbour", 200) == ["Nearest neighbour"]
+    first, second = title_lines("Distance to the nearest neighbour, 100 bins", 150)
+    assert (first, second) == ("Distance to the nearest", "neighbour, 100 bins")
+    assert title_lines("nearest " * 40, 150)[1].endswith("…") and len(title_lines("nearest " * 40, 150)) == 2
+    assert title_lines("", 150) == [""]
+
+
+def test_curves_of_one_metric_have_titles_that_are_told_apart_when_drawn():
+    for module in (diversity, token_prob):
+        drawn = ["\n".join(title_lines(curve.title, AXES_WIDTH * POINTS)) for curve in module.CURVES.values()]
+        assert len(set(drawn)) == len(drawn) and not any("…" in title for title in drawn)

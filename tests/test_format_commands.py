@@ -3,8 +3,6 @@
 import csv
 import gzip
 import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,24 +11,23 @@ import pytest
 from kit import registry
 from kit.catalogue.entries import Dataset
 from kit.catalogue.experiments import SamplingSpec, Sft
-from kit.cli import grading, main
+from kit.cli import grading
 from kit.errors import RequestError
 from kit.plan.adhoc import Workbench
 from kit.plan.planning import plan_manifest
 from kit.plan.sources import count_rows, data_source, seed_format
 from kit.stages import input_pairs
 from kit.store import Store
+from tests.conftest import Kit
 
 MANIFEST = Path(__file__).resolve().parent / "data" / "mine.toml"
 MODEL = "smollm2-135m-instruct"
 SHARED = ("--scale", "smoke")
-Kit = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def kit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Kit:
+def kit(kit: Kit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kit:
     """Run the command line in an empty folder; models say "Go on: " and the instruction, or answer "Yes."."""
-    monkeypatch.chdir(tmp_path)
     store = Store.open(tmp_path / "store")
 
     def run(bench: Workbench, keys: list[str], *_: object) -> list[Any]:
@@ -57,14 +54,7 @@ def kit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 
     assert grading.run_bench  # it takes the function from there as it is imported first, and would keep this one
     monkeypatch.setattr("kit.cli.files.run_bench", run)
-
-    def call(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["kit", *words])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return int(ended.value.code or 0), *capsys.readouterr()
-
-    return call
+    return kit
 
 
 TURNS = [{"from": "human", "value": "Hi."}, {"from": "gpt", "value": "Ho."}]

@@ -8,8 +8,8 @@ import pytest
 from rich.console import Console
 
 from kit.report import live
-from kit.report.live import JobProgress
 from kit.report.terminal import Live
+from kit.run.progress import JobProgress
 from kit.store import Job
 
 

@@ -91,8 +91,11 @@ def test_make_alone_lists_the_targets(checkout: Checkout) -> None:
 
 def test_reproduce_passes_its_variables_on_and_prints_nothing_of_its_own(checkout: Checkout) -> None:
     checkout.finish()
-    done = checkout.make("reproduce", "TABLE=2 3", "SCALE=smoke", "MIRROR=a mirror", "STORE=s", "YES=1")
-    assert (done.stdout, done.stderr) == (".venv: reproduce 2 3 --scale smoke --mirror a mirror --store s --yes\n", "")
+    done = checkout.make("reproduce", "TABLE=2 3", "SCALE=smoke", "MIRROR=a mirror", "STORE=s", "KEEP=results", "YES=1")
+    assert (done.stdout, done.stderr) == (
+        ".venv: reproduce 2 3 --scale smoke --mirror a mirror --store s --keep results --yes\n",
+        "",
+    )
     assert checkout.make("reproduce").stdout == ".venv: reproduce 2\n"
 
 

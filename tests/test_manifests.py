@@ -21,7 +21,7 @@ from kit.plan.sources import BUNDLED
 CATALOGUE = Catalogue(manifests_folder())
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ROOT / "tests" / "data" / "SOURCES.md"
-SCALES = ["smoke", "mini", "one-gpu", "paper"]
+SCALES = ["smoke", "mini", "one-gpu", "one-80gb", "paper"]
 TABLES = CATALOGUE.names("tables")
 IN_PAPER = {name: file for name in TABLES if (file := CATALOGUE.table(name).paper)}
 """Table -> the paper's file; without those of which the paper prints no table or figure."""
@@ -70,6 +70,14 @@ def test_revisions_are_commits():
     assert all(is_hex(revision, 40) for revision in revisions.values() if revision)
 
 
+FOUND_LATER = {
+    "Qwen/Qwen2-72B-Instruct-GPTQ-Int4": "6b82a333287651211b1cae443ff2d2a6802597b9",
+    "Qwen/Qwen2.5-72B-Instruct-GPTQ-Int4": "de16ae5d56f73657b43d4cab6c4925600aa6de8d",
+    "hugging-quants/Meta-Llama-3.1-70B-Instruct-GPTQ-INT4": "1b0ae7f9d6da8b79f36fdc24912f950ecb2b6e91",
+}
+"""Repository -> a commit of which a page was seen: https://huggingface.co/REPOSITORY/tree/COMMIT, or one of a file."""
+
+
 def test_models_are_pinned_as_found(reference_data: Path):
     pins = {
         pin["id"]: pin
@@ -77,7 +85,9 @@ def test_models_are_pinned_as_found(reference_data: Path):
     }
     sizes = {"layers", "hidden", "intermediate", "heads", "kv_heads", "vocab", "context", "tied_embeddings", "gated"}
     for name, model in CATALOGUE.models.items():
-        if model.hub:
+        if model.hub and model.hub.repo in FOUND_LATER:
+            assert model.hub.revision == FOUND_LATER[model.hub.repo]
+        elif model.hub:
             pin = pins[model.hub.repo]
             assert (name, model.hub.revision, model.parameters) == (name, pin["revision"], pin["params"])
             known = sizes if model.kind != "embedder" else sizes - {"kv_heads", "tied_embeddings"}
@@ -286,6 +296,7 @@ def test_the_prompt_is_the_start_of_the_whole_chat(name: str):
     ("name", "wanted"),
     [
         ("paper", "<s>### user\nhi\n\n### assistant\n"),
+        ("one-80gb", "<s>### user\nhi\n\n### assistant\n"),
         ("one-gpu", "<s>### user\nhi\n\n### assistant\n"),
         ("mini", "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n"),
         ("smoke", "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n"),
@@ -334,30 +345,6 @@ def test_a_table_has_the_papers_rows_and_columns(name: str):
     assert [row for row, before in zip(rows, [None, *rows], strict=False) if row is not before] == printed.row
     assert len(plan_tables([name], "paper").cells[name]) == sum(len(row.values) for row in rows)
     assert len(rows) == len(table.rows)
-
-
-WITHOUT_CLAIM = (
-    "table-5",
-    "table-9",
-    "table-14",
-    "table-15",
-    "figure-1",
-    "figure-2",
-    "figure-3",
-    "figure-4",
-    "figure-5",
-    "figure-6",
-    "figure-7",
-)
-"""Tables whose cells a claim can't be averaged over: they have one base model, or no two evolvers."""
-
-
-@pytest.mark.parametrize("name", IN_PAPER)
-def test_a_tables_claim_holds_in_the_paper(name: str):
-    view = CATALOGUE.table(name)
-    roles = {row.evolver: row.evolver_role for row in paper.table(name).row}
-    claims = [(roles[str(claim.better["evolver"])], roles[str(claim.worse["evolver"])]) for claim in view.claim]
-    assert claims == ([] if name in WITHOUT_CLAIM else [("slm", "llm")])
 
 
 @pytest.mark.parametrize("path", sorted(manifests_folder().glob("[est]*/*.toml")), ids=lambda path: path.stem)

@@ -2,37 +2,27 @@
 
 import re
 import shlex
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from kit.catalogue import Catalogue, manifests_folder
 from kit.catalogue.manifest import UserManifest
-from kit.cli import main, new
+from kit.cli import new
 from kit.errors import RequestError
 from kit.plan.planning import Machine, plan_manifest
 from kit.reading.documents import parse
+from tests.conftest import Kit
 
 CATALOGUE = Catalogue(manifests_folder())
-Kit = Callable[..., tuple[int, str, str]]
 NO_GPU = Machine(gpus=0, gpu_memory_gib=0, memory_gib=16)
 
 
 @pytest.fixture
-def kit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Kit:
+def kit(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> Kit:
     """Run the command line in an empty folder, on a machine without a GPU."""
-    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("kit.plan.planning.this_machine", lambda: NO_GPU)
-
-    def call(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["kit", *words])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return int(ended.value.code or 0), *capsys.readouterr()
-
-    return call
+    return kit
 
 
 def test_the_printed_commands_accept_the_new_manifest(kit: Kit, tmp_path: Path):

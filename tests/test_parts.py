@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from kit.errors import KitError
 from kit.files.parts import Parts, in_parts
+from kit.machine.ranks import smallest
 from kit.records import Score
+from kit.store import Artifact, Job, kept
 
 ROWS = [f"r{n}" for n in range(10)]
 SIZE = 4
@@ -53,6 +56,53 @@ def test_one_rank_writes_and_all_read(tmp_path: Path):
     run(parts, Computer())
     assert run(parts, later := Computer(), writes=False) == scores_of(ROWS)
     assert later.asked == []
+
+
+# parts of four rows that another rank sees -> parts that all compute
+SEEN: dict[str, tuple[int, list[int]]] = {"as many": (10, []), "one": (4, [4, 8]), "none yet": (0, [0, 4, 8])}
+
+
+@pytest.mark.parametrize("rows, computed", SEEN.values(), ids=list(SEEN))
+def test_ranks_go_on_from_the_same_part(rows: int, computed: list[int], tmp_path: Path, monkeypatch: Any):
+    # NFS shows a folder late: two ranks computed other parts, and halves of both were joined
+    run(Parts(tmp_path, "k1"), Computer())
+    monkeypatch.setattr("accelerate.utils.gather_object", lambda own: [*own, rows])
+    went_on: list[bool] = []
+    parts = Parts(tmp_path, "k1", smallest=lambda own: smallest(own, 2), went_on=lambda: went_on.append(True))
+    computer = Computer()
+    assert run(parts, computer) == scores_of(ROWS)
+    assert (computer.asked, went_on) == (computed, [True] * (rows > 0))
+
+
+def head_of(files: dict[str, str]) -> Artifact:
+    job = Job(id="a", stage="fetch", version="1", environment="grade", lock="", params={}, inputs={})
+    entries = {name: {"sha256": sha256, "size_bytes": 1} for name, sha256 in files.items()}
+    return Artifact(key=job.key, folder=Path(), job=job, files=entries, rows=1, facts={}, provenance={"wall_s": 1})
+
+
+INPUTS: dict[str, dict[str, Artifact]] = {
+    "one": {"pairs": head_of({"a": "1", "b": "2"})},
+    "other bytes": {"pairs": head_of({"a": "1", "b": "3"})},
+    "another name": {"pairs": head_of({"a": "1", "c": "2"})},
+    "another role": {"seeds": head_of({"a": "1", "b": "2"})},
+    "one more": {"pairs": head_of({"a": "1", "b": "2"}), "base": head_of({})},
+    "none": {},
+}
+
+
+def test_inputs_are_told_apart_by_their_bytes():
+    found = {kept.inputs_hash(inputs) for inputs in INPUTS.values()}
+    assert len(found) == len(INPUTS)
+    assert {len(one) for one in found} == {16}
+    assert kept.inputs_hash({"pairs": head_of({"b": "2", "a": "1"})}) == kept.inputs_hash(INPUTS["one"])
+
+
+def test_an_index_of_other_inputs_makes_no_checkpoint_whole():
+    key, sha = "a" * 64, "0" * 64
+    of_other = f"{key}-{'1' * 16}-checkpoint-00000003-{sha}.json"
+    tensors = f"{key}-{'2' * 16}-checkpoint-00000003-0000-{sha}.safetensors"
+    assert kept.half_written([of_other, tensors]) == [tensors]
+    assert {kept.key_of(name) for name in (of_other, tensors, f".{tensors}")} == {key}
 
 
 def cut_short(path: Path) -> None:

@@ -147,7 +147,7 @@ def test_rounds_and_temperatures_are_the_protocols(shared: Path):
     }  # the evolver's alone varies
 
 
-@pytest.mark.parametrize("scale", ["smoke", "mini", "one-gpu", "paper"])
+@pytest.mark.parametrize("scale", ["smoke", "mini", "one-gpu", "one-80gb", "paper"])
 @pytest.mark.parametrize(
     "table", ["1", "2", "5", "9", "10", "11", "12", "15", "figure-1", "figure-3", "figure-6", "all"]
 )

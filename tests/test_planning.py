@@ -169,7 +169,11 @@ MACHINES = {
     "no GPU": (0, 0, "smoke"),
     "a small GPU": (1, 12, "smoke"),
     "one GPU": (1, 24, "one-gpu"),
-    "two of 80 GB": (2, 80, "one-gpu"),
+    "two of 24 GB": (2, 24, "one-gpu"),
+    "one of 48 GB": (1, 48, "one-gpu"),
+    "one of 80 GB": (1, 80, "one-80gb"),
+    "two of 80 GB": (2, 80, "one-80gb"),
+    "eight of 40 GB": (8, 40, "one-gpu"),
     "eight of 80 GB": (8, 80, "paper"),
 }
 
@@ -177,6 +181,7 @@ MACHINES = {
 TOO_SMALL = {
     "no GPU": (0, 0, "one-gpu wants 1 GPU of 24 GB, this machine has none that nvidia-smi names; take a smaller"),
     "a small GPU": (1, 12, "one-gpu wants 1 GPU of 24 GB, this machine has 1 of 12 GB; take a smaller"),
+    "half of it": (1, 40, "one-80gb wants 1 GPU of 80 GB, this machine has 1 of 40 GB; take a smaller"),
     "one of eight": (1, 80, "paper wants 8 GPUs of 80 GB, this machine has 1 of 80 GB; take a smaller"),
 }
 

@@ -87,7 +87,7 @@ def test_a_judge_that_is_asked_for_labels_alone_is_told_so(tmp_path: Path):
     store, jobs, keys = stored(tmp_path / "store", LOCAL, by="labels")
     (found,) = judgings(keys, jobs, store)
     assert found.line().startswith(
-        "followbench: judged by mine (the label that is likeliest beside its mean over all questions): 10 questions, "
+        "followbench: judged by mine (the label whose likelihood is highest above its mean): 10 questions, "
     )
     assert found.to_json()["judge_by"] == "labels"
 

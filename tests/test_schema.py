@@ -91,6 +91,7 @@ MISSPELT: dict[str, tuple[str, Callable[[Any], dict[str, Any]], str, str]] = {
         "seed_set",
     ),
     "a printed number": ("manifests/paper/table-2.toml", lambda file: file["row"][0], "evolver", "evolves"),
+    "a finding": ("manifests/claims.toml", lambda file: file["claim"][0], "says", "say"),
     "a machine": ("manifests/hardware.toml", lambda file: file["machines"]["rtx-4090"], "batch", "batches"),
 }
 
@@ -112,7 +113,6 @@ AXES_OF: dict[str, tuple[str, Callable[[Any], dict[str, Any]], str, str]] = {
     ),
     "rows": ("manifests/tables/table-2.toml", lambda file: file["rows"], "$.rows", "base"),
     "columns": ("manifests/tables/table-2.toml", lambda file: file["columns"][0]["at"], "$.columns[0].at", "seeds"),
-    "a claim": ("manifests/tables/table-2.toml", lambda file: file["claim"][0]["worse"], "$.claim[0].worse", "evolver"),
 }
 
 

@@ -23,7 +23,7 @@ from kit.run.jobfiles import check_versions
 from kit.store import Job
 from tests.test_plan import planned, stage
 
-SCALES = ["smoke", "mini", "one-gpu", "paper"]
+SCALES = ["smoke", "mini", "one-gpu", "one-80gb", "paper"]
 
 
 def names_behind(plan: Plan, key: str) -> list[str]:
@@ -78,7 +78,9 @@ def test_figures_compare_models_tuned_on_the_seed_data(figure: str, against: str
     assert len(judged) == len(plan.tables[figure].rows)
     for job in judged:
         own, other = (plan.jobs[job.inputs[role]] for role in ("completions", "against"))
-        tuned = [plan.jobs[plan.jobs[answer.inputs["model"]].inputs["pairs"]] for answer in (own, other)]
+        # at one-80gb the tuned model is an adapter
+        tunings = [plan.jobs[answer.inputs.get("adapter", answer.inputs["model"])] for answer in (own, other)]
+        tuned = [plan.jobs[one.inputs["pairs"]] for one in tunings]
         assert tuned[0].params["by"] == "ic_ifd"
         if against == "none":
             assert tuned[1].stage == "fetch"
@@ -88,8 +90,7 @@ def test_figures_compare_models_tuned_on_the_seed_data(figure: str, against: str
                 tuned[0].params["kept_fraction"],
             )
         assert own.params == other.params
-        base = [plan.jobs[answer.inputs["model"]].inputs["base"] for answer in (own, other)]
-        assert base[0] == base[1]
+        assert tunings[0].inputs["base"] == tunings[1].inputs["base"]
         assert job.id.endswith(f"/against-{against}")
     assert {job.params["protocol"] for job in judged} == {"paper" if scale == "paper" else "default"}
     kept = {job.resources["rows"] for job in stage(plan, "select")}

@@ -3,8 +3,6 @@
 import json
 import re
 import shutil
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +12,9 @@ from kit.catalogue import manifests_folder
 from kit.catalogue.experiments import Lora, Sft
 from kit.check import settings as settings_check
 from kit.check.settings import Manifests, Setting, Training, check
-from kit.cli import main
 from kit.errors import RequestError
 from kit.plan import planning
+from tests.conftest import Kit
 
 ROOT = Path(__file__).resolve().parent.parent
 EXPERIMENTS = "experiments/evol_instruct.toml"
@@ -24,7 +22,6 @@ FULL = ("qwen-2.5-0.5b", "qwen-2.5-1.5b", "qwen-2.5-3b", "qwen-2.5-7b")
 LORA = ("qwen-2.5-14b", "qwen-2.5-32b", "qwen-2.5-72b")
 RATES = dict(zip(FULL + LORA, (1e-5, 1e-5, 7e-6, 7e-6, 5e-5, 5e-5, 5e-5), strict=True))
 """Learning rates of the size series, as Table 7 prints them."""
-Kit = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -34,19 +31,11 @@ def manifests(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def kit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Kit:
-    """Run the command line in an empty folder: exit code, standard output, standard error."""
+def kit(kit: Kit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kit:
+    """Run the command line in an empty folder, beside the changed manifests."""
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    monkeypatch.delenv("KIT_STORE", raising=False)
-
-    def call(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["kit", *words])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return int(ended.value.code or 0), *capsys.readouterr()
-
-    return call
+    return kit
 
 
 def change(folder: Path, name: str, old: str, new: str) -> None:
@@ -291,7 +280,7 @@ def test_a_setting_that_is_off_ends_with_1(kit: Kit, manifests: Path, monkeypatc
 def test_settings_and_results_in_one_call(kit: Kit):
     code, out, _ = kit("verify", "2", "6", "--scale", "smoke")
     assert code == 1  # Table 2 is not computed
-    assert "FAIL  stored    table-2: not done:" in out
+    assert "FAIL         stored    table-2: not done:" in out
     assert "match table-6, learning_rate:" in out
     code, out, _ = kit("verify", "6", "2", "--scale", "smoke", "--json")
     document = json.loads(out)

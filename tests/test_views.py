@@ -68,15 +68,6 @@ VIEWS = {
         {"columns": ALPACA_COLUMN * 2},
         "table-2.toml: columns[1].measures: ifeval_prompt_strict is a column already, at seeds = alpaca; leave one out",
     ),
-    # `verify` found no cells for it, after the whole run
-    "a claim over no axis": (
-        {"claim": [{"better": {"evolver": QWEN[1]}, "worse": {"evolver": QWEN[0]}, "over": "bases"}]},
-        "table-2.toml: claim[0].over: no axis named 'bases'; did you mean 'base'?",
-    ),
-    "a claim on no axis": (
-        {"claim": [{"better": {"evolvr": QWEN[1]}, "worse": {"evolver": QWEN[0]}, "over": "base"}]},
-        "table-2.toml: claim[0]: no axis named 'evolvr'; did you mean 'evolver'?",
-    ),
     # it stayed `missing` after the whole run
     "no metric": (
         {"columns": [{"at": {"seeds": "gsm8k-train"}, "measures": ["gsm8k.gsm8k_acuracy"]}]},

@@ -101,6 +101,7 @@ def test_a_stage_of_an_unknown_kind_is_refused_before_any_work(
 def test_every_stage_of_the_kit_has_a_kind():
     assert {name: kind_of_stage(name).name for name in registry.names("stages")} == {
         "answer": "text",
+        "compare": "cpu",
         "convert": "convert",
         "evolve": "text",
         "fetch": "fetch",

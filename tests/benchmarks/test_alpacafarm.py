@@ -47,7 +47,10 @@ def test_a_problem_is_asked_as_a_pair_is(tmp_path: Path):
 def test_the_tested_answer_stands_first_or_in_both_places(protocol: str, ids: list[str], tmp_path: Path):
     asked = alpacafarm.questions(problems(tmp_path), ["The Rhine.", "{user_query}"], KIT, protocol)
     assert [one.id for one in check_questions(asked, "benchmarks/alpacafarm.py")] == ids
-    assert {one.labels for one in asked} == {LABELS}
+    # the labels of one place say the same of the tested answer
+    better, worse, equal = LABELS
+    assert [one.labels for one in asked] == [LABELS] * 2 + [(worse, better, equal)] * 2 * (protocol == "default")
+    assert [one.group for one in asked] == (["0", "1"] * 2 if protocol == "default" else ["", ""])
     assert len(asked) == alpacafarm.question_count(2, protocol)
     texts = [one.turns[0].content for one in asked]
     assert "Name a river.\n\nReply 1:\n\nThe Rhine.\n\nReply 2:\n\nThe Danube.\n" in texts[0]

@@ -118,7 +118,7 @@ def test_the_printed_lines(shell: Shell, tiny: Path):
     assert out.splitlines()[1:] == [
         "not scored: rows.json[1]: the response is empty",
         "scored, but odd: rows.json[2]: the same texts as rows.json[0]",
-        "2 of 3 rows scored by ifd v1: b.json",
+        "2 of 3 rows scored by ifd v2: b.json",
     ]
     assert [[name for name in row if name not in GOOD] for row in shell.read("b.json")] == [
         ["ic_ifd"], ["ifd_skipped"], ["ic_ifd"],
@@ -136,7 +136,7 @@ def test_chats_have_their_turns_and_the_whole(shell: Shell, tiny: Path):
     words = ("--model", str(tiny), "--scale", "smoke")
     code, out, _ = shell.call("score", "ifd", "--data", "chats.json", *words, "--out", "o.json")
     assert (code, out.splitlines()[-2:]) == (0, [
-        "not scored: chats.json[1]: turn 2: the response is empty", "2 of 2 rows scored by ifd v1: o.json",
+        "not scored: chats.json[1]: turn 2: the response is empty", "2 of 2 rows scored by ifd v2: o.json",
     ])  # fmt: skip
     one, many = shell.read("o.json")
     assert list(one) == ["conversations", "mine", *NUMBERS]
@@ -212,7 +212,7 @@ def test_the_cut_of_the_first_ifd_code_is_an_option(shell: Shell, tiny: Path, mo
     words = ("--data", "rows.json", "--model", str(tiny), "--scale", "smoke", "--metric", "ifd")
     _, out, _ = shell.call("score", "ifd", *words, "--out", "cut.json", "--drop-ifd-at-1")
     assert [row["ifd"] for row in shell.read("cut.json")] == [0.9, 0.0]
-    assert out.splitlines()[-1] == "5 of 5 rows scored by ifd v1, 3 left out (--drop-ifd-at-1): cut.json"
+    assert out.splitlines()[-1] == "5 of 5 rows scored by ifd v2, 3 left out (--drop-ifd-at-1): cut.json"
     shell.call("score", "ifd", *words, "--out", "all.json")
     assert [row["ifd"] for row in shell.read("all.json")] == [0.9, 1.0, 1.1, 0.0, 1.2]
 

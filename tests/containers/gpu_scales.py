@@ -26,7 +26,12 @@ from kit.training.trainer import training_arguments
 def config(name: str, model: Model) -> dict[str, Any]:
     """Return a config.json with the model's sizes; InternLM-2, Mistral and DeepSeek have Llama's layout."""
     qwen = name.startswith("qwen")
+    packed: dict[str, Any] = {}
+    if model.quantised:
+        form = {"bits": model.quantised.bits, "group_size": model.quantised.group_size, "desc_act": False, "sym": True}
+        packed = {"quantization_config": {"quant_method": model.quantised.method, **form}}
     return {
+        **packed,
         "architectures": ["Qwen2ForCausalLM" if qwen else "LlamaForCausalLM"],
         "model_type": "qwen2" if qwen else "llama",
         "hidden_size": model.hidden,
@@ -54,6 +59,7 @@ def engine(folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
     return {
         "max_model_len": model.max_model_len,
         "dtype": str(model.dtype),
+        "quantization": str(model.quantization),
         "heads": model.get_num_attention_heads(parallel),
         "kv_heads": model.get_num_kv_heads(parallel),
     }

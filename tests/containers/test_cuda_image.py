@@ -155,13 +155,13 @@ def test_doctor_finds_nothing_missing(environment: str, request: pytest.FixtureR
     assert ("torch" in checks, "engine" in checks) == (environment != "grade", environment != "grade")
 
 
-@pytest.mark.parametrize("scale", ["smoke", "one-gpu", "paper"])
+@pytest.mark.parametrize("scale", ["smoke", "one-gpu", "one-80gb", "paper"])
 def test_it_plans_what_the_checkout_plans(scale: str, cuda: containers.Image) -> None:
     done = run_inside(cuda, "/opt/venv/bin/kit", "plan", "2", "--scale", scale, "--json", "--store", "/tmp/store")
     assert json.loads(done.stdout)["digest"] == digest(plan_tables(["2"], scale))
 
 
-@pytest.mark.parametrize("scale", ["one-gpu", "paper"])
+@pytest.mark.parametrize("scale", ["one-gpu", "one-80gb", "paper"])
 def test_vllm_and_transformers_accept_every_configuration(scale: str, cuda: containers.Image, tmp_path: Path) -> None:
     """Do the check of test_gpu_scales.py in the environment that runs on GPUs."""
     driver = Path(__file__).parent / "gpu_scales.py"

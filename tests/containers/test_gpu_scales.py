@@ -13,7 +13,7 @@ from kit.plan import estimate
 from kit.plan.planning import plan_tables
 
 DRIVER = Path(__file__).parent / "gpu_scales.py"
-SCALES = ("one-gpu", "paper")
+SCALES = ("one-gpu", "one-80gb", "paper")
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +39,7 @@ def test_vllm_and_transformers_accept_every_configuration(scale: str, found: dic
         assert (model.heads % gpus, model.kv_heads % gpus, hardware.gpus % gpus) == (0, 0, 0)
         assert engine["max_model_len"] <= model.context
         assert engine["dtype"] == "torch.bfloat16"
+        assert ("gptq" in engine["quantization"]) == (model.quantised is not None)
     assert output["training"]
     for name, run in output["training"].items():
         assert "refused" not in run, f"{name}: {run}"

@@ -1,5 +1,6 @@
 """CI's workflows: actions by commit, no right that is not used, stale runs cancelled, only commands that are here."""
 
+import os
 import re
 import subprocess
 import sys
@@ -57,7 +58,7 @@ def test_workflows_call_existing_targets_and_sessions(path: Path) -> None:
 def test_the_gpu_runner_runs_table_2_in_containers_and_verifies_it() -> None:
     commands = [step["run"] for step in steps(ROOT / ".github" / "workflows" / "gpu.yml") if "run" in step]
     assert "make reproduce TABLE=2 SCALE=one-gpu RUNTIME=docker YES=1" in commands
-    assert any(command.startswith(".venv/bin/nox -s verify") for command in commands)
+    assert any(".venv/bin/nox -s verify -- 2 --scale one-gpu " in command for command in commands)
 
 
 def test_the_gpu_runners_store_outlives_the_checkout() -> None:
@@ -70,8 +71,54 @@ def test_the_gpu_runners_store_outlives_the_checkout() -> None:
     ]
     assert len(using) == 3 and commands.index(setting) < min(using)
     assert not any("--store" in line or "STORE=" in line for line in commands if line != setting)
-    (upload,) = [step["with"]["path"] for step in steps(path) if "upload-artifact" in step.get("uses", "")]
-    assert all(line.startswith("${{ env.KIT_STORE }}/") for line in upload.splitlines())
+    uploads = {step["with"]["name"]: step for step in steps(path) if "upload-artifact" in step.get("uses", "")}
+    results = uploads["results"]["with"]["path"]
+    assert all(line.startswith("${{ env.KIT_STORE }}/") for line in results.splitlines())
+    assert all(step["if"] == "always()" for step in uploads.values())
+    assert (len(uploads), uploads["verified"]["with"]["path"]) == (2, "verified")
+
+
+FIRST = "::warning title=kit verify%3A first values of one-gpu::Nothing is recorded for one-gpu: "
+VERIFIED = {
+    # exit code of `kit verify`, whether values are recorded -> whether the first ones are handed over
+    "go": (0, True, False),
+    "no": (1, True, False),
+    "a wrong request": (2, False, False),
+    "a first run": (3, False, True),
+    "recorded in part": (3, True, False),
+}
+
+
+@pytest.mark.parametrize("code, recorded, handed_over", VERIFIED.values(), ids=list(VERIFIED))
+def test_the_gpu_runner_hands_over_the_first_values(
+    code: int, recorded: bool, handed_over: bool, tmp_path: Path
+) -> None:
+    # a scale without recorded values was green, and nothing ever recorded any
+    (script,) = [
+        step["run"] for step in steps(ROOT / ".github" / "workflows" / "gpu.yml") if "mkdir" in step.get("run", "")
+    ]
+    place = tmp_path / "manifests" / "expected" / "one-gpu" / "table-2.toml"
+    place.parent.mkdir(parents=True)
+    if recorded:
+        place.write_text("before")
+    programs = tmp_path / ".venv" / "bin"
+    programs.mkdir(parents=True)
+    for name, does in (("nox", f'echo "$@"; exit {code}'), ("kit", f'echo "$@"; echo first >{place}')):
+        (programs / name).write_text(f"#!/bin/sh\n{does}\n")
+        (programs / name).chmod(0o755)
+    environment = {**os.environ, "GITHUB_STEP_SUMMARY": str(tmp_path / "summary")}
+    words = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script]  # as GitHub runs it
+    done = subprocess.run(words, cwd=tmp_path, env=environment, text=True, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (code, "")
+    lines = done.stdout.splitlines()
+    assert lines[0] == f"-s verify -- 2 --scale one-gpu --annotations --junit {tmp_path}/verified/table-2.xml"
+    assert [line[: len(FIRST)] for line in lines[1:]] == (
+        ["verify 2 --scale one-gpu --record", FIRST] if handed_over else []
+    )
+    copy = tmp_path / "verified" / place.relative_to(tmp_path)
+    assert copy.exists() == handed_over
+    assert not handed_over or copy.read_text() == "first\n"
+    assert (tmp_path / "summary").exists() == handed_over
 
 
 def test_the_images_are_tested_with_the_engine_that_built_them() -> None:
@@ -131,3 +178,16 @@ def test_empty_and_damaged_stores_do_not_compare_as_equal(tmp_path: Path) -> Non
     next(full.glob("artifacts/*/a")).write_text("2")
     done = subprocess.run([sys.executable, script, full, full], text=True, capture_output=True, check=False)
     assert (done.returncode, "a: changed (sha256 differs" in done.stderr) == (1, True)
+
+
+@pytest.mark.parametrize("code, ends", [(0, 0), (1, 1), (2, 2), (3, 3)])
+def test_nox_ends_with_the_exit_code_of_verify(code: int, ends: int, tmp_path: Path) -> None:
+    # nox calls every failure 1: a scale without recorded values could not be told from a number that is off
+    (tmp_path / "noxfile.py").write_bytes((ROOT / "noxfile.py").read_bytes())
+    program = tmp_path / ".venv" / "bin" / "kit"
+    program.parent.mkdir(parents=True)
+    program.write_text(f'#!/bin/sh\necho "kit $@"\nexit {code}\n')
+    program.chmod(0o755)
+    words = [sys.executable, "-m", "nox", "-f", str(tmp_path / "noxfile.py"), "-s", "verify", "--", "2", "--scale", "x"]
+    done = subprocess.run(words, text=True, capture_output=True, check=False, cwd=tmp_path)
+    assert (done.returncode, "kit verify 2 --scale x\n" in done.stdout) == (ends, True), done.stdout + done.stderr

@@ -194,9 +194,13 @@ EXPECTED = {
         f'schema = 1\ncells = [{{ {PLACE}, percent = "x", n = 1 }}]',
         "expected/x/y.toml: cells[0].percent: input should be a valid number, found 'x'",
     ),
-    "beyond percent": (
-        f"schema = 1\ncells = [{{ {PLACE}, percent = 1e3, n = 1 }}]",
-        "expected/x/y.toml: cells[0].percent: input should be less than or equal to 100, found 1000.0",
+    "below percent": (
+        f"schema = 1\ncells = [{{ {PLACE}, percent = -1.0, n = 1 }}]",
+        "expected/x/y.toml: cells[0].percent: input should be greater than or equal to 0, found -1.0",
+    ),
+    "endless percent": (
+        f"schema = 1\ncells = [{{ {PLACE}, percent = inf, n = 1 }}]",
+        "expected/x/y.toml: cells[0].percent: input should be a finite number, found inf",
     ),
     "no units": (
         f"schema = 1\ncells = [{{ {PLACE}, percent = 1.0, n = 0 }}]",

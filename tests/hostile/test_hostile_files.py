@@ -214,7 +214,7 @@ OPTIONS = {
     "scale": (
         "evolve",
         f"--scale {9999 * 'x'}",
-        f"no scale named '{117 * 'x'}...'; known: mini, one-gpu, paper, smoke",
+        f"no scale named '{117 * 'x'}...'; known: mini, one-80gb, one-gpu, paper, smoke",
     ),
     "scenario": (
         "evolve",

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -87,9 +88,36 @@ def test_a_label_that_the_judge_always_finds_likelier_has_no_start(scored: list[
 
 
 def test_the_mean_is_of_questions_with_the_same_labels():
-    questions = [question(id="a"), question(id="b"), question(id="c", labels=("NO", "YES"))]
+    questions = [question(id="a"), question(id="b"), question(id="c", labels=("NO", "MAYBE"))]
     rows = local.by_labels(questions, scores((-1.0, -3.0), (-1.5, -2.0), (-5.0, -1.0)))
-    assert [row.label for row in rows] == ["YES", "NO", "YES"]
+    assert [row.label for row in rows] == ["YES", "NO", "MAYBE"]
+
+
+def test_questions_of_a_group_are_answered_together():
+    # by itself each says what its order brings: the mean of both says that the tested answer is better in a, worse in b
+    orders = {"a#1": ("+", "-", "="), "b#1": ("+", "-", "="), "a#2": ("-", "+", "="), "b#2": ("-", "+", "=")}
+    asked = [replace(question(id, id, labels), group=id[0]) for id, labels in orders.items()]
+    said = scores((-1.0, -3.0, -3.0), (-3.0, -1.0, -3.0), (-3.0, -3.0, -1.0), (-3.0, -3.0, -1.0))
+    assert [row.label for row in local.by_labels(asked, said)] == ["+", "-", "-", "+"]
+    alone = [replace(one, group="") for one in asked]
+    assert [row.label for row in local.by_labels(alone, said)] == ["+", "-", "=", "="]
+
+
+@pytest.mark.parametrize("value", [-1.0, -0.99999])
+def test_two_equal_answers_are_never_a_win(value: float):
+    # the same question in both orders: whatever a batch's rounding does to one of them, the first answer isn't better
+    asked = [
+        replace(question(id=id, labels=labels), group="a")
+        for id, labels in (("a#1", ("+", "-", "=")), ("a#2", ("-", "+", "=")))
+    ]
+    said = scores((-1.0, -1.00001, -3.0), (-1.00001, value, -3.0))
+    assert [row.label for row in local.by_labels(asked, said)] in (["+", "+"], ["-", "-"])
+
+
+def test_of_a_group_with_a_question_that_is_too_long_the_others_are_answered():
+    asked = [replace(question(id, id), group="a") for id in ("a#1", "a#2", "a#3")]
+    rows = local.by_labels(asked, scores((-1.0, -3.0), (), (-1.5, -3.0)))
+    assert [(row.label, row.finish_reason) for row in rows] == [("YES", ""), ("", "too_long"), ("YES", "")]
 
 
 def test_a_question_that_is_too_long_stops_no_other():

@@ -15,6 +15,7 @@ from kit.catalogue.served import Served
 from kit.cli import listing
 from kit.engines import EngineSettings, fake
 from kit.errors import KitError, RequestError
+from kit.files.parts import Parts
 from kit.judges import local, server
 from kit.judges.server import Reply
 from kit.judges.settings import ServerSettings
@@ -232,6 +233,7 @@ class Context:
     """Answers with what a test wants, and keeps what was asked."""
 
     rank, world, mirror = 0, 1, None
+    parts = Parts(None, "")
 
     def __init__(self, replies: Sequence[str] = ()) -> None:
         self.given = list(replies)

@@ -24,9 +24,7 @@ from kit.report.drops import drops_of
 from kit.report.formats import as_json, markdown
 from kit.run.worker import JobContext, run_job
 from kit.store import Artifact, Job, Store
-from tests.test_cli import Kit, kit
-
-__all__ = ["kit"]  # the fixture: the command line in an empty folder
+from tests.conftest import Kit
 
 MODELS = ["smollm2-135m-instruct", "smollm2-36l"]
 REPLIES: Mapping[int, Sequence[tuple[str, str]]] = {
@@ -139,7 +137,7 @@ def test_several_evolvers_in_one_command_get_sets_of_equal_size(
     )
     assert [len(json.loads((tmp_path / f"{model}.json").read_text(encoding="utf-8"))) for model in MODELS] == [2, 2]
     (extract,) = [job.key for job in plan.jobs.values() if job.id == f"evolve/mine/{MODELS[0]}/round-1/extract"]
-    code, out, _ = kit("store", "show", extract, "--store", "store")
+    code, out, _ = kit("store", "show", extract, "--store", "store", "--json")
     facts = json.loads(out)["facts"]
     assert (code, facts["dropped"], facts["rows_read"]) == (0, {NO: 1, CUT: 1}, 6)
 

@@ -39,10 +39,14 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("chunk", [3, 256])
+@pytest.mark.parametrize("blocked", [["cpu"], []])
+@pytest.mark.parametrize(("chunk", "tokens"), [(3, 7), (256, 4096)])
 @pytest.mark.parametrize(("module", "settings", "bend"), CASES.values(), ids=list(CASES))
-def test_losses_are_those_of_a_softmax(monkeypatch, chunk, module, settings, bend):
+def test_losses_are_those_of_a_softmax(monkeypatch, blocked, chunk, tokens, module, settings, bend):
+    monkeypatch.setattr(heads, "BLOCKED", blocked)
     monkeypatch.setattr(heads, "CHUNK", chunk)
+    monkeypatch.setattr(heads, "BLOCK_POSITIONS", chunk)
+    monkeypatch.setattr(heads, "BLOCK_TOKENS", tokens)
     generator = torch.Generator().manual_seed(2)
     hidden, targets = 5 * torch.randn(10, 6, generator=generator), torch.randint(40, (10,), generator=generator)
     with torch.inference_mode():
@@ -76,8 +80,39 @@ def test_logits_of_a_chunk_alone_are_there(monkeypatch):
 
     monkeypatch.setattr(torch.nn.functional, "linear_cross_entropy", watched)
     with torch.inference_mode():
-        head_of(model(linear())).losses(torch.randn(1000, 6), torch.zeros(1000, dtype=torch.long))
+        hidden, targets = torch.randn(1000, 6), torch.zeros(1000, dtype=torch.long)
+        head = head_of(model(linear()))
+        apart = head.losses(hidden, targets)
+        assert sizes == []
+        monkeypatch.setattr(heads, "BLOCKED", [])
+        together = head.losses(hidden, targets)
     assert sizes == [256]
+    torch.testing.assert_close(together, apart)
+
+
+def test_logits_of_a_block_alone_are_there_on_a_cpu(monkeypatch):
+    sizes = []
+    real = torch.mm
+
+    def watched(a: torch.Tensor, b: torch.Tensor, *, out: torch.Tensor) -> torch.Tensor:
+        sizes.append(out.numel())
+        return real(a, b, out=out)
+
+    monkeypatch.setattr(torch, "mm", watched)
+    module = torch.nn.Linear(6, 10_000, bias=False)
+    with torch.inference_mode():
+        head_of(model(module)).losses(torch.randn(1000, 6), torch.zeros(1000, dtype=torch.long))
+    assert len(sizes) == 6 and max(sizes) == heads.BLOCK_POSITIONS * heads.BLOCK_TOKENS
+
+
+def test_logits_beyond_what_exp_can_take_are_no_trouble():
+    # a block whose highest logit is far above, or far below, that of the blocks before it
+    module = linear()
+    module.weight.data = torch.tensor([[-500.0], [300.0], [900.0], [-900.0]])
+    hidden, targets = torch.ones(3, 1), torch.tensor([2, 1, 3])
+    with torch.inference_mode():
+        found = head_of(model(module)).losses(hidden, targets)
+    assert found.tolist() == [0.0, 600.0, 1800.0]
 
 
 def test_a_model_without_a_head_is_refused():
