@@ -53,6 +53,11 @@ class Handover(Store):
         self._emit = emit
         self._kills = memory_kills()
 
+    @property
+    def job_folder(self) -> Path:
+        """Folder that the host sees; the store's own are closed to the container."""
+        return self.out
+
     @contextmanager
     def lock(self, key: str, *, wait: bool = False) -> Iterator[None]:  # noqa: ARG002
         """Do nothing: the host holds the locks of every job that it gave to this container."""

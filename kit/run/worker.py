@@ -35,7 +35,7 @@ from kit.run.texts import Generate, Text, in_parts
 from kit.sandbox import Sandbox
 from kit.stages import Stage
 from kit.store import BusyError, Job, Store, kept
-from kit.store.faults import disk_fault, disk_fault_text
+from kit.store.faults import disk_fault_text, job_disk_fault
 from kit.workers import kind_of
 
 Emit = Callable[..., None]
@@ -343,7 +343,7 @@ def _report_failure(store: Store, job: Job, error: Exception, context: JobContex
         traceback.print_exc(file=sys.stderr)
         sys.stderr.flush()
     reason = str(error) if expected else f"{type(error).__name__}: {error}"
-    if not expected and (fault := disk_fault(error)):
+    if not expected and (fault := job_disk_fault(error, store.job_folder)):
         reason = f"{job.id}: {disk_fault_text(fault)}"
     if context.rank:
         reason = f"rank {context.rank}: {reason}"

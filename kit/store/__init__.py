@@ -140,6 +140,11 @@ class Store(Locks):
         with suppress(OSError, KitError), self.inside("tmp") as folder:
             remove(folder, path.name)
 
+    @property
+    def job_folder(self) -> Path:
+        """Folder below which jobs write: an error of another disk is not the store's to tell of."""
+        return self.root
+
     @contextmanager
     def scratch(self, key: str) -> Iterator[Path]:
         """Make an empty folder for the job's output, gone afterwards unless it was committed; hold the lock."""

@@ -2,6 +2,7 @@
 
 import errno
 import os
+from pathlib import Path
 
 from kit.errors import KitError
 
@@ -44,6 +45,19 @@ def disk_fault(error: BaseException) -> OSError | None:
         if os.strerror(number) in str(error) and not isinstance(error, KitError):
             return OSError(number, os.strerror(number))
     return None
+
+
+def job_disk_fault(error: BaseException, folder: Path) -> OSError | None:
+    """Return the error of the disk behind ``folder``, where a job writes, if that is what ended the job.
+
+    An error that names a path elsewhere is of another disk, or of what a container closes to its jobs: it says more in
+    its own words.
+    """
+    fault = disk_fault(error)
+    if fault is None or not isinstance(fault.filename, str | bytes):
+        return fault
+    path = Path(os.path.realpath(os.fsdecode(fault.filename)))
+    return fault if path.is_relative_to(os.path.realpath(folder)) else None
 
 
 def disk_fault_text(fault: OSError) -> str:
