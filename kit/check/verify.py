@@ -5,7 +5,7 @@ At the paper's scale a number is compared with the paper's cell; at any other wi
 and that is said of tables: their claims hold, most of their numbers match, and none is off.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from kit.catalogue.margins import read_margins
@@ -36,14 +36,25 @@ def check(plan: Plan, store: Store) -> list[Finding]:
         except KitError as error:
             if found[-1].passed:  # else it is told already
                 found.append(Finding(check="unharmed", table=name, what=name, passed=False, detail=str(error)))
+    found += judged(grids, store)
+    return [finding for name in plan.tables for finding in found if finding.table == name]
+
+
+def judged(grids: Mapping[str, Grid], store: Store) -> list[Finding]:
+    """Return the verdicts on tables that are at hand: on each number, on whole tables, on the claims that they decide.
+
+    Args:
+        grids: name -> table.
+        store: where the items behind the claims are.
+    """
+    found: list[Finding] = []
     compared = {name: grid for name, grid in grids.items() if compares_with_paper(grid)}
     spreads = seed_spreads(compared.values())
     margins = read_margins() if compared else {}
     for grid in grids.values():
         found += alive(grid)
         found += against_paper(grid, spreads, margins) if grid.name in compared else against_expected(grid)
-    found += claimed(compared, store)
-    return [finding for name in plan.tables for finding in found if finding.table == name]
+    return [*found, *claimed(compared, store)]
 
 
 def stored(name: str, plan: Plan, store: Store) -> Iterator[Finding]:

@@ -23,7 +23,7 @@ from kit.cli import (
     store_to_plan,
     store_to_read,
 )
-from kit.cli.completing import complete_checkable
+from kit.cli.completing import complete_checkable, complete_table
 from kit.cli.keeping import KEEP_ALL, KeepRule, disk_task
 from kit.cli.listing import formula, machine_chooses_scale, print_choices, show_plan, totals
 from kit.cli.pictures import draw_figures
@@ -89,16 +89,71 @@ def plan(
 
 @app.command()
 def report(
-    tables: Tables,
+    tables: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Tables by number: 2; all of them: all; or the path of a manifest of your own. With --html or --serve "
+            "all that the store has, by default",
+            autocompletion=complete_table,
+        ),
+    ] = None,
     scale: ScaleName = "auto",
     store: StoreDir = DEFAULT_STORE,
     format: Annotated[str, typer.Option("--format", help=", ".join(FORMATS))] = FORMATS[0],
     out: Annotated[
         Path | None,
-        path_option("--out", "With --format svg or png: a folder for NAME.svg or .png and NAME.csv of each figure"),
+        path_option(
+            "--out",
+            "With --html: the file; with --format svg or png: a folder for NAME.svg or .png and NAME.csv of each figure",
+        ),
+    ] = None,
+    html: Annotated[
+        bool, typer.Option("--html", help="Write one HTML page with the rows behind every number into --out")
+    ] = False,
+    serve: Annotated[bool, typer.Option("--serve", help="Show that page to browsers on this machine")] = False,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="With --serve; 0 takes a free one")] = 0,
+    beside: Annotated[
+        list[Path] | None,
+        path_option("--beside", "With --html or --serve: another store, whose rows can be set beside these"),
     ] = None,
 ) -> None:
-    """Print tables from what the store has, or draw figures."""
+    """Print tables from what the store has, draw figures, or make a page of all of it (docs/report.md)."""
+    if html or serve:
+        check_page_options(format, out, port, html=html, serve=serve)
+        from kit.cli import pages
+
+        if out is not None:
+            pages.write_page(tables or [], scale, store, beside or [], out)
+        else:
+            pages.serve_page(tables or [], scale, store, beside or [], port)
+        return
+    if beside or port:
+        raise RequestError("--beside and --port: go with --html or --serve")
+    if not tables:
+        raise RequestError("no tables are named: 2, or all; --html and --serve take all that the store has")
+    print_report(tables, scale, store, format, out)
+
+
+def check_page_options(format: str, out: Path | None, port: int, *, html: bool, serve: bool) -> None:
+    """Check that the options of a page go together.
+
+    Raises:
+        RequestError: they don't.
+    """
+    if format != FORMATS[0]:
+        raise RequestError(f"--format {one_line(format)}: is another form than --html; leave one of them out")
+    if html and serve:
+        raise RequestError("--serve: shows the page without a file; leave out --html, or --serve")
+    if html and out is None:
+        raise RequestError("--html: wanted a file for the page: --out report.html")
+    if serve and out is not None:
+        raise RequestError(f"--out {one_line(str(out))}: --serve writes no file; leave one of them out")
+    if html and port:
+        raise RequestError("--port: goes with --serve")
+
+
+def print_report(tables: list[str], scale: str, store: Path, format: str, out: Path | None) -> None:
+    """Print tables in one of the forms, or draw figures."""
     from kit.plan.options import check_choice
     from kit.plan.planning import plan_tables
     from kit.report import make_grid, terminal
