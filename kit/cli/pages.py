@@ -73,7 +73,7 @@ def _contents(tables: Sequence[str], scale: str, store: "Store", beside: Sequenc
     plan = plan_tables(computed or stored_tables(store, scale), scale)
     grids = with_overlaps([make_grid(name, plan, store) for name in plan.tables], plan, store)
     file = read_claims()
-    shown = {name for name in plan.tables}
+    shown = set(plan.tables)
     chosen = [claim for claim in file.claim if set(claim.tables()) & shown] or file.claim
     return Contents(
         scale=plan.scale,

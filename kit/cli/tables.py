@@ -104,7 +104,7 @@ def report(
         Path | None,
         path_option(
             "--out",
-            "With --html: the file; with --format svg or png: a folder for NAME.svg or .png and NAME.csv of each figure",
+            "With --html: the file; with --format svg or png: a folder for NAME.svg or .png and NAME.csv of figures",
         ),
     ] = None,
     html: Annotated[

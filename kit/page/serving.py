@@ -54,11 +54,11 @@ class _Handler(BaseHTTPRequestHandler):
         self._bodies, self._policy = bodies, policy
         super().__init__(*args)
 
-    def do_GET(self) -> None:  # noqa: N802  # the name that the library calls
+    def do_GET(self) -> None:
         """Send the page or one of its blocks."""
         self._reply(with_body=True)
 
-    def do_HEAD(self) -> None:  # noqa: N802
+    def do_HEAD(self) -> None:
         """Send the headers alone."""
         self._reply(with_body=False)
 
@@ -67,7 +67,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _reply(self, *, with_body: bool) -> None:
         """Send what is asked for; refuse a request for another host's name, which a page elsewhere may have made."""
-        port = self.server.server_address[1]
+        assert isinstance(self.server, ThreadingHTTPServer)
+        port = self.server.server_port
         if self.headers.get("Host") not in (f"{LOOPBACK}:{port}", f"localhost:{port}"):
             self._send(HTTPStatus.FORBIDDEN, "text/plain", b"this page is for this machine's own browsers\n", with_body)
         elif found := self._bodies.get(self.path.partition("?")[0]):

@@ -23,7 +23,7 @@ from kit.report import (
     paper_text,
 )
 from kit.report.curves import CurveCell
-from kit.report.escapes import plain
+from kit.report.escapes import csv_cell, plain
 
 NUMBER_FIELDS = ("value", "unit", "stderr", "runs", "spread", "n", "groups", "counts", "paper", "keys")
 """Fields of a number in CSV and JSON, beside its coordinates."""
@@ -79,11 +79,12 @@ def as_csv(grids: Sequence[Grid]) -> str:
     more = CURVE_FIELDS if any(grid.curves for grid in grids) else ()
     fields = ["table", "scale", *names, "column", *NUMBER_FIELDS, *more]
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(fields)
+    writer.writerow(map(csv_cell, fields))
     for grid in grids:
         for address, values in _records(grid):
             place = [grid.name, grid.scale, *_coordinates(address, axes, grid.cast), address.column]
-            writer.writerow([*place, *(values.get(name) for name in (*NUMBER_FIELDS, *more))])
+            numbers = (values.get(name) for name in (*NUMBER_FIELDS, *more))
+            writer.writerow(map(csv_cell, (*place, *numbers)))
     return out.getvalue()
 
 

@@ -12,6 +12,7 @@ from kit.measures import PERCENT, Quantity
 from kit.measures.correlation import spearman
 from kit.measures.densities import density_with_error
 from kit.report.drawn import Figure, Panel, Point, Rule, Series
+from kit.report.escapes import csv_cell
 
 FEWEST_BINS, MOST_BINS = 8, 60
 PLACES = 256
@@ -161,9 +162,10 @@ def numbers_csv(figure: Figure) -> str:
         for line in panel.series:
             for point in line.points:
                 place = [panel.title, line.name, repr(point.x), panel.x_title, line.width or None]
-                writer.writerow([*place, point.y, panel.y.heading, point.error])
+                writer.writerow(map(csv_cell, (*place, point.y, panel.y.heading, point.error)))
         for rule in panel.rules:
-            writer.writerow([panel.title, rule.text, repr(rule.x), panel.x_title, None, None, None, None])
+            cells = (panel.title, rule.text, repr(rule.x), panel.x_title, None, None, None, None)
+            writer.writerow(map(csv_cell, cells))
     return out.getvalue()
 
 
