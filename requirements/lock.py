@@ -24,7 +24,11 @@ HERE = Path(__file__).resolve().parent
 LOCKS: dict[str, dict[str, tuple[str, ...]]] = {
     "cpu": {"extras": ("cpu", "grade"), "files": ("files-grade", "files-cpu")},
     "grade": {"extras": ("grade",), "files": ("files-grade",), "pinned_by": ("cpu",)},
-    "dev": {"extras": ("cpu", "grade", "dev"), "files": ("files-grade", "files-cpu"), "pinned_by": ("cpu",)},
+    "dev": {
+        "extras": ("cpu", "grade", "dev"),
+        "files": ("files-grade", "files-cpu", "files-dev"),
+        "pinned_by": ("cpu",),
+    },
     "cuda": {"extras": ("cuda", "grade"), "files": ("files-grade",), "pinned_by": ()},
     "cluster": {"extras": ("cluster",), "files": (), "pinned_by": ()},
 }
