@@ -89,7 +89,9 @@ class TableView:
     notes: tuple[str, ...]
     """Sentences on judges, sizes, dropped rows, selections and overlaps with the tests."""
     findings: tuple[tuple[str, str, str], ...]
-    """Outcome, check and detail of what was checked about the table as a whole."""
+    """Outcome, check with its place, and detail of what was checked about the table as a whole, or about a column."""
+    label: str
+    """Name of the table for people: ``Table 2``, ``Figure 4``."""
     picture: str = ""
     """Address of the figure's picture, ``data:image/svg+xml;base64,...``; empty for a table."""
     picture_text: str = ""
@@ -129,10 +131,17 @@ def table_view(grid: Grid, findings: Sequence[Finding], explorer: Explorer) -> T
         disclaimer=disclaimer(grid),
         players=grid.players(),
         notes=tuple(_notes(grid)),
-        findings=tuple((one.outcome, one.check, one.detail) for one in whole),
+        findings=tuple((one.outcome, _check_name(one), one.detail) for one in whole),
+        label=grid.name.replace("-", " ").capitalize(),
         picture=picture,
         picture_text=text,
     )
+
+
+def _check_name(finding: Finding) -> str:
+    """Return a check's name, with the column or claim that it is about."""
+    place = finding.what.partition(", ")[2]
+    return f"{finding.check}, {place}" if place else finding.check
 
 
 def _cell_view(

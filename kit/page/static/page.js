@@ -523,6 +523,7 @@ async function go() {
   if (finish) finish();
   parts.hidden = true;
   explorer.hidden = false;
+  document.body.classList.add("exploring");
   heading.focus();
 }
 
@@ -530,6 +531,7 @@ function showReport() {
   explorer.hidden = true;
   explorer.replaceChildren();
   parts.hidden = false;
+  document.body.classList.remove("exploring");
   const place = document.getElementById(decodeURIComponent(location.hash.slice(1)));
   if (place) place.scrollIntoView();
 }
