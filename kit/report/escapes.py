@@ -11,31 +11,11 @@ SPACES = "\n\N{NO-BREAK SPACE}"
 """Characters that Python calls unprintable and that are shown as they are; tables have the second in their cells."""
 FORMULA_STARTS = ("=", "+", "-", "@", "|")
 """First characters of cells that spreadsheets take for formulas."""
-FORMULA_STARTS = ("=", "+", "-", "@", "|")
-"""First characters of cells that spreadsheets take for formulas."""
 
 
 def plain(text: str) -> str:
     r"""Return a model's or file's text made safe to show: control characters, and so terminal escapes, as ``\x1b``."""
     return NOT_ASCII.sub(lambda found: found[0] if shows(found[0]) else escaped(found[0]), text)
-
-
-def csv_cell(value: Any) -> Any:
-    r"""Return a CSV cell that no spreadsheet runs: a text that opens like a formula gets an apostrophe before it.
-
-    Numbers stay as they are, also those that come as texts: ``-0.5``.
-    """
-    if not isinstance(value, str):
-        return value
-    text = plain(value)
-    return f"'{text}" if text.lstrip().startswith(FORMULA_STARTS) and not _is_number(text) else text
-
-
-def _is_number(text: str) -> bool:
-    try:
-        return math.isfinite(float(text))
-    except ValueError:
-        return False
 
 
 def csv_cell(value: Any) -> Any:
