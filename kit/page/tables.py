@@ -152,12 +152,13 @@ def _cell_view(
     if cell.is_blank:
         return CellView(ours="", paper="")
     found, name = verdicts.get(what), what.partition(", ")[2]
+    ours = computed_text(cell, column)
     return CellView(
-        ours=computed_text(cell, column),
+        ours=ours,
         paper=paper_text(cell, column),
         verdict=found.verdict if found else "",
         why=found.detail if found else "",
-        sets=_sets(explorer, cell.address.keys, grid.name, name, cell.address.at),
+        sets=_sets(explorer, cell.address.keys, (grid.name, name, _said(ours, found)), cell.address.at),
         name=name,
     )
 
@@ -170,15 +171,28 @@ def _curve_views(grid: Grid, verdicts: Mapping[str, Finding], explorer: Explorer
             name=name,
             verdict=found.verdict if found else "",
             why=found.detail if found else "",
-            sets=_sets(explorer, cell.address.keys, grid.name, name, cell.address.at),
+            sets=_sets(explorer, cell.address.keys, (grid.name, name, _said("", found)), cell.address.at),
         )
 
 
+def _said(ours: str, finding: Finding | None) -> str:
+    """Return a number with its verdict and the reason; the number alone where nothing was compared."""
+    return f"{finding.verdict}: {finding.detail}" if finding else ours
+
+
 def _sets(
-    explorer: Explorer, keys: Sequence[str], table: str, name: str, at: Mapping[str, str | float]
+    explorer: Explorer, keys: Sequence[str], number: tuple[str, str, str], at: Mapping[str, str | float]
 ) -> tuple[str, ...]:
-    """Return the ids of the sets behind a number's runs; those whose jobs are done."""
-    found: list[RowSet | None] = [explorer.add(key, table, name, at) for key in keys]
+    """Return the ids of the sets behind a number's runs; those whose jobs are done.
+
+    Args:
+        explorer: gathers the rows.
+        keys: keys of the runs' jobs.
+        number: table, place in it, and what is said of the number.
+        at: coordinates of the number.
+    """
+    table, place, said = number
+    found: list[RowSet | None] = [explorer.add(key, table, place, at, said) for key in keys]
     return tuple(one.id for one in found if one)
 
 

@@ -231,7 +231,7 @@ async function showList(query) {
 function about({ all, set, other }) {
   if (all) return [];
   const facts = [];
-  if (set.numbers) facts.push(["number", set.numbers.map(([table, place]) => `${table}: ${place}`).join("; ")]);
+  for (const [table, place, said] of set.numbers || []) facts.push([table, said ? `${place}: ${said}` : place]);
   facts.push(["rows", counted(set.count)]);
   const links = [jobLink("the job that made it", set.job)];
   if (set.trained_on) links.push(link("pairs that its model was tuned on", { set: set.trained_on }));
