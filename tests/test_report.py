@@ -11,7 +11,7 @@ from kit.measures import Measure
 from kit.plan import CellAddress
 from kit.records import Result
 from kit.report import Cell, Grid, Line, mean_of, terminal
-from kit.report.escapes import plain
+from kit.report.escapes import csv_cell, plain
 from kit.report.formats import as_csv, as_json, markdown, one_line
 from kit.run.execute import Outcome
 from kit.store import Job
@@ -65,6 +65,42 @@ def test_units_are_those_of_every_row_and_not_told_where_no_row_is_computed():
         assert shown.sizes() == sizes
         assert ("Units behind a cell" in markdown(shown)) == bool(sizes)
         assert ("over so many units" in on_terminal(shown, 200)) == bool(sizes)
+
+
+MARKDOWN = {
+    "a tag": ("<img src=x onerror=go()>", "&#60;img src=x onerror=go()>"),
+    "a link": ("[here](javascript:go())", "[here]&#40;javascript:go())"),
+    "a picture": ("![](http://example.invalid/x)", "![]&#40;http://example.invalid/x)"),
+    "an address": ("<http://example.invalid>", "&#60;http://example.invalid>"),
+    "code": ("`x`", "&#96;x&#96;"),
+    "an escape": ("\x1b[31m", "\\x1b[31m"),
+}
+
+
+@pytest.mark.parametrize("name", MARKDOWN)
+def test_no_text_is_markup_in_markdown(name: str):
+    text, shown = MARKDOWN[name]
+    assert one_line(text) == shown
+
+
+CSV_CELLS = {
+    "a formula": ('=HYPERLINK("http://example.invalid")', '\'=HYPERLINK("http://example.invalid")'),
+    "a command": ("@SUM(A1)", "'@SUM(A1)"),
+    "a call": ("|calc", "'|calc"),
+    "a plus": ("+cmd", "'+cmd"),
+    "a name after blanks": ("  -name", "'  -name"),
+    "a tab": ("\t=1", "\\t=1"),
+    "a number": (-0.5, -0.5),
+    "a number as text": ("-0.5", "-0.5"),
+    "a model": ("llama-3-8b", "llama-3-8b"),
+    "nothing": (None, None),
+}
+
+
+@pytest.mark.parametrize("name", CSV_CELLS)
+def test_no_csv_cell_is_a_formula(name: str):
+    value, cell = CSV_CELLS[name]
+    assert csv_cell(value) == cell
 
 
 def test_csv():

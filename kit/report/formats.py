@@ -179,7 +179,13 @@ def _overlap(overlap: Overlap) -> dict[str, Any]:
     }
 
 
+MARKUP = {"<": "&#60;", "`": "&#96;", "](": "]&#40;"}
+"""Text that begins a tag, code or a link's address in Markdown -> the same with an entity, which begins nothing."""
+
+
 def one_line(text: str) -> str:
-    """Return a manifest's text as a cell of a Markdown table: no line break, no column bar, no control character."""
+    """Return a text as a cell of a Markdown table: no line break, no column bar, no control character, no markup."""
     line = plain(text).replace("\n", " ")
+    for markup, shown in MARKUP.items():
+        line = line.replace(markup, shown)
     return re.sub(r"(\\*)\|", r"\1\1\\|", line)  # backslashes before a bar would escape the one that escapes the bar
