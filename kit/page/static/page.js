@@ -236,13 +236,16 @@ function byWord(first, second) {
   return found;
 }
 
+/** Join words that are marked alike; a space between two marked words is marked with them. */
 function joined(words) {
   const pieces = [];
-  for (const [text, kind] of words) {
+  words.forEach(([text, ownKind], place) => {
     const last = pieces[pieces.length - 1];
+    const between = last && last.kind === "changed" && !text.trim() && words[place + 1]?.[1] === "changed";
+    const kind = between ? "changed" : ownKind;
     if (last && last.kind === kind) last.text += text;
     else pieces.push({ text, kind });
-  }
+  });
   return pieces;
 }
 
