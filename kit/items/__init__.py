@@ -102,7 +102,7 @@ def graded_items(store: Store, key: str) -> Graded:
             answer=grade.answer,
             reason=grade.reason,
             verdicts=tuple(replies.get(problem.id, ())),
-            state=state_of(grade, tuple(benchmark.METRICS)),
+            state=state_of(grade, benchmark.METRICS),
         )
         for problem, chat, completion, grade in zip(problems, chats, completions, grades, strict=True)
     ]
@@ -111,11 +111,16 @@ def graded_items(store: Store, key: str) -> Graded:
     )
 
 
-def state_of(grade: Grade, metrics: Sequence[str]) -> State:
-    """Return the outcome of a grade by the first of a benchmark's metrics that it has units of."""
+def state_of(grade: Grade, metrics: Mapping[str, Measure]) -> State:
+    """Return the outcome of a grade by the first of a benchmark's metrics that it has units of.
+
+    Counts come after other metrics: where wins, ties and losses are counted, the win rate decides, and a tie is
+    ``partly``.
+    """
     if grade.reason == UNREADABLE:
         return "unread"
-    right, judged = next((grade.scores[name] for name in metrics if grade.scores.get(name, (0, 0))[1]), (0, 0))
+    order = sorted(metrics, key=lambda name: metrics[name].kind == "count")
+    right, judged = next((grade.scores[name] for name in order if grade.scores.get(name, (0, 0))[1]), (0, 0))
     if not judged:
         return "unread"
     return "right" if right >= judged else "partly" if right > 0 else "wrong"

@@ -43,8 +43,8 @@ class RowSet:
     """Id of the block with the texts of its scored rows."""
     trained_on: str = ""
     """Id of the set of pairs that the answering model was tuned on."""
-    numbers: list[tuple[str, str]] = field(default_factory=list)
-    """Table, and place in it, of each number that is counted from these rows."""
+    numbers: list[tuple[str, str, str]] = field(default_factory=list)
+    """Table, place in it, and the number with its verdict, of each that is counted from these rows."""
     store: str = ""
     """Name of the store, where it is another than the page's own."""
     note: str = ""
@@ -67,7 +67,7 @@ class Explorer:
         """Id of a block -> its JSON."""
         self._name, self._prefix = name, prefix
 
-    def add(self, key: str, table: str, place: str, at: Coordinates) -> RowSet | None:
+    def add(self, key: str, table: str, place: str, at: Coordinates, said: str = "") -> RowSet | None:
         """Return the set of rows that a number is counted from; None while its job is not done.
 
         Args:
@@ -75,6 +75,7 @@ class Explorer:
             table: name of the number's table.
             place: place of the number in it, for people.
             at: coordinates of the number.
+            said: the number with its verdict and the reason.
         """
         if not self.store.has(key):
             return None
@@ -82,8 +83,8 @@ class Explorer:
             job = self.store.get(key).job
             self.sets[key] = self._read(job, {axis: value_text(value) for axis, value in at.items()})
         found = self.sets[key]
-        if (table, place) not in found.numbers:
-            found.numbers.append((table, place))
+        if (table, place, said) not in found.numbers:
+            found.numbers.append((table, place, said))
         return found
 
     def jobs(self) -> dict[str, Job]:

@@ -89,7 +89,9 @@ class TableView:
     notes: tuple[str, ...]
     """Sentences on judges, sizes, dropped rows, selections and overlaps with the tests."""
     findings: tuple[tuple[str, str, str], ...]
-    """Outcome, check and detail of what was checked about the table as a whole."""
+    """Outcome, check with its place, and detail of what was checked about the table as a whole, or about a column."""
+    label: str
+    """Name of the table for people: ``Table 2``, ``Figure 4``."""
     picture: str = ""
     """Address of the figure's picture, ``data:image/svg+xml;base64,...``; empty for a table."""
     picture_text: str = ""
@@ -129,10 +131,17 @@ def table_view(grid: Grid, findings: Sequence[Finding], explorer: Explorer) -> T
         disclaimer=disclaimer(grid),
         players=grid.players(),
         notes=tuple(_notes(grid)),
-        findings=tuple((one.outcome, one.check, one.detail) for one in whole),
+        findings=tuple((one.outcome, _check_name(one), one.detail) for one in whole),
+        label=grid.name.replace("-", " ").capitalize(),
         picture=picture,
         picture_text=text,
     )
+
+
+def _check_name(finding: Finding) -> str:
+    """Return a check's name, with the column or claim that it is about."""
+    place = finding.what.partition(", ")[2]
+    return f"{finding.check}, {place}" if place else finding.check
 
 
 def _cell_view(
@@ -143,12 +152,13 @@ def _cell_view(
     if cell.is_blank:
         return CellView(ours="", paper="")
     found, name = verdicts.get(what), what.partition(", ")[2]
+    ours = computed_text(cell, column)
     return CellView(
-        ours=computed_text(cell, column),
+        ours=ours,
         paper=paper_text(cell, column),
         verdict=found.verdict if found else "",
         why=found.detail if found else "",
-        sets=_sets(explorer, cell.address.keys, grid.name, name, cell.address.at),
+        sets=_sets(explorer, cell.address.keys, (grid.name, name, _said(ours, found)), cell.address.at),
         name=name,
     )
 
@@ -161,15 +171,28 @@ def _curve_views(grid: Grid, verdicts: Mapping[str, Finding], explorer: Explorer
             name=name,
             verdict=found.verdict if found else "",
             why=found.detail if found else "",
-            sets=_sets(explorer, cell.address.keys, grid.name, name, cell.address.at),
+            sets=_sets(explorer, cell.address.keys, (grid.name, name, _said("", found)), cell.address.at),
         )
 
 
+def _said(ours: str, finding: Finding | None) -> str:
+    """Return a number with its verdict and the reason; the number alone where nothing was compared."""
+    return f"{finding.verdict}: {finding.detail}" if finding else ours
+
+
 def _sets(
-    explorer: Explorer, keys: Sequence[str], table: str, name: str, at: Mapping[str, str | float]
+    explorer: Explorer, keys: Sequence[str], number: tuple[str, str, str], at: Mapping[str, str | float]
 ) -> tuple[str, ...]:
-    """Return the ids of the sets behind a number's runs; those whose jobs are done."""
-    found: list[RowSet | None] = [explorer.add(key, table, name, at) for key in keys]
+    """Return the ids of the sets behind a number's runs; those whose jobs are done.
+
+    Args:
+        explorer: gathers the rows.
+        keys: keys of the runs' jobs.
+        number: table, place in it, and what is said of the number.
+        at: coordinates of the number.
+    """
+    table, place, said = number
+    found: list[RowSet | None] = [explorer.add(key, table, place, at, said) for key in keys]
     return tuple(one.id for one in found if one)
 
 

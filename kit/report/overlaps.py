@@ -100,8 +100,9 @@ def _kept(store: Store, sft: Job, tests: Sequence[_Test], at: Coordinates, index
     ):
         found = json.loads(folder.read(name, MAX_BYTES))
         overlap = Overlap(at=at, key=sft.inputs["pairs"], rows=found["rows"], by=found["by"], any=found["any"])
-        if overlap.is_sound([test.benchmark for test in tests]):
-            return overlap
+        names = [test.benchmark for test in tests]
+        if overlap.is_sound(names):
+            return replace(overlap, by={name: overlap.by[name] for name in names})  # in the order of a new count
     overlap = _count(store, sft, at, *index())
     text = json.dumps({"rows": overlap.rows, "any": overlap.any, "by": overlap.by}, sort_keys=True) + "\n"
     with suppress(OSError, KitError):  # a store that may only be read

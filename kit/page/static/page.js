@@ -276,7 +276,7 @@ function about({ all, set, other }) {
   if (all) return [];
   const facts = [];
   if (other) facts.push(["first", nameIn(set, other)], ["second", link(nameIn(other, set), { set: other.id })]);
-  if (set.numbers) facts.push(["number", set.numbers.map(([table, place]) => `${table}: ${place}`).join("; ")]);
+  for (const [table, place, said] of set.numbers || []) facts.push([table, said ? `${place}: ${said}` : place]);
   facts.push(["rows", counted(set.count)]);
   const links = [jobLink("the job that made it", set.job)];
   if (set.trained_on) links.push(link("pairs that its model was tuned on", { set: set.trained_on }));
@@ -710,6 +710,7 @@ async function showView(query, mine) {
   document.title = `${title} - ${reportTitle}`;
   parts.hidden = true;
   explorer.hidden = false;
+  document.body.classList.add("exploring");
   heading.focus();
 }
 
@@ -721,6 +722,7 @@ function showReport(part) {
   explorer.parentElement.removeAttribute("aria-busy");
   document.title = reportTitle;
   parts.hidden = false;
+  document.body.classList.remove("exploring");
   if (returning) (opener || document.getElementById("main")).focus();
   else if (part) document.getElementById(part).scrollIntoView();
 }
