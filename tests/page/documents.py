@@ -187,7 +187,7 @@ def figure(sets: Sequence[str]) -> TableView:
 def _view(name: str, title: str) -> dict[str, Any]:
     notes = ("Units behind a cell: 12.",)
     found = {"how_to_read": "Points", "disclaimer": "Made up", "players": {QWEN: "smollm2-36l"}, "notes": notes}
-    return {"name": name, "title": title, "counts": "1 match", **found, "findings": (("no", "alive", "all zero"),)}
+    return {"name": name, "label": name.title().replace("-", " "), "title": title, "counts": "1 match", **found, "findings": (("no", "alive", "all zero"),)}
 
 
 def small(file: Path) -> Path:
