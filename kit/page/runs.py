@@ -1,4 +1,4 @@
-"""What ran on which machine with which versions, how long it took, and how it is run again."""
+"""Machines, commits, images and versions that jobs ran with, their cost, and the commands that run them again."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ class Setting:
 
 @dataclass(slots=True, kw_only=True)
 class Cost:
-    """What the jobs of one stage cost."""
+    """Cost of the jobs of one stage."""
 
     stage: str
     jobs: int = 0

@@ -59,7 +59,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._reply(with_body=True)
 
     def do_HEAD(self) -> None:
-        """Send the headers alone."""
+        """Send the headers of the page or of a block, without its bytes."""
         self._reply(with_body=False)
 
     def log_message(self, format: str, *args: Any) -> None:

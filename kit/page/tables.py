@@ -32,7 +32,7 @@ class CellView:
 
     @property
     def sign(self) -> str:
-        """The sign of the verdict."""
+        """The sign that stands beside the verdict."""
         return SIGNS.get(self.verdict, "")
 
     @property
@@ -60,7 +60,7 @@ class CurveView:
 
     @property
     def sign(self) -> str:
-        """The sign of the verdict."""
+        """The sign that stands beside the verdict."""
         return SIGNS.get(self.verdict, "")
 
     @property
@@ -99,7 +99,7 @@ class TableView:
 
 
 def table_view(grid: Grid, findings: Sequence[Finding], explorer: Explorer) -> TableView:
-    """Return a table's view.
+    """Return a table or figure as the page shows it.
 
     Args:
         grid: the table.

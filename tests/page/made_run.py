@@ -45,7 +45,7 @@ def fill(store: Store, plan: Plan, *, hostile: bool = True, chance: float = 0.5)
 
 
 def provenance() -> dict[str, Any]:
-    """Where and how a job of these says that it ran."""
+    """Return what a job of these says of where and how it ran."""
     return {
         "commit": COMMIT,
         "dirty": False,
