@@ -64,7 +64,8 @@ class Browser:
 
     def go(self, route: str) -> None:
         """Go to a route of the page that is open, and wait until it is shown."""
-        self.run("location.hash = arguments[0]; delete document.getElementById('explorer').dataset.shown", route)
+        changed = "delete document.getElementById('explorer').dataset.shown; location.hash = arguments[0]"
+        self.run(f"if (location.hash !== arguments[0]) {{ {changed} }}", route)
         self.await_view()
 
     def await_view(self) -> None:

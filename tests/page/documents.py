@@ -1,6 +1,7 @@
 """Pages with made-up rows for the browser's tests: small, hostile and large ones, written as the kit writes its own."""
 
 import base64
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -93,7 +94,7 @@ class Made:
 
     def add(self, id: str, kind: Any, benchmark: str, evolver: str, count: int, **fields: Any) -> None:
         """Add a set, and the job that made it out of another one."""
-        key, fetched = (f"{ord(letter):02x}" * 32 for letter in (id[-1], "A"))
+        key, fetched = (hashlib.sha256(name.encode()).hexdigest() for name in (id, benchmark))
         self.sets[id] = RowSet(
             id=id,
             kind=kind,
@@ -191,7 +192,12 @@ def _view(name: str, title: str) -> dict[str, Any]:
 
 
 def small(file: Path) -> Path:
-    """Write a page with two models' answers to HumanEval, judged answers, two sets of pairs and of scores."""
+    """Write the page of two models, of few items each."""
+    return small_page().write(file)
+
+
+def small_page() -> Made:
+    """Return a page with two models' answers to HumanEval, judged answers, two sets of pairs and of scores."""
     made = Made()
     for id, evolver in (("s1", QWEN), ("s2", LLAMA)):
         items = [
@@ -205,7 +211,7 @@ def small(file: Path) -> Path:
     for id, scored, evolver in (("r1", "c1", QWEN), ("r2", "c2", LLAMA)):
         made.pairs(id, evolver, {f"alpaca/{place}": way(evolver, place) for place in range(5)})
         made.scores(scored, evolver, [score(evolver, place) for place in range(5)])
-    return made.write(file)
+    return made
 
 
 def code(evolver: str, place: int) -> str:

@@ -328,20 +328,22 @@ function tools(list) {
   return element("div", { class: "tools", role: "search" }, found);
 }
 
-/** Return a button for each filter, with the number of rows that it lets through. */
+/** Return a button for each filter, with the number of rows that it lets through; none for an outcome that no row has. */
 function filter(list) {
   const compared = list.other ? COMPARED_OF_KIND[list.set.kind] : {};
   const names = list.all || list.set.kind === "items" ? { ...FILTERS, ...compared } : compared;
-  const buttons = Object.entries(names).map(([show, text]) => {
+  const buttons = [];
+  for (const [show, text] of Object.entries(names)) {
     const count = list.rows.filter((row) => passes(row, show, list.other)).length;
     const pressed = show === (list.query.show || "");
+    if (!count && !pressed && !Object.hasOwn(compared, show)) continue;
     const made = element("button", { type: "button", "aria-pressed": String(pressed) }, `${text} (${counted(count)})`);
     made.addEventListener("click", () => {
       for (const one of buttons) one.setAttribute("aria-pressed", String(one === made));
       change(list, { show, page: "" });
     });
-    return made;
-  });
+    buttons.push(made);
+  }
   if (!buttons.length) return null;
   return element("div", { class: "filters", role: "group", "aria-label": "Show" }, buttons);
 }
