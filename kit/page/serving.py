@@ -48,7 +48,6 @@ class _Handler(BaseHTTPRequestHandler):
     """Answers one connection out of bodies that are ready."""
 
     server_version, sys_version = "kit", ""
-    protocol_version = "HTTP/1.1"
 
     def __init__(self, bodies: Mapping[str, tuple[str, bytes]], policy: str, *args: Any) -> None:
         self._bodies, self._policy = bodies, policy

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from selenium import webdriver
-from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.action_chains import ActionChains
 
 PROGRAMS = ("chromium", "chromedriver")
 PATIENCE_S = 60.0
@@ -120,7 +120,8 @@ class Browser:
         script = "const end = arguments[1]; axe.run(document, {rules: arguments[0]}).then(r => end(r.violations))"
         found = self.driver.execute_async_script(script, rules)
         return [
-            f"{one['id']}: {one['help']}: {json.dumps([node['html'][:200] for node in one['nodes'][:4]])}" for one in found
+            f"{one['id']}: {one['help']}: {json.dumps([node['html'][:200] for node in one['nodes'][:4]])}"
+            for one in found
         ]
 
     def picture(self, file: Path, *, whole: bool = False) -> None:

@@ -46,7 +46,9 @@ HOSTILE_TEXTS = (
     "right to left: \u202eevil\u202c, \x1b[31mred\x1b[0m \x07 \x00 half \ud83d",
     "x" * LONG,
 )
-PICTURE = "<svg xmlns='http://www.w3.org/2000/svg' width='900' height='120'><path d='M0 9L900 99' stroke='black'/></svg>"
+PICTURE = (
+    "<svg xmlns='http://www.w3.org/2000/svg' width='900' height='120'><path d='M0 9L900 99' stroke='black'/></svg>"
+)
 
 
 def item(id: str, state: str = "right", text: str = "", **fields: Any) -> Item:
@@ -79,7 +81,9 @@ class Made:
         prompts = {"prompts": {clean_all(one.id): prompt_json(one) for one in items}}
         asked = next((name for name, block in self.blocks.items() if block == prompts), f"p-{id}")
         self.blocks |= {f"b-{id}": {"items": [item_json(one) for one in items]}, asked: prompts}
-        self.add(id, "items", benchmark, evolver, len(items), block=f"b-{id}", prompts=asked, metrics=["pass@1"], **fields)
+        self.add(
+            id, "items", benchmark, evolver, len(items), block=f"b-{id}", prompts=asked, metrics=["pass@1"], **fields
+        )
 
     def pairs(self, id: str, evolver: str, ways: Mapping[str, Sequence[Step]]) -> None:
         """Add the pairs that a model was tuned on."""
@@ -94,7 +98,7 @@ class Made:
 
     def add(self, id: str, kind: Any, benchmark: str, evolver: str, count: int, **fields: Any) -> None:
         """Add a set, and the job that made it out of another one."""
-        key, fetched = (hashlib.sha256(name.encode()).hexdigest() for name in (id, benchmark))
+        key, fetched = (hashlib.sha256(name.encode(errors="backslashreplace")).hexdigest() for name in (id, benchmark))
         self.sets[id] = RowSet(
             id=id,
             kind=kind,
@@ -107,7 +111,12 @@ class Made:
             **fields,
         )
         facts = [("commit", "c0ffee"), ("image", "none: it ran without a container"), ("machine", "Test CPU, 2 cores")]
-        made = {"stage": "grade", "params": {"benchmark": benchmark}, "facts": facts, "command": f"kit store show {key[:12]}"}
+        made = {
+            "stage": "grade",
+            "params": {"benchmark": benchmark},
+            "facts": facts,
+            "command": f"kit store show {key[:12]}",
+        }
         self.jobs[key] = {"id": f"{kind}/{benchmark}/{evolver}", "inputs": {"data": fetched, "gone": "b" * 64}, **made}
         self.jobs[fetched] = {**made, "id": f"fetch/{benchmark or 'alpaca'}", "inputs": {}}
 
@@ -168,7 +177,12 @@ def cell(line: int, place: int, sets: Sequence[str]) -> CellView:
     verdict = ("", *VERDICTS)[(line + place) % 5]
     found = (sets[place],) if place < len(sets) else ()
     return CellView(
-        ours="33.33 \N{PLUS-MINUS SIGN}13.6", paper="62.00", verdict=verdict, why="why", sets=found, name=f"cell {place}"
+        ours="33.33 \N{PLUS-MINUS SIGN}13.6",
+        paper="62.00",
+        verdict=verdict,
+        why="why",
+        sets=found,
+        name=f"cell {place}",
     )
 
 
@@ -188,7 +202,14 @@ def figure(sets: Sequence[str]) -> TableView:
 def _view(name: str, title: str) -> dict[str, Any]:
     notes = ("Units behind a cell: 12.",)
     found = {"how_to_read": "Points", "disclaimer": "Made up", "players": {QWEN: "smollm2-36l"}, "notes": notes}
-    return {"name": name, "label": name.title().replace("-", " "), "title": title, "counts": "1 match", **found, "findings": (("no", "alive", "all zero"),)}
+    return {
+        "name": name,
+        "label": name.title().replace("-", " "),
+        "title": title,
+        "counts": "1 match",
+        **found,
+        "findings": (("no", "alive", "all zero"),),
+    }
 
 
 def small(file: Path) -> Path:
@@ -249,11 +270,12 @@ def hostile(file: Path) -> Path:
             "finish_reason": name,
         }
         items = [
-            item(id, "wrong", text=HOSTILE_TEXTS[place % len(HOSTILE_TEXTS)], **evil) for place, id in enumerate(HOSTILE_IDS)
+            item(id, "wrong", text=HOSTILE_TEXTS[place % len(HOSTILE_TEXTS)], **evil)
+            for place, id in enumerate(HOSTILE_IDS)
         ]
         made.items(f"s{number}", name, items, f"humaneval{name}" if number > 1 else "humaneval", note=name, store=name)
     steps = tuple(Step(label=f"round {text}", text=text, by=text) for text in HOSTILE_TEXTS)
-    made.pairs("r8", HOSTILE_TEXTS[0], {id: steps for id in HOSTILE_IDS})
+    made.pairs("r8", HOSTILE_TEXTS[0], dict.fromkeys(HOSTILE_IDS, steps))
     rows = [ScoredRow(id=id, values={}, skipped=HOSTILE_TEXTS[1], steps=steps, verdicts=()) for id in HOSTILE_IDS]
     made.scores("c9", HOSTILE_TEXTS[1], rows)
     return made.write(file)

@@ -53,7 +53,7 @@ def test_nothing_is_amiss_at_any_width_in_any_scheme(browser: "Browser", small: 
         found[name] = [*browser.logged(), *browser.findings()]
         if wide := browser.too_wide():
             found[name].append(f"{wide} pixels wider than the window")
-    assert found == dict.fromkeys(found, [])
+    assert found == {name: [] for name in found}
 
 
 @pytest.mark.parametrize("width", [360, 1440])
@@ -68,7 +68,8 @@ def test_the_page_of_a_whole_store_is_fit_to_read(browser: "Browser", page_file:
 def test_targets_are_24_pixels_high(browser: "Browser", small: Path) -> None:
     browser.view(360)
     browser.open(small)
-    low = """return [...document.querySelectorAll('nav a, .contents a, .items, button, input, select, summary, .rows a')]
+    low = """const chosen = 'nav a, .contents a, .items, button, input, select, summary, .rows a';
+        return [...document.querySelectorAll(chosen)]
         .filter(one => one.checkVisibility() && one.getBoundingClientRect().height < 24).map(one => one.outerHTML)"""
     for route in VIEWS.values():
         browser.go(route)

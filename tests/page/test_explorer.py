@@ -27,14 +27,22 @@ def ids(places: list[int]) -> list[str]:
 
 def search(browser: "Browser", text: str) -> str:
     """Type into the search box, and return how many rows are left."""
-    script = "const box = document.querySelector('[type=search]'); box.value = arguments[0]; box.dispatchEvent(new Event('input'))"
+    box = "const box = document.querySelector('[type=search]');"
+    script = f"{box} box.value = arguments[0]; box.dispatchEvent(new Event('input'))"
     browser.run(script, text)
     return browser.text("[role=status]")
 
 
+def choose(browser: "Browser", value: str) -> None:
+    """Choose an entry of the list's select box."""
+    box = "const box = document.querySelector('#explorer select');"
+    browser.run(f"{box} box.value = arguments[0]; box.dispatchEvent(new Event('change'))", value)
+
+
 def press(browser: "Browser", label: str) -> None:
     """Press the button that begins with a label."""
-    script = """[...document.querySelectorAll('#explorer button')].find(one => one.textContent.startsWith(arguments[0])).click()"""
+    script = """[...document.querySelectorAll('#explorer button')]
+        .find(one => one.textContent.startsWith(arguments[0])).click()"""
     browser.run(script, label)
 
 
@@ -51,7 +59,10 @@ def test_all_texts_of_an_item_are_searched(report: "Browser") -> None:
     report.go("#set=s3")
     for words in ("what is follow/2?", "the tests fail", "it follows.", "system"):
         found = search(report, words)
-        assert (words, found) == (words, {"what is follow/2?": "1", "the tests fail": "3", "system": "0"}.get(words, "4") + " of 4 rows")
+        assert (words, found) == (
+            words,
+            {"what is follow/2?": "1", "the tests fail": "3", "system": "0"}.get(words, "4") + " of 4 rows",
+        )
 
 
 def test_a_search_is_kept_in_the_address_and_in_the_items(report: "Browser") -> None:
@@ -86,7 +97,9 @@ def test_two_models_are_compared(report: "Browser", button: str, places: list[in
 
 def test_a_comparison_says_how_many_items_each_has_right(report: "Browser") -> None:
     report.go("#set=s1&beside=s2")
-    said = "Both are right at 2 of 12 items that both were asked, only the first at 3, only the second at 1, neither at 6."
+    said = (
+        "Both are right at 2 of 12 items that both were asked, only the first at 3, only the second at 1, neither at 6."
+    )
     assert report.text(".crossed") == said
     heads = [f"first: {documents.QWEN}", f"second: {documents.LLAMA}"]
     assert report.texts("#explorer thead th") == ["item", *heads]
@@ -95,7 +108,7 @@ def test_a_comparison_says_how_many_items_each_has_right(report: "Browser") -> N
 def test_a_set_is_chosen_to_stand_beside(report: "Browser") -> None:
     report.go("#set=s1")
     assert report.texts("#explorer option") == ["nothing", "humaneval: llama-3.1-8b-instruct"]
-    report.run("const one = document.querySelector('#explorer select'); one.value = 's2'; one.dispatchEvent(new Event('change'))")
+    choose(report, "s2")
     report.wait(lambda: report.run("return explorer.dataset.shown") == "#set=s1&beside=s2")
     assert len(report.texts(".crossed")) == 1
 
@@ -112,7 +125,15 @@ def test_two_answers_stand_beside_each_other(report: "Browser") -> None:
 def test_an_item_shows_what_was_asked_answered_and_read(report: "Browser") -> None:
     report.go("#item=follow%2F1&set=s3")
     shown = report.text("#explorer")
-    for words in ("What is follow/1?", "The answer to follow/1 is 42.", "the tests fail", "pass@1 0 of 1", "q1: Yes", "It follows.", "gpt-4"):
+    for words in (
+        "What is follow/1?",
+        "The answer to follow/1 is 42.",
+        "the tests fail",
+        "pass@1 0 of 1",
+        "q1: Yes",
+        "It follows.",
+        "gpt-4",
+    ):
         assert words in shown
     assert report.run("return document.querySelector('#explorer details').open") is False
 
@@ -131,7 +152,11 @@ def test_scores_are_compared(report: "Browser") -> None:
     row = report.texts("#explorer tbody tr:nth-child(2) td")
     assert row[:2] == ["0.6", "0.61"]
     assert report.texts("#explorer tbody tr:nth-child(5) td")[0] == "the response is empty"
-    assert [one.partition(" (")[0] for one in report.texts(".filters button")] == ["all", "numbers differ", "texts differ"]
+    assert [one.partition(" (")[0] for one in report.texts(".filters button")] == [
+        "all",
+        "numbers differ",
+        "texts differ",
+    ]
     report.go("#row=alpaca%2F1&set=c1&beside=c2")
     assert [one for one in report.texts(".side dd") if one] == ["0.6", "0.61"]
 
@@ -159,7 +184,7 @@ def test_twenty_thousand_items_are_searched(browser: "Browser", large: Path) -> 
     search(browser, "")
     press(browser, "right (5,000)")
     assert browser.text("[role=status]") == "5,000 of 20,000 rows"
-    browser.run("const one = document.querySelector('select'); one.value = 's4'; one.dispatchEvent(new Event('change'))")
+    choose(browser, "s4")
     assert browser.text("[role=status]") == "250 of 20,000 rows"
     press(browser, "Next rows")
     assert browser.texts(IDS)[0] == "gsm8k/400"
@@ -195,7 +220,7 @@ def test_a_wrong_address_is_answered(report: "Browser", route: str, said: str) -
 def test_a_damaged_block_says_what_to_do(browser: "Browser", small: Path, tmp_path: Path, damage: str) -> None:
     before, start, rest = small.read_text(encoding="utf-8").partition('id="block-b-s1">')
     file = tmp_path / "damaged.html"
-    file.write_text(f"{before}{start}{damage}{rest[rest.index('<'):]}", encoding="utf-8")
+    file.write_text(f"{before}{start}{damage}{rest[rest.index('<') :]}", encoding="utf-8")
     browser.view()
     browser.open(file, "#set=s1")
     (said,) = browser.texts("[role=alert]")
@@ -210,7 +235,7 @@ def test_a_damaged_block_says_what_to_do(browser: "Browser", small: Path, tmp_pa
 def test_a_damaged_list_of_rows_leaves_the_report(browser: "Browser", small: Path, tmp_path: Path, head: str) -> None:
     before, start, rest = small.read_text(encoding="utf-8").partition('id="report">')
     file = tmp_path / "damaged.html"
-    file.write_text(f"{before}{start}{head}{rest[rest.index('<'):]}", encoding="utf-8")
+    file.write_text(f"{before}{start}{head}{rest[rest.index('<') :]}", encoding="utf-8")
     browser.view()
     browser.open(file, "#set=all")
     (said,) = browser.texts("[role=alert]")
