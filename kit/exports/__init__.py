@@ -1,16 +1,16 @@
 """Results of a run as other tools read them: lm-evaluation-harness, Inspect, RO-Crate.
 
 A file of this room writes one format. Here is what they share: the gradings behind the numbers of tables, the names of
-the models that answered, and the times that stand in artifacts. No clock is read: one store gives the same bytes always.
+the models that answered, and the times of artifacts. No clock is read: one store always gives the same bytes.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from kit.errors import KitError
+from kit.errors import KitError, listed
 from kit.items import Graded, Item
 from kit.plan import CellAddress, Plan
 from kit.records import Result
@@ -74,8 +74,8 @@ def check_done(plan: Plan, store: Store, keys: Iterable[str], command: str) -> N
     missing = [key for key in wanted if not store.has(key)]
     if missing:
         raise KitError(
-            f"store {store.root}: {len(missing):,} of {len(wanted):,} jobs behind {', '.join(plan.tables)} are not done, "
-            f"the first is {plan.jobs[missing[0]].id}; run: {command}"
+            f"store {store.root}: {len(missing):,} of {len(wanted):,} jobs behind {listed(plan.tables)} are not done, the "
+            f"first is {plan.jobs[missing[0]].id}; run: {command}"
         )
 
 
@@ -89,7 +89,7 @@ def gradings_of(plan: Plan, store: Store, command: str) -> tuple[list[Grading], 
     keys = [key for key in places if plan.jobs[key].stage == "grade"]
     if not keys:
         raise KitError(
-            f"{', '.join(plan.tables)}: no number of it is a grading of answers, and this format holds no others; "
+            f"{listed(plan.tables)}: no number of it is a grading of answers, and this format holds no others; "
             "kit export ro-crate takes it"
         )
     check_done(plan, store, keys, command)
@@ -114,8 +114,6 @@ def _grading(plan: Plan, key: str, places: Sequence[tuple[str, CellAddress]]) ->
 
 def _named(gradings: Sequence[Grading]) -> list[Grading]:
     """Return gradings of which no two models share a name: a part of the key stands behind one that others have."""
-    from dataclasses import replace
-
     keys: dict[str, set[str]] = {}
     for one in gradings:
         keys.setdefault(one.model, set()).add(one.model_key)

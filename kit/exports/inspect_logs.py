@@ -97,9 +97,7 @@ def _log(plan: Plan, store: Store, grading: Grading, graded: Graded) -> dict[str
     }
 
 
-def _spec(
-    plan: Plan, store: Store, grading: Grading, graded: Graded, results: Mapping[str, Result]
-) -> dict[str, Any]:
+def _spec(plan: Plan, store: Store, grading: Grading, graded: Graded, results: Mapping[str, Result]) -> dict[str, Any]:
     """Return what was evaluated and how: the task, the model, the data, the kit's commit."""
     job, asked, head = grading.job, grading.asked, store.get(grading.key)
     packages = store.get(asked.key).provenance.get("packages")

@@ -1,4 +1,4 @@
-"""JSON that every reader takes: no halves of characters, no numbers without an end, the same bytes for the same value."""
+"""JSON that every reader takes: no halves of characters, no NaN, the same bytes for the same value; names of files."""
 
 import hashlib
 import json
