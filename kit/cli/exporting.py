@@ -67,7 +67,7 @@ def _export(
 
     _check_folder(out)
     plan, opened = plan_tables(tables, scale), store_to_read(store)
-    command = f"kit run {' '.join(map(shlex.quote, tables))} --scale {plan.scale} --store {shlex.quote(str(store))}"
+    command = f"kit reproduce {' '.join(map(shlex.quote, tables))} --scale {plan.scale} --store {shlex.quote(str(store))}"
     written: list[Written] = []
 
     def fill(folder: Path) -> None:

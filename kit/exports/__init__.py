@@ -74,8 +74,8 @@ def check_done(plan: Plan, store: Store, keys: Iterable[str], command: str) -> N
     missing = [key for key in wanted if not store.has(key)]
     if missing:
         raise KitError(
-            f"store {store.root}: {len(missing):,} of {len(wanted):,} jobs behind {listed(plan.tables)} are not done, the "
-            f"first is {plan.jobs[missing[0]].id}; run: {command}"
+            f"store {store.root}: {len(missing):,} of {len(wanted):,} jobs behind {listed(plan.tables)} are not done, "
+            f"the first is {plan.jobs[missing[0]].id}; run: {command}"
         )
 
 

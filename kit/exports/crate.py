@@ -65,9 +65,14 @@ class Crate:
 
     def add(self, id: str, types: str, **values: Any) -> dict[str, str]:
         """Add an entity, without what is empty, and return a reference to it; one that is there stays."""
-        kept = {name: value for name, value in values.items() if value not in ("", None, [], {})}
+        kept = {name: _single(value) for name, value in values.items() if value not in ("", None, [], {})}
         self.entities.setdefault(id, {"@id": id, "@type": types, **kept})
         return {"@id": id}
+
+
+def _single(value: Any) -> Any:
+    """Return the one value of a list that has no other, as RO-Crate recommends; anything else as it is."""
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 
 def write(plan: Plan, store: Store, out: Path, command: str, *, data: bool = False) -> Written:
@@ -188,7 +193,7 @@ def _action(crate: Crate, job: Job, run: Run) -> dict[str, str]:
         result={"@id": f"artifacts/{job.key}/"},
         startTime=started(head).isoformat(timespec="seconds") if known else "",
         endTime=ended(head).isoformat(timespec="seconds") if known else "",
-        actionStatus={"@id": "http://schema.org/CompletedActionStatus"},
+        actionStatus="http://schema.org/CompletedActionStatus",
     )
 
 

@@ -47,6 +47,9 @@ LONGEST_FOLDER = 200
 AGGREGATIONS = {"share": "mean", "mean": "mean", "mean over groups": "mean over groups", "count": "sum"}
 """Kind of a measure -> the name of its aggregation in a task's configuration."""
 
+DIRECTIONS: Mapping[str, bool | None] = {"alpacafarm_lose": False, "alpacafarm_tie": None}
+"""Metric -> whether more is better; None where neither is. Of all others more is better."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
@@ -188,7 +191,7 @@ def _results(plan: Plan, store: Store, tasks: Sequence[Task], heads: Sequence[Ar
         "configs": {task.name: _config(task, shots[task.name]) for task in sorted(tasks, key=lambda one: one.name)},
         "versions": {task.name: task.grading.job.version for task in sorted(tasks, key=lambda one: one.name)},
         "n-shot": dict(sorted(shots.items())),
-        "higher_is_better": {task.name: dict.fromkeys(task.results, True) for task in tasks},
+        "higher_is_better": {task.name: {name: DIRECTIONS.get(name, True) for name in task.results} for task in tasks},
         "n-samples": {task.name: {"original": task.original, "effective": len(task.graded.items)} for task in tasks},
         "config": _model_config(first),
         "git_hash": commit_of(latest) or None,
@@ -258,7 +261,7 @@ def _config(task: Task, shots: int) -> dict[str, Any]:
 
 def _metric(name: str, measure: Measure) -> dict[str, Any]:
     """Return a metric as a task's configuration has it."""
-    return {"metric": name, "aggregation": AGGREGATIONS[measure.kind], "higher_is_better": True}
+    return {"metric": name, "aggregation": AGGREGATIONS[measure.kind], "higher_is_better": DIRECTIONS.get(name, True)}
 
 
 def _model_config(grading: Grading) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import math
 import re
 from typing import Any
 
-UNSAFE_IN_NAMES = re.compile(r"[^0-9A-Za-z.~=+-]+")
+UNSAFE_IN_NAMES = re.compile(r"[^0-9A-Za-z._~=+-]+")
 
 
 def whole(value: Any) -> Any:
