@@ -31,6 +31,7 @@ LOCKS: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "cuda": {"extras": ("cuda", "grade"), "files": ("files-grade",), "pinned_by": ()},
     "cluster": {"extras": ("cluster",), "files": (), "pinned_by": ()},
+    "readers": {"extras": ("readers",), "files": (), "pinned_by": ()},
 }
 TORCH_PAGE = "https://download.pytorch.org/whl/cpu/torch/"
 """Lists torch's CPU builds and nothing else, so that every other package still comes from the user's own index."""
@@ -129,7 +130,9 @@ def write(name: str, find_links: list[str], *, keep: bool = False) -> None:
     """
     spec, path = LOCKS[name], HERE / f"{name}.txt"
     options, places = [], []
-    if name not in ("cuda", "cluster"):  # the one takes torch's CUDA build, from any index, the other has none
+    if name == "readers":
+        options = [f"--override={HERE / 'overrides-readers.txt'}"]
+    elif name not in ("cuda", "cluster"):  # the one takes torch's CUDA build, from any index, the other has none
         places = torch_places(find_links)
         options = [f"--override={HERE / 'overrides.txt'}", *(f"--find-links={place}" for place in places)]
     options += [f"--constraint={HERE / pin}.txt" for pin in spec.get("pinned_by", ())]

