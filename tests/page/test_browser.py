@@ -1,5 +1,6 @@
 """The page as a browser shows it: widths and schemes, keyboard alone, without scripts, on paper, links, axe-core."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -192,3 +193,40 @@ def test_a_first_column_stays_where_a_table_is_moved(browser: "Browser", small: 
         const left = () => region.querySelector('tbody th').getBoundingClientRect().left;
         const before = left(); region.scrollLeft = 200; return [region.scrollLeft, left() - before]"""
     assert browser.run(moved) == [200, 0]
+
+
+PAGE, PICTURE = "KIT_TEST_PAGE", "KIT_TEST_PICTURE"
+"""Variables with the page of a real store that is opened too, and with the file that its picture is written into, which
+README shows: ``kit report --html --out report.html``, then ``KIT_TEST_PAGE=report.html KIT_TEST_PICTURE=docs/report.png``.
+"""
+
+
+def test_the_page_of_whole_tables_is_sound_and_its_picture_is_made(
+    browser: "Browser", page_file: Path, tmp_path: Path
+) -> None:
+    page = Path(os.environ.get(PAGE, page_file)).resolve()
+    assert page.stat().st_size < 3_000_000
+    for width, scheme in ((1440, "light"), (360, "dark")):
+        browser.view(width, scheme)
+        browser.open(page)
+        assert (browser.findings(), browser.too_wide(), browser.logged()) == ([], 0, [])
+    browser.view(1440, "light")
+    browser.open(page)
+    picture = Path(os.environ.get(PICTURE, tmp_path / "report.png")).resolve()
+    browser.picture(picture)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_every_link_of_whole_tables_shows_something(browser: "Browser", page_file: Path) -> None:
+    browser.view()
+    browser.open(page_file)
+    routes = browser.run(
+        "return [...new Set([...document.querySelectorAll('a')].map(one => one.getAttribute('href')))]"
+    )
+    views = [route for route in routes if "=" in route]
+    assert len(views) > 40
+    for route in views:
+        browser.go(route)
+        assert browser.run("return document.querySelector('[role=alert]') === null"), route
+        assert browser.run("return document.querySelectorAll('#explorer tbody tr').length") > 0, route
+    assert browser.logged() == []
