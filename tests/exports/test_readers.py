@@ -15,8 +15,8 @@ from tests.exports.filled import BENCHMARKS, COMMIT, HOSTILE
 
 Read = Callable[..., Any]
 NOT_KNOWN = ("8.6: The Action SHOULD have an agent", "3.2: The Application SHOULD have a url",
-             "5.1: The SoftwareApplication id SHOULD be an absolute URI", "22.2: The Root Data Entity SHOULD have a link",
-             "22.3: The `publisher` property")  # fmt: skip
+             "5.1: The SoftwareApplication id SHOULD be an absolute URI",
+             "22.2: The Root Data Entity SHOULD have a link", "22.3: The `publisher` property")  # fmt: skip
 """Recommendations that are not followed: who ran a job, who publishes it and where the kit lies are not known."""
 
 

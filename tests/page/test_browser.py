@@ -196,9 +196,8 @@ def test_a_first_column_stays_where_a_table_is_moved(browser: "Browser", small: 
 
 
 PAGE, PICTURE = "KIT_TEST_PAGE", "KIT_TEST_PICTURE"
-"""Variables with the page of a real store that is opened too, and with the file that its picture is written into, which
-README shows: ``kit report --html --out report.html``, then ``KIT_TEST_PAGE=report.html KIT_TEST_PICTURE=docs/report.png``.
-"""
+"""Variables: a page that ``kit report --html`` wrote, to be opened in the place of a made-up one, and the file that its
+picture is written into: ``docs/report.png``, which README shows."""
 
 
 def test_the_page_of_whole_tables_is_sound_and_its_picture_is_made(
