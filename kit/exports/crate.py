@@ -56,7 +56,7 @@ class Run:
 
 @dataclass(slots=True, kw_only=True)
 class Crate:
-    """The description while it grows."""
+    """The description of a crate while entities are added to it."""
 
     entities: dict[str, Entity] = field(default_factory=dict)
     """Id -> entity, in the order of the file."""

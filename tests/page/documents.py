@@ -121,7 +121,7 @@ class Made:
         self.jobs[fetched] = {**made, "id": f"fetch/{benchmark or 'alpaca'}", "inputs": {}}
 
     def write(self, file: Path, *, served: bool = False) -> Path:
-        """Write the page."""
+        """Write the page into a file, and return its path."""
         file.write_text(html(self.page(served=served)), encoding="utf-8")
         return file
 

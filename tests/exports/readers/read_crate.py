@@ -39,7 +39,7 @@ class Opener(urllib.request.BaseHandler):
     handler_order = 1
 
     def https_open(self, request):
-        """Answer a request."""
+        """Answer a request for the one context out of the wheel."""
         if request.full_url != CONTEXT:
             raise OSError(f"{request.full_url}: no network here")
         headers = Message()

@@ -44,7 +44,7 @@ def log(info) -> dict:
 
 
 def sample(one) -> dict:
-    """Return what a sample says."""
+    """Return what a sample of a log says."""
     return {
         "id": one.id,
         "input": [[turn.role, turn.text] for turn in one.input],
