@@ -53,7 +53,10 @@ def serve_page(tables: Sequence[str], scale: str, store: Path, beside: Sequence[
     with make_server(page, port) as server:
         host, used = server.server_address[:2]
         say(f"http://{host!s}:{used}/ shows {len(page.tables)} tables and figures; stop with Ctrl-C")
-        server.serve_forever()
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:  # the way to end it
+            say("it is shown no longer", err=True)
 
 
 def _contents(tables: Sequence[str], scale: str, store: "Store", beside: Sequence[Path]) -> "Contents":

@@ -7,6 +7,9 @@ import hashlib
 import io
 import json
 import re
+import signal
+import subprocess
+import sys
 import threading
 import urllib.error
 import urllib.request
@@ -31,6 +34,7 @@ from kit.store import Store
 from tests.conftest import Kit
 from tests.page.made_run import COMMIT, HOSTILE, IMAGE
 
+ROOT = Path(__file__).resolve().parents[2]
 NUMBER = re.compile(r"-?\d[\d,]*\.?\d*\u00a0±\d[\d,.]*")
 
 
@@ -253,6 +257,21 @@ def test_a_port_that_is_taken_is_told(address: str, made_store: Store):
     port = int(address.rpartition(":")[2])
     with pytest.raises(RequestError, match=f"--port {port}: Address already in use; name another, or leave it out"):
         make_server(page, port)
+
+
+def test_a_page_is_served_until_it_is_stopped(made_store: Store):
+    code = "from kit.cli import main; main()"
+    words = ["report", "13", "--serve", "--scale", "smoke", "--store", str(made_store.root)]
+    command = [sys.executable, "-u", "-c", code, *words]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        found = re.fullmatch(r"(http://127\.0\.0\.1:\d+)/ shows 1 tables and figures; stop with Ctrl-C\n", line)
+        assert found, line
+        assert asked(f"{found[1]}/")[0] == 200
+        process.send_signal(signal.SIGINT)
+        assert process.communicate() == ("", "it is shown no longer\n")
+    assert process.returncode == 0
 
 
 REFUSED = {
