@@ -205,7 +205,7 @@ def test_the_page_of_whole_tables_is_sound_and_its_picture_is_made(
 ) -> None:
     page = Path(os.environ.get(PAGE, page_file)).resolve()
     assert page.stat().st_size < 3_000_000
-    for width, scheme in ((1440, "light"), (360, "dark")):
+    for width, scheme in ((1440, "light"), (768, "dark"), (360, "dark")):
         browser.view(width, scheme)
         browser.open(page)
         assert (browser.findings(), browser.too_wide(), browser.logged()) == ([], 0, [])
