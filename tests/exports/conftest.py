@@ -48,7 +48,7 @@ def write_all(plan: Plan, store: Store, folder: Path) -> None:
     crate.write(plan, store, folder / "ro-crate-data", "kit", data=True)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def read() -> Callable[..., Any]:
     """Run a script of ``readers`` in the tools' own environment; what it prints, decoded."""
     if not PYTHON.exists():

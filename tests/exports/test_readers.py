@@ -20,8 +20,20 @@ NOT_KNOWN = ("8.6: The Action SHOULD have an agent", "3.2: The Application SHOUL
 """Recommendations that are not followed: who ran a job, who publishes it and where the kit lies are not known."""
 
 
-def test_the_harness_reads_every_number_and_sample(exported: Exported, read: Read, tmp_path: Path):
-    found = read("read_harness.py", exported.folder / "lm-eval", tmp_path)
+@pytest.fixture(scope="module")
+def by_harness(exported: Exported, read: Read, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Return all that lm-evaluation-harness finds, read once."""
+    return read("read_harness.py", exported.folder / "lm-eval", tmp_path_factory.mktemp("harness"))
+
+
+@pytest.fixture(scope="module")
+def by_inspect(exported: Exported, read: Read) -> Any:
+    """Return all that Inspect finds, read once."""
+    return read("read_inspect.py", exported.folder / "inspect")
+
+
+def test_the_harness_reads_every_number_and_sample(exported: Exported, by_harness: Any):
+    found = by_harness
     gradings, _ = gradings_of(exported.plan, exported.store, "kit")
     assert len(gradings) == 2 * len(BENCHMARKS)
     assert set(found) == {one.model.replace("/", "__") for one in gradings}
@@ -44,17 +56,16 @@ def test_the_harness_reads_every_number_and_sample(exported: Exported, read: Rea
     assert sum(model["written_alike"] for model in found.values()) == items
 
 
-def test_the_harness_prints_our_table(exported: Exported, read: Read, tmp_path: Path):
-    found = read("read_harness.py", exported.folder / "lm-eval", tmp_path)
-    table = next(iter(found.values()))["table"]
+def test_the_harness_prints_our_table(by_harness: Any):
+    table = next(iter(by_harness.values()))["table"]
     assert "|gsm8k" in table
     lost = next(line for line in table.splitlines() if "|alpacafarm_lose" in line)
     assert "↓" in lost  # it was shown as better where more is lost
     assert "↑" in next(line for line in table.splitlines() if "|alpacafarm_win " in line)
 
 
-def test_inspect_reads_every_log_and_sample(exported: Exported, read: Read):
-    found = read("read_inspect.py", exported.folder / "inspect")
+def test_inspect_reads_every_log_and_sample(exported: Exported, by_inspect: Any):
+    found = by_inspect
     gradings, _ = gradings_of(exported.plan, exported.store, "kit")
     assert (len(found["logs"]), found["evals"]) == (len(gradings), len(gradings))
     logs = {log["key"]: log for log in found["logs"].values()}
@@ -83,8 +94,8 @@ def test_inspect_reads_every_log_and_sample(exported: Exported, read: Read):
     assert found["samples"] == total
 
 
-def test_hostile_texts_come_back_as_they_were(exported: Exported, read: Read):
-    found = read("read_inspect.py", exported.folder / "inspect")
+def test_hostile_texts_come_back_as_they_were(by_inspect: Any):
+    found = by_inspect
     texts = {sample["text"] for log in found["logs"].values() for sample in log["samples"]}
     assert {text.encode("utf-8", "backslashreplace").decode() for text in HOSTILE} <= texts
     assert "half of a character \\ud83d and the other \\ude00" in texts
