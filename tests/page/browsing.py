@@ -70,7 +70,7 @@ class Browser:
 
     def await_view(self) -> None:
         """Wait until the page has shown what its address names."""
-        self.wait(lambda: self.run("return document.getElementById('explorer').dataset.shown === location.hash"))
+        self.wait(lambda: self.run("return document.getElementById('explorer')?.dataset.shown === location.hash"))
 
     def wait(self, reached: Callable[[], Any]) -> None:
         """Wait until a state is reached.
