@@ -123,7 +123,7 @@ function refuse(id, error) {
 
 async function ask(id) {
   const reply = await fetch(`blocks/${encodeURIComponent(id)}.json`);
-  if (!reply.ok) throw new Error(`the server answered ${reply.status} for the rows ${id}`);
+  if (!reply.ok) throw new Error(`the server answered ${reply.status}`);
   return reply.json();
 }
 
