@@ -260,7 +260,9 @@ def test_a_port_that_is_taken_is_told(address: str, made_store: Store):
 
 
 def test_a_page_is_served_until_it_is_stopped(made_store: Store):
-    code = "from kit.cli import main; main()"
+    # a shell that starts tests in the background has them ignore SIGINT, and what they start too
+    heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code = f"{heard}; from kit.cli import main; main()"
     words = ["report", "13", "--serve", "--scale", "smoke", "--store", str(made_store.root)]
     command = [sys.executable, "-u", "-c", code, *words]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
