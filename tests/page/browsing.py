@@ -59,6 +59,7 @@ class Browser:
         self.driver.get("about:blank")
         self.logged()
         self.driver.get(f"{file.as_uri()}{route}")
+        self._tell("Page.resetNavigationHistory", {})  # of 50 steps, Chromium's most, it walks back too far
         if route:
             self.await_view()
 
