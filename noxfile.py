@@ -11,7 +11,13 @@ from pathlib import Path
 import nox
 
 ROOT = Path(__file__).resolve().parent
-SHELL_SCRIPTS = ("requirements/setup.sh", "requirements/cluster.sh", "requirements/readers.sh", ".ci/run")
+SHELL_SCRIPTS = (
+    "requirements/setup.sh",
+    "requirements/beside.sh",
+    "requirements/cluster.sh",
+    "requirements/readers.sh",
+    ".ci/run",
+)
 REMOTE_SCRIPTS = sorted(str(path) for path in (ROOT / "kit" / "transfers" / "scripts").glob("*.sh"))
 
 nox.options.default_venv_backend = "none"

@@ -3,38 +3,5 @@
 #
 #   requirements/cluster.sh
 #
-# Run again it ends at once. Every package comes by its hash from requirements/cluster.txt; what pip prints is in
-# .cache/cluster.log. The checkout must lie where every node of the cluster sees it, at the same path.
-set -eu
-unset PYTHONHOME PYTHONPATH PIP_TARGET PIP_PREFIX PIP_ROOT
-export PIP_USER=0 PIP_DISABLE_PIP_VERSION_CHECK=1
-
-root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P)
-cd "$root"
-venv=.venv-cluster
-log=.cache/cluster.log
-stamp=$venv/.kit-cluster-$(sha256sum requirements/cluster.txt | cut -c 1-16)
-
-if [ "$(cat "$stamp" 2>/dev/null)" = "$root" ] && "$venv/bin/snakemake" --version >/dev/null 2>&1; then exit 0; fi
-python=
-for one in ${KIT_PYTHON:+"$KIT_PYTHON"} .venv/bin/python .venv-cuda/bin/python python3.11 python3; do
-    if "$one" -I -c 'import ensurepip, sys, venv; sys.exit(sys.version_info[:2] != (3, 11))' >/dev/null 2>&1; then
-        python=$one
-        break
-    fi
-done
-if [ -z "$python" ]; then
-    echo "set-up failed: no Python 3.11 with venv; run make setup first, or name one: KIT_PYTHON=/path/to/python3.11" >&2
-    exit 1
-fi
-mkdir -p .cache
-rm -rf "$venv"
-echo "set-up: requirements/cluster.txt: $(grep -c == requirements/cluster.txt) packages, hashes checked, 370 MB; log: $log"
-if ! { "$python" -I -m venv "$venv" && "$venv/bin/python" -I -m pip install --no-input --progress-bar off --no-deps \
-    --require-hashes -r requirements/cluster.txt; } >"$log" 2>&1; then
-    grep -v '^WARNING: ' "$log" | tail -n 5 >&2
-    echo "set-up failed: requirements/cluster.txt (whole log: $log); then run the same command again" >&2
-    exit 1
-fi
-printf '%s\n' "$root" >"$stamp"
-echo "set-up: $("$venv/bin/snakemake" --version) in $venv"
+# The checkout must lie where every node of the cluster sees it, at the same path.
+exec sh "$(dirname -- "$0")/beside.sh" cluster snakemake "370 MB"
