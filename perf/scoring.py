@@ -4,8 +4,9 @@
 
 The authors' way is written down here from what their script does: one row at a time, three calls of the model, all
 logits. Each measurement is a process of its own, and the two ways take turns; loading is left out, tokenising is not.
-The machine's rate is that of a large product of the same type, measured several times in the processes that score;
-beside it, how much of it the products with this model's own matrices reach alone, of as many tokens as a batch has.
+The machine's rate is that of a large product of the same type, measured between parts of the rows in the processes
+that score; beside it, how much of it the products with this model's own matrices reach alone, of as many tokens as a
+batch has.
 Beside that: rows a second by length, and many short rows through two layers of the model, whose memory must not grow.
 On a GPU (torch and transformers alone) the body is in bf16. Ends with 1 where a loss differs by 1e-3 or more in fp32,
 or memory grows.
@@ -34,6 +35,8 @@ DATA = ROOT.parent / "shared" / "data"
 ALPACA = "alpaca/random_9k.json"
 SIZE = 2048
 """Rows and columns of the product that the machine's rate is measured with."""
+PARTS = 4
+"""Parts that the rows are scored in; the machine's rate, which other work moves, is measured before and after each."""
 QUARTERS = 4
 STEP = 1000
 """Short rows between two looks at the memory."""
@@ -110,7 +113,7 @@ def product_rates(device: str, dtype: str, repeats: int = 7) -> list[float]:
     return rates[1:]
 
 
-def own_rates(losses: Any, repeats: int = 5) -> list[float]:
+def own_rates(losses: Any, repeats: int = 2) -> list[float]:
     """Return the rate of products with the model's own matrices, one after another and nothing between, in GFLOP/s."""
     import torch
 
@@ -178,12 +181,17 @@ def score_once(*, side: str, model: str, dtype: str, pairs: Sequence[Pair]) -> d
         (lambda part: kit_losses(ours, part)) if side == "kit" else lambda part: authors_losses(inner, tokenizer, part)
     )
     run(pairs[:2])
-    rates, own = product_rates(device, dtype), own_rates(ours.losses)
-    worked = time.process_time()
-    losses, seconds = timed(device, lambda: run(pairs))
-    worked = time.process_time() - worked
+    losses, seconds, worked, rates, own = [], 0.0, 0.0, [], []
+    size = -(-len(pairs) // PARTS)
+    for start in range(0, len(pairs), size):
+        rates += product_rates(device, dtype)
+        own += own_rates(ours.losses)
+        before = time.process_time()
+        found, part_s = timed(device, lambda part=pairs[start : start + size]: run(part))
+        losses += found
+        seconds += part_s
+        worked += time.process_time() - before
     rates += product_rates(device, dtype)
-    own += own_rates(ours.losses)
     texts = [(f"{row.instruction}\n{row.input}" if row.input else row.instruction, row.output) for row in pairs]
     asked = [text for question, response in texts for text in (f"{question}\n{response}", response) if response]
     lengths = [len(ids) for ids in tokenizer(asked).input_ids]

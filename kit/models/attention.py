@@ -2,6 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import accumulate
 from typing import Any
 
 from kit.errors import RequestError
@@ -133,18 +136,14 @@ def _by_length(tensors: Sequence[Any], lengths: list[int], scaling: float | None
     """
     import torch
 
-    query, _, value = tensors
-    out = query.new_empty(1, query.shape[2], query.shape[1], value.shape[3])
-    start = 0
-    for part in groups_by_length(lengths):
-        end = start + sum(part)
-        q, k, v = (_filled_up(tensor[0, :, start:end], part) for tensor in tensors)
-        attend = torch.nn.functional.scaled_dot_product_attention
+    attend = torch.nn.functional.scaled_dot_product_attention
+    parts = []
+    for group in _fillings(tuple(lengths), tensors[0].device):
+        q, k, v = (_filled_up(tensor[0].transpose(0, 1)[group.start : group.end], group) for tensor in tensors)
         found = attend(q, k, v, is_causal=True, scale=scaling, enable_gqa=q.shape[1] != k.shape[1])
-        for number, length in enumerate(part):
-            out[0, start : start + length] = found[number, :, :length].transpose(0, 1)
-            start += length
-    return out
+        found = found.transpose(1, 2).flatten(0, 1)
+        parts.append(found if group.kept is None else found.index_select(0, group.kept))
+    return torch.cat(parts)[None]
 
 
 def groups_by_length(lengths: Sequence[int]) -> Iterator[list[int]]:
@@ -160,15 +159,51 @@ def groups_by_length(lengths: Sequence[int]) -> Iterator[list[int]]:
         yield group
 
 
-def _filled_up(tensor_HTD: Any, lengths: Sequence[int]) -> Any:  # noqa: N803
+@dataclass(frozen=True)
+class _Filling:
+    """How neighbouring examples become rows of one length, and how their tokens are found again."""
+
+    start: int
+    """Where the first example begins, tokens."""
+    end: int
+    """Where the last one ends."""
+    examples: int
+    taken: Any
+    """Place of each row's token, from the start, shape (examples × longest,); None where all are of one length."""
+    kept: Any
+    """Place of each example's token among the rows', shape (end - start,); None where all are of one length."""
+
+
+@lru_cache(maxsize=1)
+def _fillings(lengths: tuple[int, ...], device: Any) -> list[_Filling]:
+    """Return the calls for examples of these lengths; kept, as every layer of a model asks the same."""
+    import torch
+
+    found = []
+    start = 0
+    for group in groups_by_length(lengths):
+        end, longest = start + sum(group), max(group)
+        taken = kept = None
+        if min(group) < longest:
+            lasts = list(accumulate(group))
+            places = [
+                last - length + min(place, length - 1)  # behind its end, an example's last token again
+                for last, length in zip(lasts, group, strict=True)
+                for place in range(longest)
+            ]
+            taken = torch.tensor(places, device=device)
+            kept = torch.tensor(
+                [row * longest + place for row, length in enumerate(group) for place in range(length)], device=device
+            )
+        found.append(_Filling(start, end, len(group), taken, kept))
+        start = end
+    return found
+
+
+def _filled_up(tensor_THD: Any, group: _Filling) -> Any:  # noqa: N803
     """Return examples that lie end to end as rows of one length, shape (examples, heads, longest, head size)."""
-    if len(lengths) == 1:
-        return tensor_HTD[None]
-    heads, _, size = tensor_HTD.shape
-    rows = tensor_HTD.new_zeros(len(lengths), heads, max(lengths), size)
-    for row, part in zip(rows, tensor_HTD.split(list(lengths), dim=1), strict=True):
-        row[:, : part.shape[1]] = part
-    return rows
+    rows = tensor_THD if group.taken is None else tensor_THD.index_select(0, group.taken)
+    return rows.unflatten(0, (group.examples, -1)).transpose(1, 2)
 
 
 def _in_one_call(tensors: Sequence[Any], lengths: list[int], ends: Any, scaling: float | None) -> Any:
