@@ -76,6 +76,27 @@ def test_the_cut_of_a_selection(kit: Kit):
     assert b"n = 10 rows" in Path("p.svg").read_bytes()
 
 
+ODD = {
+    "products of probabilities": ([n * 1e-13 for n in range(30)], 30),
+    "small": ([n * 1e-12 / 3 for n in range(30)], 30),
+    "all but constant": ([1 + n * 1e-14 for n in range(30)], 30),
+    "large and close": ([1e15 + 100 * n for n in range(30)], 30),
+    "smallest of all": ([0.0, 5e-324, 1e-323], 3),
+    "two places": ([0.0, 1.0], 2),
+}
+
+
+@pytest.mark.parametrize("values, count", ODD.values(), ids=list(ODD))
+def test_bars_of_any_size_hold_every_row_once(values: list[float], count: int, kit: Kit):
+    write("odd.json", [{"v": value} for value in values])
+    code, _, error = kit("odd.json", "--by", "v", "--out", "p.svg")
+    assert (code, error) == (0, "")
+    bars = [(float(line["x"]), float(line["y"])) for line in numbers("p.csv")]
+    places = [place for place, _ in bars]
+    assert places == sorted(set(places))  # no bar lies on another
+    assert sum(rows for _, rows in bars) == count
+
+
 FILES: dict[str, list[dict[str, Any]]] = {
     "a.jsonl": TEN,
     "a.csv": [{"id": n, "ifd": n / 10} for n in range(10)],
@@ -145,9 +166,17 @@ REFUSED: dict[str, tuple[tuple[str, ...], str]] = {
         ("a.json", "--by", "ifd", "--out", "there.svg"),
         "--out there.svg: is there already; name another, or remove it",
     ),
+    "the file that is drawn": (
+        ("data.csv", "--by", "ifd", "--out", "data.svg"),
+        "--out data.svg: the picture's numbers would go to data.csv, which is there already; give --out another name",
+    ),
+    "too large": (
+        ("large.json", "--by", "ifd", "--out", "p.svg"),
+        "large.json: -1.7e+308 is too large to draw; wanted 1e+100 at most",
+    ),
     "numbers that are there": (
         ("a.json", "--by", "ifd", "--out", "data.svg"),
-        "--out data.csv: is there already; name another, or remove it",
+        "--out data.svg: the picture's numbers would go to data.csv, which is there already; give --out another name",
     ),
     "a cut of two files": (
         ("a.json", "one.json", "--by", "ifd", "--top", "10%", "--out", "p.svg"),
@@ -185,6 +214,7 @@ def test_refused(words: tuple[str, ...], message: str, kit: Kit):
     write("a.json", TEN)
     write("one.json", [TEN[0], {"instruction": "i", "output": "o", "length": 3}, {"instruction": "i", "output": "o"}])
     write("same.json", SAME)
+    write("large.json", [{"ifd": -1.7e308}, {"ifd": 1.7e308}, {"ifd": 0}])
     write("texts.json", [{"instruction": "i", "output": "o"}])
     Path("there.svg").touch()
     Path("data.csv").touch()

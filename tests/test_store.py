@@ -171,6 +171,17 @@ def test_a_store_of_another_format(store: Store):
         )
 
 
+def test_a_folder_that_is_no_store_is_left_as_it_is(tmp_path: Path):
+    for name, text in (("mine.txt", "x"), ("format", "9\n")):
+        root = tmp_path / f"of {name}"
+        root.mkdir()
+        (root / name).write_text(text)
+        refusal(lambda root=root: Store.open(root))
+        assert [path.name for path in root.iterdir()] == [name]
+    (tmp_path / "disk" / "lost+found").mkdir(parents=True)  # a new disk's own
+    assert Store.open(tmp_path / "disk").root == tmp_path / "disk"
+
+
 def test_reading_a_store_does_not_create_one(tmp_path: Path):
     # `kit store list --store misspelt` made a store of that name and listed nothing
     root = tmp_path / "none"

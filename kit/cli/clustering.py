@@ -1,6 +1,7 @@
 """``kit export snakemake`` and ``--cluster``: the jobs of tables for Snakemake, on one machine, Slurm or Kubernetes."""
 
 import os
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -176,4 +177,8 @@ def snakemake(
     plan.jobs = {key: plan.jobs[key] for key in to_run(plan.jobs, opened)}
     units = write_folder(out, make_handover(plan, opened, options, mirror, runtime, unsafe=unsafe_exec))
     say(f"{one_line(str(out))}: {len(plan.jobs)} jobs in {len(units)} units; their store: {opened.root}")
-    say(f"cd {one_line(str(out))} && snakemake --profile profiles/slurm     # or profiles/local, profiles/kubernetes")
+    if not units:
+        say("nothing to run: that store has every job of these tables")
+        return
+    place = shlex.quote(one_line(str(out)))
+    say(f"cd {place} && snakemake --profile profiles/slurm     # or profiles/local, profiles/kubernetes")

@@ -32,7 +32,10 @@ if TYPE_CHECKING:
 
 KEY_START = re.compile(r"[0-9a-f]{6,64}")
 """The start of a key, which a grading is named by."""
-WANTED = "wanted a store, a manifest, a file of grades or completions, or the key or id of a grading"
+WANTED = (
+    "wanted a store, a manifest, a file of grades or completions, or the id or key of a grading (six digits of a key "
+    "at least)"
+)
 
 
 @app.command()

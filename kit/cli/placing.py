@@ -3,7 +3,7 @@
 import contextlib
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from kit.errors import KitError, RequestError, one_line
@@ -18,13 +18,19 @@ def copy_tuned(artifact: Path, out: Path, base_name: str) -> None:
         name_base(path.parent, base_name)
 
 
-def check_out(out: Path) -> None:
+def check_out(out: Path, read: Sequence[Path] = ()) -> None:
     """Check that ``--out`` names a file or folder that is not there yet and can be made.
+
+    Args:
+        out: the file or folder.
+        read: files that the command reads, none of which is to be removed for it.
 
     Raises:
         RequestError: it is there already, or can't be made.
     """
     name = one_line(str(out))
+    if any(is_same(out, path) for path in read):
+        raise RequestError(f"--out {name}: is the very file that is read; name another")
     if os.path.lexists(out):  # Path.exists raises on a name that is too long
         raise RequestError(f"--out {name}: is there already; name another, or remove it")
     try:
@@ -37,6 +43,14 @@ def check_out(out: Path) -> None:
         raise RequestError(f"--out {name}: its links lead in a circle; name the folder itself") from error
     except OSError as error:
         raise RequestError(f"--out {name}: {error.strerror}; name one that can be written") from error
+
+
+def is_same(one: Path, other: Path) -> bool:
+    """Return whether two paths lead to one file that is there."""
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False
 
 
 def partial(out: Path) -> Path:

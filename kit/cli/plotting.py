@@ -1,5 +1,6 @@
 """``kit plot``: pictures of the scores in a user's own files."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -47,7 +48,7 @@ def plot(
     from kit.report import scores
     from kit.report.plots import picture
 
-    numbers = check_outputs(out)
+    numbers = check_outputs(out, files)
     check_choice("--as", form, FORMS)
     asked = check_top(top, keep, files)
     check_form(form, against, files)
@@ -73,7 +74,7 @@ def plot(
     say(f"wrote {out}, its numbers: {numbers}")
 
 
-def check_outputs(out: Path) -> Path:
+def check_outputs(out: Path, files: list[Path]) -> Path:
     """Check the picture's path before the work, and return the path of its numbers.
 
     Raises:
@@ -82,7 +83,12 @@ def check_outputs(out: Path) -> Path:
     if out.suffix.lower() not in (".svg", ".png"):
         raise RequestError(f"--out {one_line(str(out))}: wanted a name that ends in .svg or .png")
     numbers = out.with_suffix(".csv")
-    check_out(out)
+    check_out(out, files)
+    if os.path.lexists(numbers):
+        raise RequestError(
+            f"--out {one_line(str(out))}: the picture's numbers would go to {one_line(str(numbers))}, which is "
+            "there already; give --out another name"
+        )
     check_out(numbers)
     return numbers
 
@@ -142,11 +148,11 @@ def read_scores(path: Path, name: str, by: str, against: str) -> "Scores":
     """Return the scores of a file's rows; a row that lacks one of two is left out.
 
     Raises:
-        RequestError: it can't be read, has no such field, or fewer than two numbers in it.
+        RequestError: it can't be read, has no such field, or fewer than two numbers in it, or one that is too large.
     """
     from kit.files.numbers import numbers_of
     from kit.files.rowfiles import open_container
-    from kit.report.scores import Scores
+    from kit.report.scores import LARGEST, Scores
 
     file = with_nested(open_container(path, lines=False, any_table=True))
     columns = [numbers_of(file, field, missing=True) for field in (by, against) if field]
@@ -154,6 +160,8 @@ def read_scores(path: Path, name: str, by: str, against: str) -> "Scores":
     if len(rows) < 2:
         both = f"{by!r} and {against!r}" if against else repr(by)
         raise RequestError(f"{file.name}: {len(rows)} row has a number in {both}; wanted two rows at least")
+    if large := [value for row in rows for value in row if value is not None and abs(value) > LARGEST]:
+        raise RequestError(f"{file.name}: {large[0]:g} is too large to draw; wanted {LARGEST:g} at most")
     drawn = [tuple(float(value) for value in column if value is not None) for column in zip(*rows, strict=True)]
     return Scores(name=name, by=drawn[0], against=drawn[1] if against else (), left_out=len(columns[0]) - len(rows))
 

@@ -111,10 +111,11 @@ def score(
         options=parsed_options(settings, name),
     )
     asked.check()
-    check_out(out)
+    check_out(out, [data])
     origin = open_rows(data, format)
     read = read_each(origin, rows, answers=module.READS == "pairs")
     check_some(origin, read, name)
+    check_answers(origin, read, name, module)
     earlier = rows_before(before, module, read, rows)
     bench = Workbench(scale, servers)
     with tempfile.TemporaryDirectory(prefix="kit-") as folder:
@@ -180,6 +181,23 @@ def check_some(origin: "RowFile", read: "Sequence[ReadRow]", metric: str) -> Non
     if all(row.fault for row in read):
         raise RequestError(
             f"{origin.name}: none of {len(read):,} rows can be scored by {metric}; {read[0].where}: {read[0].fault}"
+        )
+
+
+def check_answers(origin: "RowFile", read: "Sequence[ReadRow]", metric: str, module: "Metric") -> None:
+    """Check that a metric whose model reads answers finds one at least.
+
+    Raises:
+        RequestError: no row has an answer.
+    """
+    from kit.records import Pair
+
+    if module.READS != "pairs" or not module.ROLE:
+        return
+    if not any(isinstance(unit, Pair) and unit.output.strip() for unit in units(read, module)):
+        raise RequestError(
+            f"{origin.name}: none of {len(read):,} rows has an answer, which {metric} needs; give pairs, or let a "
+            "model answer first (kit respond)"
         )
 
 

@@ -61,9 +61,11 @@ class Selection:
 
     def line(self, by: str) -> str:
         """Return a sentence: how many of how many rows, and the value at the cut."""
+        from kit.measures.ranking import short
+
         name = f"{one_line(self.group, 60)}: " if self.group else ""
         parts = [f"{name}{len(self.kept):,} of {len(self.rows):,} rows"]
-        parts += [f"cut at {by} {self.cut:.6g}"] if self.cut is not None else []
+        parts += [f"cut at {by} {short(self.cut)}"] if self.cut is not None else []
         parts += [f"{self.unscored:,} of them without a {by}, as the others are too few"] if self.unscored else []
         return ", ".join(parts)
 
@@ -98,6 +100,7 @@ def select(
     from kit.files.formats import FORMATS, open_rows
     from kit.files.numbers import groups_of, numbers_of
     from kit.files.writing import write_back
+    from kit.metrics import selecting_numbers
     from kit.plan.options import check_choice, check_seed
 
     asked = parse_top(top)
@@ -108,10 +111,11 @@ def select(
     check_seed(seed)
     if by == RANDOM and keep:
         raise RequestError(f"--keep {keep}: --by random looks at no value; leave it out")
-    check_out(out)
-    origin = open_rows(data, format)
+    check_out(out, [data])
+    origin = open_rows(data, format, any_table=True)
     check_room(origin, asked)
-    values = None if by == RANDOM else numbers_of(origin, by, missing=missing == "last")
+    metric = selecting_numbers().get(by, "")
+    values = None if by == RANDOM else numbers_of(origin, by, missing=missing == "last", metric=metric)
     end = end_of(by, keep)
     groups = groups_of(origin, group) if group else [""] * len(origin.records)
     selections = list(selected(values, groups, asked, end, seed))

@@ -1,5 +1,6 @@
 """``kit plan``, ``report``, ``verify``: list the jobs behind tables, print tables from the store, check them."""
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -307,6 +308,8 @@ def check_options(*, json: bool, record: bool, junit: Path | None, annotations: 
     if junit is not None and (junit.is_dir() or not junit.parent.is_dir()):
         fault = "a folder; name a file" if junit.is_dir() else f"no folder {one_line(str(junit.parent))}"
         raise RequestError(f"--junit {one_line(str(junit))}: {fault}")
+    if junit is not None and not os.access(junit if junit.exists() else junit.parent, os.W_OK):
+        raise RequestError(f"--junit {one_line(str(junit))}: can't be written there; name a file that can")
 
 
 def print_findings(

@@ -23,7 +23,7 @@ OfTables = Annotated[
     typer.Option("--table", help="The artifacts of this table instead", autocompletion=complete_table),
 ]
 AtScale = Annotated[
-    str, typer.Option("--scale", help="The scale of the tables of --table", autocompletion=complete_scale)
+    str | None, typer.Option("--scale", help="The scale of the tables of --table", autocompletion=complete_scale)
 ]
 Files = Annotated[
     str,
@@ -42,7 +42,7 @@ def push(
     to: Annotated[str, typer.Argument(help=PLACE)],
     keys: Keys = None,
     table: OfTables = None,
-    scale: AtScale = "auto",
+    scale: AtScale = None,
     files: Files = "all",
     store: StoreDir = DEFAULT_STORE,
     dry_run: OnlyList = False,
@@ -63,7 +63,7 @@ def pull(
     source: Annotated[str, typer.Argument(metavar="FROM", help=PLACE)],
     keys: Keys = None,
     table: OfTables = None,
-    scale: AtScale = "auto",
+    scale: AtScale = None,
     files: Files = "all",
     store: StoreDir = DEFAULT_STORE,
     dry_run: OnlyList = False,
@@ -160,17 +160,19 @@ def check_not_same(other: "Source | Target", store: "Store") -> None:
         check_both(other.store, store)
 
 
-def named(keys: list[str] | None, tables: list[str] | None, scale: str) -> list[str] | set[str] | None:
+def named(keys: list[str] | None, tables: list[str] | None, scale: str | None) -> list[str] | set[str] | None:
     """Return the keys' starts, or the keys of all jobs of some tables; None where all artifacts are meant.
 
     Raises:
-        RequestError: both are given, or there is no such table or scale.
+        RequestError: both are given, a scale without a table, or there is no such table or scale.
     """
     from kit.plan.planning import plan_tables
 
     if keys and tables:
         raise RequestError(f"--table {tables[0]}: goes without keys; name tables or keys")
-    return set(plan_tables(tables, scale).jobs) if tables else keys or None
+    if scale and not tables:
+        raise RequestError(f"--scale {shown(scale)}: goes with --table; without, every artifact of any scale is copied")
+    return set(plan_tables(tables, scale or "auto").jobs) if tables else keys or None
 
 
 def chosen(heads: "dict[str, Artifact]", wanted: list[str] | set[str] | None) -> "dict[str, Artifact]":

@@ -99,8 +99,8 @@ def write_folder(folder: Path, handover: Handover) -> list[Unit]:
 
 def _values(folder: Path, handover: Handover) -> dict[str, str]:
     """Return what stands in a profile in the place of its marks; what only the lab knows stays one."""
-    here = str(folder.absolute())
-    return {"@GPUS@": str(handover.hardware.gpus), "@PLAN@": json.dumps(f"{here}/{PLAN}")[1:-1], "@FOLDER@": here}
+    here = json.dumps(str(folder.absolute()))[1:-1]  # between YAML's double quotes, which read JSON's escapes
+    return {"@GPUS@": str(handover.hardware.gpus), "@PLAN@": f"{here}/{PLAN}", "@FOLDER@": here}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

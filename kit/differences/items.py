@@ -109,6 +109,15 @@ def stored_items(one: Measured) -> Items:
         raise KitError(f"{error}; remove {one.artifact.folder} and run again") from error
 
 
+def check_unchanged(one: Measured) -> None:
+    """Check that a grading's rows still are the bytes that its head records.
+
+    Raises:
+        KitError: they are not, or the file is missing.
+    """
+    os.close(one.store.open_file(one.artifact, one.rows_file, checked=True))
+
+
 def stored_rows(store: Store, artifact: Artifact, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the rows of an artifact's JSONL file, each with its place, one line at a time.
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from kit.catalogue.views import measures_of
 from kit.differences.cells import ALPHA, Cell, Comparison, adjusted, compare
-from kit.differences.items import Items, Units, stored_items
+from kit.differences.items import Items, Units, check_unchanged, stored_items
 from kit.differences.runs import Measured, Run, pair
 from kit.differences.stages import StageDifference, first_differences
 from kit.differences.texts import Beginning, excerpts, stored_texts
@@ -176,10 +176,13 @@ def compare_runs(before: Run, after: Run, *, stages: bool = True) -> Report:
     report.faults += [*before.faults, *after.faults]
     report.notes += list(_notes(before, after))
     for one, other in pairing.both:
-        if one.artifact.files.get(one.rows_file) == other.artifact.files.get(one.rows_file) is not None:
-            report.same.append(one.id)
-            continue
+        alike = one.artifact.files.get(one.rows_file) == other.artifact.files.get(one.rows_file) is not None
         try:
+            if alike:
+                check_unchanged(one)
+                check_unchanged(other)
+                report.same.append(one.id)
+                continue
             items = stored_items(one), stored_items(other)
         except KitError as error:
             report.faults.append(str(error))

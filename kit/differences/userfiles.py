@@ -199,14 +199,15 @@ def _written(record: Record, key: str, field: str, score: str | None) -> Written
     if key == "position":
         id = f"{record.set}/{record.position}" if record.set else str(record.position)
     else:
-        id = str(record.keys.get(key, ""))
+        value = record.keys.get(key)
+        id = "" if value is None else str(value)
         if not id:
             raise RequestError(f"{record.where}: no {key!r}; the first record has one, and wanted one in each")
-    value = read_field(record.row, field, record.where) if field else record.row
+    text = read_field(record.row, field, record.where) if field else record.row
     return Written(
         where=record.where,
         id=id,
-        text=read_text_at(value, field, record.where),
+        text=read_text_at(text, field, record.where),
         score=None if score is None else _score(record, score),
     )
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from kit.errors import KitError, listed
+from kit.errors import KitError, RequestError, listed
 from kit.items import Graded, Item
 from kit.plan import CellAddress, Plan
 from kit.records import Result
@@ -83,12 +83,13 @@ def gradings_of(plan: Plan, store: Store, command: str) -> tuple[list[Grading], 
     """Return the gradings behind the tables of a plan, and the number of other measuring jobs, which have no answers.
 
     Raises:
-        KitError: one is not done, or there is none.
+        RequestError: there is none.
+        KitError: one is not done.
     """
     places = numbers(plan)
     keys = [key for key in places if plan.jobs[key].stage == "grade"]
     if not keys:
-        raise KitError(
+        raise RequestError(
             f"{listed(plan.tables)}: no number of it is a grading of answers, and this format holds no others; "
             "kit export ro-crate takes it"
         )

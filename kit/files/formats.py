@@ -45,18 +45,19 @@ def check_format(format: str, where: str) -> None:
         raise RequestError(f"{where}: no seed format {shown(format)}{did_you_mean(format, SEED_FORMATS)}")
 
 
-def open_rows(path: Path, format: str = AUTO) -> RowFile:
+def open_rows(path: Path, format: str = AUTO, *, any_table: bool = False) -> RowFile:
     """Read a file of instructions or pairs, and tell its format.
 
     Args:
         path: the file.
         format: one of :data:`SEED_FORMATS`; ``auto`` tells it by the records.
+        any_table: whether a table's columns may have any names, for scores without the rows' texts.
 
     Raises:
         RequestError: an unknown format, or a file that can't be read.
     """
     check_format(format, one_line(str(path)))
-    rows = open_container(path, lines=None if format == AUTO else format == LINES)
+    rows = open_container(path, lines=None if format == AUTO else format == LINES, any_table=any_table)
     if format == FIRST_TURNS:
         turns = [(where, first_turn(record, where)) for where, record in rows.records]
         kept = [(where, turn) for where, turn in turns if turn is not None]

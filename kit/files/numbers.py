@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,11 +12,12 @@ from kit.files.rowfiles import RowFile
 
 SKIPPED = "_skipped"
 """End of the name of the field with the reason why a metric could not score a row: ``ifd_skipped``."""
+WHOLE = re.compile(r"[+-]?\d{1,400}", re.ASCII)
 MOST_PLACES = 3
 """Places that a message names."""
 
 
-def numbers_of(file: RowFile, name: str, *, missing: bool) -> list[float | None]:
+def numbers_of(file: RowFile, name: str, *, missing: bool, metric: str = "") -> list[float | None]:
     """Return the number that each row has in a field; None for a row without one.
 
     A table's cells and Parquet's texts are read as numbers. A row without a number that says why, in a field like
@@ -25,6 +27,10 @@ def numbers_of(file: RowFile, name: str, *, missing: bool) -> list[float | None]
         file: the rows.
         name: the field.
         missing: whether rows may lack it without a reason.
+        metric: the metric that gives this number, whose reason alone counts; any metric's where none is known to.
+
+    Returns:
+        Whole numbers as they are, since neighbours of 2^53 are one as floats.
 
     Raises:
         RequestError: no row has the field, some lack it without a reason, or it holds something else than finite
@@ -39,7 +45,9 @@ def numbers_of(file: RowFile, name: str, *, missing: bool) -> list[float | None]
         )
     found = [_number(record.get(name), f"{where}: {name!r}") for where, record in records]
     lacking = [
-        where for (where, record), value in zip(records, found, strict=True) if value is None and not is_skipped(record)
+        where
+        for (where, record), value in zip(records, found, strict=True)
+        if value is None and not is_skipped(record, metric)
     ]
     if len(lacking) == len(records):
         raise RequestError(f"{file.name}: {name!r} is empty in all {len(records):,} rows; wanted a number in each")
@@ -57,7 +65,8 @@ def groups_of(file: RowFile, name: str) -> list[str]:
     """Return the value that each row has in a field, as text.
 
     Raises:
-        RequestError: no row has the field, or some lack it.
+        RequestError: no row has the field, some lack it, one holds no text, number or truth, or a number stands there
+            in one row and the same digits as a text in another.
     """
     records = file.records
     lacking = [where for where, record in records if is_nothing(record.get(name))]
@@ -69,13 +78,32 @@ def groups_of(file: RowFile, name: str) -> list[str]:
             f"--group: {file.name}: {len(lacking):,} of {len(records):,} rows have no {name!r}: {_places(lacking)}; "
             "give each row its group"
         )
-    values = [record[name] for _, record in records]
-    return [value if isinstance(value, str) else json.dumps(value, ensure_ascii=False) for value in values]
+    found: list[str] = []
+    first: dict[str, tuple[bool, str]] = {}
+    for where, record in records:
+        value = record[name]
+        if not isinstance(value, str | int | float):
+            raise RequestError(f"--group: {where}: {name!r}: found {shown(value)}, wanted a text or a number")
+        text = value if isinstance(value, str) else json.dumps(_whole(value))
+        written, earlier = first.setdefault(text, (isinstance(value, str), where))
+        if written != isinstance(value, str):
+            raise RequestError(
+                f"--group: {name!r} is the text {text!r} in {earlier if written else where}, and no text in "
+                f"{where if written else earlier}; write it in one way"
+            )
+        found.append(text)
+    return found
 
 
-def is_skipped(record: Mapping[str, Any]) -> bool:
-    """Return whether a row says why a metric could not score it."""
-    return any(name.endswith(SKIPPED) and not is_nothing(value) for name, value in record.items())
+def is_skipped(record: Mapping[str, Any], metric: str = "") -> bool:
+    """Return whether a row says why a metric could not score it; any metric, where none is named."""
+    reasons = [record.get(metric + SKIPPED)] if metric else [record[name] for name in record if name.endswith(SKIPPED)]
+    return any(isinstance(reason, str) and not is_nothing(reason) for reason in reasons)
+
+
+def _whole(value: float) -> float:
+    """Return a float without a fraction as the whole number that it is; any other value as it stands."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _number(value: Any, where: str) -> float | None:
@@ -83,19 +111,21 @@ def _number(value: Any, where: str) -> float | None:
     if is_nothing(value):
         return None
     if isinstance(value, str):
+        text = value.strip()
         try:
-            value = float(value)
+            value = int(text) if WHOLE.fullmatch(text) else float(text.replace("_", "?"))  # 1_0 is Python's alone
         except ValueError:
             raise RequestError(f"{where}: found {shown(value)}, wanted a number") from None
     if type(value) not in (int, float):
         cure = "; --by NAME takes the whole chat's" if where.endswith("_turns'") else ""
         raise RequestError(f"{where}: found {type(value).__name__}, wanted a number{cure}")
     try:
-        number = float(value)
+        finite = math.isfinite(value)
     except OverflowError:
-        number = math.inf
-    if not math.isfinite(number):
+        finite = False
+    if not finite:
         raise RequestError(f"{where}: found {shown(value)}, wanted a finite number; leave the row out, or the field")
+    number: float = value
     return number
 
 

@@ -28,7 +28,7 @@ def kept_rows(values: Sequence[float | None], count: int, keeps: Literal["highes
         count: number of rows to keep.
         keeps: end of the order that is kept.
     """
-    sign = -1.0 if keeps == "highest" else 1.0
+    sign = -1 if keeps == "highest" else 1  # whole numbers stay whole
     scored = [(sign * value, position) for position, value in enumerate(values) if value is not None]
     order = [position for _, position in sorted(scored)]
     order += [position for position, value in enumerate(values) if value is None]
@@ -47,6 +47,11 @@ def cut_of(values: Sequence[float | None], kept: Sequence[int], keeps: Literal["
     if not found:
         return None
     return min(found) if keeps == "highest" else max(found)
+
+
+def short(number: float) -> str:
+    """Return a number for a sentence: a whole one with all its digits, another with six."""
+    return f"{number:,}" if isinstance(number, int) else f"{number:.6g}" if abs(number) < 1e6 else f"{number:,.15g}"
 
 
 def random_rows(rows: int, count: int, seed: int | str) -> list[int]:

@@ -161,17 +161,17 @@ def groups_by_length(lengths: Sequence[int]) -> Iterator[list[int]]:
 
 @dataclass(frozen=True)
 class _Filling:
-    """How neighbouring examples become rows of one length, and how their tokens are found again."""
+    """Neighbouring examples as rows of one length, and the way back to examples that lie end to end."""
 
     start: int
-    """Where the first example begins, tokens."""
+    """Begin of the first example in the row, tokens."""
     end: int
-    """Where the last one ends."""
+    """End of the last one."""
     examples: int
     taken: Any
-    """Place of each row's token, from the start, shape (examples × longest,); None where all are of one length."""
+    """Place of each filled token, from ``start`` on, shape (examples × longest,); None where all are of one length."""
     kept: Any
-    """Place of each example's token among the rows', shape (end - start,); None where all are of one length."""
+    """Place of each example's token among the filled ones, shape (end - start,); None where all are of one length."""
 
 
 @lru_cache(maxsize=1)

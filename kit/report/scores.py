@@ -11,6 +11,7 @@ from kit.errors import RequestError
 from kit.measures import PERCENT, Quantity
 from kit.measures.correlation import spearman
 from kit.measures.densities import density_with_error
+from kit.measures.ranking import short
 from kit.report.drawn import Figure, Panel, Point, Rule, Series
 from kit.report.escapes import csv_cell
 
@@ -23,6 +24,10 @@ LONGEST = 4.0
 """Length of an axis with all values, in lengths of the axis without its tails, above which these are left out."""
 MOST_DOTS = 20_000
 """Dots that are drawn; of more rows, as many are taken at equal distances in the file."""
+NEAREST, TINIEST = 1e-9, 1e-100
+"""Distance of two numbers, as a part of the larger and at all, up to which a picture has them at one place."""
+LARGEST = 1e100
+"""Largest number that is drawn."""
 ALL_DIGITS = 9
 """Digits of an axis whose numbers may be of any size; it shows as few as its ticks need."""
 
@@ -56,7 +61,7 @@ class Cut:
 
     def rule(self, by: Quantity) -> Rule:
         """Return the line at which the selection cuts."""
-        return Rule(x=self.value, text=f"cut at {by.title} {self.value:.6g}: the {self.end} {self.text}")
+        return Rule(x=self.value, text=f"cut at {by.title} {short(self.value)}: the {self.end} {self.text}")
 
 
 def quantity_of(name: str) -> Quantity:
@@ -103,7 +108,7 @@ def densities(sets: Sequence[Scores], by: Quantity, cut: Cut | None, title: str)
     places = [low - margin + (high - low + 2 * margin) * number / (PLACES - 1) for number in range(PLACES)]
     series = []
     for one in sets:
-        if min(one.by) == max(one.by):
+        if not _differ(min(one.by), max(one.by)):
             raise RequestError(
                 f"{one.name}: all {len(one.by):,} values of {by.title} are {one.by[0]:g}, of which there is no "
                 "density; wanted two that differ (--as histogram draws them)"
@@ -190,8 +195,8 @@ def _ends(sets: Sequence[Sequence[float]]) -> tuple[float, float, int]:
 
 def _edges(values: Sequence[float], low: float, high: float) -> list[float]:
     """Return the edges of a histogram's bars: multiples of a round width about as Freedman and Diaconis choose it."""
-    if high <= low:
-        half = abs(low) / 20 or 0.5
+    if not _differ(low, high):
+        half = abs(low) / 20 if abs(low) > TINIEST else 0.5
         return [low - half, low + half]
     found = sorted(values)
     quarter = len(found) // 4
@@ -204,12 +209,23 @@ def _edges(values: Sequence[float], low: float, high: float) -> list[float]:
     if all(value == int(value) for value in found):  # a bar of whole numbers stands about them
         width, shift = max(width, 1.0), 0.5
     first, last = math.floor(low / width), math.floor(high / width) + 1
-    return [round(number * width - shift, 12) for number in range(first, last + 1)]
+    return [_tidy(number * width - shift, width) for number in range(first, last + 1)]
+
+
+def _differ(low: float, high: float) -> bool:
+    """Return whether two numbers are further apart than rounding and than an axis can tell."""
+    return high - low > max(TINIEST, NEAREST * max(abs(low), abs(high)))
+
+
+def _tidy(number: float, width: float) -> float:
+    """Return a number without the digits that its computation left, far below a bar's width."""
+    return round(number, 12 - math.floor(math.log10(width)))
 
 
 def _bins(name: str, values: Sequence[float], edges: Sequence[float], *, with_error: bool) -> Series:
     """Return the bars of a histogram: from each edge up to the next, without that."""
-    width, count = round(edges[1] - edges[0], 12), len(edges) - 1
+    width, count = edges[1] - edges[0], len(edges) - 1
+    width = _tidy(width, width)
     rows = [0] * count
     for value in values:
         place = math.floor((value - edges[0]) / width + 1e-9)
@@ -218,7 +234,7 @@ def _bins(name: str, values: Sequence[float], edges: Sequence[float], *, with_er
     total = len(values)
     points = [
         Point(
-            x=round((edges[number] + edges[number + 1]) / 2, 12),
+            x=_tidy((edges[number] + edges[number + 1]) / 2, width),
             y=float(found),
             error=math.sqrt(found * (1 - found / total)) if with_error else None,
         )

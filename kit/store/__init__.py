@@ -38,7 +38,7 @@ from kit.store.contents import head_bytes, seal
 from kit.store.exchanging import FORMER, put_back, refill
 from kit.store.faults import BusyError, cure_of, disk_fault
 from kit.store.job import FORMAT, HEAD, Artifact, Job, canonical, check_lone_name, readable_json, sha256_file
-from kit.store.layout import COPY, FOLDERS, check_folders, check_format, check_writable, key_in
+from kit.store.layout import COPY, FOLDERS, check_folders, check_format, check_place, check_writable, key_in
 from kit.store.locking import Locks
 from kit.store.opening import Folder, open_root
 from kit.store.releasing import unread
@@ -60,11 +60,12 @@ class Store(Locks):
         """Return a store at ``root``, made if it is not there.
 
         Raises:
-            RequestError: the folder can't be made or written, one of its folders is a link or a stranger's, or another
-                version of the kit laid it out.
+            RequestError: something else is there, the folder can't be made or written, one of its folders is a link or
+                a stranger's, or another version of the kit laid it out. Nothing is made then.
         """
         store = cls(root)
         try:
+            check_place(store.root)
             for name in FOLDERS:
                 if not os.path.lexists(store.root / name):
                     (store.root / name).mkdir(parents=True, exist_ok=True)

@@ -34,7 +34,7 @@ def adopt(store: Store, artifact: Artifact, folder: Path, *, mark: bytes | None 
             if wrong := _differing(seal(artifact.job, inside), artifact.files if mark is None else {}):
                 raise KitError(
                     f"{wrong[0]}: the bytes that came are not those of its head; nothing of it was "
-                    "kept: `kit store check` on the other store tells whether they are damaged there"
+                    "kept: `kit store check` on the store that they came from tells whether they are damaged there"
                 )
             if mark is not None:
                 inside.write(MARK, mark)

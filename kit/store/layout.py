@@ -2,16 +2,36 @@
 
 import errno
 import os
+from pathlib import Path
 
-from kit.errors import KitError, RequestError
+from kit.errors import KitError, RequestError, one_line
 from kit.store.contents import reason
 from kit.store.faults import CURES
 from kit.store.job import FORMAT, KEY
-from kit.store.opening import Folder
+from kit.store.opening import Folder, open_root
 
 FOLDERS = ("artifacts", "jobs", "tmp", "locks", "logs", "failed", "replies", "parts", "runs", "cluster")
 COPY = ".copy"
 """End of the name of a folder of ``tmp`` that artifacts are copied into."""
+
+
+def check_place(root: Path) -> None:
+    """Refuse a folder that holds something else than a store, and a store of another version, before it is written to.
+
+    Raises:
+        RequestError: it is one.
+        OSError: it can't be read.
+    """
+    names = sorted(path.name for path in root.iterdir()) if os.path.lexists(root) else []
+    others = [name for name in names if name not in (*FOLDERS, "format", "lost+found")]
+    if others and "artifacts" not in names:
+        raise RequestError(
+            f"store {one_line(str(root))}: something else is there, {one_line(others[0])} for one; name a store, or a "
+            "new folder, with --store"
+        )
+    if "format" in names:
+        with open_root(root) as folder:
+            check_format(folder)
 
 
 def check_folders(store: Folder) -> None:

@@ -75,6 +75,16 @@ def test_profiles_are_yaml_and_name_what_the_plan_knows(tmp_path: Path):
     assert "@IMAGE@" in kubernetes  # only the lab knows it
 
 
+def test_a_folder_of_any_name_stands_in_the_profile_of_kubernetes(tmp_path: Path):
+    yaml = pytest.importorskip("yaml")
+    folder = tmp_path / 'a b, "é" [存]'
+    write_folder(folder, Handover(jobs={}, hardware=HARDWARE, store=tmp_path))
+    text = (folder / "profiles" / "kubernetes" / "config.yaml").read_text(encoding="utf-8")
+    found = yaml.safe_load(text.replace("@IMAGE@", "kit").replace("@VOLUME@", "lab"))
+    assert found["config"] == ["gpus_as=gpu", f"plan={folder}/plan.json"]
+    assert found["default-storage-prefix"] == str(folder)
+
+
 def test_the_options_of_the_command_reach_every_job(tmp_path: Path):
     made = Handover(jobs={}, hardware=HARDWARE, store=tmp_path, mirror=Path("/m"), runtime="apptainer", unsafe=True)
     assert made.options() == ["--wait", "60", "--mirror", "/m", "--runtime", "apptainer", "--unsafe-exec"]

@@ -265,6 +265,11 @@ BAD: dict[str, tuple[object, list[str], str]] = {
         [GOOD], ["ifd", "--before", "b.json"], "--before b.json: this metric compares nothing with it; leave it out",
     ),
     "no row": ([], ["ifd"], "rows.json: no record; wanted rows to score"),
+    "no answer": (
+        [{"instruction": "Name a river."}, {**GOOD, "output": " "}], ["ifd"],
+        "rows.json: none of 2 rows has an answer, which ifd needs; give pairs, or let a model answer first (kit "
+        "respond)",
+    ),
     "no row that can be read": (
         [{"a": 1}, {"b": 2}], ["ifd"],
         "rows.json: none of 2 rows can be scored by ifd; rows.json[0]: no 'instruction'; found a, wanted instruction, "

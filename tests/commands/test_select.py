@@ -26,6 +26,7 @@ def kit(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "1000")
     (tmp_path / "rows.json").write_text(json.dumps(ROWS, indent=2), encoding="utf-8")
+    (tmp_path / "there.json").touch()
 
     def call(*words: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["kit", "select", *words])
@@ -116,6 +117,25 @@ def test_rows_that_could_not_be_scored_come_last(kit: Kit, tmp_path: Path):
     )
 
 
+@pytest.mark.parametrize("name", ["large.jsonl", "large.csv"])
+def test_neighbours_that_are_one_as_floats_are_told_apart(name: str, kit: Kit, tmp_path: Path):
+    numbers = [2**53, 2**53 + 1, 2**53 - 1]
+    lines = [f'{{"id": {n}, "time": {number}}}' for n, number in enumerate(numbers)]
+    table = ["id,time", *(f"{n},{number}" for n, number in enumerate(numbers))]
+    (tmp_path / name).write_text("\n".join([*(table if name.endswith("csv") else lines), ""]), encoding="utf-8")
+    code, out, _ = kit("--data", name, "--by", "time", "--keep", "highest", "--top", "1", "--out", "o")
+    assert (code, out.splitlines()[-1]) == (0, "1 of 3 rows, cut at time 9,007,199,254,740,993: o")
+    kept = (tmp_path / "o").read_text(encoding="utf-8").splitlines()[-1]
+    assert kept in (lines[1], table[2])
+
+
+def test_one_number_written_in_two_ways_is_one_group(kit: Kit, tmp_path: Path):
+    rows = [{**row, "kind": kind} for row, kind in zip(ROWS, [1, 1.0, True, 2] * 2, strict=True)]
+    (tmp_path / "kinds.json").write_text(json.dumps(rows), encoding="utf-8")
+    code, out, _ = kit("--data", "kinds.json", "--by", "ic_ifd", "--top", "1", "--group", "kind", "--out", "o.json")
+    assert (code, [line.partition(":")[0] for line in out.splitlines()[1:-1]]) == (0, ["1", "true", "2"])
+
+
 def test_one_row_is_kept_of_one(kit: Kit, tmp_path: Path):
     (tmp_path / "one.json").write_text(json.dumps(ROWS[:1]), encoding="utf-8")
     assert kit("--data", "one.json", "--by", "ic_ifd", "--top", "10%", "--out", "o.json")[0] == 0
@@ -199,7 +219,24 @@ BAD: dict[str, tuple[list[dict[str, object]] | None, list[str], str]] = {
         [{**ROWS[0], "kind": ""}, *ROWS[1:]], ["--group", "kind"],
         "--group: rows.json: 1 of 8 rows have no 'kind': rows.json[0]; give each row its group",
     ),
-    "there already": (None, ["--out", "rows.json"], "--out rows.json: is there already; name another, or remove it"),
+    "a group of bytes": (
+        [{**ROWS[0], "kind": {"type": "bytes"}}, *ROWS[1:]], ["--group", "kind"],
+        "--group: rows.json[0]: 'kind': found {'type': 'bytes'}, wanted a text or a number",
+    ),
+    "a number and its digits": (
+        [{**ROWS[0], "kind": 1.0}, {**ROWS[1], "kind": "1"}], ["--group", "kind"],
+        "--group: 'kind' is the text '1' in rows.json[1], and no text in rows.json[0]; write it in one way",
+    ),
+    "another metric's reason": (
+        [{**ROWS[0], "ic_ifd": None, "reward_skipped": "too long"}, *ROWS[1:]], [],
+        "rows.json: 1 of 8 rows have no 'ic_ifd': rows.json[0]; score them (kit score), or take them after all others "
+        "(--missing last)",
+    ),
+    "Python's digits": (
+        with_value("1_000"), [], "rows.json[0]: 'ic_ifd': found '1_000', wanted a number",
+    ),
+    "the file itself": (None, ["--out", "rows.json"], "--out rows.json: is the very file that is read; name another"),
+    "there already": (None, ["--out", "there.json"], "--out there.json: is there already; name another, or remove it"),
 }  # fmt: skip
 
 

@@ -170,6 +170,11 @@ REFUSED: dict[str, tuple[dict[str, Sequence[Mapping[str, Any]]], tuple[str, ...]
         "a.jsonl: the first record has completion; wanted an id, one of task_id, id, key, question_id, problem_id, "
         "custom_id, sample_id, name, idx, index, doc_id, that is another in each record",
     ),
+    "an id that is null": (
+        {"a.jsonl": [*texts(["x", "y"]), {"id": None, "completion": "z"}], "b.jsonl": texts(["x"])},
+        (),
+        "a.jsonl:3: no 'id'; the first record has one, and wanted one in each",
+    ),
     "no text": (
         {"a.jsonl": [{"task_id": 1, "code": "x"}], "b.jsonl": texts(["x"])},
         (),

@@ -92,6 +92,17 @@ def test_the_same_bytes(kit: Kit, tmp_path: Path):
     )
 
 
+def test_bytes_that_are_no_longer_those_of_the_head_are_not_called_the_same(kit: Kit, tmp_path: Path):
+    make_run(tmp_path / "a")
+    keys = make_run(tmp_path / "b")
+    path = tmp_path / "b" / "artifacts" / keys["grade"] / "grades.jsonl"
+    path.write_bytes(path.read_bytes() + b"\n")
+    for _ in range(2):
+        code, out, _ = kit("diff", "a", "b")
+        assert (code, f"cannot compare: {path}" in out, "1 of them the same" in out) == (3, True, False)
+        path.unlink(missing_ok=True)
+
+
 def test_items_of_other_sets_and_gradings_of_one_side_are_counted(kit: Kit, tmp_path: Path):
     make_run(tmp_path / "a", rows=[*grades(RIGHT), *grades((1, 1), first=20)])
     make_run(tmp_path / "a", name="first")
@@ -256,7 +267,10 @@ def refusals(root: Path) -> dict[str, tuple[list[str], str]]:
     other = other_stage(root / "store")
     Store.open(root / "empty")
     (root / "file.jsonl").write_text("{}\n")
-    wanted = "wanted a store, a manifest, a file of grades or completions, or the key or id of a grading"
+    wanted = (
+        "wanted a store, a manifest, a file of grades or completions, or the id or key of a grading (six digits of a "
+        "key at least)"
+    )
     return {
         "no such thing": (["a", "nothing"], f"nothing: no such file or folder; {wanted}"),
         "a name too long": (["a", "n" * 300], f"{'n' * 197}...: File name too long; {wanted}"),

@@ -120,6 +120,10 @@ REFUSED = {
         "'-oProxyCommand=x:/y': wanted [user@]host:folder; a folder whose name has a colon is ./-oProxyCommand=x:/y",
     ),
     "keys and tables": ("push other 04 --table 2", "--table 2: goes without keys; name tables or keys"),
+    "a scale of no table": (
+        "push other --scale smoke",
+        "--scale 'smoke': goes with --table; without, every artifact of any scale is copied",
+    ),
     "a key that is not there": ("push other 77", "'77': no artifact there has this key; `kit store list` prints them"),
     "a start of all": ("push other ''", "'': is the start of 3 keys; give more of it; `kit store list` prints them"),
 }

@@ -110,5 +110,5 @@ def _labels_height(panel: Panel, width: float) -> float:
     ends = x_domain(panel)
     if not touch(panel.ticks or round_numbers(min(ends), max(ends), panel.x_digits), ends, width):
         return TITLE
-    longest = max(width_of(cut(label, lines.SLANTED_ROOM)) for _, label in panel.ticks)
+    longest = max((width_of(cut(label, lines.SLANTED_ROOM)) for _, label in panel.ticks), default=0.0)
     return (longest * math.sin(math.radians(lines.SLANT)) + SMALL) / POINTS + GAP
