@@ -46,6 +46,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
         return Outcome(done=list(jobs))
 
     monkeypatch.setattr(studies, "execute", execute)
+    monkeypatch.setattr("kit.run.disk.free_bytes", lambda _: 10**12)  # no job writes its files here
     return found
 
 
@@ -227,6 +228,7 @@ def test_a_failed_job_ends_the_path(kit: Kit, monkeypatch: pytest.MonkeyPatch):
         return Outcome(failed={first: "no room"}, blocked=dict.fromkeys(list(jobs)[1:], first))
 
     monkeypatch.setattr(studies, "execute", execute)
+    monkeypatch.setattr("kit.run.disk.free_bytes", lambda _: 10**12)
     code, _, err = kit(*DECIDE, "--budget", "1")
     assert code == 1
     assert err.startswith("error: block 1: failed: fetch/")

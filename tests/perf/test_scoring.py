@@ -35,7 +35,7 @@ def test_both_ways_give_the_same_losses(script: ModuleType, tmp_path: Path, caps
     assert capsys.readouterr().out.strip().endswith("1 of 3 rows left out")
     # one token a byte: "Count to three." 15, the line break, "1 2 3" 5, and the response once more
     assert ours["tokens"] == theirs["tokens"] == (15 + 1 + 5 + 5) + (4 + 1 + 7 + 1 + 12 + 12)
-    assert len(ours["products"]) == 14 and len(ours["own"]) == 10
+    assert len(ours["products"]) == 7 * 4 and len(ours["own"]) == 2 * 3  # before each of three parts, and at the end
 
 
 def test_the_worst_row_is_printed(script: ModuleType, capsys: pytest.CaptureFixture[str]):
