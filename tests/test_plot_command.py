@@ -166,10 +166,6 @@ REFUSED: dict[str, tuple[tuple[str, ...], str]] = {
         ("a.json", "--by", "ifd", "--out", "there.svg"),
         "--out there.svg: is there already; name another, or remove it",
     ),
-    "the file that is drawn": (
-        ("data.csv", "--by", "ifd", "--out", "data.svg"),
-        "--out data.svg: the picture's numbers would go to data.csv, which is there already; give --out another name",
-    ),
     "too large": (
         ("large.json", "--by", "ifd", "--out", "p.svg"),
         "large.json: -1.7e+308 is too large to draw; wanted 1e+100 at most",

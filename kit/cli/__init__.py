@@ -218,11 +218,10 @@ def store_to_plan(path: Path) -> "Store":
         RequestError: ``path`` is something else than a store or an empty folder.
     """
     from kit.store import Store
+    from kit.store.layout import check_place
 
-    new = not path.exists() or (path.is_dir() and not any(path.iterdir()))
-    if not new and not os.path.lexists(path / "artifacts"):
-        raise RequestError(f"store {path}: something else is there; name a store, or a new folder, with --store")
-    return Store(path) if new else Store.existing(path)
+    check_place(path)
+    return Store.existing(path) if os.path.lexists(path / "artifacts") else Store(path)
 
 
 def say(text: str, *, err: bool = False, nl: bool = True) -> None:

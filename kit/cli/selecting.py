@@ -61,11 +61,11 @@ class Selection:
 
     def line(self, by: str) -> str:
         """Return a sentence: how many of how many rows, and the value at the cut."""
-        from kit.measures.ranking import short
+        from kit.measures.ranking import cut_text
 
         name = f"{one_line(self.group, 60)}: " if self.group else ""
         parts = [f"{name}{len(self.kept):,} of {len(self.rows):,} rows"]
-        parts += [f"cut at {by} {short(self.cut)}"] if self.cut is not None else []
+        parts += [f"cut at {by} {cut_text(self.cut)}"] if self.cut is not None else []
         parts += [f"{self.unscored:,} of them without a {by}, as the others are too few"] if self.unscored else []
         return ", ".join(parts)
 

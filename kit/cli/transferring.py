@@ -135,8 +135,8 @@ def target_at(place: "Place", files: str, source: "Store", *, dry_run: bool) -> 
     from kit.transfers.ssh import RemoteStore, connected
 
     if not place.host:
-        there = store_to_plan(Path(place.path))
-        opened = there if dry_run else Store.open(there.root)
+        path = Path(place.path)
+        opened = store_to_plan(path) if dry_run else Store.open(path)
         target = FolderTarget(opened, files, tell)
         check_not_same(target, source)
         yield target

@@ -13,6 +13,7 @@ from kit.files.rowfiles import RowFile
 SKIPPED = "_skipped"
 """End of the name of the field with the reason why a metric could not score a row: ``ifd_skipped``."""
 WHOLE = re.compile(r"[+-]?\d{1,400}", re.ASCII)
+"""A table's text of a whole number."""
 MOST_PLACES = 3
 """Places that a message names."""
 

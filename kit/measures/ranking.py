@@ -49,8 +49,8 @@ def cut_of(values: Sequence[float | None], kept: Sequence[int], keeps: Literal["
     return min(found) if keeps == "highest" else max(found)
 
 
-def short(number: float) -> str:
-    """Return a number for a sentence: a whole one with all its digits, another with six."""
+def cut_text(number: float) -> str:
+    """Return the value of a cut for a sentence: a whole one with all its digits, another with six."""
     return f"{number:,}" if isinstance(number, int) else f"{number:.6g}" if abs(number) < 1e6 else f"{number:,.15g}"
 
 

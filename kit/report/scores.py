@@ -11,7 +11,7 @@ from kit.errors import RequestError
 from kit.measures import PERCENT, Quantity
 from kit.measures.correlation import spearman
 from kit.measures.densities import density_with_error
-from kit.measures.ranking import short
+from kit.measures.ranking import cut_text
 from kit.report.drawn import Figure, Panel, Point, Rule, Series
 from kit.report.escapes import csv_cell
 
@@ -61,7 +61,7 @@ class Cut:
 
     def rule(self, by: Quantity) -> Rule:
         """Return the line at which the selection cuts."""
-        return Rule(x=self.value, text=f"cut at {by.title} {short(self.value)}: the {self.end} {self.text}")
+        return Rule(x=self.value, text=f"cut at {by.title} {cut_text(self.value)}: the {self.end} {self.text}")
 
 
 def quantity_of(name: str) -> Quantity:
@@ -109,9 +109,10 @@ def densities(sets: Sequence[Scores], by: Quantity, cut: Cut | None, title: str)
     series = []
     for one in sets:
         if not _differ(min(one.by), max(one.by)):
+            rounded = "" if min(one.by) == max(one.by) else ", but for rounding"
             raise RequestError(
-                f"{one.name}: all {len(one.by):,} values of {by.title} are {one.by[0]:g}, of which there is no "
-                "density; wanted two that differ (--as histogram draws them)"
+                f"{one.name}: all {len(one.by):,} values of {by.title} are {one.by[0]:g}{rounded}, of which there "
+                "is no density; wanted two that differ (--as histogram draws them)"
             )
         heights, errors = density_with_error(one.by, places)
         found = [Point(x=x, y=y, error=error) for x, y, error in zip(places, heights, errors, strict=True)]

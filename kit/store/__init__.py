@@ -61,7 +61,7 @@ class Store(Locks):
 
         Raises:
             RequestError: something else is there, the folder can't be made or written, one of its folders is a link or
-                a stranger's, or another version of the kit laid it out. Nothing is made then.
+                a stranger's, or another version of the kit laid it out. What is no store of this kit stays as it is.
         """
         store = cls(root)
         try:

@@ -4,7 +4,7 @@ import errno
 import os
 from pathlib import Path
 
-from kit.errors import KitError, RequestError, one_line
+from kit.errors import KitError, RequestError
 from kit.store.contents import reason
 from kit.store.faults import CURES
 from kit.store.job import FORMAT, KEY
@@ -19,16 +19,16 @@ def check_place(root: Path) -> None:
     """Refuse a folder that holds something else than a store, and a store of another version, before it is written to.
 
     Raises:
-        RequestError: it is one.
-        OSError: it can't be read.
+        RequestError: it is one, or no folder.
     """
-    names = sorted(path.name for path in root.iterdir()) if os.path.lexists(root) else []
-    others = [name for name in names if name not in (*FOLDERS, "format", "lost+found")]
-    if others and "artifacts" not in names:
-        raise RequestError(
-            f"store {one_line(str(root))}: something else is there, {one_line(others[0])} for one; name a store, or a "
-            "new folder, with --store"
-        )
+    try:
+        names = {path.name for path in root.iterdir()} if os.path.lexists(root) else set()
+    except NotADirectoryError:
+        names = {""}
+    except OSError as error:
+        raise RequestError(f"store {root}: {error.strerror}; name another --store") from error
+    if "artifacts" not in names and names - {*FOLDERS, "format", "lost+found"}:
+        raise RequestError(f"store {root}: something else is there; name a store, or a new folder, with --store")
     if "format" in names:
         with open_root(root) as folder:
             check_format(folder)
