@@ -56,3 +56,11 @@ def test_how_far_a_selection_stands_out(
     rows += [{"set": "random", "ifd": value} for value in drawn]
     assert script.share_in_top_half(rows, "ifd") == half
     assert script.share_higher(published, drawn) == higher
+
+
+def test_a_folder_of_other_rows_is_left_as_it_is(script: ModuleType, tmp_path: Path):
+    (tmp_path / "joint.json").write_text("[]")
+    with pytest.raises(RequestError) as error:
+        script.score([{"instruction": "Count."}], tmp_path / "model", tmp_path)
+    assert str(error.value).startswith(f"--folder: {tmp_path / 'joint.json'} holds other rows")
+    assert (tmp_path / "joint.json").read_text() == "[]"
