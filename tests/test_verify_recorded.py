@@ -284,7 +284,11 @@ def test_without_a_name_the_whole_tables_are_checked(store: Store, capsys: pytes
     )
     job = next(job for job in plan_tables(["2"], "smoke").jobs.values() if job.stage == "grade")
     store.remove(job.key)
-    assert stored_tables(store, "smoke")[:2] == ["table-1", "table-2"]  # none is whole
+    # one failed job: none is whole, and the others have no more than before
+    assert stored_tables(store, "smoke") == ["table-1", "table-2"]
+    assert [line.split(" is left out: ")[0] for line in capsys.readouterr().err.splitlines()] == [
+        line.split(" is left out: ")[0] for line in left_out
+    ]
 
 
 def made_up(grid: Grid) -> Grid:

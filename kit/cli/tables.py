@@ -182,9 +182,10 @@ def print_report(tables: list[str], scale: str, store: Path, format: str, out: P
 
 
 def stored_tables(store: "Store", scale: str) -> list[str]:
-    """Return the tables whose numbers are all in the store, at this scale; if there are none, those with some numbers.
+    """Return the tables whose numbers are all in the store, at this scale; if there are none, those begun.
 
-    Tables share jobs, so the numbers of one may be some of another's: tables that are left out are printed.
+    Tables share jobs, so the numbers of one may be some of another's. A table is begun if it has a number that no table
+    with a larger share of its own numbers has. Those with some numbers that are left out are printed.
 
     Raises:
         RequestError: the store has no number of any table.
@@ -193,16 +194,22 @@ def stored_tables(store: "Store", scale: str) -> list[str]:
 
     plan = plan_tables([ALL], scale)
     keys = {name: {key for address in cells for key in address.keys} for name, cells in plan.cells.items()}
-    done = {name: sum(store.has(key) for key in wanted) for name, wanted in keys.items()}
-    some = [name for name in keys if done[name]]
-    whole = [name for name in some if done[name] == len(keys[name])]
-    if not some:
+    done = {name: {key for key in wanted if store.has(key)} for name, wanted in keys.items()}
+    shares = {name: len(done[name]) / len(keys[name]) for name in keys if done[name]}
+    if not shares:
         raise RequestError(f"store {store.root}: no number of any table at this scale; `kit reproduce 2` computes one")
-    for name in some if whole else ():
-        if name not in whole:
-            left = f"{done[name]} of its {len(keys[name])} gradings are there, from tables that share them"
+    whole = [name for name, share in shares.items() if share == 1]
+    begun = [
+        name
+        for name, share in shares.items()
+        if not any(shares[other] > share and done[other] >= done[name] for other in shares)
+    ]
+    found = whole or begun
+    for name in shares:
+        if name not in found:
+            left = f"{len(done[name])} of its {len(keys[name])} gradings are there, from tables that share them"
             typer.echo(f"{name} is left out: {left}; `kit verify {name}` checks it all the same", err=True)
-    return whole or some
+    return found
 
 
 @app.command()

@@ -16,7 +16,7 @@ from kit.run import events
 from kit.run.asking import check_servers
 from kit.run.batches import next_batch
 from kit.run.disk import free_bytes, next_wave, task_of
-from kit.run.failed_ranks import first_failed
+from kit.run.failed_ranks import first_failed, signal_of_only
 from kit.run.handover import Exchange
 from kit.run.keeping import Keeping
 from kit.run.launch import Options, Shape, check_folders
@@ -308,7 +308,7 @@ class Worker:
             event = events.parse(line)
             if event is None or event["key"] not in self.keys:
                 _log(store, self.current, line)
-                self.tail.append(line.strip()[:LONGEST_REASON])
+                self.tail.append(_both_ends(line.strip()))
                 del self.tail[:-TAIL_LINES]
                 continue
             if event["event"] == "start":
@@ -352,6 +352,8 @@ class Worker:
             key: the job that failed because of that.
         """
         limits, log = self.limits, f"(log: {self.run.store.log_path(key)})"
+        if signal := signal_of_only(self.tail):  # a launcher stands between, and has an exit code of its own
+            code = -signal
         if limits.timed_out.is_set():
             limit = f"to {limits.wall_s:,.0f} s, the most that grading {limits.rows:,} rows may take"
             return f"the worker was killed: its container is held {limit} {log}"
@@ -365,6 +367,12 @@ class Worker:
             return f"{ended}; what is kept of the job stays, and the same command goes on from there {log}"
         last = next((line for line in reversed(self.tail) if line), "it printed nothing")
         return f"the worker ended with exit code {code}: {last} {log}"
+
+
+def _both_ends(line: str) -> str:
+    """Return a line, in which much is left out in the middle if it is long: the end says what happened."""
+    half = LONGEST_REASON // 2
+    return line if len(line) <= LONGEST_REASON else f"{line[:half]}{line[-half:]}"
 
 
 def _log(store: Store, key: str, line: str) -> None:

@@ -1,6 +1,6 @@
-"""The rank that ended first, of a job that several share, read off the last words of its launchers.
+"""The rank that ended first, read off the last words of its launchers.
 
-Where one rank is killed, the launcher ends the others and prints a summary:
+Where one of several ranks is killed, the launcher ends the others and prints a summary:
 
     Failures:
     [1]:
@@ -13,6 +13,10 @@ Where one rank is killed, the launcher ends the others and prints a summary:
 
 It names all ranks that had ended when it looked, and takes for the root cause the one whose second came first: where
 several ended in one second, any of them. On several nodes each launcher prints one.
+
+Of a single process the launcher prints its command line and how it died, and ends with exit code 1 itself:
+
+    subprocess.CalledProcessError: Command '[...]' died with <Signals.SIGKILL: 9>.
 """
 
 import re
@@ -22,6 +26,7 @@ SUMMARY = "Root Cause (first observed failure):"
 BLOCK = re.compile(r"^\s*rank\s*: (\d{1,6}) .*?^\s*exitcode\s*: (-?\d{1,6}) ", re.DOTALL | re.MULTILINE)
 ENDED_BY_LAUNCHER = -15
 """Exit code of a rank that its launcher ended because of another."""
+DIED = re.compile(r"^subprocess\.CalledProcessError: .* died with (?:<Signals\.\w+: |unknown signal )(\d{1,3})\b")
 CLOSED = re.compile(
     r"connection (was )?(closed|reset|refused)|broken pipe|remote process exited|communicator was aborted",
     re.IGNORECASE,
@@ -53,6 +58,16 @@ def first_failed(lines: Sequence[str], world: int) -> str:
     else:
         ended = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
     return f"rank {number} of {world} {ended}; the others were ended with it"
+
+
+def signal_of_only(lines: Sequence[str]) -> int | None:
+    """Return the number of the signal that ended the only process of a launcher; None where it says of none.
+
+    Args:
+        lines: last lines that the launcher and its process printed.
+    """
+    last = next((line for line in reversed(lines) if line), "")
+    return int(found[1]) if (found := DIED.match(last)) else None
 
 
 def is_closed_connection(error: BaseException) -> bool:

@@ -4,6 +4,9 @@ import io
 import os
 import re
 import signal
+import subprocess
+import sys
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +17,7 @@ import pytest
 from kit.errors import KitError
 from kit.run import execute as run
 from kit.run import worker
-from kit.run.failed_ranks import first_failed
+from kit.run.failed_ranks import first_failed, signal_of_only
 from kit.run.launch import Options
 from kit.store import Job, Store, kept
 from kit.training import checkpoints
@@ -146,6 +149,38 @@ def test_a_summary_of_many_ranks_is_kept_whole(tmp_path: Path):
     follower = run.Worker(made, ["a" * 64], None, cast(Any, None))
     assert list(follower.events(io.StringIO(text))) == []
     assert first_failed(follower.tail, 8).startswith("rank 2 of 8 was killed (signal 9)")
+
+
+@pytest.mark.parametrize(
+    "last, signal",
+    [
+        ("subprocess.CalledProcessError: Command '['python']' died with <Signals.SIGKILL: 9>.", 9),
+        ("subprocess.CalledProcessError: Command '['python']' died with unknown signal 77.", 77),
+        ("subprocess.CalledProcessError: Command '['python']' returned non-zero exit status 3.", None),
+        ("the evolved instruction died with <Signals.SIGKILL: 9>.", None),
+    ],
+    ids=["a name", "no name", "an exit code", "another's words"],
+)
+def test_the_signal_that_ended_an_only_process(last: str, signal: int | None):
+    assert signal_of_only(["Traceback (most recent call last):", last, ""]) == signal
+    assert signal_of_only([last, "a later line"]) is None
+    assert signal_of_only([]) is None
+
+
+def test_a_killed_process_is_told_through_its_launcher(tmp_path: Path):
+    # accelerate's exit code is 1, and its last words are a command line of thousands of characters
+    script = tmp_path / "killed.py"
+    script.write_text("import os\nos.kill(os.getpid(), 9)\n")
+    words = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "1", str(script), *(60 * ["k" * 64])]
+    process = subprocess.Popen([sys.executable, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    store, made, failed = Store.open(tmp_path / "store"), job(1, {}), []
+    limits = SimpleNamespace(timed_out=threading.Event(), memory="")
+    ran = SimpleNamespace(
+        store=store, pending={made.key: made}, jobs={made.key: made}, fail=lambda *of: failed.append(of)
+    )
+    run.Worker(cast(Any, ran), [made.key], None, cast(Any, limits)).follow(process)
+    assert process.returncode == 1
+    assert failed == [(made.key, "the worker was killed (signal 9): out of memory, or by hand")]
 
 
 # the error of a rank -> the reason that it reports; None: it leaves the word to its launcher
