@@ -3,6 +3,7 @@
     python -m tests.kills --kills 140                                 a plan of small jobs (faults_driver.py)
     python -m tests.kills --kills 60 --table 2 --reference STORE      Table 2 at smoke, with its real models
 
+Kills of a table are spread over its jobs: the second half comes when half of them are done, however slow the machine.
 Each kill is a line: what was killed, after how many seconds, how many artifacts are committed. After each, every
 artifact that was there is there still, and all are whole by their sizes; a run that is done has the bytes of the
 undisturbed run, each hashed again, and nothing else is left. Runs are begun on new stores until all kills are spent.
@@ -44,6 +45,8 @@ class Campaign:
     dice: random.Random
     reference: dict[str, dict[str, str]]
     """Key -> file -> sha256 of an undisturbed run."""
+    spread: bool = False
+    """Whether kills are spread over the jobs of one run: on a busy machine all would hit the first ones."""
     environment: dict[str, str] = field(default_factory=dict)
     spent_s: float = 0.0
     """Seconds that all killed runs took together."""
@@ -82,6 +85,8 @@ class Campaign:
                 if ends > MOST_ENDS:
                     raise SystemExit(f"the run ends badly each time; its output: {self.folder / 'log'}")
                 run = self.start(store)
+                continue
+            if self.spread and len(checked(store)) * kills < (before + killed) * len(self.reference):
                 continue
             what = self.kill(run.pid)
             killed, ends = killed + 1, 0
@@ -190,6 +195,7 @@ def main(words: list[str]) -> int:
         campaign = Campaign(
             command=kit if options.table else driver,
             folder=Path(name),
+            spread=bool(options.table),
             longest_s=options.longest or (40.0 if options.table else 2.0),
             dice=random.Random(options.seed),
             reference={},
