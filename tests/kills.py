@@ -86,7 +86,7 @@ class Campaign:
                     raise SystemExit(f"the run ends badly each time; its output: {self.folder / 'log'}")
                 run = self.start(store)
                 continue
-            if self.spread and len(checked(store)) * kills < (before + killed) * len(self.reference):
+            if self.spread and len(checked(store)) * (kills - before) < killed * len(self.reference):
                 continue
             what = self.kill(run.pid)
             killed, ends = killed + 1, 0
