@@ -9,6 +9,7 @@ from typing import Any
 
 from kit.files import chats, csvrows, parquet
 from kit.files.formats import CHAT_FIELDS, FIELDS
+from kit.files.jsontexts import RecordTexts, line_texts, list_texts, with_fields
 from kit.files.rowfiles import LINE_BREAK, RowFile
 from kit.files.seeds import LAYOUT, NO_ID, record_row
 from kit.files.texts import HALF, REPLACEMENT
@@ -51,13 +52,18 @@ def write_back(rows: Iterable[int | Instruction | Pair], origin: RowFile, out: P
         lines = [line for line in lines if line.strip()]
         _write_text("".join(f"{lines[row]}\n" for row in found if isinstance(row, int)), origin, out)
         return
+    if origin.container in ("json", "jsonl") and all(isinstance(row, int) for row in found):
+        texts = _record_texts(origin)
+        _write_text(texts.joined({row: texts.records[row] for row in found if isinstance(row, int)}), origin, out)
+        return
     _write(_records(found, origin), origin, out)
 
 
 def write_with(fields: Mapping[int, Mapping[str, Any]], origin: RowFile, out: Path) -> None:
     """Write records with more fields: same format, same container, all else of them kept, in order.
 
-    Lines have no place for fields: Alpaca records are written of them, as a JSON list.
+    What a JSON record holds is kept by its characters: digits, escapes, indents. Lines have no place for fields: Alpaca
+    records are written of them, as a JSON list.
 
     Args:
         fields: position of each record that is written, in order -> the fields that it gets, in place of its own of
@@ -68,9 +74,12 @@ def write_with(fields: Mapping[int, Mapping[str, Any]], origin: RowFile, out: Pa
     Raises:
         KitError: a Parquet file's columns can't hold the new values.
     """
-    _write(
-        [_Written(position, {**origin.records[position][1], **more}) for position, more in fields.items()], origin, out
-    )
+    if origin.container in ("json", "jsonl"):
+        texts = _record_texts(origin)
+        own = {row: texts.records[row] for row in fields}
+        _write_text(texts.joined({row: with_fields(own[row], fields[row]) for row in fields}), origin, out)
+        return
+    _write([_Written(row, {**origin.records[row][1], **more}) for row, more in fields.items()], origin, out)
 
 
 def _write(written: Sequence[_Written], origin: RowFile, out: Path) -> None:
@@ -152,42 +161,30 @@ def _texts(row: Instruction | Pair, format: str) -> dict[str, Any]:
     }
 
 
+def _record_texts(origin: RowFile) -> RecordTexts:
+    """Return the records of a JSON list or of JSONL as they stand."""
+    return list_texts(origin.text) if origin.container == "json" else line_texts(origin.text)
+
+
 def _json_list(rows: Sequence[_Written], origin: RowFile) -> str:
-    """Return a JSON list; records that stay as they stand are copied, character by character."""
-    spans = _spans(origin.text) if any(row.fields is None for row in rows) else []
+    """Return a JSON list, laid out as the kit does it; records that stay as they stand are copied."""
+    own = _record_texts(origin).records if any(row.fields is None for row in rows) else ()
     texts = []
     for row in rows:
         if row.fields is None:
-            start, end = spans[row.position or 0]
-            texts.append(origin.text[start:end])
+            texts.append(own[row.position or 0])
         else:
             text = json.dumps(row.fields, ensure_ascii=False, indent=len(INDENT))
             texts.append(text.replace("\n", f"\n{INDENT}"))
     return "[\n" + ",\n".join(INDENT + text for text in texts) + "\n]\n" if texts else "[]\n"
 
 
-def _spans(text: str) -> list[tuple[int, int]]:
-    """Return where each item of a JSON list, which was read before, begins and ends."""
-    decoder = json.JSONDecoder()
-    found: list[tuple[int, int]] = []
-    position = text.index("[") + 1
-    while True:
-        while text[position] in " \t\r\n,":
-            position += 1
-        if text[position] == "]":
-            return found
-        start = position
-        _, position = decoder.raw_decode(text, start)
-        found.append((start, position))
-
-
 def _json_lines(rows: Sequence[_Written], origin: RowFile) -> str:
     """Return JSONL; records that stay as they stand are copied."""
-    kept = any(row.fields is None for row in rows)
-    lines = (line.lstrip(BYTE_ORDER_MARK).rstrip("\r") for line in origin.text.split("\n")) if kept else ()
-    texts = [line for line in lines if line and not line.isspace()]
+    own = _record_texts(origin)
     return "".join(
-        (texts[row.position or 0] if row.fields is None else json.dumps(row.fields, ensure_ascii=False)) + "\n"
+        (own.records[row.position or 0] if row.fields is None else json.dumps(row.fields, ensure_ascii=False))
+        + own.after
         for row in rows
     )
 

@@ -12,8 +12,9 @@ import pytest
 
 from kit.errors import RequestError
 from kit.files.formats import open_rows
+from kit.files.jsontexts import with_fields
 from kit.files.seeds import instructions_of, pairs_of, read_instructions
-from kit.files.writing import write_back
+from kit.files.writing import write_back, write_with
 from kit.records import Instruction, Pair
 from tests.formats.conftest import write
 
@@ -187,14 +188,90 @@ def test_rows_that_are_kept_are_copied_by_their_characters(tmp_path: Path):
     path, out = tmp_path / "s", tmp_path / "o"
     path.write_text(f"[{rows[0]},{rows[1]}]")
     write_back([1, 0], open_rows(path), out)
-    assert out.read_text() == f"[\n {rows[1]},\n {rows[0]}\n]\n"
-    path.write_text(f"\ufeff{rows[0]}\r\n\n{rows[1]}\n")
-    write_back([0, 1], open_rows(path), out)
-    assert out.read_text() == f"{rows[0]}\n{rows[1]}\n"
+    assert out.read_text() == f"[{rows[1]},{rows[0]}]"
+    path.write_text(f"\ufeff[\n    {rows[0]} ,\n    {rows[1]},\n\n    {rows[0]}\n]\n")
+    write_back([0, 1, 2], open_rows(path), out)
+    assert f"\ufeff{out.read_text()}" == path.read_text()
+    write_back([1, 2], open_rows(path), out)
+    assert out.read_text() == f"[\n    {rows[1]},\n\n    {rows[0]}\n]\n"
+    path.write_text(f"[{rows[0]}]")
+    write_back([], open_rows(path), out)
+    assert out.read_text() == "[]\n"
     table = '\ufeff"instruction";"n"\r\n"a\r\n""b""";"1.50"\r\n"c";""\r\n'.encode()
     path.write_bytes(table)
     write_back([0, 1], open_rows(path), out)
     assert out.read_bytes() == table
+
+
+def test_lines_of_json_keep_their_ends(tmp_path: Path):
+    rows = ['{"instruction":"a","n":1E2}', '{ "instruction" : "b" }']
+    path, out = tmp_path / "s", tmp_path / "o"
+    path.write_bytes(f"\ufeff{rows[0]}\r\n\n{rows[1]}\n".encode())
+    write_back([0, 1], open_rows(path), out)
+    assert out.read_bytes() == f"{rows[0]}\r\n{rows[1]}\r\n".encode()
+    write_back([Pair(id="s/0", instruction="c", output="d"), 1], open_rows(path), out)
+    assert out.read_bytes().endswith(f'"input": ""}}\r\n{rows[1]}\r\n'.encode())
+    path.write_text(f"{rows[0]}\n{rows[1]}")
+    write_back([1], open_rows(path), out)
+    assert out.read_text() == f"{rows[1]}\n"
+    write_back([], open_rows(path), out)
+    assert out.read_text() == ""
+
+
+WITH_FIELDS = {
+    '{"a": 1E2, "b": 0.10}': '{"a": 1E2, "b": 0.10, "n": 3}',
+    '{"a":1,"b":[1 ,2]}': '{"a":1,"b":[1 ,2],"n":3}',
+    '{"a":1}': '{"a":1,"n":3}',
+    '{"a": 1}': '{"a": 1, "n": 3}',
+    '{"a" : "\\u00e9}" , "b" : {"c": 1} }': '{"a" : "\\u00e9}" , "b" : {"c": 1} , "n" : 3 }',
+    '{\n  "a": 1\n}': '{\n  "a": 1,\n  "n": 3\n}',
+    '{\n  "a": 1,\n  "b": 0.1000000000000000055\n}': '{\n  "a": 1,\n  "b": 0.1000000000000000055,\n  "n": 3\n}',
+    '{ "a": 1 }': '{ "a": 1, "n": 3 }',
+    "{}": '{"n": 3}',
+    " { } ": ' {"n": 3 } ',
+    '{"n":2.50,"a":{"n":1}}': '{"n":3,"a":{"n":1}}',
+    '{"a": "n", "\\u006e" : null , "c": 1e-7}': '{"a": "n", "\\u006e" : 3 , "c": 1e-7}',
+    '\t{"a":\n1}\t': '\t{"a":\n1, "n":\n3}\t',
+}
+
+
+@pytest.mark.parametrize("text", WITH_FIELDS)
+def test_a_field_is_added_to_the_text_of_a_record(text: str):
+    assert with_fields(text, {"n": 3}) == WITH_FIELDS[text]
+    assert with_fields(text, {}) == text
+
+
+def test_several_fields_are_added_or_changed():
+    assert with_fields('{"a":1,"b":2}', {"c": [0.5, None], "a": "é", "d": ""}) == (
+        '{"a":"é","b":2,"c":[0.5, null],"d":""}'
+    )
+
+
+@pytest.mark.parametrize("indent", [None, 1, 2, 4])
+@pytest.mark.parametrize("lines", [False, True])
+def test_fields_are_added_and_nothing_else_changes(lines: bool, indent: int | None, tmp_path: Path):
+    rows = ROWS["messages"] + ROWS["messages"][:1]
+    more = [{"ifd": 0.5, "ifd_turns": [0.5, None]}, {"ifd": None, "ifd_skipped": "no answer"}, {}]
+    path, out = tmp_path / "s", tmp_path / "o"
+
+    def text_of(records: list[dict[str, Any]]) -> str:
+        if lines:
+            return "".join(json.dumps(record) + "\n" for record in records)
+        return json.dumps(records, indent=indent)
+
+    path.write_text(text_of(rows))
+    write_with(dict(enumerate(more)), open_rows(path), out)
+    wanted = [row | fields for row, fields in zip(rows, more, strict=True)]
+    assert json_of(out, lines) == wanted
+    if indent is None or lines:  # a list of numbers stands in one line, however the file is indented
+        assert out.read_text() == text_of(wanted)
+    write_with({1: more[1], 2: {}}, open_rows(path), out)
+    assert json_of(out, lines) == wanted[1:]
+
+
+def json_of(path: Path, lines: bool) -> list[dict[str, Any]]:
+    text = path.read_text()
+    return [json.loads(line) for line in text.splitlines()] if lines else json.loads(text)
 
 
 def test_an_alpaca_record_gets_the_fields_by_which_the_kit_knows_it(tmp_path: Path):
