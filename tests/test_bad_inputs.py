@@ -230,8 +230,14 @@ SEEDS = {
         "seeds.json[0]: 'input': found int, wanted text",
     ),
     "list of texts": (b'["a"]', "seeds.json[0]: found str, wanted an object"),
-    "not UTF-8, JSON": (b'[{"instruction": "caf\xe9"}]', "seeds.json: byte 21 is not UTF-8; save the file as UTF-8"),
-    "not UTF-8, JSONL": (b'{"instruction": "caf\xe9"}', "seeds.json: byte 20 is not UTF-8; save the file as UTF-8"),
+    "not UTF-8, JSON": (
+        b'[{"instruction": "caf\xe9"}]',
+        "seeds.json: line 1: byte 21 (0xe9) is not UTF-8; save the file as UTF-8",
+    ),
+    "not UTF-8, JSONL": (
+        b'{"instruction": "caf\xe9"}',
+        "seeds.json: line 1: byte 20 (0xe9) is not UTF-8; save the file as UTF-8",
+    ),
     "one object over many lines": (
         b'{\n"instruction": "a"\n}\n',
         "seeds.json: one JSON object over several lines; wanted a JSON list of records, or JSONL",

@@ -329,7 +329,7 @@ def test_manifests(good: str, bad: str, message: str, refused: Callable[[str | b
 
 def test_a_manifest_that_is_not_utf8(refused: Callable[[str | bytes], str]):
     text = MANIFEST.replace("mine", "caf\xe9", 1).encode("latin-1")
-    assert refused(text) == "my.toml: byte 23 is not UTF-8; save the file as UTF-8"
+    assert refused(text) == "my.toml: line 2: byte 12 (0xe9) is not UTF-8; save the file as UTF-8"
 
 
 def test_seeds_that_can_not_be_read(refused: Callable[[str | bytes], str], tmp_path: Path):

@@ -24,7 +24,7 @@ from kit.files.completions.names import ID_FIELDS, RARE_TEXT_FIELDS, TEXT_FIELDS
 from kit.files.completions.texts import PLACES
 from kit.measures import Measure
 from kit.reading.jsonlines import BYTE_ORDER_MARK, load_line, read_objects
-from kit.reading.textfiles import GZIP, MAX_FILE_BYTES, decode, open_regular
+from kit.reading.textfiles import GZIP, MAX_FILE_BYTES, decode, not_utf8, open_regular
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +122,7 @@ def json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
                 try:
                     text = line.decode()
                 except UnicodeDecodeError as error:
-                    raise RequestError(f"{where}: byte {error.start} is not UTF-8; save the file as UTF-8") from error
+                    raise RequestError(f"{where}: {not_utf8(line, error.start)}") from error
             if not (bare := text.lstrip(BYTE_ORDER_MARK).strip()):
                 continue
             value = load_line(bare, where)

@@ -150,4 +150,10 @@ def decode(data: bytes, where: str) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise RequestError(f"{where}: byte {error.start} is not UTF-8; save the file as UTF-8") from error
+        line, start = data.count(b"\n", 0, error.start) + 1, data.rfind(b"\n", 0, error.start) + 1
+        raise RequestError(f"{where}: line {line:,}: {not_utf8(data, error.start, start)}") from error
+
+
+def not_utf8(data: bytes, position: int, line_start: int = 0) -> str:
+    """Explain that a byte is no UTF-8, by its place in its line, from 0."""
+    return f"byte {position - line_start} (0x{data[position]:02x}) is not UTF-8; save the file as UTF-8"

@@ -140,7 +140,7 @@ def refused(folder: Path, content: str | bytes) -> str:
         ),
         pytest.param(
             "benchmark,n,value\nGröße,1319,33.43\n".encode("cp1252"),
-            "mine.csv: byte 20 is not UTF-8; save the file as UTF-8",
+            "mine.csv: line 2: byte 2 (0xf6) is not UTF-8; save the file as UTF-8",
             id="cp1252",
         ),
         pytest.param(

@@ -57,7 +57,7 @@ UNREADABLE = {
     "UTF-16 with no mark": ('[{"id": 0}]'.encode("utf-16-le"), "UTF-16 text; save the file as UTF-8"),
     "UTF-16, big end first, no mark": ('[{"id": 0}]'.encode("utf-16-be"), "UTF-16 text; save the file as UTF-8"),
     "UTF-32": ('[{"id": 0}]'.encode("utf-32"), "UTF-32 text; save the file as UTF-8"),
-    "Latin-1": (b'[{"id": "caf\xe9"}]', "byte 12 is not UTF-8; save the file as UTF-8"),
+    "Latin-1": (b'[{"id": "caf\xe9"}]', "line 1: byte 12 (0xe9) is not UTF-8; save the file as UTF-8"),
     "zstd": (b"\x28\xb5\x2f\xfd....", "packed by zstd; unpack it first, or pack it by gzip"),
     "gzip, twice": (gzip.compress(gzip.compress(b'{"id": 0}')), "packed by gzip twice; unpack it once"),
     "zip in gzip": (gzip.compress(b"PK\x03\x04...."), "a zip archive; unpack it first"),

@@ -251,7 +251,7 @@ DAMAGED: dict[str, tuple[bytes, str]] = {
     ),
     "not UTF-8": (
         jsonl(grades([1])).encode() + b'{"id":"\xff"}\n',
-        "a.jsonl:2: byte 7 is not UTF-8; save the file as UTF-8",
+        "a.jsonl:2: byte 7 (0xff) is not UTF-8; save the file as UTF-8",
     ),
     "a list on a line": (jsonl(grades([1])).encode() + b"[]\n", "a.jsonl:2: found list, wanted a JSON object"),
 }

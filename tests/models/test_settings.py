@@ -137,7 +137,7 @@ TEXTS = {
     "without end": (b'{"a": -Infinity}', "not JSON: -Infinity is no number of JSON; is the file cut off?"),
     "too large": (b'{"a": 1e999}', "not JSON: 1e999 is too large a number; is the file cut off?"),
     "UTF-16": ('{"a": 1}'.encode("utf-16"), "UTF-16 text; save the file as UTF-8"),
-    "no text": (b'{"a": "\xff"}', "byte 7 is not UTF-8; save the file as UTF-8"),
+    "no text": (b'{"a": "\xff"}', "line 1: byte 7 (0xff) is not UTF-8; save the file as UTF-8"),
     "a mark": (b"\xef\xbb\xbf{}", "begins with a byte-order mark, which transformers can't read; save it without"),
 }
 FILES = ("config.json", "generation_config.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json")

@@ -279,7 +279,7 @@ def test_a_template_of_no_name_that_is_used(tmp_path: Path):
 
 FILES = {
     "no text": (b"\xff\xfe\x00{", "UTF-16 text; save the file as UTF-8"),
-    "bytes": (b"{{ a }}\xff", "byte 7 is not UTF-8; save the file as UTF-8"),
+    "bytes": (b"{{ a }}\xff", "line 1: byte 7 (0xff) is not UTF-8; save the file as UTF-8"),
     "too long": (b"{{ a }}" * 200_000, "more than 1,048,576 bytes, which no such file has; is it the right one?"),
 }
 
