@@ -39,6 +39,8 @@ def audit(
     from kit.plan.options import check_choice
 
     check_choice("--format", format, FORMATS)
+    if json and format not in (FORMATS[0], "json"):
+        raise RequestError(f"--format {format}: --json asks for another form; leave one of them out")
     if results is not None and tables:
         raise RequestError(
             f"--results {one_line(str(results))}: goes without tables of the paper; leave {tables[0]} out"

@@ -165,7 +165,8 @@ def _failed(one: JobStatus, status: Status) -> str:
     blocked = sum(other.needs == one.key for other in status.jobs)
     needed = f"; {blocked:,} job{'s need' if blocked > 1 else ' needs'} it" if blocked else ""
     log = status.store / "logs" / f"{one.key}.log"
-    reason = one.reason if len(one.reason) <= LONGEST_REASON else f"{one.reason[:LONGEST_REASON]}..."
+    reason = one.reason.removeprefix(f"{one.job.id}: ")  # the line names it
+    reason = reason if len(reason) <= LONGEST_REASON else f"{reason[:LONGEST_REASON]}..."
     return f"{reason}{needed}; log: {log}"
 
 

@@ -120,6 +120,7 @@ def test_names_are_shown_as_plain_text(tmp_path: Path):
     ("words", "message"),
     [
         (["2", "--results", "x.csv"], "--results x.csv: goes without tables of the paper; leave 2 out"),
+        (["--json", "--format", "markdown"], "--format markdown: --json asks for another form; leave one of them out"),
         (["--format", "html"], "--format html: known: terminal, markdown, json"),
         (["tabel-2"], "the paper has no 'tabel-2'; did you mean 'table-2'?"),
         (["--results", "gone.csv"], "gone.csv: No such file or directory"),

@@ -84,7 +84,7 @@ def test_a_job_that_went_on_counts_in_no_rate(store: Store):
 
 def test_failed_and_lost_jobs(store: Store):
     put(store, DATA)
-    fail(store, EVOLVE, "the worker was killed (signal 9):\nout of memory, or by hand", NOW - 100)
+    fail(store, EVOLVE, "evolve/round-1: the worker was killed (signal 9):\nout of memory, or by hand", NOW - 100)
     (store.root / "parts" / f"{MORE.key}-000000-20-{'0' * 64}.jsonl").write_text("")
     begin(store, record(1, *ALL), NOW - 9000, Work(key=MORE.key, phase="at work", job_s=60), seen=NOW - 3600)
     logs = store.root / "logs"
