@@ -57,6 +57,16 @@ def numbers(path: str) -> list[dict[str, str]]:
 TEN = [{"instruction": f"i{n}", "output": "o", "ifd": n / 10, "length": n} for n in range(10)]
 
 
+def test_characters_that_the_font_lacks_are_told(kit: Kit):
+    # a PNG had boxes for them, and nothing said so
+    write("s.json", TEN)
+    lacks = "note: the pictures' font lacks 3 characters (中文字): a PNG has boxes in their places, an SVG shows them"
+    assert lacks in kit("s.json", "--by", "ifd", "--out", "a.png", "--title", "中文 é 中字")[1].splitlines()
+    assert "note:" not in kit("s.json", "--by", "ifd", "--out", "b.svg", "--title", "中文 é 中字")[1]
+    assert "note:" not in kit("s.json", "--by", "ifd", "--out", "c.png", "--title", "é")[1]
+    assert "&#20013;" in Path("b.svg").read_text()
+
+
 def test_the_cut_of_a_selection(kit: Kit):
     write("a.json", [*TEN, {"instruction": "long", "output": "o", "ifd_skipped": "too long"}])
     code, said, error = kit("a.json", "--by", "ifd", "--top", "20%", "--out", "p.svg")

@@ -46,7 +46,7 @@ def plot(
     """Rows with scores -> a picture: histogram, densities, two scores against each other, the cut of a selection."""
     from kit.plan.options import check_choice
     from kit.report import scores
-    from kit.report.plots import picture
+    from kit.report.plots import boxes_note, picture
 
     numbers = check_outputs(out, files)
     check_choice("--as", form, FORMS)
@@ -63,10 +63,11 @@ def plot(
         figure = scores.densities(sets, quantity, cut, heading)
     else:
         figure = scores.histogram(sets[0], quantity, cut, heading)
-    content = picture(figure, "png" if out.suffix.lower() == ".png" else "svg")
+    as_png = out.suffix.lower() == ".png"
+    content = picture(figure, "png" if as_png else "svg")
     place(out, lambda path: path.write_bytes(content))
     place(numbers, lambda path: path.write_text(scores.numbers_csv(figure), encoding="utf-8"))
-    for note in figure.notes:
+    for note in [*figure.notes, *([boxes] if as_png and (boxes := boxes_note(figure)) else [])]:
         say(note)
     for panel in figure.panels:
         for rule in getattr(panel, "rules", ()):

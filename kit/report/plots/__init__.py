@@ -19,6 +19,8 @@ FORMATS: tuple[Format, ...] = ("svg", "png")
 """Formats of a picture, which are also the endings of its file."""
 DOTS_PER_INCH = 160
 """Resolution of a PNG."""
+MOST_CHARACTERS = 8
+"""Characters without a form that a message shows."""
 
 
 def picture(figure: Figure, format: Format) -> bytes:
@@ -40,6 +42,32 @@ def picture(figure: Figure, format: Format) -> bytes:
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         page(figure).savefig(out, format="svg", metadata={"Title": safe(figure.title), **nothing})
     return _described(out.getvalue().decode("utf-8"), figure)
+
+
+def characters_not_drawn(figure: Figure) -> str:
+    """Return the characters of a figure's texts that the pictures' font lacks, each once, in order.
+
+    A PNG has a box for each of them; an SVG is drawn by the fonts of who looks at it.
+    """
+    from matplotlib.font_manager import findfont, get_font
+
+    from kit.report.plots.style import FONT_NAME
+
+    texts = safe("".join([figure.title, *figure.notes, *figure.names(), figure.description()]))
+    known = get_font(findfont(FONT_NAME)).get_charmap()
+    return "".join(dict.fromkeys(sign for sign in texts if ord(sign) not in known))
+
+
+def boxes_note(figure: Figure) -> str:
+    """Return a sentence about the characters that a PNG of a figure lacks; empty where it lacks none."""
+    lacking = characters_not_drawn(figure)
+    if not lacking:
+        return ""
+    some = lacking if len(lacking) <= MOST_CHARACTERS else f"{lacking[:MOST_CHARACTERS]}..."
+    return (
+        f"note: the pictures' font lacks {len(lacking):,} characters ({some}): a PNG has boxes in their places, an SVG "
+        "shows them"
+    )
 
 
 def safe(text: str) -> str:

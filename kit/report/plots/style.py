@@ -27,6 +27,7 @@ HATCHES = ("", "....", "////", "xxxx", "")
 OUTCOME_HATCHES = ("", "", "////")
 BIN_HATCHES = ("", "////", "....", "xxxx")
 INK, GREY, FAINT = "#222222", "#666666", "#dddddd"
+FONT_NAME = "DejaVu Sans"
 FONT, SMALL, LARGE = 8.5, 7.5, 12.0
 """Sizes of letters, points."""
 DASHED = (0, (4, 2.5))
@@ -68,7 +69,7 @@ def own_style() -> Iterator[None]:
         "axes.spines.right": False,
         "axes.spines.top": False,
         "axes.unicode_minus": True,
-        "font.family": ["DejaVu Sans"],
+        "font.family": [FONT_NAME],
         "font.size": FONT,
         "hatch.color": INK,
         "hatch.linewidth": 0.5,
