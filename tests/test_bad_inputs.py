@@ -238,6 +238,16 @@ SEEDS = {
         b'{"instruction": "caf\xe9"}',
         "seeds.json: line 1: byte 20 (0xe9) is not UTF-8; save the file as UTF-8",
     ),
+    "several lines at fault": (
+        b'{"instruction": "a"}\n{"instruction": "b"\n\n{"instruction": "c"}\n[]\n',
+        "seeds.json:2: not JSON: Expecting ',' delimiter: column 20; is the file cut off? "
+        "(line 5 can't be read either)",
+    ),
+    "many lines at fault": (
+        b'{"instruction": NaN}\n' * 7 + b'{"instruction": "c"}\n',
+        "seeds.json:1: NaN is no number of JSON; wanted null, or the value as text (6 more lines can't be read either: "
+        "2, 3, 4, 5, 6 and 1 more)",
+    ),
     "one object over many lines": (
         b'{\n"instruction": "a"\n}\n',
         "seeds.json: one JSON object over several lines; wanted a JSON list of records, or JSONL",

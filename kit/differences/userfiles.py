@@ -23,7 +23,7 @@ from kit.files.completions.layouts import Record, read_records
 from kit.files.completions.names import ID_FIELDS, RARE_TEXT_FIELDS, TEXT_FIELDS
 from kit.files.completions.texts import PLACES
 from kit.measures import Measure
-from kit.reading.jsonlines import BYTE_ORDER_MARK, load_line, read_objects
+from kit.reading.jsonlines import BYTE_ORDER_MARK, load_object, read_objects
 from kit.reading.textfiles import GZIP, MAX_FILE_BYTES, decode, not_utf8, open_regular
 
 
@@ -125,10 +125,7 @@ def json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
                     raise RequestError(f"{where}: {not_utf8(line, error.start)}") from error
             if not (bare := text.lstrip(BYTE_ORDER_MARK).strip()):
                 continue
-            value = load_line(bare, where)
-            if not isinstance(value, dict):
-                raise RequestError(f"{where}: found {type(value).__name__}, wanted a JSON object")
-            yield where, value
+            yield where, load_object(bare, where)
 
 
 Texts = Callable[[int, set[str]], Mapping[str, Beginning]]
