@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from kit.errors import RequestError
 from kit.files.formats import open_rows
@@ -239,6 +241,24 @@ WITH_FIELDS = {
 def test_a_field_is_added_to_the_text_of_a_record(text: str):
     assert with_fields(text, {"n": 3}) == WITH_FIELDS[text]
     assert with_fields(text, {}) == text
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=6),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=6,
+)
+RECORDS = st.dictionaries(st.sampled_from(["a", "n", 'é"', "{"]), VALUES, max_size=4)
+
+
+@settings(max_examples=300, deadline=None)
+@given(record=RECORDS, fields=RECORDS, indent=st.sampled_from([None, 0, 2]), escaped=st.booleans())
+def test_any_record_gets_any_fields(record: dict[str, Any], fields: dict[str, Any], indent: int | None, escaped: bool):
+    text = json.dumps(record, indent=indent, ensure_ascii=escaped)
+    found = json.loads(with_fields(text, fields))
+    assert list(found.items()) == list((record | fields).items())
+    if set(fields).isdisjoint(record):
+        assert with_fields(text, fields).startswith(text.rstrip("}").rstrip())
 
 
 def test_several_fields_are_added_or_changed():
