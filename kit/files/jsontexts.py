@@ -17,13 +17,13 @@ class RecordTexts:
     """A text of records: each as it stands, and what stands around them."""
 
     before: str
-    """What stands in front of the first record: a list's bracket."""
+    """Text in front of the first record: a list's bracket."""
     records: Sequence[str]
     """Text of each record, in order."""
     between: Sequence[str]
-    """What stands in front of each record but the first: a list's comma, a line break."""
+    """Text in front of each record but the first: a list's comma, a line break."""
     after: str
-    """What stands behind the last record."""
+    """Text behind the last record: a list's bracket, a line break."""
 
     def joined(self, records: Mapping[int, str]) -> str:
         """Return a text of some records, laid out as this one.

@@ -123,7 +123,7 @@ def test_rows_that_are_no_questions_are_refused(rows: list[Mapping[str, Any]], m
         ),
         pytest.param(
             {"test/anatomy_test.csv": b"Q\xff?,a,b,c,d,A\n"},
-            "/test/anatomy_test.csv: byte 1 is not UTF-8; save the file as UTF-8",
+            "/test/anatomy_test.csv: line 1: byte 1 (0xff) is not UTF-8; save the file as UTF-8",
             id="latin-1",
         ),
         pytest.param(

@@ -169,7 +169,7 @@ WHOLE = {
         "more than 1,048,576 bytes, which no such file has; is it the right one?",
     ),
     "UTF-16": (MANIFEST.encode("utf-16"), "UTF-16 text; save the file as UTF-8"),
-    "a program": (b"\x7fELF" + bytes(range(256)), "byte 132 is not UTF-8; save the file as UTF-8"),
+    "a program": (b"\x7fELF" + bytes(range(256)), "line 2: byte 117 (0x80) is not UTF-8; save the file as UTF-8"),
 }
 
 
