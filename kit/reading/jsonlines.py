@@ -37,7 +37,7 @@ def objects_of(text: str, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
         try:
             value = load_object(line, where)
         except RequestError as error:
-            later = {other: _is_object(text) for other, text in rows}
+            later = {other: _is_object(another) for other, another in rows}
             bad = [other for other, fine in later.items() if not fine]
             if bad and good + len(later) > len(bad):
                 raise RequestError(f"{error} ({_more_lines(bad)})") from error

@@ -150,8 +150,9 @@ def decode(data: bytes, where: str) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line, start = data.count(b"\n", 0, error.start) + 1, data.rfind(b"\n", 0, error.start) + 1
-        raise RequestError(f"{where}: line {line:,}: {not_utf8(data, error.start, start)}") from error
+        read = error.object  # the bytes behind the mark, from which its places are counted
+        line, start = read.count(b"\n", 0, error.start) + 1, read.rfind(b"\n", 0, error.start) + 1
+        raise RequestError(f"{where}: line {line:,}: {not_utf8(read, error.start, start)}") from error
 
 
 def not_utf8(data: bytes, position: int, line_start: int = 0) -> str:

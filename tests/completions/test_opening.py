@@ -58,6 +58,10 @@ UNREADABLE = {
     "UTF-16, big end first, no mark": ('[{"id": 0}]'.encode("utf-16-be"), "UTF-16 text; save the file as UTF-8"),
     "UTF-32": ('[{"id": 0}]'.encode("utf-32"), "UTF-32 text; save the file as UTF-8"),
     "Latin-1": (b'[{"id": "caf\xe9"}]', "line 1: byte 12 (0xe9) is not UTF-8; save the file as UTF-8"),
+    "Latin-1 behind a mark": (
+        b'\xef\xbb\xbf[{"id": "a"},\n{"id": "caf\xe9"}]',
+        "line 2: byte 11 (0xe9) is not UTF-8; save the file as UTF-8",
+    ),
     "zstd": (b"\x28\xb5\x2f\xfd....", "packed by zstd; unpack it first, or pack it by gzip"),
     "gzip, twice": (gzip.compress(gzip.compress(b'{"id": 0}')), "packed by gzip twice; unpack it once"),
     "zip in gzip": (gzip.compress(b"PK\x03\x04...."), "a zip archive; unpack it first"),
